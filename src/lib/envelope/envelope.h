@@ -1,0 +1,65 @@
+/* envelope: who sends what to whom, as the spool keeps it and as every process passes it on.
+ * It never holds a next hop: the route is asked anew at each attempt. */
+#ifndef POSTERN_ENVELOPE_ENVELOPE_H
+#define POSTERN_ENVELOPE_ENVELOPE_H
+
+#include "base/arena.h"
+#include "base/wire.h"
+#include "envelope/queueid.h"
+
+enum {
+    ENVELOPE_ADDR_MAX = 1024,     /* one path, without <> (RFC 5321 4.5.3.1.3 asks for 256) */
+    ENVELOPE_RCPTS_MAX = 100000,  /* the format's limit; limits.recipients is the policy */
+    ENVELOPE_TEXT_MAX = 1024,     /* helo, names, envid, ORCPT */
+};
+
+/* NOTIFY of RFC 3461 4.1; 0 = not given (failure and, by our choice, delay). */
+enum envelope_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
+
+enum envelope_flag {
+    ENVELOPE_8BITMIME = 1 << 0, /* BODY=8BITMIME was declared (RFC 6152) */
+    ENVELOPE_SMTPUTF8 = 1 << 1, /* RFC 6531 */
+    ENVELOPE_RET_FULL = 1 << 2, /* RET= of RFC 3461 4.3; neither = not given */
+    ENVELOPE_RET_HDRS = 1 << 3,
+    ENVELOPE_DSN = 1 << 4,      /* is itself a report: a failure is a double bounce */
+    ENVELOPE_TLS = 1 << 5,      /* came over TLS */
+    ENVELOPE_HOLD = 1 << 6,     /* the listener's delivery = hold */
+    ENVELOPE_QUEUE_ONLY = 1 << 7, /* delivery = queue_only: waits for a queue run */
+    ENVELOPE_DEFER = 1 << 8,      /* delivery = defer: as queue_only, and no DNS until then */
+};
+
+struct envelope_rcpt {
+    struct span addr;  /* where it goes, without <> */
+    struct span orcpt; /* ORCPT as given, "type;xtext" (RFC 3461 4.2); empty = none */
+    uint8_t notify;    /* enum envelope_notify bits */
+};
+
+struct envelope {
+    uint64_t seq;          /* the counter of the queue id */
+    int64_t received_ms;   /* wall time at MAIL */
+    uint32_t flags;        /* enum envelope_flag bits */
+    struct span sender;    /* without <>; empty = the null sender */
+    struct span envid;     /* ENVID as given, xtext; empty = none */
+    struct span client_ip; /* text; "" for mail of our own making */
+    struct span client_name; /* verified reverse name, or "" */
+    struct span helo;
+    struct span proto;     /* "ESMTP", "ESMTPS", "LMTP", "local" ... (RFC 3848) */
+    struct span listener;  /* name of the listen section */
+    struct span auth;      /* authenticated identity, or "" */
+    struct envelope_rcpt *rcpts;
+    size_t rcpt_count;
+};
+
+static inline struct queueid envelope_id(const struct envelope *e)
+{
+    return queueid_make(e->seq, e->received_ms);
+}
+
+/* The binary form (version byte first), used in commit records and IPC. Unknown flags are kept. */
+void envelope_put(struct buf *b, const struct envelope *e);
+
+/* Reads one from w. Spans point into w's bytes; the recipient array is taken from `a`.
+ * False: malformed, beyond the limits above, or `a` is full. */
+bool envelope_get(struct wire *w, struct arena *a, struct envelope *e_r);
+
+#endif

@@ -1,0 +1,38 @@
+"""Loopback ports and waiting for somebody to listen on them."""
+import random
+import socket
+import time
+
+
+def free(host="127.0.0.1"):
+    """A port nobody listens on now, outside the range the kernel hands to outgoing connections,
+    so that a client's socket cannot take it before the server does."""
+    for _ in range(200):
+        port = random.randrange(12000, 32000)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+            try:
+                s.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port")
+
+
+def wait_banner(host, port, timeout_s, alive=lambda: True):
+    """Wait until host:port greets as an SMTP server does; the greeting."""
+    end, last = time.monotonic() + timeout_s, "nothing listens"
+    while time.monotonic() < end:
+        if not alive():
+            raise RuntimeError("it ended")
+        try:
+            with socket.create_connection((host, port), 2) as s:
+                s.settimeout(max(0.1, end - time.monotonic()))
+                got = s.recv(1000)
+                if got.startswith(b"220"):
+                    s.sendall(b"QUIT\r\n")
+                    return got
+                last = f"greets with {got!r}"
+        except OSError as e:
+            last = str(e)
+        time.sleep(0.03)
+    raise TimeoutError(f"{host}:{port}: {last} after {timeout_s} s")

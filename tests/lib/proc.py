@@ -1,0 +1,73 @@
+"""Processes we started: their trees, CPU time and memory, and their end."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def stat(pid):
+    """The fields of /proc/PID/stat after the name: state is [0]; None when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return text[text.rindex(")") + 2:].split()
+
+
+def parent(pid):
+    fields = stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def tree(root):
+    """root and all its living descendants."""
+    children = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = stat(name)
+            if fields and fields[0] != "Z":
+                children.setdefault(int(fields[1]), []).append(int(name))
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, [])
+    return found
+
+
+def cpu_s(root):
+    """CPU seconds spent by root's tree, children that ended and were waited for included."""
+    total = 0
+    for pid in tree(root):
+        fields = stat(pid)
+        if fields:
+            total += sum(int(f) for f in fields[11:15])     # utime stime cutime cstime
+    return total / TICKS
+
+
+def pss_bytes(pids):
+    """Proportional memory of these processes."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        for line in text.splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def stop(process, timeout_s=10):
+    """End a process that we started (Popen): SIGTERM, and SIGKILL when it does not listen."""
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout_s)
