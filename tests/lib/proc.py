@@ -2,6 +2,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -71,3 +72,27 @@ def stop(process, timeout_s=10):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(timeout_s)
+
+
+def start_time(pid):
+    """With the pid it names one process for good; None when it is gone."""
+    fields = stat(pid)
+    return fields[19] if fields and fields[0] != "Z" else None
+
+
+def end_all(pids, grace_s=2):
+    """Wait for processes of ours that are told to end already, then kill what is left of them;
+    the pids that had to be killed."""
+    known = {p: start_time(p) for p in pids}
+    end = time.monotonic() + grace_s
+    while True:
+        left = [p for p, t in known.items() if t is not None and start_time(p) == t]
+        if not left or time.monotonic() > end:
+            break
+        time.sleep(0.02)
+    for pid in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    return left

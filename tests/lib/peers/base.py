@@ -33,6 +33,8 @@ class Peer:
     settings extra lines for its own configuration, in its own syntax ({name: value} or text)
     """
     name = ""
+    sendmail_group = None       # whose rights its sendmail command has
+    tls_server_works = True     # False: it offers STARTTLS, and the handshake fails
 
     def __init__(self, directory, port, relay=None, tls=None, settings=None):
         self.dir = Path(directory).resolve()
@@ -97,7 +99,8 @@ class Peer:
                     "mailname": f"{self.name}.peer.example\n"},
         }
         (self.dir / "jail.json").write_text(json.dumps(spec))
-        (self.dir / "jail-tool.json").write_text(json.dumps({**spec, "pidns": False}))
+        (self.dir / "jail-tool.json").write_text(json.dumps(
+            {**spec, "pidns": False, "egid": USERS.get(self.sendmail_group, 0)}))
 
     def jailed(self, argv, spec="jail.json"):
         jail = Path(__file__).with_name("jail.py")

@@ -1,4 +1,5 @@
 """Fetch Debian packages into build/peers/NAME without installing anything."""
+import fcntl
 import os
 import re
 import shutil
@@ -70,6 +71,16 @@ def fetch(name):
     """Make build/peers/NAME/root; returns True when something had to be fetched."""
     if have(name):
         return False
+    STORE.mkdir(parents=True, exist_ok=True)
+    with open(STORE / "lock", "w") as lock:     # two tests may want the same peer at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if have(name):
+            return False
+        unpack(name)
+    return True
+
+
+def unpack(name):
     home = STORE / name
     shutil.rmtree(home, ignore_errors=True)
     debs = home / "debs"
@@ -85,7 +96,6 @@ def fetch(name):
         todo += depends(deb)
     names = sorted(d.name for d in debs.glob("*.deb"))
     (home / "complete").write_text("\n".join(names) + "\n")
-    return True
 
 
 def version(name):

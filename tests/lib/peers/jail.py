@@ -6,6 +6,7 @@ Run as `python3 jail.py SPEC.json PROGRAM ARG...`. SPEC is written by base.Peer:
     new     an empty directory that becomes / (a tmpfs, seen by nobody outside)
     binds   [[outside, inside], ...] directories shared with the outside
     etc     {name: text} files of /etc
+    egid    number: what a setgid program would get (packages are unpacked without their bits)
     pidns   true: the server and all it forks live in one PID namespace, and die with it
 
 Three processes: this one (outside, forwards signals), the namespace's first process (reaps), and
@@ -147,6 +148,8 @@ def first_process(spec, argv):
         os.setsid()
         for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(s, signal.SIG_DFL)
+        if spec.get("egid"):
+            os.setresgid(0, spec["egid"], spec["egid"])
         os.execvpe(argv[0], argv, env)
     child.append(pid)
     code = reap_until(pid)

@@ -18,6 +18,10 @@ match from local for any action "all"
 
 class OpenSMTPD(Peer):
     name = "opensmtpd"
+    sendmail_group = "opensmtpq"
+    # Debian 12 builds 6.8 with OpenSSL 3, which it cannot use for its private keys: it offers
+    # STARTTLS and every handshake fails (OpenSMTPD issue 1239). As a client it does TLS well.
+    tls_server_works = False
 
     def configure(self):
         pki = tls = ""
@@ -36,11 +40,11 @@ class OpenSMTPD(Peer):
         self.own("empty", "root", 0o755)
         self.own("run", "root", 0o755)
         self.own("spool", "root", 0o711)
-        for name in ("queue", "corrupt", "incoming", "temporary"):
-            self.own(f"spool/{name}", "opensmtpq")
-        self.own("spool/purge", "opensmtpq")
-        offline = self.own("spool/offline", "root", 0o770)
-        os.chown(offline, 0, USERS["opensmtpq"])
+        for name, group, mode in (("queue", 0, 0o700), ("corrupt", 0, 0o700),
+                                  ("incoming", 0, 0o700), ("temporary", 0, 0o700),
+                                  ("purge", 0, 0o700), ("offline", USERS["opensmtpq"], 0o770)):
+            place = self.own(f"spool/{name}", "root", mode)
+            os.chown(place, 0 if name == "offline" else USERS["opensmtpq"], group)
 
     def binds(self):
         return [("conf", "/etc/opensmtpd"), ("empty", "/var/lib/opensmtpd/empty"),

@@ -1,0 +1,199 @@
+"""One gateway of ours on loopback ports, with a spool and a log of its own.
+
+    with Gateway(dir, smart_host=("127.0.0.1", sink.port)) as g:
+        smtpclient.deliver(g.port, ...)
+        g.wait_log(r"to=<b@dest\\.example>.*stat=Sent")
+
+POSTERN_BIN names another binary than build/postern (e.g. one with sanitizers).
+"""
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from . import ports, proc
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def binary():
+    return Path(os.environ.get("POSTERN_BIN", TOP / "build" / "postern"))
+
+
+class Word(str):
+    """A configuration value that stands without quotes: optional, 30m, auto."""
+
+
+def value_text(value):
+    if isinstance(value, (list, tuple)):
+        return "{" + ", ".join(value_text(v) for v in value) + "}"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (Word, int)):
+        return str(value)
+    return '"%s"' % str(value).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def config_text(options):
+    """{"hostname": "x", 'listen "mx"': {"address": [...]}} as postern.conf text."""
+    lines = []
+    for name, value in options.items():
+        if isinstance(value, dict):
+            lines.append(f"{name} {{")
+            lines += [f"    {k} = {value_text(v)}" for k, v in value.items()]
+            lines.append("}")
+        else:
+            lines.append(f"{name} = {value_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def hop(next_hop):
+    host, port = next_hop
+    return f"[{host}]:{port}"
+
+
+class Gateway:
+    """smart_host, mailertable: next hops as (host, port); tls: (certificate, key).
+    options: {section: {name: value}} over what is written here; None drops a section or a name."""
+
+    def __init__(self, directory, smart_host=None, mailertable=None, tls=None, port=None,
+                 options=None, listen_tls="optional", env=None):
+        self.dir = Path(directory).resolve()
+        self.port = port or ports.free()
+        self.smart_host, self.mailertable, self.tls = smart_host, mailertable or {}, tls
+        self.listen_tls, self.options, self.env = listen_tls, options or {}, env or {}
+        self.process, self.children = None, []
+
+    # -- places
+    @property
+    def conf(self):
+        return self.dir / "postern.conf"
+
+    @property
+    def logfile(self):
+        return self.dir / "stat.log"
+
+    @property
+    def console(self):
+        return self.dir / "console.log"
+
+    def settings(self):
+        d = self.dir
+        listen = {"address": [f"127.0.0.1:{self.port}"]}
+        if self.tls:
+            listen["tls"] = Word(self.listen_tls)
+        base = {
+            "hostname": "gateway.example",
+            "postmaster": "postmaster@gateway.example",
+            "spool": {"directories": [f"{d}/spool/q0"], "free_min": Word("1M")},
+            'listen "mx"': listen,
+            "relay": {"from": ["127.0.0.0/8", "[::1]/128"]},
+            "route": {},
+            "log": {"tag": "postern", "file": str(self.logfile), "events": f"{d}/events.jsonl"},
+            "control": {"socket": f"{d}/control"},
+        }
+        if self.mailertable:
+            base["route"]["mailertable"] = f"text:{d}/mailertable"
+        if self.smart_host:
+            base["route"]["smart_host"] = hop(self.smart_host)
+        if self.tls:
+            base["tls"] = {"certificate": str(self.tls[0]), "key": str(self.tls[1])}
+        return self.merged(base)
+
+    def merged(self, base):
+        for section, changes in self.options.items():
+            if isinstance(changes, dict):
+                base[section] = {**base.get(section, {}), **changes}
+                base[section] = {k: v for k, v in base[section].items() if v is not None}
+            elif changes is None:
+                base.pop(section, None)
+            else:
+                base[section] = changes
+        return {k: v for k, v in base.items() if v != {}}
+
+    def write_mailertable(self, table=None):
+        if table is not None:
+            self.mailertable = table
+        lines = [f"{k} {v if isinstance(v, str) else 'relay:' + hop(v)}"
+                 for k, v in self.mailertable.items()]
+        (self.dir / "mailertable").write_text("\n".join(lines) + "\n")
+
+    def configure(self):
+        (self.dir / "spool" / "q0").mkdir(parents=True, exist_ok=True)
+        self.write_mailertable()
+        self.conf.write_text(config_text(self.settings()))
+
+    # -- life
+    def start(self, timeout_s=30):
+        if not binary().exists():
+            raise FileNotFoundError(f"{binary()} is not built")
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.configure()
+        with open(self.console, "ab") as console:
+            self.process = subprocess.Popen(
+                [str(binary()), "run", "-C", str(self.conf)], stdin=subprocess.DEVNULL,
+                stdout=console, stderr=console, env={**os.environ, **self.env})
+        try:
+            ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive)
+        except Exception as e:
+            self.stop()
+            raise RuntimeError(f"the gateway does not start: {e}\n{self.log()[-3000:]}") from e
+        return self
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, timeout_s=30):
+        """SIGTERM to the master; its exit code. Children that stay behind are ended, as we
+        started them too, and that is an error."""
+        if self.process is None:
+            return None
+        tree = proc.tree(self.process.pid) if self.alive() else []
+        proc.stop(self.process, timeout_s)
+        code, self.process = self.process.returncode, None
+        left = proc.end_all(tree)
+        if left:
+            raise RuntimeError(f"children outlived the master: {left}")
+        return code
+
+    __enter__ = start
+
+    def __exit__(self, kind, *_):
+        try:
+            self.stop()
+        except RuntimeError:
+            if kind is None:            # do not hide why the test failed
+                raise
+
+    def pids(self):
+        return proc.tree(self.process.pid)
+
+    # -- looking at it
+    def log(self):
+        return "".join(p.read_text(errors="replace") for p in (self.console, self.logfile)
+                       if p.exists())
+
+    def events(self):
+        path = self.dir / "events.jsonl"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def wait_log(self, pattern, timeout_s=20):
+        """Wait for a line of the log that matches; the match."""
+        end = time.monotonic() + timeout_s
+        while True:
+            found = re.search(pattern, self.log(), re.M)
+            if found:
+                return found
+            if time.monotonic() > end:
+                raise TimeoutError(f"no /{pattern}/ in the log after {timeout_s} s:\n"
+                                   f"{self.log()[-2000:]}")
+            time.sleep(0.05)
+
+    def cli(self, *args, data=None, timeout_s=60):
+        """Run a subcommand against this gateway."""
+        return subprocess.run([str(binary()), *map(str, args), "-C", str(self.conf)], input=data,
+                              capture_output=True, timeout=timeout_s,
+                              env={**os.environ, **self.env})
