@@ -1,0 +1,307 @@
+#include "ipc/channel.h"
+
+#include "base/must.h"
+#include "base/wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+enum { HEADER_BYTES = 8, FLAG_FD = 1, FDS_MAX = 64 };
+
+/* A descriptor to be sent with the byte at `offset` of all that was ever queued. */
+struct out_fd {
+    uint64_t offset;
+    int fd;
+};
+
+struct channel {
+    struct loop *loop;
+    char *name;
+    const struct channel_ops *ops;
+    void *ctx;
+    int fd;
+    struct loop_io io;
+    struct loop_hook hook;
+    struct buf in, out;
+    uint64_t written; /* bytes of `out` ever written */
+    size_t begun;     /* offset in out of the frame being put */
+    bool in_frame, was_full, paused, dispatching, dead;
+    struct out_fd out_fds[FDS_MAX];
+    size_t out_fd_count;
+    int in_fds[FDS_MAX];
+    size_t in_fd_count;
+};
+
+static void on_ready(void *ctx, int ready);
+static void on_turn_end(void *ctx);
+
+struct channel *channel_new(struct loop *l, int fd, const char *name,
+                            const struct channel_ops *ops, void *ctx)
+{
+    struct channel *ch = NEW(struct channel);
+    ch->loop = l;
+    ch->fd = fd;
+    ch->name = must_strndup(name, strlen(name));
+    ch->ops = ops;
+    ch->ctx = ctx;
+    buf_init(&ch->in, CHANNEL_FRAME_MAX + HEADER_BYTES + CHANNEL_READ_BYTES);
+    buf_init(&ch->out, CHANNEL_QUEUE_HARD);
+    loop_hook_init(&ch->hook, LOOP_STAGE_CHANNEL, on_turn_end, ch);
+    loop_io_add(l, &ch->io, fd, LOOP_READ, on_ready, ch);
+    return ch;
+}
+
+static void shut(struct channel *ch)
+{
+    if (ch->fd < 0)
+        return;
+    loop_io_del(ch->loop, &ch->io);
+    loop_hook_cancel(&ch->hook);
+    loop_close(ch->loop, ch->fd);
+    ch->fd = -1;
+    for (size_t i = 0; i < ch->in_fd_count; i++)
+        loop_close(ch->loop, ch->in_fds[i]);
+    ch->in_fd_count = 0;
+    for (size_t i = 0; i < ch->out_fd_count; i++)
+        loop_close(ch->loop, ch->out_fds[i].fd);
+    ch->out_fd_count = 0;
+}
+
+static void destroy(struct channel *ch)
+{
+    buf_free(&ch->in);
+    buf_free(&ch->out);
+    free(ch->name);
+    free(ch);
+}
+
+/* Freed from inside one of its own handlers: the memory goes when the dispatch unwinds. */
+void channel_free(struct channel **chp)
+{
+    struct channel *ch = *chp;
+    *chp = NULL;
+    if (!ch)
+        return;
+    shut(ch);
+    ch->dead = true;
+    if (!ch->dispatching)
+        destroy(ch);
+}
+
+static void fail(struct channel *ch, const char *why)
+{
+    if (ch->fd < 0)
+        return;
+    shut(ch);
+    ch->ops->closed(ch->ctx, ch, why);
+}
+
+static int wanted(const struct channel *ch)
+{
+    return (ch->paused ? 0 : LOOP_READ) | (ch->out.len && !ch->in_frame ? LOOP_WRITE : 0);
+}
+
+/* --- out --- */
+
+struct buf *channel_begin(struct channel *ch, uint16_t type)
+{
+    MUST(!ch->in_frame);
+    ch->in_frame = true;
+    ch->begun = ch->out.len;
+    wire_put_u32(&ch->out, 0);
+    wire_put_u16(&ch->out, type);
+    wire_put_u16(&ch->out, 0);
+    return &ch->out;
+}
+
+void channel_end_fd(struct channel *ch, int passed)
+{
+    MUST(ch->in_frame);
+    ch->in_frame = false;
+    if (ch->fd < 0) {
+        buf_reset(&ch->out);
+        if (passed >= 0)
+            loop_close(ch->loop, passed);
+        return;
+    }
+    if (ch->out.failed) {
+        fail(ch, "its queue of unread messages is full");
+        return;
+    }
+    size_t body = ch->out.len - ch->begun - HEADER_BYTES;
+    MUST(body <= CHANNEL_FRAME_MAX);
+    char *header = ch->out.mem + ch->out.off + ch->begun;
+    wire_set_u32(header, (uint32_t)body);
+    if (passed >= 0) {
+        MUST(ch->out_fd_count < FDS_MAX);
+        header[6] = FLAG_FD;
+        ch->out_fds[ch->out_fd_count++] =
+            (struct out_fd){ .offset = ch->written + ch->begun, .fd = passed };
+    }
+    loop_hook_ask(ch->loop, &ch->hook);
+}
+
+void channel_end(struct channel *ch) { channel_end_fd(ch, -1); }
+
+bool channel_full(const struct channel *ch)
+{
+    return ch->out.len > CHANNEL_QUEUE_MAX;
+}
+
+/* One write: up to the next byte that carries a descriptor, or that byte with it. */
+static ssize_t write_some(struct channel *ch)
+{
+    struct span s = buf_span(&ch->out);
+    if (ch->out_fd_count == 0)
+        return loop_write(ch->loop, ch->fd, s.p, s.n);
+    struct out_fd *next = &ch->out_fds[0];
+    if (next->offset > ch->written)
+        return loop_write(ch->loop, ch->fd, s.p, (size_t)(next->offset - ch->written));
+    ssize_t put = loop_write_fd(ch->loop, ch->fd, s.p, HEADER_BYTES, next->fd);
+    if (put > 0) {
+        loop_close(ch->loop, next->fd);
+        ch->out_fd_count--;
+        memmove(&ch->out_fds[0], &ch->out_fds[1], ch->out_fd_count * sizeof *next);
+    }
+    return put;
+}
+
+void channel_flush(struct channel *ch)
+{
+    ch->was_full = ch->was_full || channel_full(ch);
+    while (ch->fd >= 0 && ch->out.len) {
+        ssize_t put = write_some(ch);
+        if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (put < 0) {
+            fail(ch, strerror(errno));
+            return;
+        }
+        ch->written += (uint64_t)put;
+        buf_take(&ch->out, (size_t)put);
+    }
+    if (ch->fd < 0)
+        return;
+    loop_io_want(ch->loop, &ch->io, wanted(ch));
+    if (ch->was_full && ch->out.len < CHANNEL_QUEUE_MAX / 2) {
+        ch->was_full = false;
+        if (ch->ops->drained)
+            ch->ops->drained(ch->ctx, ch);
+    }
+}
+
+bool channel_flush_all(struct channel *ch, int wait_ms)
+{
+    int64_t until = loop_fresh_ns(ch->loop) / 1000000 + wait_ms;
+    for (;;) {
+        channel_flush(ch);
+        if (ch->fd < 0 || ch->out.len == 0)
+            return ch->fd >= 0;
+        int64_t left = until - loop_fresh_ns(ch->loop) / 1000000;
+        if (left <= 0)
+            return false;
+        struct pollfd p = { .fd = ch->fd, .events = POLLOUT };
+        poll(&p, 1, (int)left);
+    }
+}
+
+static void on_turn_end(void *ctx) { channel_flush(ctx); }
+
+/* --- in --- */
+
+static const struct channel_type *find_type(const struct channel *ch, uint16_t type)
+{
+    for (size_t i = 0; i < ch->ops->type_count; i++)
+        if (ch->ops->types[i].type == type)
+            return &ch->ops->types[i];
+    return NULL;
+}
+
+/* 1 a message was handled, 0 more bytes are needed, -1 the peer does not speak our language. */
+static int dispatch_one(struct channel *ch, size_t *at)
+{
+    struct span s = span_from(buf_span(&ch->in), *at);
+    if (s.n < HEADER_BYTES)
+        return 0;
+    struct wire w = wire_reader(s);
+    size_t body = wire_get_u32(&w);
+    uint16_t type = wire_get_u16(&w);
+    uint8_t flags = wire_get_u8(&w);
+    const struct channel_type *t = find_type(ch, type);
+    if (body > CHANNEL_FRAME_MAX || !t || flags > FLAG_FD)
+        return -1;
+    if (s.n - HEADER_BYTES < body)
+        return 0;
+    int fd = -1;
+    if (flags & FLAG_FD) {
+        if (ch->in_fd_count == 0)
+            return -1;
+        fd = ch->in_fds[0];
+        ch->in_fd_count--;
+        memmove(&ch->in_fds[0], &ch->in_fds[1], ch->in_fd_count * sizeof fd);
+    }
+    *at += HEADER_BYTES + body;
+    return t->handler(ch->ctx, ch, span_of(s.p + HEADER_BYTES, body), fd) ? 1 : -1;
+}
+
+/* Handles every whole message that was read. Its bytes are given up only now and memory moves
+ * only at the next read, so handlers' spans live until the end of the turn. */
+static void dispatch(struct channel *ch)
+{
+    int r;
+    size_t at = 0;
+    ch->dispatching = true;
+    while ((r = dispatch_one(ch, &at)) > 0 && ch->fd >= 0)
+        ;
+    ch->dispatching = false;
+    if (ch->dead) {
+        destroy(ch);
+        return;
+    }
+    buf_take(&ch->in, at);
+    if (r < 0)
+        fail(ch, "a malformed or unknown message");
+}
+
+static void on_readable(struct channel *ch)
+{
+    size_t want = CHANNEL_READ_BYTES;
+    char *to = buf_space(&ch->in, want);
+    MUST(to);
+    size_t nfds = 0;
+    ssize_t got;
+    if (loop_event_base(ch->loop))
+        got = loop_read_fds(ch->loop, ch->fd, to, want, ch->in_fds + ch->in_fd_count,
+                            FDS_MAX - ch->in_fd_count, &nfds);
+    else
+        got = loop_read(ch->loop, ch->fd, to, want);
+    ch->in_fd_count += nfds;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return;
+    if (got <= 0) {
+        fail(ch, got == 0 ? "it has gone" : strerror(errno));
+        return;
+    }
+    buf_added(&ch->in, (size_t)got);
+    dispatch(ch);
+}
+
+static void on_ready(void *ctx, int ready)
+{
+    struct channel *ch = ctx;
+    if (ready & LOOP_WRITE)
+        channel_flush(ch);
+    if ((ready & LOOP_READ) && ch->fd >= 0)
+        on_readable(ch);
+}
+
+void channel_pause(struct channel *ch, bool pause)
+{
+    ch->paused = pause;
+    if (ch->fd >= 0)
+        loop_io_want(ch->loop, &ch->io, wanted(ch));
+}
+
+bool channel_open(const struct channel *ch) { return ch->fd >= 0; }
+const char *channel_name(const struct channel *ch) { return ch->name; }
