@@ -1,0 +1,268 @@
+#include "events/events.h"
+
+#include "base/json.h"
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PENDING_MAX = 4 << 20, TEXT_MAX = 2048 };
+
+struct row {
+    const char *name;
+    enum event_severity severity;
+    uint64_t fields;
+};
+
+#define F(name) | (UINT64_C(1) << FIELD_##name)
+#define ROW(name, severity, fields) { #name, severity, 0 fields },
+static const struct row rows[EVENT_COUNT] = { EVENT_TABLE(ROW) };
+#define FIELD_NAME(name) #name,
+static const char *const field_names[EVENT_FIELD_COUNT] = { EVENT_FIELDS(FIELD_NAME) };
+_Static_assert(EVENT_FIELD_COUNT <= 64, "a set of fields is 64 bits");
+
+/* One file that is written once a turn. */
+struct sink {
+    int fd;
+    struct buf pending;
+    uint64_t lost_bytes;
+};
+
+struct events {
+    struct loop *loop;
+    char *tag, *role, *hostname;
+    bool echo, syslog;
+    struct sink lines, json;
+    struct loop_hook hook;
+    struct json writer;
+    enum event_name now;
+    bool in_event;
+    struct buf line; /* the line being made */
+    enum event_severity line_severity;
+    int64_t stamp_second;
+    char stamp[32];  /* "Nov 20 08:46:30 " */
+};
+
+static void on_turn_end(void *ctx);
+
+struct events *events_new(struct loop *l, const struct events_config *c)
+{
+    struct events *e = NEW(struct events);
+    e->loop = l;
+    e->tag = must_strndup(c->tag, strlen(c->tag));
+    e->role = must_strndup(c->role, strlen(c->role));
+    e->hostname = must_strndup(c->hostname, strlen(c->hostname));
+    e->echo = c->echo;
+    buf_init(&e->lines.pending, PENDING_MAX);
+    buf_init(&e->json.pending, PENDING_MAX);
+    buf_init(&e->line, 64 << 10);
+    e->lines.fd = e->json.fd = -1;
+    e->stamp_second = -1;
+    events_set_files(e, c->line_fd, c->event_fd);
+    loop_hook_init(&e->hook, LOOP_STAGE_LOG, on_turn_end, e);
+    return e;
+}
+
+void events_set_files(struct events *e, int line_fd, int event_fd)
+{
+    if (e->lines.fd >= 0)
+        close(e->lines.fd);
+    if (e->json.fd >= 0)
+        close(e->json.fd);
+    e->syslog = line_fd == -2;
+    if (e->syslog)
+        openlog(e->tag, LOG_PID | LOG_NDELAY, LOG_MAIL);
+    e->lines.fd = line_fd;
+    e->json.fd = event_fd;
+}
+
+static void sink_write(struct sink *s)
+{
+    struct span out = buf_span(&s->pending);
+    if (s->fd >= 0 && out.n) {
+        ssize_t put = write(s->fd, out.p, out.n);
+        if (put < (ssize_t)out.n)
+            s->lost_bytes += out.n - (put > 0 ? (size_t)put : 0);
+    }
+    buf_reset(&s->pending);
+}
+
+static void say_lost(struct events *e, struct sink *s, const char *which)
+{
+    if (!s->lost_bytes || s->fd < 0)
+        return;
+    uint64_t lost = s->lost_bytes;
+    s->lost_bytes = 0;
+    event_begin(e, EVENT_log_lost);
+    event_str(e, FIELD_path, span_str(which));
+    event_int(e, FIELD_bytes, (int64_t)lost);
+    event_end(e);
+}
+
+static void on_turn_end(void *ctx)
+{
+    struct events *e = ctx;
+    if (e->echo && e->lines.pending.len) {
+        struct span s = buf_span(&e->lines.pending);
+        fwrite(s.p, 1, s.n, stderr);
+    }
+    sink_write(&e->lines);
+    sink_write(&e->json);
+    say_lost(e, &e->lines, "log.file");
+    say_lost(e, &e->json, "log.events");
+}
+
+void events_free(struct events **ep)
+{
+    struct events *e = *ep;
+    if (!e)
+        return;
+    on_turn_end(e);
+    loop_hook_cancel(&e->hook);
+    events_set_files(e, -1, -1);
+    buf_free(&e->lines.pending);
+    buf_free(&e->json.pending);
+    buf_free(&e->line);
+    free(e->tag);
+    free(e->role);
+    free(e->hostname);
+    free(e);
+    *ep = NULL;
+}
+
+/* --- events --- */
+
+static void put_time(struct json *j, int64_t wall_ms)
+{
+    time_t t = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    char text[40];
+    gmtime_r(&t, &tm);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(wall_ms % 1000));
+    json_str(j, "time", span_str(text));
+}
+
+void event_begin(struct events *e, enum event_name name)
+{
+    MUST(!e->in_event && name < EVENT_COUNT);
+    e->in_event = true;
+    e->now = name;
+    e->writer = json_writer(&e->json.pending);
+    json_open(&e->writer, NULL);
+    put_time(&e->writer, loop_wall_ms(e->loop));
+    json_str(&e->writer, "event", span_str(rows[name].name));
+    if (rows[name].severity >= EVENT_WARNING)
+        json_str(&e->writer, "severity",
+                 rows[name].severity == EVENT_ALARM ? SPAN("alarm") : SPAN("warning"));
+    json_str(&e->writer, "process", span_str(e->role));
+}
+
+static void check_field(const struct events *e, enum event_field f)
+{
+    MUST(e->in_event && (rows[e->now].fields >> f & 1));
+}
+
+void event_str(struct events *e, enum event_field f, struct span v)
+{
+    check_field(e, f);
+    json_str(&e->writer, field_names[f], span_to(v, TEXT_MAX));
+}
+
+void event_int(struct events *e, enum event_field f, int64_t v)
+{
+    check_field(e, f);
+    json_int(&e->writer, field_names[f], v);
+}
+
+void event_end(struct events *e)
+{
+    MUST(e->in_event);
+    e->in_event = false;
+    json_close(&e->writer);
+    buf_putc(&e->json.pending, '\n');
+    loop_hook_ask(e->loop, &e->hook);
+}
+
+/* --- lines --- */
+
+static void put_stamp(struct events *e, struct buf *b)
+{
+    int64_t second = loop_wall_ms(e->loop) / 1000;
+    if (second != e->stamp_second) {
+        time_t t = (time_t)second;
+        struct tm tm;
+        localtime_r(&t, &tm);
+        strftime(e->stamp, sizeof e->stamp, "%b %e %H:%M:%S ", &tm);
+        e->stamp_second = second;
+    }
+    buf_putz(b, e->stamp);
+}
+
+struct buf *log_begin(struct events *e, enum event_severity severity)
+{
+    buf_reset(&e->line);
+    e->line_severity = severity;
+    return &e->line;
+}
+
+void log_end(struct events *e)
+{
+    static const int priority[] = { LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ALERT };
+    struct span s = buf_span(&e->line);
+    if (e->syslog)
+        syslog(LOG_MAIL | priority[e->line_severity], "%.*s", SPAN_ARG(s));
+    if (e->lines.fd >= 0 || e->echo) {
+        struct buf *b = &e->lines.pending;
+        put_stamp(e, b);
+        buf_putz(b, e->hostname);
+        buf_putc(b, ' ');
+        buf_putz(b, e->tag);
+        buf_putc(b, '[');
+        buf_putu(b, (uint64_t)getpid());
+        buf_putz(b, "]: ");
+        buf_puts(b, s);
+        buf_putc(b, '\n');
+        loop_hook_ask(e->loop, &e->hook);
+    }
+}
+
+void log_line(struct events *e, enum event_severity severity, const char *fmt, ...)
+{
+    struct buf *b = log_begin(e, severity);
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(b, fmt, ap);
+    va_end(ap);
+    log_end(e);
+}
+
+void log_text(struct buf *b, struct span s, size_t max_bytes)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < s.n; done++) {
+        if (done >= max_bytes) {
+            buf_putz(b, "...");
+            return;
+        }
+        unsigned char c = (unsigned char)s.p[i];
+        size_t n = utf8_length(span_from(s, i));
+        if (n == 0 || c < 0x20 || c == 0x7f) {
+            buf_printf(b, "\\x%02x", c);
+            i++;
+        } else {
+            if (c == '\\')
+                buf_putc(b, '\\');
+            buf_put(b, s.p + i, n);
+            i += n;
+        }
+    }
+}
+
+const char *event_name_text(enum event_name name) { return rows[name].name; }
+const char *event_field_text(enum event_field f) { return field_names[f]; }
+uint64_t event_fields_of(enum event_name name) { return rows[name].fields; }
