@@ -41,6 +41,7 @@ struct events {
     struct json writer;
     enum event_name now;
     bool in_event;
+    size_t event_start, line_start; /* where to cut back to when the memory's limit is met */
     struct buf line; /* the line being made */
     enum event_severity line_severity;
     int64_t stamp_second;
@@ -89,6 +90,16 @@ static void sink_write(struct sink *s)
             s->lost_bytes += out.n - (put > 0 ? (size_t)put : 0);
     }
     buf_reset(&s->pending);
+}
+
+/* What met the limit on memory is dropped whole, and counted. */
+static void drop_partial(struct sink *s, size_t start)
+{
+    if (!s->pending.failed)
+        return;
+    s->lost_bytes += s->pending.len - start;
+    buf_cut(&s->pending, start);
+    s->pending.failed = false;
 }
 
 static void say_lost(struct events *e, struct sink *s, const char *which)
@@ -152,6 +163,7 @@ void event_begin(struct events *e, enum event_name name)
     MUST(!e->in_event && name < EVENT_COUNT);
     e->in_event = true;
     e->now = name;
+    e->event_start = e->json.pending.len;
     e->writer = json_writer(&e->json.pending);
     json_open(&e->writer, NULL);
     put_time(&e->writer, loop_wall_ms(e->loop));
@@ -185,6 +197,7 @@ void event_end(struct events *e)
     e->in_event = false;
     json_close(&e->writer);
     buf_putc(&e->json.pending, '\n');
+    drop_partial(&e->json, e->event_start);
     loop_hook_ask(e->loop, &e->hook);
 }
 
@@ -218,6 +231,7 @@ void log_end(struct events *e)
         syslog(LOG_MAIL | priority[e->line_severity], "%.*s", SPAN_ARG(s));
     if (e->lines.fd >= 0 || e->echo) {
         struct buf *b = &e->lines.pending;
+        e->line_start = b->len;
         put_stamp(e, b);
         buf_putz(b, e->hostname);
         buf_putc(b, ' ');
@@ -227,6 +241,7 @@ void log_end(struct events *e)
         buf_putz(b, "]: ");
         buf_puts(b, s);
         buf_putc(b, '\n');
+        drop_partial(&e->lines, e->line_start);
         loop_hook_ask(e->loop, &e->hook);
     }
 }
