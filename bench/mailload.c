@@ -2,7 +2,7 @@
  *
  *   mailload sink   -p PORT [-h ADDR] -n N [-r RUN] [-T idle_s] [-W first_s] [-x K] [-g linger_ms]
  *   mailload source -p PORT [-h ADDR] -n N [-r RUN] [-c CONC] [-s SIZE] [-m PER_CONN] [-P] [-b
- * ADDRS] [-o FIRST_SEQ]
+ * ADDRS] [-o FIRST_SEQ] [-D K]
  *
  * Each message carries  X-Mailload: RUN SEQ NS LINES HASH  (NS = CLOCK_MONOTONIC at
  * start of that message's transaction).  The sink reports count, unique, lost,
@@ -11,7 +11,8 @@
  *       duplicates), or idle_s after the last message, or first_s with none.
  *       -x K: answer every K-th end of data with 451 (not counted).
  * source: -m 0 = keep connections for ever, -m 1 = a connection per message;
- *       -P = pipeline MAIL/RCPT/DATA; -b K = spread over 127.0.0.1..K.
+ *       -P = pipeline MAIL/RCPT/DATA; -b K = spread over 127.0.0.1..K;
+ *       -D K = recipients in dest0.example .. dest(K-1).example, in turn.
  *       4xx or a broken connection before the final dot is retried (counted);
  *       a break after the final dot counts as "unsure" and is not retried.  */
 #ifndef _GNU_SOURCE
@@ -63,7 +64,7 @@ static uint64_t mix(uint64_t h, const char *p, size_t n)
 }
 
 static const char *host = "127.0.0.1", *run = "r0";
-static int port, conc = 1, permsg = 1, pipelining, naddr = 1, rejectk;
+static int port, conc = 1, permsg = 1, pipelining, naddr = 1, rejectk, domains;
 static long N = 1000, size = 4096;
 static double idle_s = 20, first_s = 60;
 static int linger_ms = 500;
@@ -331,7 +332,7 @@ static uint64_t bhash;
 static long off, next, done, fail, retry, unsure, conns_out;
 static uint64_t tstart, tend;
 static char lasterr[200];
-static char cmdp[512];
+
 
 static void mod(struct sc *s, uint32_t e)
 {
@@ -432,6 +433,17 @@ static int wbody(struct sc *s)
     mod(s, EPOLLIN);
     return 0;
 }
+#define MAIL_CMD "MAIL FROM:<a@load.example>\r\n"
+static int put_rcpt(struct sc *s)
+{
+    char cmd[128];
+    if (!domains)
+        return put(s, pipelining ? MAIL_CMD "RCPT TO:<b@dest.example>\r\nDATA\r\n"
+                                 : "RCPT TO:<b@dest.example>\r\n");
+    snprintf(cmd, sizeof cmd, "%sRCPT TO:<b@dest%ld.example>\r\n%s", pipelining ? MAIL_CMD : "",
+             s->seq % domains, pipelining ? "DATA\r\n" : "");
+    return put(s, cmd);
+}
 static int begin(struct sc *s)
 { /* start a transaction on a ready connection */
     if (s->multi)
@@ -447,9 +459,7 @@ static int begin(struct sc *s)
         s->seq);
     s->off = 0;
     s->st = MAIL;
-    if (pipelining)
-        return put(s, cmdp);
-    return put(s, "MAIL FROM:<a@load.example>\r\n");
+    return pipelining ? put_rcpt(s) : put(s, MAIL_CMD);
 }
 static int reply(struct sc *s, int code, const char *txt)
 {
@@ -471,7 +481,7 @@ static int reply(struct sc *s, int code, const char *txt)
         ok = code == 250;
         if (ok) {
             s->st = RCPT;
-            return pipelining ? 0 : put(s, "RCPT TO:<b@dest.example>\r\n");
+            return pipelining ? 0 : put_rcpt(s);
         }
         break;
     case RCPT:
@@ -576,8 +586,6 @@ static int source(void)
     }
     memcpy(body + blen, ".\r\n", 3);
     blen += 3;
-    snprintf(cmdp, sizeof cmdp,
-             "MAIL FROM:<a@load.example>\r\nRCPT TO:<b@dest.example>\r\nDATA\r\n");
     lat = calloc((size_t)N + 1, 4);
     struct sc *s = calloc((size_t)conc, sizeof *s);
     struct epoll_event evs[256];
@@ -663,7 +671,7 @@ int main(int c, char **v)
     }
     int o;
     optind = 2;
-    while ((o = getopt(c, v, "h:p:n:r:c:s:m:Pb:T:W:x:g:o:")) != -1)
+    while ((o = getopt(c, v, "h:p:n:r:c:s:m:Pb:T:W:x:g:o:D:")) != -1)
         switch (o) {
         case 'h':
             host = optarg;
@@ -691,6 +699,9 @@ int main(int c, char **v)
             break;
         case 'b':
             naddr = atoi(optarg);
+            break;
+        case 'D':
+            domains = atoi(optarg);
             break;
         case 'T':
             idle_s = atof(optarg);
