@@ -1,0 +1,257 @@
+#include "cli/config.h"
+
+#include "config/files.h"
+#include "config/show.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+#ifndef POSTERN_SYSCONFDIR
+#define POSTERN_SYSCONFDIR "/etc/postern"
+#endif
+
+static const char usage[] =
+    "usage: postern config check [-C FILE] [--files] [--json]\n"
+    "       postern config show [-C FILE] [--json | --as-file]\n"
+    "       postern config explain [-C FILE] [--json] NAME\n"
+    "\n"
+    "check    reads the configuration and says everything that is wrong with it\n"
+    "         --files also looks whether the files and directories it names are there\n"
+    "show     the value of every option, and where it was set\n"
+    "         --as-file prints a configuration file that says the same\n"
+    "explain  what an option does, what it takes, its default and its value:\n"
+    "         NAME is like spool.free_min, or free_min, or a section: spool\n"
+    "\n"
+    "  -C FILE  the configuration (" POSTERN_SYSCONFDIR "/postern.conf)\n"
+    "  --json   one JSON object on standard output\n"
+    "\n"
+    "exit status: 0 good, 78 mistakes in the configuration, 66 it cannot be read, 64 usage\n";
+
+struct request {
+    const char *file;
+    const char *what; /* check, show, explain */
+    const char *name;
+    bool files, json, as_file;
+};
+
+static int usage_error(const char *what, const char *arg)
+{
+    fprintf(stderr, "postern config: %s%s%s\n%s", what, arg ? ": " : "", arg ? arg : "", usage);
+    return EX_USAGE;
+}
+
+static int flush(FILE *to, struct buf *b)
+{
+    struct span s = buf_span(b);
+    bool good = !b->failed && fwrite(s.p ? s.p : "", 1, s.n, to) == s.n && fflush(to) == 0;
+    buf_free(b);
+    return good ? EX_OK : EX_IOERR;
+}
+
+/* Returns EX_OK with *cfg_r set, or what to exit with; the report has the rest. */
+static int load(const struct request *rq, struct config **cfg_r, struct config_report *report)
+{
+    struct buf text;
+    struct err e;
+    buf_init(&text, CONFIG_FILE_MAX + 65536); /* config_parse refuses what is too large */
+    *cfg_r = NULL;
+    if (!config_read_file(rq->file, &text, &e)) {
+        fprintf(stderr, "postern config: %s\n", e.text);
+        buf_free(&text);
+        return EX_NOINPUT;
+    }
+    bool good = config_parse(buf_span(&text), span_str(rq->file), cfg_r, report);
+    buf_free(&text);
+    return good ? EX_OK : EX_CONFIG;
+}
+
+static void put_verdict(struct buf *b, const struct config *cfg, struct config_report *report,
+                        const struct request *rq)
+{
+    size_t errors = config_report_errors(report);
+    if (errors)
+        buf_printf(b, "%s: %zu mistake%s\n", rq->file, errors, errors == 1 ? "" : "s");
+    else
+        buf_printf(b, "%s: good: %zu options set, %zu listener%s, %zu notice%s\n", rq->file,
+                   cfg->n_settings, cfg->n_listens, cfg->n_listens == 1 ? "" : "s",
+                   config_report_notices(report),
+                   config_report_notices(report) == 1 ? "" : "s");
+}
+
+static int do_check(const struct request *rq)
+{
+    struct config *cfg;
+    struct buf text, verdict;
+    struct config_report *report = config_report_new();
+    int rc = load(rq, &cfg, report);
+    if (cfg && rq->files)
+        config_check_files(cfg, report);
+    if (config_report_errors(report))
+        rc = EX_CONFIG;
+    buf_init(&text, 1 << 20);
+    buf_init(&verdict, 8192);
+    if (rc != EX_NOINPUT && rq->json) {
+        config_report_put_json(&text, report);
+        buf_putc(&text, '\n');
+        flush(stdout, &text);
+    } else if (rc != EX_NOINPUT) {
+        config_report_put_text(&text, report);
+        put_verdict(&verdict, cfg, report, rq);
+        flush(stderr, &text);
+        flush(rc == EX_OK ? stdout : stderr, &verdict);
+    }
+    config_free(&cfg);
+    config_report_free(&report);
+    return rc;
+}
+
+/* For show: a file with mistakes has no values to show. */
+static int load_good(const struct request *rq, struct config **cfg_r)
+{
+    struct buf text;
+    struct config_report *report = config_report_new();
+    int rc = load(rq, cfg_r, report);
+    if (rc == EX_CONFIG) {
+        buf_init(&text, 1 << 20);
+        config_report_put_text(&text, report);
+        flush(stderr, &text);
+    }
+    config_report_free(&report);
+    return rc;
+}
+
+static int do_show(const struct request *rq)
+{
+    struct config *cfg;
+    struct buf out;
+    int rc = load_good(rq, &cfg);
+    if (rc != EX_OK)
+        return rc;
+    buf_init(&out, CONFIG_WIRE_MAX * 2);
+    if (rq->json) {
+        config_show_json(&out, cfg);
+        buf_putc(&out, '\n');
+    } else if (rq->as_file) {
+        config_show_file(&out, cfg);
+    } else {
+        config_show(&out, cfg);
+    }
+    config_free(&cfg);
+    return flush(stdout, &out);
+}
+
+static int unknown_name(const char *name)
+{
+    struct buf hint;
+    buf_init(&hint, 256);
+    config_suggest_dotted(&hint, span_str(name));
+    fprintf(stderr, "postern config: no option \"%.200s\"%s%s%s\n", name,
+            hint.len ? "; did you mean \"" : "", buf_cstr(&hint), hint.len ? "\"?" : "");
+    buf_free(&hint);
+    return EX_USAGE;
+}
+
+static void put_explained(struct buf *out, const struct config_option *o,
+                          const struct config *cfg, bool json)
+{
+    if (json)
+        config_explain_json(out, o, cfg);
+    else
+        config_explain(out, o, cfg);
+    if (json)
+        buf_putc(out, '\n');
+}
+
+/* The present value is left out when there is no readable good file: help is asked for most when
+ * things are wrong. */
+static void load_if_good(const struct request *rq, struct config **cfg_r)
+{
+    struct config_report *report = config_report_new();
+    if (load(rq, cfg_r, report) == EX_CONFIG)
+        fprintf(stderr, "postern config: %s has %zu mistakes (see config check): no present values\n",
+                rq->file, config_report_errors(report));
+    config_report_free(&report);
+}
+
+/* "spool.free_min", "free_min", "spool", and "listen.mx.tls", as `config show` has it. */
+static bool is_meant(const struct config_option *o, struct span name)
+{
+    size_t dot = span_find(name, '.');
+    struct span last = span_from(name, span_rfind(name, '.') + 1);
+    if (dot == name.n)
+        return span_eq(span_str(o->name), name) || span_eq(span_str(o->section), name);
+    return span_eq(span_str(o->section), span_to(name, dot)) && span_eq(span_str(o->name), last);
+}
+
+static int do_explain(const struct request *rq)
+{
+    size_t n, found = 0;
+    struct config *cfg = NULL;
+    struct buf out;
+    const struct config_option *o = config_options(&n);
+    for (size_t i = 0; i < n; i++)
+        found += is_meant(&o[i], span_str(rq->name));
+    if (!found)
+        return unknown_name(rq->name);
+    load_if_good(rq, &cfg);
+    buf_init(&out, CONFIG_WIRE_MAX * 2);
+    for (size_t i = 0; i < n; i++)
+        if (is_meant(&o[i], span_str(rq->name)))
+            put_explained(&out, &o[i], cfg, rq->json);
+    config_free(&cfg);
+    return flush(stdout, &out);
+}
+
+static bool one_of(const char *arg, const char *a, const char *b)
+{
+    return strcmp(arg, a) == 0 || strcmp(arg, b) == 0;
+}
+
+/* EX_OK: go on. The help is asked for with *done set. */
+static int read_args(struct request *rq, int argc, char **argv, bool *done)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+        if (one_of(arg, "--help", "-h"))
+            *done = true;
+        else if (strcmp(arg, "-C") == 0 && i + 1 < argc)
+            rq->file = argv[++i];
+        else if (strcmp(arg, "--files") == 0)
+            rq->files = true;
+        else if (strcmp(arg, "--json") == 0)
+            rq->json = true;
+        else if (strcmp(arg, "--as-file") == 0)
+            rq->as_file = true;
+        else if (arg[0] == '-')
+            return usage_error(strcmp(arg, "-C") ? "unknown option" : "a file is missing", arg);
+        else if (!rq->what)
+            rq->what = arg;
+        else if (!rq->name && strcmp(rq->what, "explain") == 0)
+            rq->name = arg;
+        else
+            return usage_error("one word too many", arg);
+    }
+    return EX_OK;
+}
+
+int cli_config(int argc, char **argv)
+{
+    struct request rq = { .file = POSTERN_SYSCONFDIR "/postern.conf" };
+    bool help = false;
+    int rc = read_args(&rq, argc, argv, &help);
+    if (rc != EX_OK)
+        return rc;
+    if (help) {
+        fputs(usage, stdout);
+        return EX_OK;
+    }
+    if (!rq.what)
+        return usage_error("check, show or explain?", NULL);
+    if (strcmp(rq.what, "check") == 0)
+        return do_check(&rq);
+    if (strcmp(rq.what, "show") == 0)
+        return do_show(&rq);
+    if (strcmp(rq.what, "explain") != 0)
+        return usage_error("check, show or explain, not", rq.what);
+    return rq.name ? do_explain(&rq) : usage_error("which option?", NULL);
+}

@@ -1,0 +1,152 @@
+#include "config/cross.h"
+
+#include "base/must.h"
+#include "config/bind.h"
+
+struct cross {
+    const struct config *cfg;
+    struct config_report *report;
+};
+
+static const struct config_setting *setting_of(const struct cross *x, const char *name,
+                                               size_t listen)
+{
+    const struct config_option *o = config_option_named(span_str(name));
+    MUST(o);
+    return setting_find(x->cfg->settings, x->cfg->n_settings, o, listen);
+}
+
+static bool refused(const struct config_setting *s) { return s && s->bad; }
+
+/* A rule about the options a and b: said where a is set, else where b is; not when one of them
+ * was refused for itself. */
+static void rule(const struct cross *x, bool kept, enum config_level level, const char *a,
+                 const char *b, const char *text)
+{
+    const struct config_setting *sa = setting_of(x, a, 0), *sb = setting_of(x, b, 0);
+    const struct config_setting *s = sa ? sa : sb;
+    struct config_pos pos = { 0 };
+    if (kept || refused(sa) || refused(sb))
+        return;
+    if (s)
+        pos = (struct config_pos){ s->line, s->col };
+    config_report_add(x->report, level, pos, NULL, "%s", text);
+}
+
+static void check_values(const struct cross *x)
+{
+    const struct config *c = x->cfg;
+    const enum config_level error = CONFIG_ERROR;
+    rule(x, c->tls.certificate.n == c->tls.key.n, error, "tls.certificate", "tls.key",
+         "tls.certificate and tls.key must name the same number of files, in the same order");
+    rule(x, c->retry.first_ms <= c->retry.max_ms, error, "retry.first", "retry.max",
+         "retry.first must not be longer than retry.max");
+    rule(x, c->retry.warn_after_ms < c->retry.expire_after_ms, error, "retry.warn_after",
+         "retry.expire_after", "retry.warn_after must be shorter than retry.expire_after");
+    rule(x, c->spool.inline_max_bytes <= c->spool.segment_size_bytes / 2, error,
+         "spool.inline_max", "spool.segment_size",
+         "spool.inline_max must not be more than half of spool.segment_size");
+    rule(x, c->limits.connections_per_client <= c->limits.connections, error,
+         "limits.connections_per_client", "limits.connections",
+         "limits.connections_per_client must not be more than limits.connections");
+    rule(x, c->deliver.concurrency_initial <= c->deliver.concurrency_max, error,
+         "deliver.concurrency_initial", "deliver.concurrency_max",
+         "deliver.concurrency_initial must not be more than deliver.concurrency_max");
+    rule(x, c->processes.restart_first_ms <= c->processes.restart_max_ms, error,
+         "processes.restart_first", "processes.restart_max",
+         "processes.restart_first must not be longer than processes.restart_max");
+    rule(x, c->log.file.n == 0 || !span_eq(c->log.file, c->log.events), error, "log.events",
+         "log.file", "log.file and log.events must not be the same file");
+    rule(x, c->dns.negative_ttl_max_ms <= c->dns.cache_ttl_max_ms, error, "dns.negative_ttl_max",
+         "dns.cache_ttl_max", "dns.negative_ttl_max must not be longer than dns.cache_ttl_max");
+}
+
+static void check_relay(const struct cross *x)
+{
+    const struct config_cidrs *from = &x->cfg->relay.from;
+    for (size_t i = 0; i < from->n; i++)
+        if (from->v[i].bits == 0) {
+            rule(x, false, CONFIG_NOTICE, "relay.from", "relay.from",
+                 "relay.from has a network of all addresses: this is an open relay");
+            return;
+        }
+}
+
+static void check_source(const struct cross *x)
+{
+    const struct config_addrs *a = &x->cfg->deliver.source_address;
+    rule(x, a->n < 2 || (a->n == 2 && a->v[0].family != a->v[1].family), CONFIG_ERROR,
+         "deliver.source_address", "deliver.source_address",
+         "deliver.source_address takes one address for IPv4 and one for IPv6");
+}
+
+static void listen_error(const struct cross *x, enum config_level level, size_t i,
+                         const char *option, const char *text)
+{
+    const struct config_setting *s = setting_of(x, option, i);
+    struct config_pos pos = { 0 };
+    if (s)
+        pos = (struct config_pos){ s->line, s->col };
+    config_report_add(x->report, level, pos, NULL, "listener \"%.*s\" %s",
+                      SHOWN(x->cfg->listens[i].name), text);
+}
+
+static bool has_address(const struct config_listen *l, const struct netaddr *a, size_t before)
+{
+    for (size_t i = 0; i < l->address.n && i < before; i++)
+        if (netaddr_eq(&l->address.v[i], a))
+            return true;
+    return false;
+}
+
+/* An address that is listed before, in this listener or in an earlier one. */
+static void check_address(const struct cross *x, size_t i, size_t at)
+{
+    const struct config_listen *all = x->cfg->listens;
+    const struct netaddr *a = &all[i].address.v[at];
+    struct buf b;
+    for (size_t j = 0; j <= i; j++) {
+        if (!has_address(&all[j], a, j == i ? at : all[j].address.n))
+            continue;
+        buf_init(&b, 512);
+        buf_putz(&b, "has the address ");
+        netaddr_put(&b, a);
+        if (j == i)
+            buf_putz(&b, " twice");
+        else
+            buf_printf(&b, ", which listener \"%.*s\" has too", SHOWN(all[j].name));
+        listen_error(x, CONFIG_ERROR, i, "listen.address", buf_cstr(&b));
+        buf_free(&b);
+        return;
+    }
+}
+
+static void check_listeners(const struct cross *x)
+{
+    const struct config *c = x->cfg;
+    for (size_t i = 0; i < c->n_listens; i++) {
+        for (size_t at = 0; at < c->listens[i].address.n; at++)
+            check_address(x, i, at);
+        bool set = setting_of(x, "listen.tls", i) != NULL;
+        if (!set || c->tls.certificate.n || refused(setting_of(x, "tls.certificate", 0)))
+            continue;
+        if (c->listens[i].tls == CONFIG_TLS_REQUIRED)
+            listen_error(x, CONFIG_ERROR, i, "listen.tls",
+                         "requires TLS, but tls.certificate is not set");
+        else if (c->listens[i].tls == CONFIG_TLS_OPTIONAL)
+            listen_error(x, CONFIG_NOTICE, i, "listen.tls",
+                         "offers no STARTTLS, since tls.certificate is not set");
+    }
+    if (c->n_listens == 0)
+        config_report_add(x->report, CONFIG_NOTICE, (struct config_pos){ 0 }, NULL,
+                          "there is no listen section: no mail comes in by SMTP");
+}
+
+void cross_check(const struct config *cfg, struct config_report *report)
+{
+    struct cross x = { cfg, report };
+    check_values(&x);
+    check_relay(&x);
+    check_source(&x);
+    check_listeners(&x);
+}

@@ -1,0 +1,151 @@
+/* Finding rows of the table by name, and the name that was probably meant. */
+#include "config/table.h"
+
+enum { NAME_MAX_LEN = 40 }; /* no name of ours is longer; longer ones have no suggestion */
+
+const struct config_section *config_section_find(struct span name)
+{
+    size_t n;
+    const struct config_section *s = config_sections(&n);
+    for (size_t i = 1; i < n; i++)
+        if (span_eq(span_str(s[i].name), name))
+            return &s[i];
+    return NULL;
+}
+
+const struct config_option *config_option_find(struct span section, struct span name)
+{
+    size_t n;
+    const struct config_option *o = config_options(&n);
+    for (size_t i = 0; i < n; i++)
+        if (span_eq(span_str(o[i].section), section) && span_eq(span_str(o[i].name), name))
+            return &o[i];
+    return NULL;
+}
+
+const struct config_option *config_option_named(struct span name)
+{
+    size_t n, dot = span_find(name, '.');
+    const struct config_option *o = config_options(&n), *only = NULL;
+    if (dot < name.n)
+        return config_option_find(span_to(name, dot), span_from(name, dot + 1));
+    for (size_t i = 0; i < n; i++) {
+        if (!span_eq(span_str(o[i].name), name))
+            continue;
+        if (!o[i].section[0])
+            return &o[i];
+        if (only)
+            return NULL;
+        only = &o[i];
+    }
+    return only;
+}
+
+void config_option_put_name(struct buf *b, const struct config_option *o)
+{
+    if (o->section[0])
+        buf_printf(b, "%s.", o->section);
+    buf_putz(b, o->name);
+}
+
+const void *config_option_value(const struct config_option *o, const struct config *cfg,
+                                const struct config_listen *listen)
+{
+    return (config_option_listens(o) ? (const char *)listen : (const char *)cfg) + o->offset;
+}
+
+static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
+
+/* Letters to insert, drop, change or swap with their neighbour to make b of a. */
+static unsigned distance(struct span a, struct span b)
+{
+    unsigned d[NAME_MAX_LEN + 1][NAME_MAX_LEN + 1];
+    if (a.n > NAME_MAX_LEN || b.n > NAME_MAX_LEN)
+        return NAME_MAX_LEN;
+    for (unsigned i = 0; i <= a.n; i++)
+        for (unsigned j = 0; j <= b.n; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            char x = ascii_lower(a.p[i - 1]), y = ascii_lower(b.p[j - 1]);
+            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1, d[i - 1][j - 1] + (x != y));
+            if (i > 1 && j > 1 && x == ascii_lower(b.p[j - 2]) && y == ascii_lower(a.p[i - 2]))
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    return d[a.n][b.n];
+}
+
+struct guess {
+    struct span wrote;
+    const char *best;
+    unsigned cost;
+};
+
+static struct guess guess_of(struct span wrote)
+{
+    unsigned allowed = wrote.n <= 3 ? 1 : wrote.n <= 6 ? 2 : 3;
+    return (struct guess){ .wrote = wrote, .cost = allowed + 1 };
+}
+
+static void consider(struct guess *g, const char *name)
+{
+    struct span s = span_str(name);
+    unsigned cost = distance(g->wrote, s);
+    /* the beginning of a name is as good as one that is barely close: cert, certificate */
+    if (g->wrote.n >= 3 && span_istarts(s, g->wrote))
+        cost = least(cost, 2);
+    if (cost < g->cost && cost < s.n) {
+        g->best = name;
+        g->cost = cost;
+    }
+}
+
+const char *config_suggest_option(struct span section, struct span name)
+{
+    size_t n;
+    const struct config_option *o = config_options(&n);
+    struct guess g = guess_of(name);
+    for (size_t i = 0; i < n; i++)
+        if (span_eq(span_str(o[i].section), section))
+            consider(&g, o[i].name);
+    return g.best;
+}
+
+const char *config_suggest_section(struct span name)
+{
+    size_t n;
+    const struct config_section *s = config_sections(&n);
+    struct guess g = guess_of(name);
+    for (size_t i = 1; i < n; i++)
+        consider(&g, s[i].name);
+    return g.best;
+}
+
+const char *config_suggest_word(const struct config_option *o, struct span word)
+{
+    struct guess g = guess_of(word);
+    for (const struct config_word *w = o->words; w && w->word; w++)
+        consider(&g, w->word);
+    return g.best;
+}
+
+void config_suggest_dotted(struct buf *b, struct span name)
+{
+    size_t n, dot = span_find(name, '.');
+    const struct config_option *o = config_options(&n);
+    struct span section = dot < name.n ? span_to(name, dot) : SPAN_NONE;
+    struct span last = dot < name.n ? span_from(name, dot + 1) : name;
+    struct guess g = guess_of(last);
+    const struct config_option *best = NULL;
+    for (size_t i = 0; i < n; i++) {
+        unsigned before = g.cost;
+        if (section.n && distance(section, span_str(o[i].section)) > 2)
+            continue;
+        consider(&g, o[i].name);
+        if (g.cost < before)
+            best = &o[i];
+    }
+    if (best)
+        config_option_put_name(b, best);
+}

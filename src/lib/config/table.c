@@ -1,0 +1,315 @@
+#include "config/table.h"
+
+#include "config/check.h"
+
+/* How to add an option: a field in config.h, a row here, and conf-man (man.c) for the manual
+ * page. A capability that is not built yet gets `.later`: then the option is known, and using it
+ * is reported by name. */
+
+#define LIVE CONFIG_LIVE
+#define AT(field) .offset = offsetof(struct config, field)
+#define IN_LISTEN(field) .offset = offsetof(struct config_listen, field)
+#define SECOND 1000ull
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+#define K 1024ull
+#define M (K * K)
+#define G (M * K)
+
+static const struct config_section sections[] = {
+    { "", false, "options outside of sections" },
+    { "spool", false, "where and how accepted mail is kept" },
+    { "listen", true, "one listener each: where mail comes in" },
+    { "queue", false, "queue runs" },
+    { "tls", false, "certificates" },
+    { "relay", false, "who may send where" },
+    { "route", false, "where mail goes" },
+    { "dns", false, "how DNS is asked" },
+    { "timeout", false, "the SMTP client's clocks, one for each stage" },
+    { "server", false, "the SMTP server's clocks and patience" },
+    { "retry", false, "when a deferred message is tried again" },
+    { "limits", false, "what is taken in at most" },
+    { "deliver", false, "how mail is sent out" },
+    { "processes", false, "how many processes, and their restart" },
+    { "log", false, "log and events" },
+    { "control", false, "the socket of the command line" },
+    { "privilege", false, "users of the processes, when started as root" },
+    { "sandbox", false, "what the kernel keeps the processes from" },
+};
+
+static const struct config_word tls_words[] = {
+    { "off", NULL }, { "optional", NULL }, { "required", NULL }, { NULL, NULL },
+};
+static const struct config_word delivery_words[] = {
+    { "deliver", NULL }, { "queue_only", NULL }, { "defer", NULL }, { "hold", NULL },
+    { NULL, NULL },
+};
+static const struct config_word newline_words[] = {
+    { "reject", NULL }, { "normalise", NULL }, { NULL, NULL },
+};
+static const struct config_word dnssec_words[] = {
+    { "auto", NULL }, { "on", NULL }, { "off", NULL }, { NULL, NULL },
+};
+static const struct config_word eightbit_words[] = {
+    { "send", NULL }, { "bounce", NULL }, { NULL, NULL },
+};
+static const struct config_word version_words[] = {
+    { "1.2", NULL }, { "1.3", NULL }, { NULL, NULL },
+};
+static const struct config_word syslog_words[] = {
+    { "off", NULL },    { "mail", NULL },   { "daemon", NULL }, { "user", NULL },
+    { "local0", NULL }, { "local1", NULL }, { "local2", NULL }, { "local3", NULL },
+    { "local4", NULL }, { "local5", NULL }, { "local6", NULL }, { "local7", NULL },
+    { NULL, NULL },
+};
+
+static const struct config_option options[] = {
+    { "", "hostname", CONFIG_TEXT, LIVE | CONFIG_REQUIRED | CONFIG_NONEMPTY, AT(hostname), "\"\"",
+      .check = check_host,
+      .help = "the name of this gateway in greetings, HELO, Received and reports" },
+    { "", "postmaster", CONFIG_TEXT, LIVE, AT(postmaster), "\"\"", .check = check_mailbox,
+      .help = "who gets double bounces and alarms; empty means postmaster at hostname" },
+    { "", "instance_id", CONFIG_TEXT, 0, AT(instance_id), "\"\"", .check = check_label,
+      .help = "tells this gateway from others of the same name when looking for mail loops; "
+              "empty means one is made when the spool is made" },
+
+    { "spool", "directories", CONFIG_TEXTS, CONFIG_NONEMPTY | CONFIG_DIRECTORY,
+      AT(spool.directories), "{\"/var/spool/postern/q*\"}", .check = check_path,
+      .help = "the directories of the spool; patterns are expanded at start, batches rotate over "
+              "all of them" },
+    { "spool", "free_min", CONFIG_SIZE, LIVE, AT(spool.free_min_bytes), "512M",
+      .help = "with less free space new mail is put off with 452" },
+    { "spool", "inline_max", CONFIG_SIZE, LIVE, AT(spool.inline_max_bytes), "128K", 4 * K, 16 * M,
+      .help = "content above this size is written in extents while it arrives" },
+    { "spool", "segment_size", CONFIG_SIZE, LIVE, AT(spool.segment_size_bytes), "64M", 1 * M,
+      2 * G, .help = "a segment file is sealed at this size" },
+    { "spool", "reserve", CONFIG_SIZE, LIVE, AT(spool.reserve_bytes), "16M", 64 * K, 4 * G,
+      .help = "space kept aside so that outcomes can be written when the disk is full" },
+    { "spool", "flush_late", CONFIG_DURATION, LIVE, AT(spool.flush_late_ms), "1s", 0, MINUTE,
+      .help = "an outcome that is not final is flushed this much later at most" },
+
+    { "listen", "address", CONFIG_ADDRS, LIVE | CONFIG_REQUIRED | CONFIG_NONEMPTY,
+      IN_LISTEN(address), "{}", .port = 25,
+      .help = "addresses with ports; listeners may overlap, the most specific address wins" },
+    { "listen", "tls", CONFIG_WORD, LIVE, IN_LISTEN(tls), "optional", .words = tls_words,
+      .help = "STARTTLS: optional offers it when tls.certificate is set, required takes no mail "
+              "without it" },
+    { "listen", "delivery", CONFIG_WORD, LIVE, IN_LISTEN(delivery), "deliver",
+      .words = delivery_words,
+      .help = "deliver at once; queue_only waits for a queue run; defer also asks no DNS before; "
+              "hold keeps mail until somebody releases it" },
+    { "listen", "bare_newline", CONFIG_WORD, LIVE, IN_LISTEN(bare_newline), "reject",
+      .words = newline_words,
+      .help = "what a CR or LF of its own in a message does: refuse the message, or make it CRLF" },
+    { "listen", "normalise_from", CONFIG_CIDRS, LIVE, IN_LISTEN(normalise_from), "{}",
+      .help = "clients for which bare_newline is normalise in any case" },
+    { "listen", "greeting", CONFIG_TEXT, LIVE, IN_LISTEN(greeting), "\"\"",
+      .check = check_printable,
+      .help = "the text behind host name and ESMTP in the 220 greeting; empty means the usual "
+              "one" },
+
+    { "queue", "run", CONFIG_DURATION, LIVE, AT(queue.run_ms), "30m", 10 * SECOND, 30 * DAY,
+      .zero = true, .help = "time between queue runs for queue_only; 0 means only when asked" },
+
+    { "tls", "certificate", CONFIG_TEXTS, LIVE | CONFIG_READABLE, AT(tls.certificate), "{}",
+      .check = check_path,
+      .help = "certificate chains in PEM; a list for RSA and ECDSA side by side" },
+    { "tls", "key", CONFIG_TEXTS, LIVE | CONFIG_READABLE, AT(tls.key), "{}", .check = check_path,
+      .help = "the private keys in PEM, in the order of the certificates" },
+    { "tls", "min_version", CONFIG_WORD, LIVE, AT(tls.min_version), "1.2", .words = version_words,
+      .help = "the oldest TLS version that is spoken" },
+
+    { "relay", "from", CONFIG_CIDRS, LIVE, AT(relay.from), "{\"127.0.0.0/8\", \"[::1]/128\"}",
+      .help = "clients that may send anywhere" },
+    { "relay", "domains", CONFIG_TEXTS, LIVE | CONFIG_LOWER, AT(relay.domains), "{}",
+      .check = check_domain,
+      .help = "domains that mail is taken for from everywhere; .example.net means all below it" },
+
+    { "route", "local", CONFIG_TEXTS, LIVE | CONFIG_LOWER, AT(route.local), "{}",
+      .check = check_domain, .help = "domains that are delivered on this machine" },
+    { "route", "access", CONFIG_TEXT, LIVE | CONFIG_MAP, AT(route.access), "\"\"",
+      .check = check_map, .later = "access rules",
+      .help = "map of what is refused and allowed, by client, sender and recipient" },
+    { "route", "virtusertable", CONFIG_TEXT, LIVE | CONFIG_MAP, AT(route.virtusertable), "\"\"",
+      .check = check_map, .later = "virtual addresses",
+      .help = "map from addresses of hosted domains to others" },
+    { "route", "aliases", CONFIG_TEXT, LIVE | CONFIG_MAP, AT(route.aliases), "\"\"",
+      .check = check_map, .later = "aliases of local names",
+      .help = "map from local names to addresses, files and programs" },
+    { "route", "mailertable", CONFIG_TEXT, LIVE | CONFIG_MAP, AT(route.mailertable), "\"\"",
+      .check = check_map,
+      .help = "map from the recipient's domain to the next hop; wins over smarttable" },
+    { "route", "smarttable", CONFIG_TEXT, LIVE | CONFIG_MAP, AT(route.smarttable), "\"\"",
+      .check = check_map, .later = "routing by sender",
+      .help = "map from the sender to the next hop" },
+    { "route", "smart_host", CONFIG_TEXT, LIVE, AT(route.smart_host), "\"\"",
+      .check = check_next_hop,
+      .help = "the next hop of everything else; brackets ask for the address instead of the MX; "
+              "empty means DNS decides" },
+
+    { "dns", "servers", CONFIG_ADDRS, LIVE, AT(dns.servers), "{}", .port = 53,
+      .help = "name servers with or without ports; empty means those of resolv_conf" },
+    { "dns", "resolv_conf", CONFIG_TEXT, LIVE | CONFIG_NONEMPTY, AT(dns.resolv_conf),
+      "\"/etc/resolv.conf\"", .check = check_path,
+      .help = "the file that names the servers when servers is empty" },
+    { "dns", "dnssec", CONFIG_WORD, LIVE, AT(dns.dnssec), "auto", .words = dnssec_words,
+      .help = "validate answers; auto tries and says so once when the servers cannot" },
+    { "dns", "trust_anchor", CONFIG_TEXT, LIVE | CONFIG_NONEMPTY, AT(dns.trust_anchor),
+      "\"/usr/share/dns/root.key\"", .check = check_path, .help = "the keys of the root zone" },
+    { "dns", "timeout", CONFIG_DURATION, LIVE, AT(dns.timeout_ms), "30s", 100, 10 * MINUTE,
+      .help = "one question with all its packets" },
+    { "dns", "cache_size", CONFIG_SIZE, LIVE, AT(dns.cache_size_bytes), "32M", 64 * K, 16 * G,
+      .help = "memory of the cache of answers" },
+    { "dns", "cache_ttl_max", CONFIG_DURATION, LIVE, AT(dns.cache_ttl_max_ms), "1d", 0, 30 * DAY,
+      .help = "an answer is kept no longer than this" },
+    { "dns", "negative_ttl_max", CONFIG_DURATION, LIVE, AT(dns.negative_ttl_max_ms), "1h", 0,
+      DAY, .help = "that a name does not exist is kept no longer than this" },
+
+#define STAGE(name_, field, fallback_, help_) \
+    { "timeout", name_, CONFIG_DURATION, LIVE, AT(timeout.field), fallback_, 100, 7 * DAY, \
+      .help = help_ }
+    STAGE("connect", connect_ms, "30s", "opening a connection to one address"),
+    STAGE("initial", initial_ms, "5m", "waiting for the greeting"),
+    STAGE("helo", helo_ms, "5m", "reply to EHLO or HELO"),
+    STAGE("starttls", starttls_ms, "2m", "reply to STARTTLS, and the handshake"),
+    STAGE("mail", mail_ms, "5m", "reply to MAIL"),
+    STAGE("rcpt", rcpt_ms, "5m", "reply to each RCPT"),
+    STAGE("data_init", data_init_ms, "2m", "reply to DATA"),
+    STAGE("data_block", data_block_ms, "3m", "each block of the message being taken"),
+    STAGE("data_final", data_final_ms, "10m", "reply to the end of data"),
+    STAGE("rset", rset_ms, "1m", "reply to RSET"),
+    STAGE("quit", quit_ms, "1m", "reply to QUIT"),
+    STAGE("misc", misc_ms, "2m", "reply to any other command"),
+    STAGE("attempt", attempt_ms, "30m", "one whole attempt, all addresses together"),
+#undef STAGE
+
+    { "server", "greeting_pause", CONFIG_DURATION, LIVE, AT(server.greeting_pause_ms), "0", 0,
+      5 * MINUTE,
+      .help = "wait before the greeting; a client that talks before it has come is refused" },
+    { "server", "command", CONFIG_DURATION, LIVE, AT(server.command_ms), "5m", 100, DAY,
+      .help = "waiting for the client: the next command, or more of the message" },
+    { "server", "transaction", CONFIG_DURATION, LIVE, AT(server.transaction_ms), "30m", 100, DAY,
+      .help = "one whole message, from MAIL to the end of data" },
+    { "server", "starttls", CONFIG_DURATION, LIVE, AT(server.starttls_ms), "1m", 100, HOUR,
+      .help = "the TLS handshake" },
+    { "server", "question", CONFIG_DURATION, LIVE, AT(server.question_ms), "1m", 100, HOUR,
+      .help = "answer of a policy question; without one the client hears 451" },
+    { "server", "commit", CONFIG_DURATION, LIVE, AT(server.commit_ms), "5m", 100, HOUR,
+      .help = "the message reaching stable storage after the end of data; then the client hears "
+              "451" },
+    { "server", "bad_commands", CONFIG_NUMBER, LIVE, AT(server.bad_commands), "20", 1, 10000,
+      .help = "after this many errors of a client it hears 421 and the connection is closed" },
+
+    { "retry", "first", CONFIG_DURATION, LIVE, AT(retry.first_ms), "5m", SECOND, DAY,
+      .help = "from the first deferral to the second attempt; the time doubles from then on" },
+    { "retry", "max", CONFIG_DURATION, LIVE, AT(retry.max_ms), "4h", SECOND, 30 * DAY,
+      .help = "the longest time between two attempts" },
+    { "retry", "warn_after", CONFIG_DURATION, LIVE, AT(retry.warn_after_ms), "4h", MINUTE,
+      90 * DAY, .zero = true,
+      .help = "the sender is told that mail is late; 0 means never" },
+    { "retry", "expire_after", CONFIG_DURATION, LIVE, AT(retry.expire_after_ms), "5d", SECOND,
+      90 * DAY, .help = "mail that could not be delivered goes back to the sender" },
+
+    { "limits", "message_size", CONFIG_SIZE, LIVE, AT(limits.message_size_bytes), "50M", 64 * K,
+      4 * G, .zero = true, .help = "one message; announced as SIZE; 0 means no limit" },
+    { "limits", "recipients", CONFIG_NUMBER, LIVE, AT(limits.recipients), "1000", 1, 100000,
+      .help = "recipients of one message" },
+    { "limits", "connections", CONFIG_NUMBER, LIVE, AT(limits.connections), "2000", 1, 1000000,
+      .help = "sessions in, of all clients" },
+    { "limits", "connections_per_client", CONFIG_NUMBER, LIVE, AT(limits.connections_per_client),
+      "100", 1, 1000000, .help = "sessions in, of one client address" },
+    { "limits", "command_length", CONFIG_SIZE, LIVE, AT(limits.command_length_bytes), "2K", 512,
+      64 * K, .help = "one command with its CRLF" },
+    { "limits", "line_length", CONFIG_SIZE, LIVE, AT(limits.line_length_bytes), "0", 1000, 1 * G,
+      .zero = true,
+      .help = "one line of a message with its CRLF; lines are never split; 0 means no limit" },
+    { "limits", "hops", CONFIG_NUMBER, LIVE, AT(limits.hops), "100", 5, 10000,
+      .help = "Received headers; more mean a mail loop" },
+
+    { "deliver", "connections", CONFIG_NUMBER, LIVE, AT(deliver.connections), "500", 1, 100000,
+      .help = "sessions out, to all sites together" },
+    { "deliver", "concurrency_initial", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_initial), "5",
+      1, 10000, .help = "sessions to one site at first" },
+    { "deliver", "concurrency_max", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_max), "20", 1,
+      10000, .help = "sessions to one site at most; the number follows the site's successes" },
+    { "deliver", "messages_per_connection", CONFIG_NUMBER, LIVE,
+      AT(deliver.messages_per_connection), "100", 1, 1000000,
+      .help = "then a new connection is made" },
+    { "deliver", "recipients_per_transaction", CONFIG_NUMBER, LIVE,
+      AT(deliver.recipients_per_transaction), "100", 1, 10000,
+      .help = "recipients of one message that are sent at once" },
+    { "deliver", "idle", CONFIG_DURATION, LIVE, AT(deliver.idle_ms), "5s", 0, 10 * MINUTE,
+      .help = "an open connection waits this long for another message" },
+    { "deliver", "eightbit", CONFIG_WORD, LIVE, AT(deliver.eightbit), "send",
+      .words = eightbit_words,
+      .help = "8-bit mail to a server without 8BITMIME: send the bytes as they are, or bounce" },
+    { "deliver", "chunking", CONFIG_BOOL, LIVE, AT(deliver.chunking), "on",
+      .help = "use BDAT where it is offered" },
+    { "deliver", "tls", CONFIG_WORD, LIVE, AT(deliver.tls), "optional", .words = tls_words,
+      .help = "STARTTLS where it is offered; required defers mail where it is not" },
+    { "deliver", "source_address", CONFIG_ADDRS, LIVE, AT(deliver.source_address), "{}",
+      .help = "own address of outgoing connections, one for IPv4 and one for IPv6" },
+    { "deliver", "port", CONFIG_NUMBER, LIVE, AT(deliver.port), "25", 1, 65535,
+      .help = "port of a next hop that names none" },
+
+    { "processes", "smtpd", CONFIG_NUMBER, 0, AT(processes.smtpd), "0", 0, 256,
+      .help = "processes that receive; 0 means as many as processors" },
+    { "processes", "deliver", CONFIG_NUMBER, 0, AT(processes.deliver), "0", 0, 256,
+      .help = "processes that send; 0 means as many as processors" },
+    { "processes", "restart_first", CONFIG_DURATION, LIVE, AT(processes.restart_first_ms),
+      "100ms", 1, MINUTE,
+      .help = "a process that ended is started again after this time, which doubles each time" },
+    { "processes", "restart_max", CONFIG_DURATION, LIVE, AT(processes.restart_max_ms), "30s", 1,
+      HOUR, .help = "the longest such time" },
+    { "processes", "finish", CONFIG_DURATION, LIVE, AT(processes.finish_ms), "30s", 0, HOUR,
+      .help = "on stop, a process may finish what it holds for this long" },
+
+    { "log", "tag", CONFIG_TEXT, LIVE | CONFIG_NONEMPTY, AT(log.tag), "\"postern\"",
+      .check = check_label, .help = "program name in log lines" },
+    { "log", "file", CONFIG_TEXT, LIVE | CONFIG_PARENT, AT(log.file), "\"\"", .check = check_path,
+      .help = "the log file; with neither file nor syslog the log goes to standard error" },
+    { "log", "syslog", CONFIG_WORD, LIVE, AT(log.syslog), "off", .words = syslog_words,
+      .help = "log to syslog with this facility" },
+    { "log", "events", CONFIG_TEXT, LIVE | CONFIG_PARENT, AT(log.events), "\"\"",
+      .check = check_path, .help = "file of the event stream: each event one line of JSON" },
+
+    { "control", "socket", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_PARENT, AT(control.socket),
+      "\"/run/postern/control\"", .check = check_path,
+      .help = "the socket that the commands talk to" },
+
+    { "privilege", "user", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_USER, AT(privilege.user),
+      "\"postern\"", .check = check_user, .help = "user of every process without one of its own" },
+#define ROLE(role, help_) \
+    { "privilege", #role, CONFIG_TEXT, CONFIG_USER, AT(privilege.role), "\"\"", \
+      .check = check_user, .help = help_ }
+    ROLE(smtpd, "user of the receiving processes; empty means privilege.user"),
+    ROLE(router, "user of the process that reads the maps and decides"),
+    ROLE(resolver, "user of the process that asks DNS"),
+    ROLE(qmgr, "user of the queue manager, who owns the spool"),
+    ROLE(deliver, "user of the sending processes"),
+    ROLE(keyring, "user of the process that holds private keys"),
+    ROLE(control, "user of the process behind the control socket"),
+#undef ROLE
+    { "privilege", "chroot", CONFIG_TEXT, CONFIG_DIRECTORY, AT(privilege.chroot),
+      "\"/var/lib/postern/empty\"",
+      .check = check_path,
+      .help = "an empty directory as the root of processes that open no files; empty means none" },
+
+    { "sandbox", "seccomp", CONFIG_BOOL, 0, AT(sandbox.seccomp), "on",
+      .help = "filter the system calls of each process" },
+    { "sandbox", "landlock", CONFIG_BOOL, 0, AT(sandbox.landlock), "on",
+      .help = "restrict the files of each process, where the kernel can" },
+};
+
+const struct config_option *config_options(size_t *n_r)
+{
+    *n_r = sizeof options / sizeof *options;
+    return options;
+}
+
+const struct config_section *config_sections(size_t *n_r)
+{
+    *n_r = sizeof sections / sizeof *sections;
+    return sections;
+}

@@ -1,0 +1,89 @@
+/* table: the one table of options. Parser, checker, `config show`, `config explain`, the manual
+ * page, the flattened form and the comparison of two configurations all read it, so that an
+ * option exists everywhere or nowhere. */
+#ifndef POSTERN_CONFIG_TABLE_H
+#define POSTERN_CONFIG_TABLE_H
+
+#include "config/config.h"
+
+enum config_type {
+    CONFIG_TEXT,     /* struct span */
+    CONFIG_NUMBER,   /* uint64_t */
+    CONFIG_DURATION, /* int64_t ms */
+    CONFIG_SIZE,     /* uint64_t bytes */
+    CONFIG_BOOL,     /* bool */
+    CONFIG_WORD,     /* an enum: the index into words */
+    CONFIG_TEXTS,    /* struct config_texts; a single text may stand for a list of one */
+    CONFIG_ADDRS,    /* struct config_addrs */
+    CONFIG_CIDRS,    /* struct config_cidrs */
+};
+
+enum config_flags {
+    CONFIG_LIVE = 1,       /* a reload may change it */
+    CONFIG_REQUIRED = 2,   /* must be set */
+    CONFIG_NONEMPTY = 4,   /* "" or {} is refused */
+    CONFIG_LOWER = 8,      /* texts are folded to lower case (domain names) */
+    CONFIG_READABLE = 16,  /* --files: a file that can be read */
+    CONFIG_DIRECTORY = 32, /* --files: existing directories; glob patterns */
+    CONFIG_PARENT = 64,    /* --files: a file to be made: its directory exists */
+    CONFIG_MAP = 128,      /* --files: KIND:PATH, whose file can be read */
+    CONFIG_USER = 256,     /* --files: a user of the system */
+};
+
+struct config_word {
+    const char *word;
+    const char *later; /* as in struct config_option */
+};
+
+/* Whether a text is good; with false, e says what is wrong in a form that follows its name. */
+typedef bool config_check_fn(struct span text, struct err *e);
+
+struct config_option {
+    const char *section; /* "" = outside of sections */
+    const char *name;
+    enum config_type type;
+    unsigned flags;
+    size_t offset;        /* in struct config; in struct config_listen for section "listen" */
+    const char *fallback; /* as it would be written in a file */
+    uint64_t min, max;    /* of numbers, durations and sizes; max 0 = any */
+    bool zero;            /* 0 is good too, though below min */
+    uint16_t port;        /* addresses: when none is written; 0: none may be written */
+    const struct config_word *words; /* ends with a NULL word */
+    config_check_fn *check;
+    const char *later;    /* NULL, or what it will do: its capability is not in this release */
+    const char *help;     /* one sentence without the final stop */
+};
+
+struct config_section {
+    const char *name; /* "" for the options outside of sections: the first one */
+    bool named;       /* name "label" { } , any number of times */
+    const char *help;
+};
+
+const struct config_option *config_options(size_t *n_r);
+const struct config_section *config_sections(size_t *n_r);
+
+const struct config_section *config_section_find(struct span name);
+const struct config_option *config_option_find(struct span section, struct span name);
+/* "spool.free_min", "hostname", "listen.tls", or a name that is unique: "free_min". */
+const struct config_option *config_option_named(struct span name);
+
+/* "spool.free_min": the dotted name, for messages. */
+void config_option_put_name(struct buf *b, const struct config_option *o);
+
+static inline bool config_option_listens(const struct config_option *o)
+{
+    return strcmp(o->section, "listen") == 0;
+}
+/* Where the option's value lies; listen is NULL for those of struct config. */
+const void *config_option_value(const struct config_option *o, const struct config *cfg,
+                                const struct config_listen *listen);
+
+/* A name close to the one that was written, or NULL: of the options of a section, of the
+ * sections, of the words of an option, of all options in their dotted form. */
+const char *config_suggest_option(struct span section, struct span name);
+const char *config_suggest_section(struct span name);
+const char *config_suggest_word(const struct config_option *o, struct span word);
+void config_suggest_dotted(struct buf *b, struct span name); /* puts it, or nothing */
+
+#endif
