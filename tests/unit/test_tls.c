@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "base/wire.h"
+#include "sys/sandbox.h"
 #include "tls/cert.h"
 #include "tls/client.h"
 #include "tls/keyserver.h"
@@ -13,6 +14,9 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { TLS12 = 0x0303, ASKED_MAX = 64 };
 
@@ -709,11 +713,48 @@ static void files_that_belong_together(void)
     bench_close(&b);
 }
 
+/* A whole handshake, with all it needs of the system, under smtpd's strictest filter. */
+static int shake_locked_up(struct bench *b)
+{
+    struct sandbox_report report;
+    struct sandbox_params params = { .deny = CALLFILTER_KILL };
+    struct err why;
+    sandbox_report_init(&report);
+    if (!tls_warm_up(&why) || !sandbox_apply("smtpd", &params, &report, &why))
+        return 1;
+    for (int i = 0; i < 2; i++) {
+        struct tls *c = dial(b), *s = tls_server_new(b->server, NULL);
+        shake(b, b->server, c, s, SIZE_MAX);
+        if (!says(c, s, "EHLO") || tls_info(s).resumed != (i == 1 ? 1 : 0) || !says(s, c, "250"))
+            return 2;
+        tls_free(&c);
+        tls_free(&s);
+    }
+    return 0;
+}
+
+static void handshake_locked_up(void)
+{
+    struct bench b;
+    bench_open(&b, WITH_RSA, 0);
+    CHECK(keyserver_tick(b.ks, 0));
+    give_tickets(&b, b.server);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(shake_locked_up(&b));
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK_INT(status, 0);
+    bench_close(&b);
+}
+
 static const struct test tests[] = {
     TEST(rsa_tls13), TEST(rsa_tls12), TEST(ec_tls13), TEST(ec_tls12), TEST(both_byte_by_byte),
     TEST(rsa_for_who_asks), TEST(many_wait), TEST(keyring_refuses), TEST(keyring_restarts),
     TEST(resumption_tls13), TEST(resumption_tls12), TEST(sessions_are_bounded), TEST(verification),
     TEST(rubbish), TEST(cut), TEST(bulk_is_bounded), TEST(keyserver_is_strict),
     TEST(requests_cut_short), TEST(files_that_belong_together),
+    TEST(handshake_locked_up),
 };
 TEST_MAIN(tests)
