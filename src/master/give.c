@@ -1,0 +1,139 @@
+/* What a child is given, in the order role/child.h promises. */
+#include "base/must.h"
+#include "master/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PART_BYTES = 256 << 10 };
+
+void give_config(struct master *m, struct child_slot *c)
+{
+    struct buf flat;
+    buf_init(&flat, CONFIG_WIRE_MAX);
+    config_put(&flat, m->config);
+    MUST(!flat.failed);
+    struct span rest = buf_span(&flat);
+    do {
+        struct msg_config_part part = { .generation = m->generation,
+                                        .part = span_to(rest, PART_BYTES) };
+        rest = span_from(rest, part.part.n);
+        part.last = rest.n == 0;
+        send_config_part(c->channel, &part);
+    } while (rest.n);
+    buf_free(&flat);
+}
+
+static void give_log(struct master *m, struct child_slot *c, int which)
+{
+    struct err e = { "" };
+    struct msg_log_file msg = { .which = (uint8_t)which };
+    int fd = log_open(m->config, which, &e);
+    if (fd == -2)
+        msg.which = 2;
+    if (fd < 0)
+        fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    MUST(fd >= 0);
+    msg_log_file_put(channel_begin(c->channel, MSG_log_file), &msg);
+    channel_end_fd(c->channel, fd);
+}
+
+void give_logs(struct master *m, struct child_slot *c)
+{
+    give_log(m, c, 0);
+    give_log(m, c, 1);
+}
+
+void give_listeners(struct master *m, struct child_slot *c)
+{
+    if (c->role != ROLE_SMTPD)
+        return;
+    for (size_t i = 0; i < m->listener_count; i++) {
+        const struct listener *l = &m->listeners[i];
+        struct msg_listener msg = { .address = l->address, .section = span_str(l->section) };
+        msg_listener_put(channel_begin(c->channel, MSG_listener), &msg);
+        channel_end_fd(c->channel, fcntl(l->fd, F_DUPFD_CLOEXEC, 0));
+    }
+}
+
+static void give_file(struct child_slot *c, enum master_file kind, size_t index, struct span path)
+{
+    char *name = must_strndup(path.p, path.n);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    free(name);
+    if (fd < 0) {
+        log_line(c->master->events, EVENT_WARNING, "cannot open %.*s: %s", SPAN_ARG(path),
+                 strerror(errno));
+        return;
+    }
+    struct msg_file msg = { .kind = (uint8_t)kind, .index = (uint16_t)index, .path = path };
+    msg_file_put(channel_begin(c->channel, MSG_file), &msg);
+    channel_end_fd(c->channel, fd);
+}
+
+static void give_control(struct child_slot *c)
+{
+    struct msg_file msg = { .kind = MASTER_FILE_CONTROL };
+    msg_file_put(channel_begin(c->channel, MSG_file), &msg);
+    channel_end_fd(c->channel, fcntl(c->master->control_fd, F_DUPFD_CLOEXEC, 0));
+}
+
+void give_files(struct master *m, struct child_slot *c)
+{
+    if (c->role == ROLE_CONTROL)
+        give_control(c);
+    const struct config_certs *t = &m->config->tls;
+    for (size_t i = 0; i < t->certificate.n && c->role == ROLE_SMTPD; i++)
+        give_file(c, MASTER_FILE_CERT, i, t->certificate.v[i]);
+    for (size_t i = 0; i < t->key.n && c->role == ROLE_KEYRING; i++)
+        give_file(c, MASTER_FILE_KEY, i, t->key.v[i]);
+}
+
+static bool paired(enum role_id a, enum role_id b)
+{
+#define PAIR(x, y) \
+    if ((a == ROLE_##x && b == ROLE_##y) || (a == ROLE_##y && b == ROLE_##x)) \
+        return true;
+    ROLE_PAIRS(PAIR)
+    return false;
+}
+
+static void give_end(struct child_slot *to, const struct child_slot *of, int fd)
+{
+    struct msg_peer msg = { .role = (uint8_t)of->role, .index = (uint16_t)of->index };
+    msg_peer_put(channel_begin(to->channel, MSG_peer), &msg);
+    channel_end_fd(to->channel, fd);
+}
+
+/* A socket pair to every running process it has business with; the others take the new end in
+ * place of the one that died with its predecessor. */
+static void give_peers(struct master *m, struct child_slot *c)
+{
+    for (size_t i = 0; i < m->child_count; i++) {
+        struct child_slot *other = &m->children[i];
+        int fds[2];
+        if (other == c || !other->pid || !paired(c->role, other->role))
+            continue;
+        if (loop_pair(m->loop, fds) != 0) {
+            log_line(m->events, EVENT_ALARM, "cannot make a socket pair: %s", strerror(errno));
+            continue;
+        }
+        give_end(c, other, fds[0]);
+        give_end(other, c, fds[1]);
+    }
+}
+
+void give_all(struct master *m, struct child_slot *c)
+{
+    give_logs(m, c);
+    give_config(m, c);
+    give_files(m, c);
+    give_peers(m, c);
+    give_listeners(m, c);
+    struct msg_start start = { .instance_id = span_str(m->instance_id) };
+    send_start(c->channel, &start);
+    channel_flush(c->channel);
+}

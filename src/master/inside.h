@@ -1,0 +1,90 @@
+/* The inside of master, for the files of this folder. */
+#ifndef POSTERN_MASTER_INSIDE_H
+#define POSTERN_MASTER_INSIDE_H
+
+#include "config/config.h"
+#include "events/events.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "master/master.h"
+#include "proto/master_child.h"
+#include "proto/roles.h"
+
+#include <sys/types.h>
+
+enum { CHILDREN_MAX = 80, LISTENERS_MAX = 256 };
+
+struct master;
+
+struct child_slot {
+    struct master *master;
+    enum role_id role;
+    int index;
+    pid_t pid; /* 0: not running */
+    struct channel *channel;
+    bool ready;
+    int64_t started_ms;
+    int64_t backoff_ms; /* before the next restart */
+    unsigned deaths;    /* in a row, without having run for a while */
+    struct loop_timer restart;
+};
+
+struct listener {
+    int fd;
+    struct netaddr address;
+    char section[64];
+    bool keep; /* during a reload */
+};
+
+struct master {
+    struct loop *loop;
+    struct events *events;
+    struct config *config;
+    uint64_t generation;
+    const char *config_path;
+    char instance_id[17];
+    struct child_slot children[CHILDREN_MAX];
+    size_t child_count;
+    struct listener listeners[LISTENERS_MAX];
+    size_t listener_count;
+    int control_fd; /* the admin socket, listening */
+    struct loop_signal on_term, on_int, on_hup, on_chld, on_usr1;
+    struct loop_timer finish_timer;
+    bool starting; /* until every child was ready once */
+    bool stopping;
+    bool echo;
+    int exit_code;
+};
+
+/* children.c: processes */
+void children_plan(struct master *m);            /* the slots the configuration asks for */
+void child_spawn(struct master *m, struct child_slot *c);
+void children_reap(struct master *m);
+bool children_all_ready(const struct master *m);
+bool children_any(const struct master *m);
+
+/* give.c: what a child is given */
+void give_all(struct master *m, struct child_slot *c);
+void give_config(struct master *m, struct child_slot *c);
+void give_logs(struct master *m, struct child_slot *c);
+void give_listeners(struct master *m, struct child_slot *c);
+void give_files(struct master *m, struct child_slot *c);
+
+/* listeners.c: sockets */
+bool listeners_open(struct master *m, const struct config *cfg, struct err *err);
+void listeners_forget(struct master *m, bool only_new);
+void listeners_settle(struct master *m); /* closes those the new configuration has not */
+void listeners_close(struct master *m);
+
+/* places.c: the directories the roles work in, made and given to their users; control's socket */
+bool places_prepare(struct master *m, struct err *err);
+
+/* reload.c; who: for the log. False: refused, the reason in text. */
+bool master_reload(struct master *m, struct span who, struct buf *text);
+void master_stop(struct master *m, struct span who);
+
+/* logfile.c */
+int log_open(const struct config *cfg, int which, struct err *err); /* 0 lines, 1 events */
+bool logs_reopen(struct master *m, struct err *err);
+
+#endif

@@ -1,0 +1,20 @@
+/* master: starts the roles, keeps what only root can have (listening sockets, key and log
+ * files), restarts who dies, replaces the configuration. It parses nothing from the network:
+ * its channels to the children carry a handful of small messages, and the configuration file is
+ * read by a child without privilege (load.h). */
+#ifndef POSTERN_MASTER_MASTER_H
+#define POSTERN_MASTER_MASTER_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+
+struct master_options {
+    const char *config_path;
+    bool echo; /* log lines also to stderr */
+};
+
+/* Runs the gateway in the foreground until it is stopped; returns the exit code. */
+int master_run(const struct master_options *o);
+
+#endif

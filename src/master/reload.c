@@ -1,0 +1,111 @@
+/* A new configuration takes the place of the old one, or is refused with words. Everything that
+ * can fail is done before anything is changed. */
+#include "base/must.h"
+#include "master/inside.h"
+#include "master/load.h"
+
+#include <signal.h>
+
+struct refusal {
+    struct buf *text;
+};
+
+static void on_change(void *arg, const struct config_change *change)
+{
+    struct refusal *r = arg;
+    if (!change->live)
+        buf_printf(r->text, "%.*s cannot change while the gateway runs (%.*s -> %.*s)\n",
+                   SPAN_ARG(change->name), SPAN_ARG(change->old_text),
+                   SPAN_ARG(change->new_text));
+}
+
+static struct config *load_acceptable(struct master *m, struct buf *text, unsigned *count_r)
+{
+    struct config *next = master_load(m->config_path, text, count_r);
+    struct refusal r = { .text = text };
+    struct err e = { "" };
+    if (!next)
+        return NULL;
+    *count_r = (unsigned)config_diff(m->config, next, on_change, &r);
+    if (*count_r == 0 && listeners_open(m, next, &e))
+        return next;
+    if (e.text[0]) {
+        *count_r = 1;
+        buf_printf(text, "%s\n", e.text);
+    }
+    config_free(&next);
+    return NULL;
+}
+
+static void say_refused(struct master *m, struct span who, const struct buf *text, unsigned count)
+{
+    event_begin(m->events, EVENT_config_refused);
+    event_str(m->events, FIELD_text, buf_span(text));
+    event_int(m->events, FIELD_count, count);
+    event_end(m->events);
+    struct buf *b = log_begin(m->events, EVENT_WARNING);
+    buf_printf(b, "reload asked by %.*s refused, the old configuration stays: ", SPAN_ARG(who));
+    log_text(b, buf_span(text), 1000);
+    log_end(m->events);
+}
+
+bool master_reload(struct master *m, struct span who, struct buf *text)
+{
+    unsigned count = 0;
+    if (m->stopping) {
+        buf_putz(text, "the gateway is stopping\n");
+        return false;
+    }
+    struct config *next = load_acceptable(m, text, &count);
+    if (!next) {
+        say_refused(m, who, text, count);
+        return false;
+    }
+    config_free(&m->config);
+    m->config = next;
+    m->generation++;
+    listeners_settle(m);
+    struct err e = { "" };
+    if (!logs_reopen(m, &e))
+        log_line(m->events, EVENT_WARNING, "%s", e.text);
+    for (size_t i = 0; i < m->child_count; i++) {
+        struct child_slot *c = &m->children[i];
+        if (!c->pid)
+            continue;
+        give_config(m, c);
+        give_files(m, c);
+        give_listeners(m, c);
+        struct msg_config_done done = { .generation = m->generation };
+        send_config_done(c->channel, &done);
+    }
+    event_begin(m->events, EVENT_config_reloaded);
+    event_int(m->events, FIELD_generation, (int64_t)m->generation);
+    event_end(m->events);
+    log_line(m->events, EVENT_INFO, "configuration %s reloaded, asked by %.*s", m->config_path,
+             SPAN_ARG(who));
+    return true;
+}
+
+void master_stop(struct master *m, struct span who)
+{
+    if (m->stopping)
+        return;
+    m->stopping = true;
+    event_begin(m->events, EVENT_gateway_stopping);
+    event_str(m->events, FIELD_text, who);
+    event_end(m->events);
+    log_line(m->events, EVENT_INFO, "stopping, asked by %.*s", SPAN_ARG(who));
+    listeners_close(m);
+    int64_t within_ms = m->config->processes.finish_ms;
+    for (size_t i = 0; i < m->child_count; i++) {
+        struct child_slot *c = &m->children[i];
+        struct msg_finish f = { .within_ms = within_ms };
+        loop_timer_stop(m->loop, &c->restart);
+        if (c->pid)
+            send_finish(c->channel, &f);
+    }
+    /* Children keep their own clock; who is still there some time after it is killed. */
+    loop_timer_in(m->loop, &m->finish_timer, within_ms + 2000);
+    if (!children_any(m))
+        loop_stop(m->loop);
+}

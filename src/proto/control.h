@@ -1,0 +1,22 @@
+/* control forwards what an admin asked. A question is a verb and its arguments (texts,
+ * proto/lists.h); answers are JSON objects, one per `said`, and the last has `end` set: 1 all is
+ * said, 2 refused (the text is then an error for a person). Long answers come in slices: the
+ * next is sent when control asks for `more`. */
+#ifndef POSTERN_PROTO_CONTROL_H
+#define POSTERN_PROTO_CONTROL_H
+
+#include "ipc/proto.h"
+
+#define ADMIN_ASK_FIELDS(F) F(U64, q) F(BYTES, who) F(BYTES, verb) F(BYTES, args)
+#define ADMIN_SAID_FIELDS(F) F(U64, q) F(U8, end) F(BYTES, text)
+#define ADMIN_MORE_FIELDS(F) F(U64, q)
+#define ADMIN_GONE_FIELDS(F) F(U64, q)
+
+#define CONTROL(M) \
+    M(0x80, admin_ask, ADMIN_ASK_FIELDS) \
+    M(0x81, admin_said, ADMIN_SAID_FIELDS) \
+    M(0x82, admin_more, ADMIN_MORE_FIELDS) \
+    M(0x83, admin_gone, ADMIN_GONE_FIELDS)
+PROTO_DECLARE(CONTROL)
+
+#endif

@@ -1,0 +1,45 @@
+/* qmgr gives deliver jobs: one message, some of its recipients, one destination. Content comes
+ * with the job when it is small, else in pieces as deliver asks for them (so a slow next hop
+ * holds back its own message only). One `result` per recipient, then `job_done`; a channel that
+ * goes takes its jobs with it. */
+#ifndef POSTERN_PROTO_QMGR_DELIVER_H
+#define POSTERN_PROTO_QMGR_DELIVER_H
+
+#include "ipc/proto.h"
+
+/* destination: the route's codec. rcpts: proto/lists.h. content: all of it, or empty.
+ * keeper: a connection kept before, to be used if it still stands (0: none); keep: more mail
+ * waits for this site, so the connection is worth keeping. */
+#define JOB_FIELDS(F) \
+    F(U64, job) F(U64, seq) F(I64, received_ms) F(BYTES, destination) F(BYTES, sender) \
+    F(U32, flags) F(BYTES, envid) F(BYTES, rcpts) F(U64, size) F(BYTES, content) F(U64, keeper) \
+    F(U8, keep)
+#define WANT_FIELDS(F) F(U64, job) F(U64, offset) F(U32, count)
+/* failed: the spool cannot read it; the job's recipients are deferred. */
+#define CONTENT_FIELDS(F) F(U64, job) F(U64, offset) F(U8, failed) F(BYTES, data)
+/* outcome as in smtp/client.h: result, cause, stage, dsn_due and eightbit as bits. ms: of the
+ * whole attempt for this recipient. */
+#define RESULT_FIELDS(F) \
+    F(U64, job) F(U32, rcpt) F(U8, result) F(U8, cause) F(U8, stage) F(U8, bits) F(U16, code) \
+    F(BYTES, enhanced) F(BYTES, reply) F(BYTES, text) F(BYTES, host) F(ADDR, relay) F(I64, ms)
+/* site: the key of the MX set the addresses came from, "" when that was never known.
+ * reached: a session came up; dns: it was DNS that failed; keeper: the connection stays open
+ * under this name until a job takes it or `unkept` says that it has gone. tls: version and
+ * cipher, or "". */
+#define JOB_DONE_FIELDS(F) \
+    F(U64, job) F(BYTES, site) F(U8, reached) F(U8, dns) F(U64, keeper) F(BYTES, tls) \
+    F(BYTES, why) F(BYTES, trail)
+#define UNKEPT_FIELDS(F) F(BYTES, site) F(U64, keeper)
+
+enum { RESULT_DSN_DUE = 1, RESULT_EIGHTBIT = 2, RESULT_AGAIN = 4 };
+
+#define QMGR_DELIVER(M) \
+    M(0x40, job, JOB_FIELDS) \
+    M(0x41, want, WANT_FIELDS) \
+    M(0x42, content, CONTENT_FIELDS) \
+    M(0x43, result, RESULT_FIELDS) \
+    M(0x44, job_done, JOB_DONE_FIELDS) \
+    M(0x45, unkept, UNKEPT_FIELDS)
+PROTO_DECLARE(QMGR_DELIVER)
+
+#endif

@@ -1,0 +1,16 @@
+/* qmgr asks router: where to, now? Once per recipient and attempt, all of a turn in one write. */
+#ifndef POSTERN_PROTO_QMGR_ROUTER_H
+#define POSTERN_PROTO_QMGR_ROUTER_H
+
+#include "ipc/proto.h"
+
+#define ROUTE_FIELDS(F) F(U64, q) F(BYTES, sender) F(BYTES, rcpt)
+/* destination: the route's codec (route/route.h); trail: trail_put. */
+#define ROUTED_FIELDS(F) F(U64, q) F(BYTES, destination) F(BYTES, trail)
+
+#define QMGR_ROUTER(M) \
+    M(0x30, route, ROUTE_FIELDS) \
+    M(0x31, routed, ROUTED_FIELDS)
+PROTO_DECLARE(QMGR_ROUTER)
+
+#endif

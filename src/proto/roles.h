@@ -1,0 +1,34 @@
+/* The roles of one gateway, and which of them speak with which. */
+#ifndef POSTERN_PROTO_ROLES_H
+#define POSTERN_PROTO_ROLES_H
+
+#include <stdbool.h>
+
+enum role_id {
+    ROLE_MASTER,
+    ROLE_QMGR,
+    ROLE_ROUTER,
+    ROLE_RESOLVER,
+    ROLE_KEYRING,
+    ROLE_CONTROL,
+    ROLE_DELIVER,
+    ROLE_SMTPD,
+    ROLE_COUNT,
+};
+
+/* Pairs with a channel between them; every instance of the one with every one of the other. */
+#define ROLE_PAIRS(P) \
+    P(SMTPD, ROUTER)      /* proto/smtpd_router.h */ \
+    P(SMTPD, QMGR)        /* proto/smtpd_qmgr.h */ \
+    P(SMTPD, KEYRING)     /* proto/smtpd_keyring.h */ \
+    P(QMGR, ROUTER)       /* proto/qmgr_router.h */ \
+    P(QMGR, DELIVER)      /* proto/qmgr_deliver.h */ \
+    P(DELIVER, RESOLVER)  /* proto/deliver_resolver.h */ \
+    P(CONTROL, QMGR)      /* proto/control.h */ \
+    P(CONTROL, ROUTER)    /* proto/control.h */ \
+    P(CONTROL, RESOLVER)  /* proto/control.h */
+
+const char *role_name(enum role_id role); /* "qmgr" */
+bool role_find(const char *name, enum role_id *role_r);
+
+#endif

@@ -1,0 +1,123 @@
+#include "role/confine.h"
+
+#include "base/must.h"
+#include "sys/privilege.h"
+#include "sys/sandbox.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { PATHS_MAX = 64, FILES_PER_SESSION = 2, FILES_SPARE = 512 };
+
+static struct span user_name(enum role_id role, const struct config_privilege *p)
+{
+    const struct span of[ROLE_COUNT] = {
+        [ROLE_SMTPD] = p->smtpd,       [ROLE_ROUTER] = p->router,   [ROLE_RESOLVER] = p->resolver,
+        [ROLE_QMGR] = p->qmgr,         [ROLE_DELIVER] = p->deliver, [ROLE_KEYRING] = p->keyring,
+        [ROLE_CONTROL] = p->control,
+    };
+    return of[role].n ? of[role] : p->user;
+}
+
+bool confine_user(enum role_id role, const struct config *cfg, struct user *user_r,
+                  struct err *err)
+{
+    struct span name = user_name(role, &cfg->privilege);
+    if (!privilege_is_root()) {
+        userdb_self(user_r);
+        return true;
+    }
+    char *text = must_strndup(name.p, name.n);
+    bool ok = userdb_user(text, user_r, err);
+    free(text);
+    return ok;
+}
+
+struct paths {
+    struct landlock_rule rules[PATHS_MAX];
+    size_t n;
+};
+
+static void allow(struct paths *p, struct span path, unsigned may)
+{
+    if (path.n && p->n < PATHS_MAX)
+        p->rules[p->n++] = (struct landlock_rule){ must_strndup(path.p, path.n), may };
+}
+
+/* The directory of a map: its file is replaced by renaming, so the rule is not on the file. */
+static void allow_map(struct paths *p, struct span spec)
+{
+    struct span path = span_from(spec, span_find(spec, ':') + 1);
+    size_t slash = span_rfind(path, '/');
+    if (spec.n && slash < path.n)
+        allow(p, span_to(path, slash ? slash : 1), MAY_READ);
+}
+
+/* A glob's fixed front: "/var/spool/postern/q*" gives "/var/spool/postern". */
+static struct span fixed_part(struct span path)
+{
+    size_t star = span_find(path, '*');
+    if (star == path.n)
+        return path;
+    struct span front = span_to(path, star);
+    return span_to(front, span_rfind(front, '/'));
+}
+
+static void paths_of(struct paths *p, enum role_id role, const struct config *cfg)
+{
+    const struct config_route *r = &cfg->route;
+    if (role == ROLE_QMGR)
+        for (size_t i = 0; i < cfg->spool.directories.n; i++)
+            allow(p, fixed_part(cfg->spool.directories.v[i]), MAY_READ | MAY_WRITE);
+    if (role == ROLE_ROUTER) {
+        const struct span maps[] = { r->mailertable, r->access, r->virtusertable, r->aliases,
+                                     r->smarttable };
+        for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+            allow_map(p, maps[i]);
+    }
+    if (role == ROLE_RESOLVER) {
+        allow(p, cfg->dns.resolv_conf, MAY_READ);
+        allow(p, cfg->dns.trust_anchor, MAY_READ);
+    }
+}
+
+static void say(enum role_id role, struct events *events, const struct sandbox_report *r)
+{
+    if (!r->missing.len)
+        return;
+    event_begin(events, EVENT_sandbox);
+    event_str(events, FIELD_role, span_str(role_name(role)));
+    event_str(events, FIELD_text, buf_span(&r->missing));
+    event_end(events);
+}
+
+bool confine(enum role_id role, const struct config *cfg, struct events *events, struct err *err)
+{
+    struct user user;
+    struct paths paths = { .n = 0 };
+    if (!confine_user(role, cfg, &user, err))
+        return false;
+    tzset(); /* the zone file is not to be found in an empty root */
+    paths_of(&paths, role, cfg);
+    char *empty_root = must_strndup(cfg->privilege.chroot.p, cfg->privilege.chroot.n);
+    bool opens = role == ROLE_QMGR || role == ROLE_ROUTER || role == ROLE_RESOLVER;
+    struct sandbox_params params = {
+        .user = &user,
+        .empty_root = opens || !empty_root[0] ? NULL : empty_root,
+        .paths = paths.rules,
+        .path_count = paths.n,
+        .files = (cfg->limits.connections + cfg->deliver.connections) * FILES_PER_SESSION +
+                 FILES_SPARE,
+        .off = !cfg->sandbox.seccomp && !cfg->sandbox.landlock,
+    };
+    struct sandbox_report report;
+    sandbox_report_init(&report);
+    bool ok = sandbox_apply(role_name(role), &params, &report, err);
+    if (ok)
+        say(role, events, &report);
+    sandbox_report_free(&report);
+    for (size_t i = 0; i < paths.n; i++)
+        free((char *)paths.rules[i].path);
+    free(empty_root);
+    return ok;
+}

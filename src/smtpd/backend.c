@@ -1,0 +1,461 @@
+/* The other processes, as a session's engine sees them. Each of them may be away: then the
+ * answer is 451 and the session goes on (design: never a closed session). */
+#include "smtpd/inside.h"
+
+#include "base/must.h"
+#include "proto/lists.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct reply reply_away = { .code = 451,
+                                         .enhanced = "4.3.0",
+                                         .text = { "Temporarily unable to take mail, try again later",
+                                                   48 } };
+static const struct reply reply_full = { .code = 452,
+                                         .enhanced = "4.3.1",
+                                         .text = { "Insufficient disk space; try again later",
+                                                   40 } };
+
+/* --- questions: router --- */
+
+static void answer_all(struct session *s, const struct smtp_server_question *q,
+                       const struct reply *r)
+{
+    struct reply *all = must_calloc(q->item_count ? q->item_count : 1, sizeof *all);
+    size_t n = q->item_count ? q->item_count : 1;
+    for (size_t i = 0; i < n && r; i++)
+        all[i] = *r;
+    struct smtp_server_verdict v = { .replies = all, .count = n };
+    smtp_server_answer(s->server, q->id, &v, session_now(s));
+    free(all);
+}
+
+static void ask_router(struct session *s, const struct smtp_server_question *q)
+{
+    struct smtpd *d = s->d;
+    bool has_mail = !q->items[0].is_rcpt;
+    struct buf rcpts;
+    buf_init(&rcpts, CHANNEL_FRAME_MAX / 2);
+    for (size_t i = has_mail; i < q->item_count; i++)
+        wire_put_bytes(&rcpts, q->items[i].address);
+    struct msg_ask_flight m = { .q = ++d->next_q,
+                                .client = s->client,
+                                .auth = q->auth,
+                                .listener = s->listen->name,
+                                .has_mail = has_mail,
+                                .sender = has_mail ? q->items[0].address : q->envelope->sender,
+                                .rcpts = buf_span(&rcpts) };
+    if (rcpts.failed) {
+        answer_all(s, q, &reply_away);
+    } else {
+        s->q = m.q;
+        s->question_id = q->id;
+        hash_add(&d->questions, &s->q_node, span_of(&s->q, sizeof s->q));
+        send_ask_flight(d->router, &m);
+    }
+    buf_free(&rcpts);
+}
+
+/* MAIL alone is answered here: what there is to decide about a sender is decided with its
+ * recipients. That saves a round trip per message of a client that does not pipeline. */
+static void on_ask(void *ctx, const struct smtp_server_question *q)
+{
+    struct session *s = ctx;
+    bool has_mail = q->item_count && !q->items[0].is_rcpt;
+    if (has_mail && s->d->full)
+        answer_all(s, q, &reply_full);
+    else if (q->hook != SMTP_HOOK_MAIL || (has_mail && q->item_count == 1))
+        answer_all(s, q, NULL);
+    else if (!s->d->router)
+        answer_all(s, q, &reply_away);
+    else
+        ask_router(s, q);
+}
+
+static void forget_question(struct session *s)
+{
+    if (s->q)
+        hash_remove(&s->d->questions, &s->q_node);
+    s->q = s->question_id = 0;
+}
+
+static void on_flight_verdict(struct smtpd *d, struct channel *ch,
+                              const struct msg_flight_verdict *m)
+{
+    (void)ch;
+    struct hash_node *n = hash_get(&d->questions, span_of(&m->q, sizeof m->q));
+    if (!n)
+        return;
+    struct session *s = CONTAINER(n, struct session, q_node);
+    struct reply replies[1024];
+    size_t count = 0;
+    struct wire w = wire_reader(m->verdicts);
+    unsigned code;
+    struct span text;
+    while (count < sizeof replies / sizeof *replies && list_next_verdict(&w, &code, &text)) {
+        struct reply *r = &replies[count++];
+        *r = (struct reply){ .code = (unsigned short)code, .about_address = true };
+        struct span enhanced = code ? span_word(&text) : SPAN_NONE;
+        snprintf(r->enhanced, sizeof r->enhanced, "%.*s", SPAN_ARG(enhanced));
+        r->text = span_trim(text);
+    }
+    uint64_t id = s->question_id;
+    forget_question(s);
+    struct smtp_server_verdict v = { .replies = replies, .count = count };
+    s->busy = true;
+    smtp_server_answer(s->server, id, &v, session_now(s));
+    s->busy = false;
+    session_run(s);
+}
+
+/* --- transactions: qmgr --- */
+
+static bool on_lease(void *ctx, uint64_t *seq_r, uint64_t *txn_r)
+{
+    struct session *s = ctx;
+    struct smtpd *d = s->d;
+    if (d->ids_left < LEASE_LOW)
+        backend_want_ids(d);
+    if (!d->qmgr || d->ids_left == 0)
+        return false;
+    s->seq = *seq_r = d->ids_first++;
+    d->ids_left--;
+    s->txn = *txn_r = ((uint64_t)(d->env->index + 1) << 48) | ++d->next_txn;
+    hash_add(&d->txns, &s->txn_node, span_of(&s->txn, sizeof s->txn));
+    buf_reset(&s->content);
+    s->streamed_bytes = s->size_bytes = 0;
+    s->committing = s->lost = false;
+    s->begun_ns = loop_mono_ns(d->env->loop);
+    return true;
+}
+
+static void send_extents(struct session *s)
+{
+    while (s->content.len >= EXTENT_BYTES && s->d->qmgr) {
+        struct msg_extent m = { .txn = s->txn,
+                                .seq = s->seq,
+                                .data = span_to(buf_span(&s->content), EXTENT_BYTES) };
+        send_extent(s->d->qmgr, &m);
+        buf_take(&s->content, m.data.n);
+        s->streamed_bytes += m.data.n;
+    }
+}
+
+static bool on_content(void *ctx, uint64_t txn, struct span bytes)
+{
+    struct session *s = ctx;
+    (void)txn;
+    buf_puts(&s->content, bytes);
+    if (s->streamed_bytes || s->content.len > s->gen->config->spool.inline_max_bytes)
+        send_extents(s);
+    s->no_credit = s->d->qmgr && channel_full(s->d->qmgr);
+    if (s->no_credit && !list_linked(&s->credit_node))
+        list_append(&s->d->waiting_credit, &s->credit_node);
+    return !s->no_credit;
+}
+
+static void refuse_commit(struct session *s, const struct reply *r)
+{
+    say_not_received(s, r->code, r->text);
+    smtp_server_refused(s->server, s->txn, r, session_now(s));
+}
+
+static void on_commit(void *ctx, const struct smtp_server_commit *c)
+{
+    struct session *s = ctx;
+    struct smtpd *d = s->d;
+    s->size_bytes = c->content_bytes;
+    struct span msgid = headerwalk_msgid(c->header);
+    s->msgid_len = (unsigned char)msgid.n;
+    if (msgid.n)
+        memcpy(s->msgid, msgid.p, msgid.n);
+    if (!d->qmgr || s->lost || s->content.failed) {
+        refuse_commit(s, &reply_away);
+        return;
+    }
+    s->committing = true;
+    s->commit_ns = loop_mono_ns(d->env->loop);
+    if (s->streamed_bytes && s->content.len) { /* the tail: all content is in extents then */
+        struct msg_extent m = { .txn = s->txn, .seq = s->seq, .data = buf_span(&s->content) };
+        send_extent(d->qmgr, &m);
+        buf_reset(&s->content);
+    }
+    struct buf *b = channel_begin(d->qmgr, MSG_commit);
+    wire_put_u64(b, s->txn);
+    size_t at = b->len;
+    wire_put_u32(b, 0);
+    envelope_put(b, c->envelope);
+    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+    wire_put_bytes(b, c->head);
+    wire_put_bytes(b, buf_span(&s->content));
+    channel_end(d->qmgr);
+    buf_free(&s->content);
+}
+
+static void on_end(void *ctx, uint64_t txn, enum smtp_server_end how)
+{
+    struct session *s = ctx;
+    if (!s->txn || s->txn != txn)
+        return;
+    if (how == SMTP_END_ABORTED && s->streamed_bytes && s->d->qmgr) {
+        struct msg_abort_txn m = { .txn = txn };
+        send_abort_txn(s->d->qmgr, &m);
+    }
+    hash_remove(&s->d->txns, &s->txn_node);
+    s->txn = 0;
+    s->committing = false;
+    buf_free(&s->content);
+}
+
+static struct session *by_txn(struct smtpd *d, uint64_t txn)
+{
+    struct hash_node *n = hash_get(&d->txns, span_of(&txn, sizeof txn));
+    return n ? CONTAINER(n, struct session, txn_node) : NULL;
+}
+
+static void on_receipt(void *ctx, const struct receipt *r)
+{
+    struct smtpd *d = ctx;
+    struct session *s = by_txn(d, receipt_txn(r));
+    if (!s) /* the client has gone meanwhile; the message is ours all the same */
+        return;
+    say_received(s);
+    s->accepted++;
+    s->busy = true;
+    smtp_server_committed(s->server, r, session_now(s));
+    s->busy = false;
+    session_run(s);
+}
+
+static bool handle_committed(void *ctx, struct channel *ch, struct span body, int fd)
+{
+    (void)ch;
+    return fd < 0 && committed_read(body, ctx, on_receipt);
+}
+
+static void on_not_committed(struct smtpd *d, struct channel *ch,
+                             const struct msg_not_committed *m)
+{
+    (void)ch;
+    struct session *s = by_txn(d, m->txn);
+    if (!s || !s->committing)
+        return;
+    struct span text = m->text;
+    struct reply r = { .code = m->code };
+    snprintf(r.enhanced, sizeof r.enhanced, "%.*s", SPAN_ARG(span_word(&text)));
+    r.text = span_trim(text);
+    s->busy = true;
+    refuse_commit(s, &r);
+    s->busy = false;
+    session_run(s);
+}
+
+static void on_leased(struct smtpd *d, struct channel *ch, const struct msg_leased *m)
+{
+    (void)ch;
+    d->lease_asked = false;
+    if (m->count == 0)
+        return;
+    d->ids_first = m->first;
+    d->ids_left = m->count;
+}
+
+static void on_space(struct smtpd *d, struct channel *ch, const struct msg_space *m)
+{
+    (void)ch;
+    d->full = m->full;
+}
+
+/* Ids that are left of the last lease are given up: they were counters, not mail. */
+void backend_want_ids(struct smtpd *d)
+{
+    if (d->lease_asked || !d->qmgr)
+        return;
+    struct msg_lease m = { .count = LEASE_COUNT };
+    d->lease_asked = true;
+    send_lease(d->qmgr, &m);
+}
+
+static void resume_waiting(struct smtpd *d)
+{
+    for (struct list *n; (n = list_first(&d->waiting_credit));) {
+        struct session *s = CONTAINER(n, struct session, credit_node);
+        if (d->qmgr && channel_full(d->qmgr))
+            return;
+        list_remove(n);
+        s->no_credit = false;
+        s->busy = true;
+        smtp_server_resume(s->server, session_now(s));
+        s->busy = false;
+        session_run(s);
+    }
+}
+
+static void on_drained(void *ctx, struct channel *ch)
+{
+    (void)ch;
+    resume_waiting(ctx);
+}
+
+PROTO_HANDLER(flight_verdict, struct smtpd *, on_flight_verdict)
+PROTO_HANDLER(not_committed, struct smtpd *, on_not_committed)
+PROTO_HANDLER(leased, struct smtpd *, on_leased)
+PROTO_HANDLER(space, struct smtpd *, on_space)
+
+/* --- peers come and go --- */
+
+static void on_router_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct smtpd *d = ctx;
+    (void)ch;
+    say_lost_peer(d, "router", why);
+    channel_free(&d->router);
+    struct smtp_server_verdict v = { .replies = &reply_away, .count = 1 };
+    for (struct hash_node *n; (n = hash_next(&d->questions, NULL));) {
+        struct session *s = CONTAINER(n, struct session, q_node);
+        uint64_t id = s->question_id;
+        forget_question(s);
+        s->busy = true;
+        smtp_server_answer(s->server, id, &v, session_now(s));
+        s->busy = false;
+        session_run(s);
+    }
+}
+
+/* qmgr may have made a message durable and died before it could say so: 451 then makes the
+ * client send it again, a duplicate and no loss. A transaction whose content was streamed is
+ * lost with qmgr and is refused at its end. */
+static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct smtpd *d = ctx;
+    (void)ch;
+    say_lost_peer(d, "qmgr", why);
+    channel_free(&d->qmgr);
+    d->lease_asked = d->full = false;
+    LIST_EACH(n, &d->sessions) {
+        struct session *s = CONTAINER(n, struct session, node);
+        s->lost = s->lost || s->streamed_bytes;
+        if (!s->txn || !s->committing)
+            continue;
+        s->busy = true;
+        refuse_commit(s, &reply_away);
+        s->busy = false;
+        if (!s->txn)
+            session_run(s);
+    }
+    resume_waiting(d);
+}
+
+static void on_keyring_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct smtpd *d = ctx;
+    (void)ch;
+    say_lost_peer(d, "keyring", why);
+    channel_free(&d->keyring);
+}
+
+void backend_router(struct smtpd *d, int fd)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(flight_verdict) };
+    static const struct channel_ops ops = { types, 1, on_router_gone, NULL };
+    if (d->router)
+        on_router_gone(d, d->router, "replaced");
+    d->router = channel_new(d->env->loop, fd, "router", &ops, d);
+}
+
+void backend_qmgr(struct smtpd *d, int fd)
+{
+    static const struct channel_type types[] = {
+        { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
+        PROTO_TYPE(leased), PROTO_TYPE(space) };
+    static const struct channel_ops ops = { types, 4, on_qmgr_gone, on_drained };
+    if (d->qmgr)
+        on_qmgr_gone(d, d->qmgr, "replaced");
+    d->qmgr = channel_new(d->env->loop, fd, "qmgr", &ops, d);
+    backend_want_ids(d);
+}
+
+/* --- keyring --- */
+
+/* Requests are numbered by each generation's TLS context: ours is put in front. */
+enum { GENERATION_SHIFT = 40 };
+
+static void on_key_signed(struct smtpd *d, struct channel *ch, const struct msg_key_signed *m)
+{
+    (void)ch;
+    LIST_EACH(n, &d->generations) {
+        struct generation *g = CONTAINER(n, struct generation, node);
+        if (g->number != m->q >> GENERATION_SHIFT || !g->tls)
+            continue;
+        uint64_t id = m->q & ((UINT64_C(1) << GENERATION_SHIFT) - 1);
+        struct tls *t = tls_sign_done(g->tls, id, m->reply);
+        if (t)
+            session_run(tls_owner(t));
+        return;
+    }
+}
+
+static void on_tickets(struct smtpd *d, struct channel *ch, const struct msg_tickets *m)
+{
+    (void)ch;
+    buf_reset(&d->tickets);
+    buf_puts(&d->tickets, m->keys);
+    LIST_EACH(n, &d->generations) {
+        struct generation *g = CONTAINER(n, struct generation, node);
+        if (g->tls)
+            tls_server_set_tickets(g->tls, m->keys);
+    }
+}
+PROTO_HANDLER(key_signed, struct smtpd *, on_key_signed)
+PROTO_HANDLER(tickets, struct smtpd *, on_tickets)
+
+void backend_sign(void *arg, uint64_t request_id, struct span request)
+{
+    struct generation *g = arg;
+    struct smtpd *d = g->d;
+    struct msg_sign m = { .q = g->number << GENERATION_SHIFT | request_id, .request = request };
+    if (d->keyring) /* else: asked again when it is back, or the handshake's deadline ends it */
+        send_sign(d->keyring, &m);
+}
+
+void backend_keyring(struct smtpd *d, int fd)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(key_signed), PROTO_TYPE(tickets) };
+    static const struct channel_ops ops = { types, 2, on_keyring_gone, NULL };
+    if (d->keyring)
+        on_keyring_gone(d, d->keyring, "replaced");
+    d->keyring = channel_new(d->env->loop, fd, "keyring", &ops, d);
+    LIST_EACH(n, &d->generations) {
+        struct generation *g = CONTAINER(n, struct generation, node);
+        if (g->tls)
+            tls_sign_again(g->tls);
+    }
+}
+
+void backend_forget(struct session *s)
+{
+    forget_question(s);
+    if (s->txn)
+        hash_remove(&s->d->txns, &s->txn_node);
+    s->txn = 0;
+}
+
+static void on_starttls(void *ctx)
+{
+    struct session *s = ctx;
+    s->tls_pending = true;
+}
+
+static void on_event(void *ctx, const struct smtp_server_event *e) { say_event(ctx, e); }
+
+const struct smtp_server_ops session_ops = {
+    .ask = on_ask,
+    .lease = on_lease,
+    .content = on_content,
+    .commit = on_commit,
+    .end = on_end,
+    .starttls = on_starttls,
+    .event = on_event,
+};

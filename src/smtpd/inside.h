@@ -1,0 +1,154 @@
+/* The inside of smtpd, for the files of this folder.
+ *
+ *   smtpd.c       the role: what master gives, reload, finish
+ *   generation.c  one configuration with what is made of it; sessions keep theirs to their end
+ *   listener.c    accepting, and the limits on connections
+ *   session.c     one connection: socket <-> TLS <-> smtp/server
+ *   backend.c     the channels to router, qmgr and keyring, and who waits for an answer
+ *   say.c         log lines and events */
+#ifndef POSTERN_SMTPD_INSIDE_H
+#define POSTERN_SMTPD_INSIDE_H
+
+#include "base/hash.h"
+#include "config/config.h"
+#include "events/events.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "proto/smtpd_keyring.h"
+#include "proto/smtpd_qmgr.h"
+#include "proto/smtpd_router.h"
+#include "role/role.h"
+#include "smtp/server.h"
+#include "tls/server.h"
+
+enum {
+    READ_BYTES = 64 << 10,  /* one read from a client */
+    EXTENT_BYTES = 64 << 10, /* content beyond inline_max goes to qmgr in such pieces */
+    LEASE_COUNT = 1024,     /* queue ids asked for at once */
+    LEASE_LOW = 512,
+    ACCEPT_AT_ONCE = 64,
+    CERTS_MAX = TLS_SERVER_CERTS_MAX,
+    CERT_FILE_MAX = 256 << 10,
+};
+
+struct smtpd;
+
+struct generation {
+    struct list node;
+    struct smtpd *d;
+    uint64_t number;
+    unsigned refs;
+    struct config *config;
+    struct smtp_server_config *servers; /* one per listen section */
+    struct tls_server_ctx *tls;         /* NULL: no certificate */
+};
+
+struct listener {
+    struct list node;
+    struct smtpd *d;
+    int fd;
+    struct loop_io io;
+    struct netaddr address;
+    char section[64];
+    bool open; /* watched */
+};
+
+/* How many sessions one client address has. */
+struct client_count {
+    struct hash_node node;
+    struct netaddr address;
+    unsigned count;
+};
+
+/* A session waits for one answer at most: of router (a question) or of qmgr (a commit). */
+struct session {
+    struct list node;
+    struct smtpd *d;
+    struct generation *gen;
+    const struct config_listen *listen;
+    int fd;
+    struct loop_io io;
+    struct loop_timer timer;
+    struct smtp_server *server;
+    struct tls *tls;
+    bool tls_told, tls_pending; /* the handshake was reported; 220 is still to be written */
+    struct buf in;  /* read (and decrypted), not consumed yet */
+    struct buf out; /* TLS only: ciphertext is in tls_output */
+    struct netaddr client;
+    struct client_count *count;
+    char ip[NETADDR_TEXT_MAX + 1];
+    struct hash_node q_node;   /* by q */
+    uint64_t q, question_id;   /* 0: none */
+    struct hash_node txn_node; /* by txn */
+    uint64_t txn, seq;         /* 0: none */
+    struct buf content;        /* of the transaction, not handed to qmgr yet */
+    uint64_t streamed_bytes;   /* handed over in extents */
+    uint64_t size_bytes;
+    bool lost; /* extents went to a qmgr that has died */
+    bool committing, no_credit, dead, busy, eof;
+    struct list credit_node;   /* among those that wait for qmgr to read */
+    int64_t begun_ns, commit_ns;
+    unsigned accepted;
+    unsigned char msgid_len;
+    char msgid[HEADERWALK_MSGID_MAX];
+};
+
+struct smtpd {
+    struct role_env *env;
+    struct generation *gen;
+    uint64_t generation_count;
+    struct list generations, listeners, next_listeners;
+    struct list sessions, waiting_credit;
+    size_t session_count;
+    struct hash clients, questions, txns;
+    struct channel *router, *qmgr, *keyring;
+    uint64_t next_q, next_txn;
+    uint64_t ids_first, ids_left;
+    bool lease_asked, full, started, finishing;
+    char *certs[CERTS_MAX]; /* PEM chains as read from what master opened */
+    size_t cert_bytes[CERTS_MAX];
+    struct buf tickets;
+    struct buf read_buf; /* shared: a read is consumed or kept before the next */
+    struct loop_timer finish;
+};
+
+/* generation.c */
+struct generation *generation_new(struct smtpd *d, struct config *cfg, struct err *err);
+struct generation *generation_hold(struct generation *g);
+void generation_drop(struct generation **g);
+
+/* listener.c */
+void listener_add(struct smtpd *d, int fd, const struct netaddr *a, struct span section);
+void listeners_open(struct smtpd *d);  /* the given ones replace the present ones */
+void listeners_close(struct smtpd *d);
+void client_uncount(struct smtpd *d, struct client_count **c);
+
+/* session.c */
+void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
+                 const struct config_listen *listen, size_t section, struct client_count *count);
+/* Whatever may have unblocked it: moves bytes until nothing moves; may free it. */
+void session_run(struct session *s);
+void session_free(struct session *s);
+struct smtp_server_time session_now(const struct session *s);
+
+/* backend.c */
+extern const struct smtp_server_ops session_ops;
+void backend_router(struct smtpd *d, int fd);
+void backend_qmgr(struct smtpd *d, int fd);
+void backend_keyring(struct smtpd *d, int fd);
+void backend_want_ids(struct smtpd *d);
+void backend_sign(void *arg, uint64_t request_id, struct span request);
+void backend_forget(struct session *s);
+
+/* say.c */
+void say_connected(struct session *s);
+void say_refused(struct smtpd *d, const struct netaddr *client, struct span listener,
+                 struct span reply);
+void say_received(struct session *s);
+void say_not_received(struct session *s, unsigned code, struct span text);
+void say_event(struct session *s, const struct smtp_server_event *e);
+void say_tls(struct session *s);
+void say_tls_failed(struct session *s);
+void say_lost_peer(struct smtpd *d, const char *peer, const char *why);
+
+#endif

@@ -1,0 +1,126 @@
+#include "smtpd/inside.h"
+
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void listener_add(struct smtpd *d, int fd, const struct netaddr *a, struct span section)
+{
+    struct listener *l = NEW(struct listener);
+    l->d = d;
+    l->fd = fd;
+    l->address = *a;
+    snprintf(l->section, sizeof l->section, "%.*s", SPAN_ARG(section));
+    list_append(&d->next_listeners, &l->node);
+}
+
+static struct client_count *count_client(struct smtpd *d, const struct netaddr *peer)
+{
+    struct netaddr key = *peer;
+    key.port = 0;
+    struct hash_node *n = hash_get(&d->clients, span_of(&key, sizeof key));
+    if (!n) {
+        struct client_count *c = NEW(struct client_count);
+        c->address = key;
+        hash_add(&d->clients, &c->node, span_of(&c->address, sizeof c->address));
+        n = &c->node;
+    }
+    struct client_count *c = CONTAINER(n, struct client_count, node);
+    c->count++;
+    return c;
+}
+
+void client_uncount(struct smtpd *d, struct client_count **cp)
+{
+    struct client_count *c = *cp;
+    *cp = NULL;
+    if (!c || --c->count)
+        return;
+    hash_remove(&d->clients, &c->node);
+    free(c);
+}
+
+/* The limits are the gateway's; each of the N smtpd has its share of them. */
+static uint64_t share(const struct smtpd *d, uint64_t limit)
+{
+    uint64_t n = d->gen->config->processes.smtpd ? d->gen->config->processes.smtpd : 1;
+    uint64_t part = limit / n;
+    return part ? part : 1;
+}
+
+static const char *over_limit(struct smtpd *d, const struct client_count *c)
+{
+    const struct config_limits *l = &d->gen->config->limits;
+    if (d->session_count >= share(d, l->connections))
+        return "421 4.3.2 Too many connections, try again later\r\n";
+    if (c->count > share(d, l->connections_per_client))
+        return "421 4.7.0 Too many connections from your address\r\n";
+    return NULL;
+}
+
+static void accepted(struct listener *l, int fd, const struct netaddr *peer)
+{
+    struct smtpd *d = l->d;
+    const struct config *cfg = d->gen->config;
+    size_t section = 0;
+    while (section < cfg->n_listens &&
+           !span_eq(cfg->listens[section].name, span_str(l->section)))
+        section++;
+    struct client_count *c = count_client(d, peer);
+    const char *no = section == cfg->n_listens ? "421 4.3.2 This listener is going away\r\n"
+                                               : over_limit(d, c);
+    if (no) {
+        loop_write(d->env->loop, fd, no, strlen(no));
+        loop_close(d->env->loop, fd);
+        say_refused(d, peer, span_str(l->section), span_str(no));
+        client_uncount(d, &c);
+        return;
+    }
+    session_new(d, fd, peer, &cfg->listens[section], section, c);
+}
+
+static void on_connection(void *ctx, int ready)
+{
+    struct listener *l = ctx;
+    (void)ready;
+    for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+        struct netaddr peer;
+        int fd = loop_accept(l->d->env->loop, l->fd, &peer);
+        if (fd < 0)
+            return;
+        accepted(l, fd, &peer);
+    }
+}
+
+static void free_listeners(struct smtpd *d, struct list *head)
+{
+    LIST_EACH(n, head) {
+        struct listener *l = CONTAINER(n, struct listener, node);
+        list_remove(n);
+        if (l->open)
+            loop_io_del(d->env->loop, &l->io);
+        loop_close(d->env->loop, l->fd);
+        free(l);
+    }
+}
+
+void listeners_open(struct smtpd *d)
+{
+    free_listeners(d, &d->listeners);
+    LIST_EACH(n, &d->next_listeners) {
+        struct listener *l = CONTAINER(n, struct listener, node);
+        list_remove(n);
+        list_append(&d->listeners, n);
+        loop_io_add(d->env->loop, &l->io, l->fd, LOOP_READ, on_connection, l);
+        l->open = true;
+    }
+}
+
+void listeners_close(struct smtpd *d)
+{
+    free_listeners(d, &d->listeners);
+    free_listeners(d, &d->next_listeners);
+}

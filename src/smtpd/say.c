@@ -1,0 +1,220 @@
+/* What smtpd says: sendmail's lines for people and their scripts, the events for programs. */
+#include "smtpd/inside.h"
+
+#include <stdio.h>
+
+enum { ADDRESS_SHOWN = 256, TEXT_SHOWN = 512 };
+
+static struct span stage_span(const char *stage) { return span_str(stage ? stage : ""); }
+
+static void event_client(struct session *s)
+{
+    struct events *e = s->d->env->events;
+    event_str(e, FIELD_client, span_str(s->ip));
+    event_str(e, FIELD_listener, s->listen->name);
+}
+
+void say_connected(struct session *s)
+{
+    struct events *e = s->d->env->events;
+    event_begin(e, EVENT_connected);
+    event_client(s);
+    event_end(e);
+}
+
+void say_refused(struct smtpd *d, const struct netaddr *client, struct span listener,
+                 struct span reply)
+{
+    struct events *e = d->env->events;
+    struct buf ip;
+    buf_init(&ip, NETADDR_TEXT_MAX);
+    netaddr_put_ip(&ip, client);
+    reply = span_trim_lines(reply);
+    event_begin(e, EVENT_refused);
+    event_str(e, FIELD_client, buf_span(&ip));
+    event_str(e, FIELD_listener, listener);
+    event_str(e, FIELD_reply, reply);
+    event_end(e);
+    log_line(e, EVENT_NOTICE, "rejecting connection from [%.*s] on %.*s: %.*s",
+             SPAN_ARG(buf_span(&ip)), SPAN_ARG(listener), SPAN_ARG(reply));
+    buf_free(&ip);
+}
+
+static int64_t ms_since(const struct session *s, int64_t then_ns)
+{
+    return (loop_fresh_ns(s->d->env->loop) - then_ns) / 1000000;
+}
+
+static struct span sender_in(struct buf *b, struct span sender)
+{
+    buf_putc(b, '<');
+    log_text(b, sender, ADDRESS_SHOWN);
+    buf_putc(b, '>');
+    return buf_span(b);
+}
+
+static void received_line(struct session *s, const struct envelope *env)
+{
+    struct events *e = s->d->env->events;
+    struct buf *b = log_begin(e, EVENT_INFO);
+    buf_putz(b, queueid_make(s->seq, env->received_ms).text);
+    buf_putz(b, ": from=");
+    sender_in(b, env->sender);
+    buf_putz(b, ", size=");
+    buf_putu(b, s->size_bytes);
+    buf_putz(b, ", class=0, nrcpts=");
+    buf_putu(b, env->rcpt_count);
+    if (s->msgid_len) {
+        buf_putz(b, ", msgid=");
+        log_text(b, span_of(s->msgid, s->msgid_len), ADDRESS_SHOWN);
+    }
+    if (env->flags & ENVELOPE_8BITMIME)
+        buf_putz(b, ", bodytype=8BITMIME");
+    buf_putz(b, ", proto=");
+    buf_puts(b, env->proto);
+    buf_putz(b, ", daemon=");
+    buf_puts(b, s->listen->name);
+    buf_putz(b, ", relay=[");
+    buf_putz(b, s->ip);
+    buf_putc(b, ']');
+    log_end(e);
+}
+
+void say_received(struct session *s)
+{
+    struct events *e = s->d->env->events;
+    const struct envelope *env = smtp_server_envelope(s->server);
+    if (!env)
+        return;
+    struct queueid id = queueid_make(s->seq, env->received_ms);
+    received_line(s, env);
+    event_begin(e, EVENT_received);
+    event_str(e, FIELD_id, span_str(id.text));
+    event_str(e, FIELD_from, env->sender);
+    event_int(e, FIELD_size, (int64_t)s->size_bytes);
+    event_int(e, FIELD_nrcpts, (int64_t)env->rcpt_count);
+    event_str(e, FIELD_proto, env->proto);
+    event_str(e, FIELD_helo, env->helo);
+    event_client(s);
+    if (s->tls)
+        event_str(e, FIELD_tls, span_str(tls_info(s->tls).version));
+    event_int(e, FIELD_ms, ms_since(s, s->begun_ns));
+    event_int(e, FIELD_commit_ms, ms_since(s, s->commit_ns));
+    event_end(e);
+}
+
+void say_not_received(struct session *s, unsigned code, struct span text)
+{
+    struct events *e = s->d->env->events;
+    const struct envelope *env = smtp_server_envelope(s->server);
+    char reply[TEXT_SHOWN];
+    if (!env)
+        return;
+    snprintf(reply, sizeof reply, "%u %.*s", code, SPAN_ARG(text));
+    struct queueid id = queueid_make(s->seq, env->received_ms);
+    event_begin(e, EVENT_not_received);
+    event_str(e, FIELD_id, span_str(id.text));
+    event_str(e, FIELD_from, env->sender);
+    event_int(e, FIELD_size, (int64_t)s->size_bytes);
+    event_int(e, FIELD_nrcpts, (int64_t)env->rcpt_count);
+    event_client(s);
+    event_str(e, FIELD_reply, span_str(reply));
+    event_end(e);
+    log_line(e, EVENT_WARNING, "%s: not accepted: %s", id.text, reply);
+}
+
+/* "ID: ruleset=check_rcpt, arg1=<x>, relay=[ip], reject=550 ...": what sendmail's users grep. */
+static void rejected_line(struct session *s, const struct smtp_server_event *ev)
+{
+    struct events *e = s->d->env->events;
+    struct buf *b = log_begin(e, EVENT_NOTICE);
+    if (ev->envelope && s->seq)
+        buf_printf(b, "%s: ", queueid_make(s->seq, ev->envelope->received_ms).text);
+    bool rcpt = ev->stage && span_ieq(span_str(ev->stage), SPAN("rcpt"));
+    buf_printf(b, "ruleset=%s, arg1=", rcpt ? "check_rcpt" : "check_mail");
+    log_text(b, ev->address, ADDRESS_SHOWN);
+    buf_printf(b, ", relay=[%s], reject=", s->ip);
+    log_text(b, ev->reply, TEXT_SHOWN);
+    log_end(e);
+}
+
+static void say_rejected(struct session *s, const struct smtp_server_event *ev)
+{
+    struct events *e = s->d->env->events;
+    event_begin(e, EVENT_rejected);
+    if (ev->envelope && s->seq)
+        event_str(e, FIELD_id,
+                  span_str(queueid_make(s->seq, ev->envelope->received_ms).text));
+    event_client(s);
+    event_str(e, FIELD_stage, stage_span(ev->stage));
+    if (ev->envelope)
+        event_str(e, FIELD_from, ev->envelope->sender);
+    event_str(e, FIELD_to, ev->address);
+    event_str(e, FIELD_reply, ev->reply);
+    event_str(e, FIELD_reason, span_str(smtp_server_event_name(ev->kind)));
+    event_end(e);
+    rejected_line(s, ev);
+}
+
+static void say_disconnected(struct session *s, const struct smtp_server_event *ev)
+{
+    struct events *e = s->d->env->events;
+    const char *what = ev->kind == SMTP_EVENT_LOST ? "lost input channel from"
+                       : ev->kind == SMTP_EVENT_TIMEOUT ? "timeout waiting for input from"
+                                                        : smtp_server_event_name(ev->kind);
+    event_begin(e, EVENT_disconnected);
+    event_client(s);
+    event_str(e, FIELD_stage, stage_span(ev->stage));
+    event_str(e, FIELD_text, span_str(smtp_server_event_name(ev->kind)));
+    event_int(e, FIELD_count, s->accepted);
+    event_end(e);
+    log_line(e, EVENT_NOTICE, "%s [%s] to %.*s after %s", what, s->ip,
+             SPAN_ARG(s->listen->name), ev->stage ? ev->stage : "startup");
+}
+
+void say_event(struct session *s, const struct smtp_server_event *ev)
+{
+    switch (ev->kind) {
+    case SMTP_EVENT_REJECTED:
+    case SMTP_EVENT_EARLY_TALK:
+    case SMTP_EVENT_LOOP:
+    case SMTP_EVENT_NO_ANSWER:
+    case SMTP_EVENT_BARE_NEWLINE: say_rejected(s, ev); break;
+    default: say_disconnected(s, ev); break;
+    }
+}
+
+void say_tls(struct session *s)
+{
+    struct events *e = s->d->env->events;
+    struct tls_info i = tls_info(s->tls);
+    event_begin(e, EVENT_tls_started);
+    event_client(s);
+    event_str(e, FIELD_tls, span_str(i.version));
+    event_end(e);
+    log_line(e, EVENT_INFO,
+             "STARTTLS=server, relay=[%s], version=%s, verify=%s, cipher=%s, bits=%d/%d", s->ip,
+             i.version, i.verify, i.cipher, i.bits, i.bits);
+}
+
+void say_tls_failed(struct session *s)
+{
+    struct events *e = s->d->env->events;
+    event_begin(e, EVENT_tls_failed);
+    event_client(s);
+    event_str(e, FIELD_text, span_str(tls_why(s->tls)));
+    event_end(e);
+    log_line(e, EVENT_NOTICE, "STARTTLS=server, relay=[%s], handshake failed: %s", s->ip,
+             tls_why(s->tls));
+}
+
+void say_lost_peer(struct smtpd *d, const char *peer, const char *why)
+{
+    struct events *e = d->env->events;
+    if (d->finishing)
+        return;
+    event_begin(e, EVENT_peer_lost);
+    event_str(e, FIELD_role, span_str(peer));
+    event_str(e, FIELD_text, span_str(why));
+    event_end(e);
+}
