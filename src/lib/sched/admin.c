@@ -1,0 +1,119 @@
+/* admin: what a person may do to messages and destinations. */
+#include "sched/inside.h"
+
+/* Calls act for the chosen recipients of a message and counts those it changed. */
+static uint32_t each(struct sched *s, uint64_t seq, uint32_t rcpt,
+                     bool (*act)(struct sched *, struct sched_rcpt *, void *), void *arg)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    if (!m || (rcpt != SCHED_ALL && rcpt >= m->rcpt_count))
+        return 0;
+    uint32_t first = rcpt == SCHED_ALL ? 0 : rcpt;
+    uint32_t end = rcpt == SCHED_ALL ? m->rcpt_count : rcpt + 1;
+    uint32_t n = 0;
+    for (uint32_t i = first; i < end; i++)
+        if (m->rcpts[i].state < SCHED_LIVE && act(s, &m->rcpts[i], arg))
+            n++;
+    return n;
+}
+
+static bool hold(struct sched *s, struct sched_rcpt *r, void *arg)
+{
+    const struct span *reason = arg;
+    if (r->state == SCHED_HELD || (r->flags & RCPT_HOLD))
+        return false;
+    if (r->state == SCHED_ACTIVE) {
+        r->flags |= RCPT_HOLD;
+        return true;
+    }
+    sched_rcpt_reason(s, r, *reason);
+    sched_rcpt_leave(s, r);
+    sched_rcpt_enter(s, r, SCHED_HELD);
+    if (r->dest)
+        sched_dest_update(s, r->dest);
+    return true;
+}
+
+uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason)
+{
+    return each(s, seq, rcpt, hold, &reason);
+}
+
+static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
+{
+    (void)arg;
+    if (r->flags & RCPT_HOLD) {
+        r->flags &= (uint8_t)~RCPT_HOLD;
+        return true;
+    }
+    if (r->state != SCHED_HELD)
+        return false;
+    sched_rcpt_pending(s, r, &s->urgent);
+    return true;
+}
+
+uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+{
+    uint32_t n = each(s, seq, rcpt, release, NULL);
+    if (n)
+        sched_timer_arm(s, sched_order_get(&s->order, seq), now);
+    return n;
+}
+
+static bool delete(struct sched *s, struct sched_rcpt *r, void *arg)
+{
+    (void)arg;
+    if (r->flags & RCPT_DELETE)
+        return false;
+    if (r->state == SCHED_ACTIVE)
+        r->flags |= RCPT_DELETE;
+    else
+        sched_rcpt_finish(s, r, SCHED_DELETED);
+    return true;
+}
+
+uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt)
+{
+    return each(s, seq, rcpt, delete, NULL);
+}
+
+/* Ends a back-off: one job goes through at once. */
+static bool open_now(struct sched *s, struct sched_dest *d)
+{
+    bool was_closed = sched_gate_closed(&d->gate) || sched_gate_closed(&d->site->gate);
+    heap_remove(&s->gates, &d->gate.wake);
+    heap_remove(&s->gates, &d->site->gate.wake);
+    sched_dest_update(s, d);
+    return was_closed;
+}
+
+static bool retry(struct sched *s, struct sched_rcpt *r, void *arg)
+{
+    const struct sched_now *now = arg;
+    bool waits_for_site = r->state == SCHED_READY && sched_rcpt_next_try(r) > now->mono_ms;
+    if (r->state != SCHED_DEFERRED && r->state != SCHED_WAITING && !waits_for_site)
+        return false;
+    if (r->dest)
+        open_now(s, r->dest);
+    r->flags |= RCPT_FRONT;
+    sched_rcpt_pending(s, r, &s->urgent);
+    return true;
+}
+
+uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+{
+    uint32_t n = each(s, seq, rcpt, retry, &now);
+    struct sched_msg *m = n ? sched_order_get(&s->order, seq) : NULL;
+    if (m && !heap_linked(&m->at.timer))
+        sched_timer_arm(s, m, now);
+    return n;
+}
+
+bool sched_wake_dest(struct sched *s, struct span key)
+{
+    struct hash_node *node = hash_get(&s->dests, key);
+    if (!node)
+        return false;
+    open_now(s, CONTAINER(node, struct sched_dest, node));
+    return true;
+}

@@ -1,0 +1,207 @@
+/* advance: what comes due by itself, and who goes to the router next. */
+#include "sched/inside.h"
+
+enum { DUE_PER_CALL = 256 }; /* bounds the work of one call; sched_next_wake asks for the next */
+
+static void open_gate(struct sched *s, struct sched_gate *g)
+{
+    heap_remove(&s->gates, &g->wake);
+    if (g->is_site) {
+        sched_site_update(s, CONTAINER(g, struct sched_site, gate));
+        return;
+    }
+    sched_dest_update(s, CONTAINER(g, struct sched_dest, gate));
+}
+
+static void due_again(struct sched *s, struct sched_rcpt *r)
+{
+    if (r->dest)
+        sched_rcpt_backlog(s, r, false);
+    else
+        sched_rcpt_pending(s, r, &s->bulk);
+}
+
+void sched_advance(struct sched *s, struct sched_now now)
+{
+    struct heap_node *node;
+    while ((node = heap_min(&s->gates)) != NULL && node->key <= now.mono_ms)
+        open_gate(s, CONTAINER(node, struct sched_gate, wake));
+    for (int i = 0; i < DUE_PER_CALL; i++) {
+        node = heap_min(&s->deferred);
+        if (!node || node->key > now.mono_ms)
+            break;
+        due_again(s, CONTAINER(node, struct sched_rcpt, at.due));
+    }
+}
+
+static void ask(struct sched *s, struct sched_rcpt *r, struct sched_ask *ask_r)
+{
+    list_remove(&r->at.link);
+    /* Not leave and enter: the promise of a slot goes along. */
+    s->n[SCHED_PENDING]--;
+    s->n[SCHED_ROUTING]++;
+    if (r->dest) {
+        r->dest->n[SCHED_PENDING]--;
+        r->dest->n[SCHED_ROUTING]++;
+        r->dest->site->n[SCHED_PENDING]--;
+        r->dest->site->n[SCHED_ROUTING]++;
+    }
+    r->state = SCHED_ROUTING;
+    r->epoch = s->epoch;
+    list_append(&s->routing, &r->at.link);
+    *ask_r = (struct sched_ask){ .seq = sched_msg_of(r)->seq, .rcpt = r->index };
+}
+
+static size_t ask_some(struct sched *s, struct list *queue, struct sched_ask *asks_r, size_t max)
+{
+    size_t n = 0;
+    for (struct list *l; n < max && (l = list_first(queue)) != NULL; n++)
+        ask(s, sched_rcpt_at(l), &asks_r[n]);
+    return n;
+}
+
+static struct sched_rcpt *first_outdated(const struct sched *s, const struct sched_dest *d)
+{
+    const struct list *lists[] = { &d->granted, &d->ready, &d->backlog };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        struct list *l = list_first(lists[i]);
+        if (l && sched_rcpt_at(l)->epoch != s->epoch)
+            return sched_rcpt_at(l);
+    }
+    return NULL;
+}
+
+/* Moves up to max recipients whose route is outdated from the destinations in s->drain to bulk:
+ * those behind a back-off, which would otherwise not be looked at until it ends. */
+static void drain_some(struct sched *s, size_t max)
+{
+    struct list *l;
+    while (max > 0 && (l = list_first(&s->drain)) != NULL) {
+        struct sched_dest *d = CONTAINER(l, struct sched_dest, drain);
+        struct sched_rcpt *r = first_outdated(s, d);
+        if (!r) {
+            list_remove(&d->drain);
+            continue;
+        }
+        sched_rcpt_pending(s, r, &s->bulk);
+        max--;
+    }
+}
+
+/* What a queue run released becomes pending only now: the run itself is O(1). */
+static void release_some(struct sched *s, struct sched_now now, size_t max)
+{
+    for (struct list *l; max > 0 && (l = list_first(&s->released)) != NULL; max--) {
+        struct sched_rcpt *r = sched_rcpt_at(l);
+        sched_rcpt_pending(s, r, &s->bulk);
+        if (!heap_linked(&sched_msg_of(r)->at.timer))
+            sched_timer_arm(s, sched_msg_of(r), now);
+    }
+}
+
+size_t sched_next_to_route(struct sched *s, struct sched_now now, struct sched_ask *asks_r,
+                           size_t max)
+{
+    sched_advance(s, now);
+    size_t share = max < 4 ? 1 : max / 4;
+    if (list_empty(&s->bulk)) {
+        drain_some(s, max);
+        release_some(s, now, max);
+    }
+    size_t n = ask_some(s, &s->urgent, asks_r, list_empty(&s->bulk) ? max : max - share);
+    n += ask_some(s, &s->bulk, asks_r + n, max - n);
+    return n + ask_some(s, &s->urgent, asks_r + n, max - n);
+}
+
+void sched_run_queue(struct sched *s)
+{
+    struct list *first = s->waiting.next, *last = s->waiting.prev;
+    if (list_empty(&s->waiting))
+        return;
+    list_init(&s->waiting);
+    first->prev = s->released.prev;
+    s->released.prev->next = first;
+    last->next = &s->released;
+    s->released.prev = last;
+}
+
+void sched_route_lost(struct sched *s)
+{
+    for (struct list *l; (l = list_first(&s->routing)) != NULL;) {
+        struct sched_rcpt *r = sched_rcpt_at(l);
+        sched_rcpt_pending(s, r, r->attempts ? &s->bulk : &s->urgent);
+    }
+}
+
+void sched_routes_changed(struct sched *s)
+{
+    s->epoch++;
+    for (struct hash_node *n = NULL; (n = hash_next(&s->dests, n)) != NULL;) {
+        struct sched_dest *d = CONTAINER(n, struct sched_dest, node);
+        bool shut = sched_gate_closed(&d->gate) || sched_gate_closed(&d->site->gate);
+        if (sched_dest_waits(d) && shut && !list_linked(&d->drain))
+            list_append(&s->drain, &d->drain);
+    }
+}
+
+static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision decision,
+                   struct span text, struct sched_now now)
+{
+    bool front = (r->flags & (RCPT_TOKEN | RCPT_FRONT)) != 0;
+    if (decision != SCHED_TO && decision != SCHED_DISCARD)
+        sched_rcpt_reason(s, r, text);
+    switch (decision) {
+    case SCHED_TO:
+        sched_rcpt_leave(s, r);
+        sched_rcpt_to_dest(s, r, sched_dest_get(s, text));
+        sched_rcpt_ready(s, r, front, now);
+        r->flags &= (uint8_t)~RCPT_FRONT;
+        if (front)
+            sched_dest_front(r->dest);
+        return;
+    case SCHED_NO:
+        sched_rcpt_finish(s, r, SCHED_FAILED);
+        return;
+    case SCHED_DISCARD:
+        sched_rcpt_finish(s, r, SCHED_DISCARDED);
+        return;
+    case SCHED_NOT_NOW:
+        r->attempts += r->attempts < UINT16_MAX;
+        r->strikes += r->strikes < UINT8_MAX;
+        sched_rcpt_defer(s, r, now.mono_ms + sched_retry_delay(s, r->strikes));
+        return;
+    case SCHED_HOLD:
+        sched_hold(s, sched_msg_of(r)->seq, r->index, text);
+        return;
+    }
+    MUST(!"a decision of the router");
+}
+
+bool sched_routed(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_decision decision,
+                  struct span text, struct sched_now now, struct sched_verdict *v_r)
+{
+    struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
+    if (!r || r->state != SCHED_ROUTING)
+        return false;
+    decide(s, r, decision, text, now);
+    sched_verdict_of(r, now, v_r);
+    return true;
+}
+
+int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t can)
+{
+    bool to_route = !list_empty(&s->urgent) || !list_empty(&s->bulk) ||
+                    !list_empty(&s->released) || !list_empty(&s->drain);
+    bool to_start = !list_empty(&s->runnable) && s->job_count < s->cfg.jobs_max;
+    if (s->event_msg || (to_route && (can & SCHED_CAN_ROUTE)) ||
+        (to_start && (can & SCHED_CAN_START)))
+        return now.mono_ms;
+    int64_t wake_ms = INT64_MAX;
+    const struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates };
+    for (size_t i = 0; i < sizeof heaps / sizeof *heaps; i++) {
+        struct heap_node *node = heap_min(heaps[i]);
+        if (node && node->key < wake_ms)
+            wake_ms = node->key;
+    }
+    return wake_ms > now.mono_ms ? wake_ms : now.mono_ms;
+}

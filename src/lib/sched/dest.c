@@ -1,0 +1,136 @@
+#include "sched/inside.h"
+
+#include <stdlib.h>
+
+static struct sched_site *site_new(struct sched *s, struct span key)
+{
+    struct sched_site *t = must_alloc(must_add(sizeof *t, key.n));
+    sched_gate_init(&t->gate, s->cfg.site_initial, true);
+    list_init(&t->ring);
+    list_init(&t->runnable);
+    list_append(&s->all_sites, &t->all);
+    t->key_len = key.n;
+    if (key.n) {
+        memcpy(t->key, key.p, key.n);
+        hash_add(&s->sites, &t->node, span_of(t->key, key.n));
+    }
+    return t;
+}
+
+static void site_free(struct sched *s, struct sched_site *t)
+{
+    MUST(t->dests == 0 && list_empty(&t->ring));
+    heap_remove(&s->gates, &t->gate.wake);
+    list_remove(&t->runnable);
+    list_remove(&t->all);
+    if (t->key_len)
+        hash_remove(&s->sites, &t->node);
+    sched_name_put(&s->reasons, t->why);
+    free(t);
+}
+
+struct sched_dest *sched_dest_get(struct sched *s, struct span key)
+{
+    struct hash_node *node = hash_get(&s->dests, key);
+    if (node)
+        return CONTAINER(node, struct sched_dest, node);
+    struct sched_dest *d = must_alloc(must_add(sizeof *d, key.n));
+    sched_gate_init(&d->gate, UINT32_MAX, false);
+    struct list *lists[] = { &d->ring,    &d->granted, &d->ready,
+                             &d->backlog, &d->drain,   &d->idle };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        list_init(lists[i]);
+    if (key.n)
+        memcpy(d->key, key.p, key.n);
+    hash_add(&s->dests, &d->node, span_of(d->key, key.n));
+    d->site = site_new(s, SPAN_NONE);
+    d->site->dests = 1;
+    return d;
+}
+
+void sched_dest_free(struct sched *s, struct sched_dest *d)
+{
+    MUST(d->refs == 0 && d->gate.active == 0 && d->gate.tokens == 0);
+    heap_remove(&s->gates, &d->gate.wake);
+    list_remove(&d->ring);
+    list_remove(&d->drain);
+    if (list_linked(&d->idle))
+        s->idle_count--;
+    list_remove(&d->idle);
+    hash_remove(&s->dests, &d->node);
+    sched_name_put(&s->reasons, d->why);
+    if (--d->site->dests == 0)
+        site_free(s, d->site);
+    free(d);
+}
+
+void sched_site_update(struct sched *s, struct sched_site *t)
+{
+    bool want = !list_empty(&t->ring) && sched_gate_open(&t->gate);
+    if (want && !list_linked(&t->runnable))
+        list_append(&s->runnable, &t->runnable);
+    else if (!want)
+        list_remove(&t->runnable);
+}
+
+/* An unused destination is remembered for its site, up to a number. The oldest goes first: never
+ * one that was in use a moment ago, since at least 16 are kept. */
+static void update_idle(struct sched *s, struct sched_dest *d)
+{
+    bool idle = d->refs == 0;
+    if (idle == list_linked(&d->idle))
+        return;
+    if (!idle) {
+        list_remove(&d->idle);
+        s->idle_count--;
+        return;
+    }
+    list_append(&s->idle, &d->idle);
+    if (++s->idle_count > s->cfg.idle_dests_max)
+        sched_dest_free(s, CONTAINER(list_first(&s->idle), struct sched_dest, idle));
+}
+
+void sched_dest_update(struct sched *s, struct sched_dest *d)
+{
+    bool want = sched_dest_waits(d) && sched_gate_open(&d->gate);
+    if (want && !list_linked(&d->ring))
+        list_append(&d->site->ring, &d->ring);
+    else if (!want)
+        list_remove(&d->ring);
+    sched_site_update(s, d->site);
+    update_idle(s, d);
+}
+
+void sched_dest_front(struct sched_dest *d)
+{
+    if (!list_linked(&d->ring))
+        return;
+    list_remove(&d->ring);
+    list_prepend(&d->site->ring, &d->ring);
+}
+
+void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key)
+{
+    struct sched_site *old = d->site;
+    if (site_key.n == 0 || (old->key_len && span_eq(span_of(old->key, old->key_len), site_key)))
+        return;
+    struct hash_node *node = hash_get(&s->sites, site_key);
+    struct sched_site *t =
+        node ? CONTAINER(node, struct sched_site, node) : site_new(s, site_key);
+    list_remove(&d->ring);
+    for (int i = 0; i < SCHED_LIVE; i++) {
+        old->n[i] -= d->n[i];
+        t->n[i] += d->n[i];
+    }
+    old->gate.active -= d->gate.active;
+    t->gate.active += d->gate.active;
+    old->gate.tokens -= d->gate.tokens;
+    t->gate.tokens += d->gate.tokens;
+    t->dests++;
+    d->site = t;
+    if (--old->dests == 0)
+        site_free(s, old);
+    else
+        sched_site_update(s, old);
+    sched_dest_update(s, d);
+}

@@ -1,0 +1,183 @@
+/* inside: the structures of sched, shared by its files only.
+ *
+ * A recipient is in exactly one state; what links it there depends on the state:
+ *   PENDING   at.link in s->urgent or s->bulk      READY    at.link in one list of its dest
+ *   ROUTING   at.link in s->routing                DEFERRED at.due in s->deferred
+ *   WAITING   at.link in s->waiting or s->released ACTIVE   at.job       HELD and final: nothing
+ * sched_rcpt_leave undoes the link and the counts, sched_rcpt_enter counts; the caller links. */
+#ifndef POSTERN_SCHED_INSIDE_H
+#define POSTERN_SCHED_INSIDE_H
+
+#include "base/hash.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/must.h"
+#include "sched/gate.h"
+#include "sched/name.h"
+#include "sched/order.h"
+#include "sched/sched.h"
+
+enum rcpt_flag {
+    RCPT_WARNED = 1,
+    RCPT_DUPLICATE = 2,
+    RCPT_TOKEN = 4,      /* PENDING or ROUTING with a slot of its dest and site reserved */
+    RCPT_EXPIRE = 8,     /* ACTIVE, and its time is over */
+    RCPT_DELETE = 16,    /* ACTIVE, to be deleted */
+    RCPT_HOLD = 32,      /* ACTIVE, to be held */
+    RCPT_WHOLE = 64,     /* text is the whole address */
+    RCPT_FRONT = 128,    /* retried by a person: before those that wait at its destination */
+};
+
+struct sched_rcpt {
+    union {
+        struct list link;
+        struct heap_node due;
+        struct sched_job_slot *job;
+    } at;
+    struct sched_name *domain;
+    struct sched_dest *dest; /* last route; held as a reference while live */
+    struct sched_name *reason;
+    uint32_t index, text; /* place in rcpts[]; offset of its text in the message's */
+    uint16_t text_len, attempts;
+    uint8_t state, notify, flags;
+    uint8_t lost : 4, stale : 4;
+    uint32_t routed_s; /* monotonic second of the routing + 1; 0: route it anew */
+    uint16_t epoch;    /* of the maps it was asked with */
+    uint8_t strikes;   /* deferrals of its own, not its site's: they make the delay */
+};
+
+struct sched_msg {
+    uint64_t seq;
+    int64_t received_ms;
+    struct msg_loc loc;
+    uint64_t size_bytes;
+    union {
+        struct heap_node timer; /* in s->timers, or rests */
+        struct list gone;       /* in s->gone, live == 0 */
+    } at;
+    int64_t born_ms; /* monotonic time of receipt, may be negative */
+    struct sched_name *sender_domain;
+    uint32_t flags, rcpt_count, live;
+    uint16_t sender_len;
+    bool sender_whole;
+    struct sched_rcpt rcpts[]; /* then the text: sender, recipients */
+};
+
+struct sched_dest {
+    struct hash_node node;
+    struct sched_gate gate;
+    struct sched_site *site; /* never NULL */
+    struct list ring;        /* in site->ring while it could yield something */
+    struct list granted;     /* routed for a slot (a token), or retried by a person: first */
+    struct list ready;       /* routed when fresh, oldest first */
+    struct list backlog;     /* due again, to be routed when there is a slot */
+    struct list drain;       /* in s->drain: all that wait here are routed anew */
+    struct list idle;        /* in s->idle while unused */
+    uint32_t n[SCHED_LIVE];
+    uint32_t refs;           /* recipients and jobs */
+    struct sched_name *why;
+    char key[];
+};
+
+struct sched_site {
+    struct hash_node node; /* in s->sites unless key_len is 0: not bound yet */
+    struct sched_gate gate;
+    struct list ring;     /* its dests that could yield something */
+    struct list runnable; /* in s->runnable */
+    struct list all;      /* in s->all_sites */
+    uint32_t n[SCHED_LIVE];
+    uint32_t dests;
+    uint32_t kept_count;
+    uint64_t kept[SCHED_KEPT_MAX];
+    struct sched_name *why;
+    size_t key_len;
+    char key[];
+};
+
+struct sched_job_slot {
+    uint64_t id; /* 0: free */
+    struct sched_msg *msg;
+    struct sched_dest *dest;
+    uint32_t rcpt_count;
+    uint32_t *rcpts;
+    uint32_t next_free; /* index + 1 */
+};
+
+struct sched {
+    struct sched_config cfg;
+    uint64_t random;
+    uint16_t epoch;
+    struct sched_order order;
+    struct hash domains, reasons, dests, sites;
+    struct sched_name *many_reasons;
+    struct heap deferred, timers, gates;
+    struct list urgent, bulk, routing, waiting, released, gone;
+    struct list runnable, drain, idle, all_sites;
+    uint32_t idle_count;
+    struct sched_job_slot **jobs;
+    uint32_t job_slots, job_free, job_count;
+    uint64_t job_serial;
+    struct sched_msg *event_msg; /* whose events are being told */
+    uint32_t event_rcpt;
+    enum sched_event_kind event_kind;
+    uint32_t delay_for; /* strikes delay_ms was drawn for, within one result */
+    int64_t delay_ms;
+    uint64_t bytes;
+    uint64_t n[SCHED_LIVE];
+};
+
+static inline struct sched_msg *sched_msg_of(struct sched_rcpt *r)
+{
+    return (struct sched_msg *)(void *)((char *)(r - r->index) - offsetof(struct sched_msg, rcpts));
+}
+static inline struct sched_rcpt *sched_rcpt_at(struct list *l)
+{
+    return CONTAINER(l, struct sched_rcpt, at.link);
+}
+static inline const char *sched_msg_text(const struct sched_msg *m)
+{
+    return (const char *)&m->rcpts[m->rcpt_count];
+}
+
+/* rcpt.c */
+void sched_rcpt_leave(struct sched *s, struct sched_rcpt *r);
+void sched_rcpt_enter(struct sched *s, struct sched_rcpt *r, enum sched_state state);
+void sched_rcpt_to_dest(struct sched *s, struct sched_rcpt *r, struct sched_dest *d); /* or NULL */
+void sched_rcpt_pending(struct sched *s, struct sched_rcpt *r, struct list *queue);
+void sched_rcpt_defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms);
+void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state state);
+void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason);
+void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct sched_now now);
+void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front);
+int64_t sched_rcpt_next_try(const struct sched_rcpt *r);
+void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r);
+
+/* message.c */
+struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt);
+void sched_msg_free(struct sched *s, struct sched_msg *m);
+
+/* dest.c */
+static inline bool sched_dest_waits(const struct sched_dest *d)
+{
+    return !list_empty(&d->granted) || !list_empty(&d->ready) || !list_empty(&d->backlog);
+}
+struct sched_dest *sched_dest_get(struct sched *s, struct span key);
+void sched_dest_update(struct sched *s, struct sched_dest *d); /* after any change; may free it */
+void sched_dest_front(struct sched_dest *d); /* next turn at its site is its own */
+void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key);
+void sched_dest_free(struct sched *s, struct sched_dest *d);
+void sched_site_update(struct sched *s, struct sched_site *t);
+
+/* advance.c */
+void sched_advance(struct sched *s, struct sched_now now); /* what became due; bounded */
+int64_t sched_jitter(struct sched *s, int64_t delay_ms);
+int64_t sched_retry_delay(struct sched *s, uint32_t attempts);
+
+/* job.c */
+struct sched_job_slot *sched_job_find(const struct sched *s, uint64_t id);
+void sched_job_free(struct sched *s, struct sched_job_slot *j);
+
+/* event.c */
+void sched_timer_arm(struct sched *s, struct sched_msg *m, struct sched_now now);
+
+#endif

@@ -1,0 +1,176 @@
+#include "sched/inside.h"
+
+#include <stdlib.h>
+
+enum { SLOT_BITS = 20 }; /* of a job's id; the rest is a serial number */
+
+struct sched_job_slot *sched_job_find(const struct sched *s, uint64_t id)
+{
+    uint64_t slot = id & ((1u << SLOT_BITS) - 1);
+    if (id == 0 || slot >= s->job_slots || s->jobs[slot]->id != id)
+        return NULL;
+    return s->jobs[slot];
+}
+
+static struct sched_job_slot *take_slot(struct sched *s)
+{
+    if (!s->job_free) {
+        MUST(s->job_slots < 1u << SLOT_BITS);
+        s->jobs = must_realloc(s->jobs, must_mul(s->job_slots + 1, sizeof(struct sched_job_slot *)));
+        s->jobs[s->job_slots] = NEW(struct sched_job_slot);
+        s->job_free = ++s->job_slots;
+    }
+    uint32_t slot = s->job_free - 1;
+    struct sched_job_slot *j = s->jobs[slot];
+    s->job_free = j->next_free;
+    j->id = ++s->job_serial << SLOT_BITS | slot;
+    s->job_count++;
+    return j;
+}
+
+void sched_job_free(struct sched *s, struct sched_job_slot *j)
+{
+    uint32_t slot = (uint32_t)(j->id & ((1u << SLOT_BITS) - 1));
+    free(j->rcpts);
+    *j = (struct sched_job_slot){ .next_free = s->job_free };
+    s->job_free = slot + 1;
+    s->job_count--;
+}
+
+static bool route_is_old(const struct sched *s, const struct sched_rcpt *r, struct sched_now now)
+{
+    int64_t age_s = now.mono_ms / 1000 + 1 - r->routed_s;
+    return r->epoch != s->epoch || age_s * 1000 > s->cfg.route_ttl_ms;
+}
+
+/* Recipients of one message that stand together at the head of a list. */
+static uint32_t group(const struct list *head, uint32_t max)
+{
+    uint32_t n = 0;
+    const struct sched_msg *m = NULL;
+    for (struct list *l = head->next; l != head && n < max; l = l->next, n++) {
+        struct sched_msg *next = sched_msg_of(sched_rcpt_at(l));
+        if (m && next != m)
+            break;
+        m = next;
+    }
+    return n;
+}
+
+/* Sends the first group of a list to the router, with the promise of a slot. */
+static void route_again(struct sched *s, struct sched_dest *d, struct list *from)
+{
+    for (uint32_t n = group(from, s->cfg.job_rcpts_max); n > 0; n--) {
+        struct sched_rcpt *r = sched_rcpt_at(list_first(from));
+        sched_rcpt_leave(s, r);
+        r->flags |= RCPT_TOKEN;
+        d->gate.tokens++;
+        d->site->gate.tokens++;
+        sched_rcpt_enter(s, r, SCHED_PENDING);
+        list_append(&s->urgent, &r->at.link);
+    }
+}
+
+static struct sched_job_slot *start_job(struct sched *s, struct sched_dest *d, struct list *from)
+{
+    struct sched_job_slot *j = take_slot(s);
+    uint32_t n = group(from, s->cfg.job_rcpts_max);
+    j->msg = sched_msg_of(sched_rcpt_at(list_first(from)));
+    j->dest = d;
+    j->rcpt_count = n;
+    j->rcpts = must_calloc(n, sizeof *j->rcpts);
+    for (uint32_t i = 0; i < n; i++) {
+        struct sched_rcpt *r = sched_rcpt_at(list_first(from));
+        sched_rcpt_leave(s, r);
+        sched_rcpt_enter(s, r, SCHED_ACTIVE);
+        r->at.job = j;
+        j->rcpts[i] = r->index;
+    }
+    d->refs++;
+    d->gate.active++;
+    d->site->gate.active++;
+    return j;
+}
+
+static void show_job(struct sched_job_slot *j, struct sched_job *job_r)
+{
+    const struct sched_msg *m = j->msg;
+    struct sched_dest *d = j->dest;
+    struct sched_site *t = d->site;
+    *job_r = (struct sched_job){
+        .id = j->id,
+        .seq = m->seq,
+        .loc = m->loc,
+        .size_bytes = m->size_bytes,
+        .flags = m->flags,
+        .rcpts = j->rcpts,
+        .rcpt_count = j->rcpt_count,
+        .dest = d->node.key,
+        .site = t->key_len ? t->node.key : SPAN_NONE,
+        .more = t->n[SCHED_READY],
+        .keeper = t->kept_count ? t->kept[--t->kept_count] : 0,
+        .probe = d->gate.half_open || t->gate.half_open,
+    };
+}
+
+/* The turn passes on: the site behind the other sites, the destination behind its others. */
+static void pass_turn(struct sched *s, struct sched_dest *d)
+{
+    struct sched_site *t = d->site;
+    list_remove(&d->ring);
+    list_remove(&t->runnable);
+    sched_dest_update(s, d);
+}
+
+/* While a job runs the next in line is routed: an old head of ready; else, in turns with what is
+ * ready, one of the backlog. Nobody is next to a probe. */
+static void look_ahead(struct sched *s, struct sched_dest *d, const struct list *from,
+                       struct sched_now now)
+{
+    struct list *ready = list_first(&d->ready), *next = &d->backlog;
+    if (ready && route_is_old(s, sched_rcpt_at(ready), now))
+        next = &d->ready;
+    else if (ready && from == &d->granted)
+        return;
+    if (!list_empty(next) && !d->gate.half_open && !d->site->gate.half_open)
+        route_again(s, d, next);
+}
+
+/* One step of the destination whose turn it is: true with a job, false when something went to
+ * the router instead. Either takes a slot or a token, so that the loop around it ends. */
+static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now now,
+                      struct sched_job *job_r)
+{
+    struct list *from = !list_empty(&d->granted) ? &d->granted
+                        : !list_empty(&d->ready) ? &d->ready
+                                                 : &d->backlog;
+    bool old = from == &d->backlog || route_is_old(s, sched_rcpt_at(list_first(from)), now);
+    if (old) {
+        route_again(s, d, from);
+    } else {
+        show_job(start_job(s, d, from), job_r);
+        look_ahead(s, d, from, now);
+    }
+    pass_turn(s, d);
+    return !old;
+}
+
+bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job_r)
+{
+    sched_advance(s, now);
+    struct list *l;
+    while (s->job_count < s->cfg.jobs_max && (l = list_first(&s->runnable)) != NULL) {
+        struct sched_site *t = CONTAINER(l, struct sched_site, runnable);
+        struct sched_dest *d = CONTAINER(list_first(&t->ring), struct sched_dest, ring);
+        if (take_turn(s, d, now, job_r))
+            return true;
+    }
+    return false;
+}
+
+void sched_bind(struct sched *s, uint64_t job_id, struct span site_key)
+{
+    struct sched_job_slot *j = sched_job_find(s, job_id);
+    if (j)
+        sched_dest_bind(s, j->dest, site_key);
+}

@@ -1,0 +1,143 @@
+/* look: what the queue holds, for lists and counts. Nothing here changes anything. */
+#include "sched/inside.h"
+
+void sched_addr_put(struct buf *b, struct sched_addr a)
+{
+    buf_puts(b, a.local);
+    if (a.whole || a.domain.n == 0)
+        return;
+    buf_putc(b, '@');
+    buf_puts(b, a.domain);
+}
+
+static void show_msg(const struct sched_msg *m, struct sched_msg_info *m_r)
+{
+    bool held = false;
+    for (uint32_t i = 0; i < m->rcpt_count && !held; i++)
+        held = m->rcpts[i].state == SCHED_HELD;
+    *m_r = (struct sched_msg_info){
+        .seq = m->seq,
+        .received_ms = m->received_ms,
+        .loc = m->loc,
+        .size_bytes = m->size_bytes,
+        .flags = m->flags,
+        .rcpt_count = m->rcpt_count,
+        .live_count = m->live,
+        .sender = { .local = span_of(sched_msg_text(m), m->sender_len),
+                    .domain = sched_name_span(m->sender_domain),
+                    .whole = m->sender_whole },
+        .held = held,
+    };
+}
+
+bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    if (m)
+        show_msg(m, m_r);
+    return m != NULL;
+}
+
+bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_info *m_r)
+{
+    struct sched_msg *m = after == UINT64_MAX ? NULL : sched_order_from(&s->order, after + 1);
+    if (m)
+        show_msg(m, m_r);
+    return m != NULL;
+}
+
+static struct span site_key(const struct sched_site *t)
+{
+    return t->key_len ? t->node.key : SPAN_NONE;
+}
+
+/* Why a READY recipient waits when its place is in back-off; else its own last reason. */
+static struct span reason_of(const struct sched_rcpt *r)
+{
+    if (r->state == SCHED_READY && sched_gate_closed(&r->dest->gate))
+        return sched_name_span(r->dest->why);
+    if (r->state == SCHED_READY && sched_gate_closed(&r->dest->site->gate))
+        return sched_name_span(r->dest->site->why);
+    return sched_name_span(r->reason);
+}
+
+bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_rcpt_info *r_r)
+{
+    struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
+    if (!r)
+        return false;
+    *r_r = (struct sched_rcpt_info){
+        .state = r->state,
+        .addr = { .local = span_of(sched_msg_text(sched_msg_of(r)) + r->text, r->text_len),
+                  .domain = sched_name_span(r->domain),
+                  .whole = (r->flags & RCPT_WHOLE) != 0 },
+        .notify = r->notify,
+        .attempts = r->attempts,
+        .warned = (r->flags & RCPT_WARNED) != 0,
+        .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
+        .reason = reason_of(r),
+        .dest = r->dest ? r->dest->node.key : SPAN_NONE,
+        .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
+        .next_try_ms = sched_rcpt_next_try(r),
+    };
+    return true;
+}
+
+struct sched_totals sched_totals(const struct sched *s)
+{
+    struct sched_totals t = {
+        .messages = s->order.count,
+        .bytes = s->bytes,
+        .jobs = s->job_count,
+        .dests = (uint32_t)s->dests.n,
+        .sites = (uint32_t)s->sites.n,
+    };
+    memcpy(t.rcpts, s->n, sizeof t.rcpts);
+    return t;
+}
+
+static void show_gate(const struct sched_gate *g, struct sched_place_info *p_r)
+{
+    p_r->active = g->active;
+    p_r->limit = g->limit == UINT32_MAX ? 0 : g->limit;
+    p_r->down_until_ms = sched_gate_closed(g) ? g->wake.key : 0;
+    p_r->down_level = g->level;
+}
+
+static void show_dest(const struct sched_dest *d, struct sched_place_info *p_r)
+{
+    *p_r = (struct sched_place_info){ .key = d->node.key, .site = site_key(d->site),
+                                      .why = sched_name_span(d->why) };
+    memcpy(p_r->rcpts, d->n, sizeof d->n);
+    show_gate(&d->gate, p_r);
+}
+
+bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r)
+{
+    struct hash_node *node = hash_get(&s->dests, key);
+    if (node)
+        show_dest(CONTAINER(node, struct sched_dest, node), p_r);
+    return node != NULL;
+}
+
+void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
+                     void *arg)
+{
+    for (struct hash_node *n = NULL; (n = hash_next(&s->dests, n)) != NULL;) {
+        struct sched_place_info p;
+        show_dest(CONTAINER(n, struct sched_dest, node), &p);
+        fn(arg, &p);
+    }
+}
+
+void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
+                     void *arg)
+{
+    for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
+        struct sched_site *t = CONTAINER(l, struct sched_site, all);
+        struct sched_place_info p = { .key = site_key(t), .why = sched_name_span(t->why) };
+        memcpy(p.rcpts, t->n, sizeof t->n);
+        show_gate(&t->gate, &p);
+        fn(arg, &p);
+    }
+}

@@ -1,0 +1,184 @@
+#include "sched/inside.h"
+
+#include <stdlib.h>
+
+enum { STRIKES_ADDED_MAX = 4 };
+
+/* Cuts an address into what is stored: a domain to intern, in lower case, and the rest. */
+struct cut {
+    struct span text;
+    bool whole;
+    size_t domain_len;
+    char domain[ENVELOPE_ADDR_MAX];
+};
+
+static void cut_address(struct span addr, struct cut *c)
+{
+    c->text = addr;
+    c->whole = false;
+    c->domain_len = 0; /* and not all of c cleared: a million messages pass here */
+    size_t at = span_rfind(addr, '@');
+    if (at == addr.n)
+        return;
+    struct span domain = span_from(addr, at + 1);
+    if (domain.n == 0 || domain.n > sizeof c->domain) {
+        c->whole = true;
+        return;
+    }
+    for (size_t i = 0; i < domain.n; i++)
+        c->domain[i] = ascii_lower(domain.p[i]);
+    c->domain_len = domain.n;
+    c->whole = !span_eq(domain, span_of(c->domain, domain.n));
+    if (!c->whole)
+        c->text = span_to(addr, at);
+}
+
+static size_t text_size(const struct sched_entry *e)
+{
+    struct cut c;
+    cut_address(e->sender, &c);
+    size_t n = c.text.n;
+    for (uint32_t i = 0; i < e->rcpt_count; i++) {
+        cut_address(e->rcpts[i].addr, &c);
+        n = must_add(n, c.text.n);
+    }
+    return n;
+}
+
+static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
+                     const struct sched_entry_rcpt *e, uint32_t *text)
+{
+    struct cut c;
+    cut_address(e->addr, &c);
+    struct sched_rcpt *r = &m->rcpts[i];
+    r->index = i;
+    r->text = *text;
+    r->text_len = (uint16_t)c.text.n;
+    if (c.text.n)
+        memcpy((char *)&m->rcpts[m->rcpt_count] + *text, c.text.p, c.text.n);
+    *text += (uint32_t)c.text.n;
+    r->domain = sched_name_get(&s->domains, span_of(c.domain, c.domain_len));
+    r->notify = e->notify;
+    r->attempts = e->attempts;
+    /* How many of them were its site's trouble is not kept over a restart. */
+    r->strikes = e->attempts < STRIKES_ADDED_MAX ? (uint8_t)e->attempts : STRIKES_ADDED_MAX;
+    r->flags = (uint8_t)((e->warned ? RCPT_WARNED : 0) | (c.whole ? RCPT_WHOLE : 0));
+    if (e->reason.n)
+        sched_rcpt_reason(s, r, e->reason);
+}
+
+/* The first state of a live recipient; it counts in none yet. */
+static void place_rcpt(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
+                       const struct sched_entry_rcpt *e, struct sched_now now)
+{
+    bool waits = (m->flags & (ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER)) && !e->attempts;
+    int64_t delay_ms = e->next_try_wall_ms ? e->next_try_wall_ms - now.wall_ms : 0;
+    if (delay_ms > s->cfg.retry_max_ms)
+        delay_ms = s->cfg.retry_max_ms;
+    if (e->held || (m->flags & ENVELOPE_HOLD)) {
+        sched_rcpt_enter(s, r, SCHED_HELD);
+    } else if (waits) {
+        sched_rcpt_enter(s, r, SCHED_WAITING);
+        list_append(&s->waiting, &r->at.link);
+    } else if (delay_ms > 0) {
+        sched_rcpt_enter(s, r, SCHED_DEFERRED);
+        heap_add(&s->deferred, &r->at.due, now.mono_ms + delay_ms);
+    } else {
+        sched_rcpt_enter(s, r, SCHED_PENDING);
+        list_append(e->attempts ? &s->bulk : &s->urgent, &r->at.link);
+    }
+}
+
+static struct sched_msg *make(struct sched *s, const struct sched_entry *e, struct sched_now now)
+{
+    size_t size = must_add(sizeof(struct sched_msg),
+                           must_mul(e->rcpt_count, sizeof(struct sched_rcpt)));
+    struct sched_msg *m = must_alloc(must_add(size, text_size(e)));
+    m->seq = e->seq;
+    m->received_ms = e->received_ms;
+    m->loc = e->loc;
+    m->size_bytes = e->size_bytes;
+    m->flags = e->flags;
+    m->rcpt_count = e->rcpt_count;
+    int64_t age_ms = now.wall_ms - e->received_ms;
+    m->born_ms = now.mono_ms - (age_ms > 0 ? age_ms : 0);
+    struct cut c;
+    cut_address(e->sender, &c);
+    m->sender_len = (uint16_t)c.text.n;
+    m->sender_whole = c.whole;
+    m->sender_domain = sched_name_get(&s->domains, span_of(c.domain, c.domain_len));
+    if (c.text.n)
+        memcpy(&m->rcpts[m->rcpt_count], c.text.p, c.text.n);
+    return m;
+}
+
+bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now now)
+{
+    MUST(e->sender.n <= ENVELOPE_ADDR_MAX && e->rcpt_count <= ENVELOPE_RCPTS_MAX);
+    if (sched_order_get(&s->order, e->seq))
+        return false;
+    struct sched_msg *m = make(s, e, now);
+    uint32_t text = m->sender_len;
+    for (uint32_t i = 0; i < e->rcpt_count; i++) {
+        const struct sched_entry_rcpt *er = &e->rcpts[i];
+        MUST(er->addr.n <= ENVELOPE_ADDR_MAX);
+        MUST(!er->done || (er->done >= SCHED_LIVE && er->done < SCHED_STATES));
+        add_rcpt(s, m, i, er, &text);
+        if (er->done) {
+            m->rcpts[i].state = er->done;
+            continue;
+        }
+        m->live++;
+        place_rcpt(s, m, &m->rcpts[i], er, now);
+    }
+    MUST(sched_order_add(&s->order, m));
+    s->bytes += m->size_bytes;
+    if (m->live)
+        sched_timer_arm(s, m, now);
+    else
+        list_append(&s->gone, &m->at.gone);
+    return true;
+}
+
+void sched_msg_free(struct sched *s, struct sched_msg *m)
+{
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        sched_name_put(&s->domains, m->rcpts[i].domain);
+        sched_name_put(&s->reasons, m->rcpts[i].reason);
+    }
+    sched_name_put(&s->domains, m->sender_domain);
+    free(m);
+}
+
+bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r)
+{
+    struct list *l = list_first(&s->gone);
+    if (!l)
+        return false;
+    struct sched_msg *m = CONTAINER(l, struct sched_msg, at.gone);
+    MUST(m->live == 0);
+    list_remove(l);
+    *seq_r = m->seq;
+    *loc_r = m->loc;
+    if (s->event_msg == m)
+        s->event_msg = NULL;
+    sched_order_remove(&s->order, m);
+    s->bytes -= m->size_bytes;
+    sched_msg_free(s, m);
+    return true;
+}
+
+bool sched_set_loc(struct sched *s, uint64_t seq, struct msg_loc loc)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    if (!m)
+        return false;
+    m->loc = loc;
+    return true;
+}
+
+struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    return m && rcpt < m->rcpt_count ? &m->rcpts[rcpt] : NULL;
+}

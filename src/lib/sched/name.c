@@ -1,0 +1,32 @@
+#include "sched/name.h"
+
+#include "base/list.h"
+#include "base/must.h"
+
+#include <stdlib.h>
+
+struct sched_name *sched_name_get(struct hash *h, struct span text)
+{
+    struct hash_node *node = hash_get(h, text);
+    if (node)
+        return sched_name_ref(CONTAINER(node, struct sched_name, node));
+    if (h->max && h->n >= h->max)
+        return NULL;
+    struct sched_name *name = must_alloc(must_add(sizeof *name, text.n));
+    if (text.n)
+        memcpy(name->text, text.p, text.n);
+    name->refs = 1;
+    hash_add(h, &name->node, span_of(name->text, text.n));
+    return name;
+}
+
+void sched_name_put(struct hash *h, struct sched_name *name)
+{
+    if (!name)
+        return;
+    MUST(name->refs > 0);
+    if (--name->refs)
+        return;
+    hash_remove(h, &name->node);
+    free(name);
+}

@@ -1,0 +1,27 @@
+/* name: interned strings with a count of references: a million recipients in ten thousand
+ * domains hold ten thousand domain names. */
+#ifndef POSTERN_SCHED_NAME_H
+#define POSTERN_SCHED_NAME_H
+
+#include "base/hash.h"
+
+struct sched_name {
+    struct hash_node node; /* node.key is the text */
+    uint32_t refs;
+    char text[];
+};
+
+/* One more reference; NULL when the table is full and does not have it. */
+struct sched_name *sched_name_get(struct hash *h, struct span text);
+void sched_name_put(struct hash *h, struct sched_name *name); /* accepts NULL */
+static inline struct sched_name *sched_name_ref(struct sched_name *name)
+{
+    name->refs++;
+    return name;
+}
+static inline struct span sched_name_span(const struct sched_name *name)
+{
+    return name ? name->node.key : SPAN_NONE;
+}
+
+#endif

@@ -1,0 +1,27 @@
+/* order: all messages by seq, for look-ups and for cursors. A sorted directory of sorted chunks:
+ * 8 bytes a message when filled in order, a binary search to find, and a move of at most one
+ * chunk and (once per chunk) of the directory to change. Chunks left small are merged. */
+#ifndef POSTERN_SCHED_ORDER_H
+#define POSTERN_SCHED_ORDER_H
+
+#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sched_msg; /* its first member is its uint64_t seq */
+
+struct sched_chunk;
+struct sched_order {
+    struct sched_chunk **chunks; /* none is empty */
+    size_t n, cap;
+    uint64_t count;
+};
+
+void sched_order_free(struct sched_order *o); /* the messages are the caller's */
+bool sched_order_add(struct sched_order *o, struct sched_msg *m); /* false: seq known */
+void sched_order_remove(struct sched_order *o, const struct sched_msg *m); /* MUST be in it */
+struct sched_msg *sched_order_get(const struct sched_order *o, uint64_t seq);
+/* The first with a seq >= from; NULL: none. */
+struct sched_msg *sched_order_from(const struct sched_order *o, uint64_t from);
+
+#endif

@@ -1,0 +1,173 @@
+#include "sched/inside.h"
+
+const char *sched_state_name(enum sched_state state)
+{
+    static const char *const names[SCHED_STATES] = {
+        [SCHED_PENDING] = "pending",     [SCHED_ROUTING] = "routing",
+        [SCHED_READY] = "ready",         [SCHED_ACTIVE] = "active",
+        [SCHED_DEFERRED] = "deferred",   [SCHED_WAITING] = "waiting",
+        [SCHED_HELD] = "held",           [SCHED_DELIVERED] = "delivered",
+        [SCHED_FAILED] = "failed",       [SCHED_EXPIRED] = "expired",
+        [SCHED_DISCARDED] = "discarded", [SCHED_DELETED] = "deleted",
+    };
+    MUST(state < SCHED_STATES);
+    return names[state];
+}
+
+static void unlink_state(struct sched *s, struct sched_rcpt *r)
+{
+    switch ((enum sched_state)r->state) {
+    case SCHED_PENDING:
+    case SCHED_ROUTING:
+    case SCHED_READY:
+    case SCHED_WAITING:
+        list_remove(&r->at.link);
+        break;
+    case SCHED_DEFERRED:
+        heap_remove(&s->deferred, &r->at.due);
+        break;
+    default:
+        break;
+    }
+    memset(&r->at, 0, sizeof r->at);
+}
+
+static void count(struct sched *s, const struct sched_rcpt *r, int by)
+{
+    s->n[r->state] += (uint64_t)(int64_t)by;
+    if (!r->dest)
+        return;
+    r->dest->n[r->state] += (uint32_t)by;
+    r->dest->site->n[r->state] += (uint32_t)by;
+}
+
+void sched_rcpt_leave(struct sched *s, struct sched_rcpt *r)
+{
+    MUST(r->state < SCHED_LIVE);
+    unlink_state(s, r);
+    count(s, r, -1);
+    if (r->flags & RCPT_TOKEN) {
+        MUST(r->dest && r->dest->gate.tokens > 0 && r->dest->site->gate.tokens > 0);
+        r->flags &= (uint8_t)~RCPT_TOKEN;
+        r->dest->gate.tokens--;
+        r->dest->site->gate.tokens--;
+    }
+}
+
+void sched_rcpt_enter(struct sched *s, struct sched_rcpt *r, enum sched_state state)
+{
+    r->state = (uint8_t)state;
+    if (state < SCHED_LIVE)
+        count(s, r, 1);
+}
+
+/* Between leave and enter. The old destination may be freed. */
+void sched_rcpt_to_dest(struct sched *s, struct sched_rcpt *r, struct sched_dest *d)
+{
+    struct sched_dest *old = r->dest;
+    if (d && d->refs++ == 0)
+        sched_dest_update(s, d); /* out of the idle ones before one of those is freed */
+    r->dest = d;
+    if (old) {
+        MUST(old->refs > 0);
+        old->refs--;
+        if (old != d)
+            sched_dest_update(s, old);
+    }
+}
+
+void sched_rcpt_pending(struct sched *s, struct sched_rcpt *r, struct list *queue)
+{
+    sched_rcpt_leave(s, r);
+    sched_rcpt_enter(s, r, SCHED_PENDING);
+    list_append(queue, &r->at.link);
+    if (r->dest)
+        sched_dest_update(s, r->dest);
+}
+
+void sched_rcpt_defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms)
+{
+    sched_rcpt_leave(s, r);
+    sched_rcpt_enter(s, r, SCHED_DEFERRED);
+    heap_add(&s->deferred, &r->at.due, due_ms);
+    if (r->dest)
+        sched_dest_update(s, r->dest);
+}
+
+/* Routed to r->dest just now. */
+void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct sched_now now)
+{
+    r->routed_s = (uint32_t)(now.mono_ms / 1000) + 1;
+    sched_rcpt_enter(s, r, SCHED_READY);
+    list_append(front ? &r->dest->granted : &r->dest->ready, &r->at.link);
+    sched_dest_update(s, r->dest);
+}
+
+/* READY, and to be routed when its destination has a slot. */
+void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front)
+{
+    sched_rcpt_leave(s, r);
+    r->routed_s = 0;
+    sched_rcpt_enter(s, r, SCHED_READY);
+    if (front)
+        list_prepend(&r->dest->backlog, &r->at.link);
+    else
+        list_append(&r->dest->backlog, &r->at.link);
+    sched_dest_update(s, r->dest);
+}
+
+void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state state)
+{
+    MUST(state >= SCHED_LIVE && state < SCHED_STATES);
+    struct sched_msg *m = sched_msg_of(r);
+    sched_rcpt_leave(s, r);
+    sched_rcpt_to_dest(s, r, NULL);
+    sched_rcpt_enter(s, r, state);
+    MUST(m->live > 0);
+    if (--m->live)
+        return;
+    heap_remove(&s->timers, &m->at.timer);
+    list_append(&s->gone, &m->at.gone);
+}
+
+void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason)
+{
+    char text[SCHED_REASON_MAX];
+    size_t n = reason.n < sizeof text ? reason.n : sizeof text;
+    for (size_t i = 0; i < n; i++)
+        text[i] = (unsigned char)reason.p[i] < ' ' || reason.p[i] == 127 ? '?' : reason.p[i];
+    struct sched_name *name = NULL;
+    if (n && !(name = sched_name_get(&s->reasons, span_of(text, n))))
+        name = sched_name_ref(s->many_reasons);
+    sched_name_put(&s->reasons, r->reason);
+    r->reason = name;
+}
+
+int64_t sched_rcpt_next_try(const struct sched_rcpt *r)
+{
+    if (r->state == SCHED_DEFERRED)
+        return r->at.due.key;
+    if (r->state != SCHED_READY)
+        return 0;
+    int64_t until_ms = 0;
+    if (sched_gate_closed(&r->dest->gate))
+        until_ms = r->dest->gate.wake.key;
+    const struct sched_gate *site = &r->dest->site->gate;
+    if (sched_gate_closed(site) && site->wake.key > until_ms)
+        until_ms = site->wake.key;
+    return until_ms;
+}
+
+void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r)
+{
+    int64_t next_ms = sched_rcpt_next_try(r);
+    *v_r = (struct sched_verdict){
+        .rcpt = r->index,
+        .state = r->state,
+        .attempts = r->attempts,
+        .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
+        .site_wait = r->state == SCHED_READY && next_ms != 0,
+        .next_try_ms = next_ms,
+        .next_try_wall_ms = next_ms ? now.wall_ms + (next_ms - now.mono_ms) : 0,
+    };
+}

@@ -1,0 +1,211 @@
+/* result: what a job's end means for its recipients, its destination and its site. */
+#include "sched/inside.h"
+
+static void set_why(struct sched *s, struct sched_name **why, struct span text)
+{
+    struct sched_name *name = NULL;
+    text = span_to(text, SCHED_REASON_MAX);
+    if (text.n && !(name = sched_name_get(&s->reasons, text)))
+        name = sched_name_ref(s->many_reasons);
+    sched_name_put(&s->reasons, *why);
+    *why = name;
+}
+
+static void shut(struct sched *s, struct sched_gate *g, struct sched_now now)
+{
+    if (sched_gate_closed(g))
+        return; /* by another job */
+    int64_t delay_ms = sched_gate_backoff_ms(g, s->cfg.site_first_ms, s->cfg.site_max_ms);
+    heap_add(&s->gates, &g->wake, now.mono_ms + sched_jitter(s, delay_ms));
+}
+
+/* After the job left its gates. Trouble at a site that still works for others only narrows it:
+ * each failure halves the limit, so that those who wait with the site try again a few times and
+ * then wait for the others to end. `waits`: some recipients are to wait with the site. */
+static void learn(struct sched *s, struct sched_dest *d, const struct sched_result *res,
+                  bool waits, struct sched_now now)
+{
+    struct sched_site *t = d->site;
+    switch (res->news) {
+    case SCHED_NEWS_NONE:
+        return;
+    case SCHED_NEWS_OK:
+        sched_gate_success(&t->gate, s->cfg.site_initial, s->cfg.site_max);
+        sched_gate_success(&d->gate, UINT32_MAX, UINT32_MAX);
+        heap_remove(&s->gates, &t->gate.wake);
+        heap_remove(&s->gates, &d->gate.wake);
+        set_why(s, &t->why, SPAN_NONE);
+        set_why(s, &d->why, SPAN_NONE);
+        return;
+    case SCHED_NEWS_BUSY:
+    case SCHED_NEWS_DOWN:
+        set_why(s, &t->why, res->why);
+        sched_gate_halve(&t->gate);
+        if (t->gate.active == 0 && (waits || res->news == SCHED_NEWS_DOWN))
+            shut(s, &t->gate, now);
+        return;
+    case SCHED_NEWS_DEST_DOWN:
+        set_why(s, &d->why, res->why);
+        shut(s, &d->gate, now);
+        return;
+    }
+    MUST(!"a job's news");
+}
+
+static void defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms)
+{
+    if (r->flags & RCPT_DELETE) {
+        sched_rcpt_finish(s, r, SCHED_DELETED);
+    } else if (r->flags & RCPT_HOLD) {
+        r->flags &= (uint8_t)~RCPT_HOLD;
+        sched_rcpt_leave(s, r);
+        sched_rcpt_enter(s, r, SCHED_HELD);
+        sched_dest_update(s, r->dest);
+    } else if (r->flags & RCPT_EXPIRE) {
+        sched_rcpt_finish(s, r, SCHED_EXPIRED);
+    } else {
+        sched_rcpt_defer(s, r, due_ms);
+    }
+}
+
+/* One delay for all of a job that have been deferred equally often, so that they come due, and
+ * go, together. */
+static int64_t delay_of(struct sched *s, const struct sched_rcpt *r)
+{
+    if (s->delay_for != r->strikes || !r->strikes) {
+        s->delay_for = r->strikes;
+        s->delay_ms = sched_retry_delay(s, r->strikes);
+    }
+    return s->delay_ms;
+}
+
+static void requeue(struct sched *s, struct sched_rcpt *r)
+{
+    if (r->flags & (RCPT_DELETE | RCPT_HOLD | RCPT_EXPIRE))
+        defer(s, r, 0);
+    else
+        sched_rcpt_backlog(s, r, true);
+}
+
+static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_outcome *o,
+                   bool site_trouble, struct sched_now now)
+{
+    MUST(r->state == SCHED_ACTIVE);
+    enum sched_outcome_kind kind = o->kind;
+    if (kind == SCHED_OUT_SITE && !site_trouble)
+        kind = SCHED_OUT_DEFERRED; /* nothing would slow it down */
+    if (kind == SCHED_OUT_STALE && r->stale < SCHED_STALE_MAX) {
+        r->stale = (uint8_t)(r->stale + 1) & 0xf;
+        requeue(s, r);
+        return;
+    }
+    r->stale = 0;
+    r->attempts += r->attempts < UINT16_MAX;
+    r->strikes += kind != SCHED_OUT_SITE && r->strikes < UINT8_MAX;
+    sched_rcpt_reason(s, r, o->reason);
+    int64_t due_ms = now.mono_ms + delay_of(s, r);
+    switch (kind) {
+    case SCHED_OUT_DELIVERED:
+        sched_rcpt_finish(s, r, SCHED_DELIVERED);
+        return;
+    case SCHED_OUT_FAILED:
+        sched_rcpt_finish(s, r, SCHED_FAILED);
+        return;
+    case SCHED_OUT_SITE:
+        requeue(s, r);
+        return;
+    case SCHED_OUT_UNKNOWN:
+        r->flags |= RCPT_DUPLICATE;
+        defer(s, r, due_ms);
+        return;
+    case SCHED_OUT_STALE:
+    case SCHED_OUT_DEFERRED:
+        defer(s, r, due_ms);
+        return;
+    }
+    MUST(!"an outcome");
+}
+
+/* Takes the job off its gates; its destination keeps the job's reference until end_job. */
+static void leave_gates(struct sched_job_slot *j)
+{
+    MUST(j->dest->gate.active > 0 && j->dest->site->gate.active > 0);
+    j->dest->gate.active--;
+    j->dest->site->gate.active--;
+}
+
+static void end_job(struct sched *s, struct sched_job_slot *j)
+{
+    struct sched_dest *d = j->dest;
+    sched_job_free(s, j);
+    d->refs--;
+    sched_dest_update(s, d);
+}
+
+static void keep(struct sched_site *t, uint64_t keeper)
+{
+    if (keeper && t->kept_count < SCHED_KEPT_MAX)
+        t->kept[t->kept_count++] = keeper;
+}
+
+bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_result *res,
+                      struct sched_now now, struct sched_verdict *verdicts_r)
+{
+    struct sched_job_slot *j = sched_job_find(s, job_id);
+    if (!j)
+        return false;
+    bool waits = false;
+    for (uint32_t k = 0; k < j->rcpt_count; k++)
+        waits = waits || res->outcomes[k].kind == SCHED_OUT_SITE;
+    bool site_trouble = res->news != SCHED_NEWS_NONE && res->news != SCHED_NEWS_OK;
+    leave_gates(j);
+    learn(s, j->dest, res, waits, now);
+    keep(j->dest->site, res->keeper);
+    s->delay_for = 0;
+    for (uint32_t k = j->rcpt_count; k > 0; k--) { /* from the end: SITE goes to the front */
+        struct sched_rcpt *r = &j->msg->rcpts[j->rcpts[k - 1]];
+        settle(s, r, &res->outcomes[k - 1], site_trouble, now);
+        sched_verdict_of(r, now, &verdicts_r[k - 1]);
+    }
+    end_job(s, j);
+    return true;
+}
+
+bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
+                    struct sched_verdict *verdicts_r)
+{
+    struct sched_job_slot *j = sched_job_find(s, job_id);
+    if (!j)
+        return false;
+    leave_gates(j);
+    for (uint32_t k = 0; k < j->rcpt_count; k++) {
+        struct sched_rcpt *r = &j->msg->rcpts[j->rcpts[k]];
+        int64_t delay_ms = s->cfg.lost_ms << r->lost;
+        if (delay_ms > s->cfg.retry_max_ms)
+            delay_ms = s->cfg.retry_max_ms;
+        if (r->lost < 15)
+            r->lost++;
+        r->flags |= RCPT_DUPLICATE;
+        sched_rcpt_reason(s, r, SPAN("the delivering process was lost"));
+        defer(s, r, now.mono_ms + delay_ms);
+        if (verdicts_r)
+            sched_verdict_of(r, now, &verdicts_r[k]);
+    }
+    end_job(s, j);
+    return true;
+}
+
+void sched_unkeep(struct sched *s, struct span site_key, uint64_t keeper)
+{
+    struct hash_node *node = hash_get(&s->sites, site_key);
+    if (!node)
+        return;
+    struct sched_site *t = CONTAINER(node, struct sched_site, node);
+    for (uint32_t i = 0; i < t->kept_count; i++) {
+        if (t->kept[i] != keeper)
+            continue;
+        memmove(t->kept + i, t->kept + i + 1, (t->kept_count - i - 1) * sizeof *t->kept);
+        t->kept_count--;
+        return;
+    }
+}

@@ -1,0 +1,153 @@
+#include "sched/inside.h"
+
+#include <stdlib.h>
+
+enum {
+    REASONS_MAX = 20000, /* different ones; peers put ids of their own into replies */
+    SECOND_MS = 1000,
+    MINUTE_MS = 60 * SECOND_MS,
+    HOUR_MS = 60 * MINUTE_MS,
+};
+
+void sched_config_defaults(struct sched_config *c)
+{
+    *c = (struct sched_config){
+        .retry_first_ms = 5 * MINUTE_MS,
+        .retry_max_ms = 4 * HOUR_MS,
+        .site_first_ms = MINUTE_MS,
+        .site_max_ms = 30 * MINUTE_MS,
+        .warn_after_ms = 4 * HOUR_MS,
+        .expire_after_ms = (int64_t)5 * 24 * HOUR_MS,
+        .grace_ms = 15 * MINUTE_MS,
+        .lost_ms = 5 * SECOND_MS,
+        .route_ttl_ms = MINUTE_MS,
+        .site_initial = 5,
+        .site_max = 20,
+        .job_rcpts_max = 100,
+        .jobs_max = 1000,
+        .idle_dests_max = 20000,
+        .seed = 1,
+    };
+}
+
+void sched_configure(struct sched *s, const struct sched_config *c)
+{
+    MUST(c->retry_first_ms > 0 && c->retry_max_ms >= c->retry_first_ms);
+    MUST(c->site_first_ms > 0 && c->site_max_ms >= c->site_first_ms);
+    MUST(c->expire_after_ms > 0 && c->warn_after_ms >= 0 && c->grace_ms >= 0);
+    MUST(c->site_initial > 0 && c->site_max >= c->site_initial);
+    MUST(c->job_rcpts_max > 0 && c->job_rcpts_max <= SCHED_JOB_RCPTS_MAX && c->jobs_max > 0);
+    uint64_t seed = s->cfg.seed;
+    s->cfg = *c;
+    s->cfg.seed = seed;
+    if (s->cfg.idle_dests_max < 16)
+        s->cfg.idle_dests_max = 16;
+    for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
+        struct sched_site *t = CONTAINER(l, struct sched_site, all);
+        if (t->gate.limit > c->site_max) {
+            t->gate.limit = c->site_max;
+            sched_site_update(s, t);
+        }
+    }
+}
+
+struct sched *sched_new(const struct sched_config *c)
+{
+    struct sched *s = NEW(struct sched);
+    s->random = s->cfg.seed = c->seed;
+    struct list *lists[] = { &s->urgent, &s->bulk, &s->routing, &s->waiting, &s->released,
+                             &s->gone, &s->runnable, &s->drain, &s->idle, &s->all_sites };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        list_init(lists[i]);
+    struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates };
+    for (size_t i = 0; i < sizeof heaps / sizeof *heaps; i++)
+        heap_init(heaps[i]);
+    hash_init(&s->domains, c->seed, 0);
+    hash_init(&s->reasons, c->seed, REASONS_MAX);
+    hash_init(&s->dests, c->seed, 0);
+    hash_init(&s->sites, c->seed, 0);
+    s->many_reasons = sched_name_get(&s->reasons, SPAN("(one of very many; see the log)"));
+    s->epoch = 1;
+    sched_configure(s, c);
+    return s;
+}
+
+static void free_messages(struct sched *s)
+{
+    for (struct sched_msg *m; (m = sched_order_from(&s->order, 0)) != NULL;) {
+        for (uint32_t i = 0; i < m->rcpt_count; i++) {
+            struct sched_rcpt *r = &m->rcpts[i];
+            if (r->state >= SCHED_LIVE)
+                continue;
+            sched_rcpt_leave(s, r);
+            sched_rcpt_to_dest(s, r, NULL);
+        }
+        if (m->live == 0)
+            list_remove(&m->at.gone);
+        else
+            heap_remove(&s->timers, &m->at.timer);
+        sched_order_remove(&s->order, m);
+        sched_msg_free(s, m);
+    }
+}
+
+void sched_free(struct sched **sp)
+{
+    struct sched *s = *sp;
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->job_slots; i++) {
+        struct sched_job_slot *j = s->jobs[i];
+        if (j->id) {
+            j->dest->refs--;
+            j->dest->gate.active--;
+            free(j->rcpts);
+        }
+        free(j);
+    }
+    free(s->jobs);
+    free_messages(s);
+    for (struct hash_node *n; (n = hash_next(&s->dests, NULL)) != NULL;)
+        sched_dest_free(s, CONTAINER(n, struct sched_dest, node));
+    sched_name_put(&s->reasons, s->many_reasons);
+    MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0);
+    struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests, &s->sites };
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
+        hash_free(hashes[i]);
+    heap_free(&s->deferred);
+    heap_free(&s->timers);
+    heap_free(&s->gates);
+    sched_order_free(&s->order);
+    free(s);
+    *sp = NULL;
+}
+
+/* xorshift64* (Vigna 2014): jitter needs no more. */
+static uint64_t next_random(struct sched *s)
+{
+    uint64_t x = s->random ? s->random : 0x9e3779b97f4a7c15u;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    s->random = x;
+    return x * 0x2545f4914f6cdd1du;
+}
+
+/* The delay, an eighth more or less. */
+int64_t sched_jitter(struct sched *s, int64_t delay_ms)
+{
+    int64_t span_ms = delay_ms / 4;
+    if (span_ms <= 0)
+        return delay_ms;
+    return delay_ms - span_ms / 2 + (int64_t)(next_random(s) % (uint64_t)(span_ms + 1));
+}
+
+int64_t sched_retry_delay(struct sched *s, uint32_t attempts)
+{
+    int64_t delay_ms = s->cfg.retry_first_ms;
+    for (uint32_t i = 1; i < attempts && delay_ms < s->cfg.retry_max_ms; i++)
+        delay_ms *= 2;
+    if (delay_ms > s->cfg.retry_max_ms)
+        delay_ms = s->cfg.retry_max_ms;
+    return sched_jitter(s, delay_ms);
+}

@@ -1,0 +1,317 @@
+/* sched: the queue in memory and its schedule. Pure: no I/O, no clock; time is an argument.
+ *
+ * The owner (qmgr) adds messages, asks who is to be routed, tells the router's decisions, takes
+ * jobs, reports their results, and records what the verdicts say. The life of a recipient:
+ *
+ *   add -> PENDING -> ROUTING -> READY -> ACTIVE -> DELIVERED | FAILED
+ *            ^  (router asked)     |         |----> DEFERRED -> (due) READY, to be routed anew
+ *            |---------------------'         '----> READY (the site's trouble, not its own)
+ *   WAITING (queue_only, until a run)  HELD (until a release)  EXPIRED  DISCARDED  DELETED
+ *
+ * Two levels. A destination is a route result (a key string); a site is the MX set behind it, one
+ * for many destinations once deliver has told (sched_bind); until then each destination has a
+ * site of its own. Sites take turns, and so do the destinations of one site.
+ *
+ * A site that cannot be reached backs off AS A WHOLE: its recipients stay READY, no attempt of
+ * theirs is consumed and no timer of theirs runs; when the back-off ends one job probes it, and
+ * only that job's recipients count an attempt. Success opens the site to all of them. The
+ * drawback: a message to a site in back-off waits for the site's next probe even when it is
+ * fresh; sched_retry and sched_wake_dest go at once. A destination backs off likewise (DNS).
+ *
+ * The route is asked anew at each attempt: a recipient that comes due again waits at the
+ * destination it had, and is sent to the router when that has a slot for it (so 100,000 waiting
+ * for one slot are not routed in vain). sched_routes_changed sends all that wait through the
+ * router again, without attempts.
+ *
+ * Clocks: waits and ages run on the monotonic clock. The wall clock is read once for each
+ * message, when it is added: that gives its age, at which it then goes on ageing, so that setting
+ * the clock expires nothing and hurries nothing. Nothing expires within grace_ms of being added
+ * or released. Expiry and warning are timers of their own and fire also behind a wedged site;
+ * they rest while a message is held or waits for a queue run.
+ *
+ * Every operation is O(1) or O(log n) in the number of messages (plus the recipients touched);
+ * single-message actions are also O(recipients of that message). */
+#ifndef POSTERN_SCHED_SCHED_H
+#define POSTERN_SCHED_SCHED_H
+
+#include "envelope/envelope.h"
+
+struct sched;
+
+struct sched_now {
+    int64_t mono_ms; /* never goes back */
+    int64_t wall_ms; /* since the epoch */
+};
+
+struct msg_loc { /* where the owner finds the message again; opaque here */
+    uint64_t w[3];
+};
+
+enum {
+    SCHED_REASON_MAX = 200, /* bytes kept of a reason */
+    SCHED_JOB_RCPTS_MAX = 1000,
+    SCHED_KEPT_MAX = 8,     /* kept connections remembered per site */
+    SCHED_STALE_MAX = 3,    /* re-queues at no cost for a recipient */
+};
+#define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
+
+struct sched_config {
+    int64_t retry_first_ms, retry_max_ms; /* a recipient's own retries, doubling, +-1/8 jitter */
+    int64_t site_first_ms, site_max_ms;   /* back-off of a site or destination, doubling */
+    int64_t warn_after_ms, expire_after_ms; /* 0: no warning; since received */
+    int64_t grace_ms;
+    int64_t lost_ms;      /* first delay after a lost job, doubling with each loss */
+    int64_t route_ttl_ms; /* a routed recipient that waited longer is routed again */
+    uint32_t site_initial, site_max; /* concurrency of a site */
+    uint32_t job_rcpts_max;
+    uint32_t jobs_max;       /* at once, all sites together */
+    uint32_t idle_dests_max; /* destinations remembered without recipients; at least 16 */
+    uint64_t seed;           /* for jitter and hash tables; the same seed repeats a run */
+};
+
+void sched_config_defaults(struct sched_config *c);
+struct sched *sched_new(const struct sched_config *c);
+void sched_free(struct sched **s);
+void sched_configure(struct sched *s, const struct sched_config *c); /* at a reload; not the seed */
+
+enum sched_state {
+    SCHED_PENDING,  /* to be routed */
+    SCHED_ROUTING,  /* the router was asked */
+    SCHED_READY,    /* waits for a slot at its site */
+    SCHED_ACTIVE,   /* in a job */
+    SCHED_DEFERRED, /* until next_try */
+    SCHED_WAITING,  /* queue_only, for a queue run */
+    SCHED_HELD,
+    SCHED_LIVE,     /* the states before it are live, those from here on final */
+    SCHED_DELIVERED = SCHED_LIVE,
+    SCHED_FAILED,
+    SCHED_EXPIRED,
+    SCHED_DISCARDED,
+    SCHED_DELETED,
+    SCHED_STATES,
+};
+const char *sched_state_name(enum sched_state state);
+
+/* --- messages in and out --- */
+
+struct sched_entry_rcpt {
+    struct span addr;         /* without <>, up to ENVELOPE_ADDR_MAX */
+    struct span reason;       /* last one, or empty */
+    int64_t next_try_wall_ms; /* 0: now; never waited for longer than retry_max */
+    uint8_t notify;
+    uint8_t done;             /* SCHED_DELIVERED ... when final already; 0: live */
+    uint16_t attempts;
+    bool warned, held;
+};
+
+struct sched_entry {
+    uint64_t seq; /* of the queue id: the message's only name here */
+    int64_t received_ms;
+    struct msg_loc loc;
+    uint64_t size_bytes;
+    uint32_t flags; /* enum envelope_flag; HOLD, QUEUE_ONLY and DEFER act here */
+    struct span sender;
+    const struct sched_entry_rcpt *rcpts; /* all of the envelope's, in its order */
+    uint32_t rcpt_count;
+};
+
+/* Everything is copied. QUEUE_ONLY and DEFER wait for a run only while attempts is 0. False when
+ * the seq is known already. */
+bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now now);
+
+/* The next message of which every recipient is final, which this call forgets; the owner frees
+ * its spool bytes. Until then the message can still be read by seq. */
+bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r);
+
+/* The message was moved (compaction). False when it is not known. */
+bool sched_set_loc(struct sched *s, uint64_t seq, struct msg_loc loc);
+
+/* --- the flow ---
+ * In each turn call sched_next_job, then sched_next_to_route (the first may send others to the
+ * router), again until neither yields; sched_next_wake tells when to come again. */
+
+struct sched_ask {
+    uint64_t seq;
+    uint32_t rcpt;
+};
+
+/* Up to max recipients for the router, now ROUTING; each is to be answered by sched_routed (or
+ * sched_route_lost). Fresh mail and what has a slot go first; a quarter is left to the rest. */
+size_t sched_next_to_route(struct sched *s, struct sched_now now, struct sched_ask *asks_r,
+                           size_t max);
+
+enum sched_decision {
+    SCHED_TO,        /* deliver to destination `key` */
+    SCHED_NO,        /* permanent error */
+    SCHED_NOT_NOW,   /* temporary error */
+    SCHED_HOLD,      /* this recipient is held */
+    SCHED_DISCARD,
+};
+
+/* What became of a recipient: to be logged and, when final or deferred, recorded. */
+struct sched_verdict {
+    uint32_t rcpt;
+    enum sched_state state;
+    uint16_t attempts;
+    bool duplicate;       /* outcome unknown: the next delivery may be a second one */
+    bool site_wait;       /* READY behind a back-off which ends at next_try */
+    int64_t next_try_ms;  /* monotonic; 0 when there is none */
+    int64_t next_try_wall_ms;
+};
+
+/* False when the recipient is not ROUTING any more (held, deleted or expired meanwhile).
+ * `text` is the key for SCHED_TO, else the reason. */
+bool sched_routed(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_decision decision,
+                  struct span text, struct sched_now now, struct sched_verdict *v_r);
+/* The router went away: everything ROUTING will be asked again. */
+void sched_route_lost(struct sched *s);
+/* Maps were reread: all routed recipients that wait are routed anew before their attempt, those
+ * behind a back-off at once. */
+void sched_routes_changed(struct sched *s);
+
+struct sched_job {
+    uint64_t id;
+    uint64_t seq;
+    struct msg_loc loc;
+    uint64_t size_bytes;
+    uint32_t flags;
+    const uint32_t *rcpts; /* indices into the envelope; valid until the job's end */
+    uint32_t rcpt_count;
+    struct span dest, site; /* keys; site is empty until bound; valid until the next call */
+    uint32_t more;   /* READY recipients left at this site: is keeping the connection worth it? */
+    uint64_t keeper; /* a kept connection of this site (sched_keep), taken; 0 = none */
+    bool probe;      /* the only job let through after a back-off */
+};
+
+bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job_r);
+
+/* The MX set of a job's destination, as soon as it is known; may change between jobs. */
+void sched_bind(struct sched *s, uint64_t job_id, struct span site_key);
+
+enum sched_outcome_kind {
+    SCHED_OUT_DELIVERED,
+    SCHED_OUT_FAILED,
+    SCHED_OUT_DEFERRED,
+    SCHED_OUT_UNKNOWN, /* stalled or dropped after the final dot: deferred, perhaps a duplicate */
+    SCHED_OUT_STALE,   /* the kept connection had died before MAIL: at once again, at no cost */
+    SCHED_OUT_SITE,    /* the site (or destination) could not be used: waits with it. Only with
+                          news of trouble; else it is as DEFERRED */
+};
+
+struct sched_outcome {
+    enum sched_outcome_kind kind;
+    struct span reason; /* cut at SCHED_REASON_MAX; control bytes become '?' */
+};
+
+enum sched_news {
+    SCHED_NEWS_NONE,      /* nothing learned */
+    SCHED_NEWS_OK,        /* a transaction ran: concurrency grows, a back-off is over */
+    SCHED_NEWS_BUSY,      /* 421, time-out: concurrency is halved; with no other job there and
+                             recipients that wait with the site (OUT_SITE), back-off */
+    SCHED_NEWS_DOWN,      /* no host reachable or greeting well: halved; with no other job
+                             there, back-off */
+    SCHED_NEWS_DEST_DOWN, /* the destination alone (its DNS): it backs off, not the site */
+};
+
+struct sched_result {
+    const struct sched_outcome *outcomes; /* one for each of the job's rcpts, in its order */
+    enum sched_news news;
+    struct span why;  /* the site's or destination's trouble; empty: none */
+    uint64_t keeper;  /* a connection was kept for this site under this name; 0 = none */
+};
+
+/* Ends the job. verdicts_r has room for its rcpt_count. False when the id is not known. */
+bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_result *res,
+                      struct sched_now now, struct sched_verdict *verdicts_r);
+/* The process that had it is gone: its recipients come due after a small delay, flagged as
+ * possible duplicates. verdicts_r may be NULL. */
+bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
+                    struct sched_verdict *verdicts_r);
+/* A kept connection was closed. */
+void sched_unkeep(struct sched *s, struct span site_key, uint64_t keeper);
+
+enum sched_event_kind { SCHED_EVENT_EXPIRED, SCHED_EVENT_WARN };
+struct sched_event {
+    enum sched_event_kind kind;
+    uint64_t seq;
+    uint32_t rcpt;
+    bool last; /* the last one of this message for now: compose one report of all */
+};
+/* Expiry (the recipient is final now) and delay warning (told once per recipient). */
+bool sched_next_event(struct sched *s, struct sched_now now, struct sched_event *ev_r);
+
+/* What the owner can take now: the router may be away, deliver may have no hands free. */
+enum sched_can { SCHED_CAN_ROUTE = 1, SCHED_CAN_START = 2 };
+/* Monotonic time at which a call of the three sched_next_* may yield what the owner can take
+ * (sched_can bits); now.mono_ms when at once; INT64_MAX: only after a change. */
+int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t can);
+
+/* --- actions; `rcpt` is an index or SCHED_ALL; each returns how many recipients it changed --- */
+
+void sched_run_queue(struct sched *s); /* all WAITING become due, in order */
+/* Due now, and past any back-off of its destination and site. */
+uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
+/* Ends the back-off of a destination and of its site. False: not known. */
+bool sched_wake_dest(struct sched *s, struct span key);
+/* A recipient in a job is held (deleted) when its job ends without a final outcome. */
+uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
+uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
+uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt);
+
+/* --- looking --- */
+
+struct sched_addr { /* local@domain, or local alone when there is no domain */
+    struct span local, domain; /* the domain in lower case */
+    bool whole; /* local holds the whole address, as its domain was not in lower case */
+};
+void sched_addr_put(struct buf *b, struct sched_addr a); /* the address as it was given */
+
+struct sched_msg_info { /* spans are valid until the next change */
+    uint64_t seq;
+    int64_t received_ms;
+    struct msg_loc loc;
+    uint64_t size_bytes;
+    uint32_t flags, rcpt_count, live_count;
+    struct sched_addr sender;
+    bool held;
+};
+struct sched_rcpt_info {
+    enum sched_state state;
+    struct sched_addr addr;
+    uint8_t notify;
+    uint16_t attempts;
+    bool warned, duplicate;
+    struct span reason; /* its own, or that of the back-off it waits for; may be empty */
+    struct span dest, site; /* of the last route; empty when none */
+    int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
+};
+
+bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r);
+bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_rcpt_info *r_r);
+/* The first message with a seq above `after`: a cursor that survives any change. */
+bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_info *m_r);
+
+struct sched_totals {
+    uint64_t messages, bytes;
+    uint64_t rcpts[SCHED_LIVE]; /* by state */
+    uint32_t jobs, dests, sites;
+};
+struct sched_totals sched_totals(const struct sched *s);
+
+struct sched_place_info { /* a destination or a site */
+    struct span key;       /* empty: a site not bound yet */
+    struct span site;      /* of a destination */
+    uint32_t rcpts[SCHED_LIVE];
+    uint32_t active, limit; /* jobs; limit is 0 for "no limit of its own" */
+    int64_t down_until_ms;  /* 0: not in back-off */
+    uint32_t down_level;    /* consecutive failures */
+    struct span why;
+};
+bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
+/* Calls fn for each; it must not change the schedule. */
+void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
+                     void *arg);
+void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
+                     void *arg);
+
+#endif

@@ -1,0 +1,669 @@
+/* Unit tests of sched: one behaviour each. The random runs are in test_sched_model.c. */
+#include "test.h"
+
+#include "sched/order.h"
+#include "sched/sched.h"
+
+#include <malloc.h>
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
+
+static const int64_t WALL = 1790000000000; /* the wall clock at monotonic 0 */
+
+static struct sched_now at(int64_t mono_ms)
+{
+    return (struct sched_now){ .mono_ms = mono_ms, .wall_ms = WALL + mono_ms };
+}
+
+static struct sched *make(void)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    c.site_initial = 2;
+    c.site_max = 4;
+    return sched_new(&c);
+}
+
+static bool add_at(struct sched *s, uint64_t seq, const char *rcpt, uint32_t n, uint32_t flags,
+                   int64_t now_ms)
+{
+    struct sched_entry_rcpt rcpts[8] = { 0 };
+    for (uint32_t i = 0; i < n; i++)
+        rcpts[i] = (struct sched_entry_rcpt){ .addr = span_str(rcpt) };
+    struct sched_entry e = { .seq = seq, .received_ms = WALL + now_ms, .size_bytes = 100,
+                             .flags = flags, .sender = SPAN("a@sender.example"),
+                             .rcpts = rcpts, .rcpt_count = n };
+    e.loc.w[0] = seq * 10;
+    return sched_add(s, &e, at(now_ms));
+}
+
+static bool add(struct sched *s, uint64_t seq, const char *rcpt)
+{
+    return add_at(s, seq, rcpt, 1, 0, 0);
+}
+
+/* Routes all that wants to be routed to `dest`; the number of asks. */
+static size_t route_all(struct sched *s, const char *dest, int64_t now_ms)
+{
+    struct sched_ask asks[64];
+    struct sched_verdict v;
+    size_t total = 0, n;
+    while ((n = sched_next_to_route(s, at(now_ms), asks, 64)) > 0) {
+        for (size_t i = 0; i < n; i++)
+            sched_routed(s, asks[i].seq, asks[i].rcpt, SCHED_TO, span_str(dest), at(now_ms), &v);
+        total += n;
+    }
+    return total;
+}
+
+static struct sched_verdict verdicts[SCHED_JOB_RCPTS_MAX];
+
+static bool end_job(struct sched *s, const struct sched_job *job, enum sched_outcome_kind kind,
+                    enum sched_news news, int64_t now_ms)
+{
+    static struct sched_outcome out[SCHED_JOB_RCPTS_MAX];
+    for (uint32_t i = 0; i < job->rcpt_count; i++)
+        out[i] = (struct sched_outcome){ kind, SPAN("because") };
+    struct sched_result res = { .outcomes = out, .news = news, .why = SPAN("trouble") };
+    return sched_job_result(s, job->id, &res, at(now_ms), verdicts);
+}
+
+static uint32_t state_of(struct sched *s, uint64_t seq, uint32_t i)
+{
+    struct sched_rcpt_info r;
+    return sched_rcpt(s, seq, i, &r) ? r.state : SCHED_STATES;
+}
+
+static void delivered_is_gone(void)
+{
+    struct sched *s = make();
+    CHECK(add_at(s, 7, "u@x.example", 3, 0, 0));
+    CHECK(!add(s, 7, "u@x.example"));
+    CHECK_INT(route_all(s, "x", 0), 3);
+    struct sched_job job;
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK_INT(job.rcpt_count, 3);
+    CHECK_INT(job.loc.w[0], 70);
+    CHECK_INT(job.rcpts[0], 0);
+    CHECK_INT(job.rcpts[2], 2);
+    CHECK_SPAN(job.dest, SPAN("x"));
+    CHECK(!sched_next_job(s, at(0), &job) || !"a second job");
+    CHECK(end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 5));
+    CHECK_INT(verdicts[0].state, SCHED_DELIVERED);
+    CHECK_INT(verdicts[2].attempts, 1);
+    CHECK(!end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 5));
+    uint64_t seq;
+    struct msg_loc loc;
+    CHECK(sched_next_gone(s, &seq, &loc));
+    CHECK_INT(seq, 7);
+    CHECK_INT(loc.w[0], 70);
+    CHECK(!sched_next_gone(s, &seq, &loc));
+    CHECK_INT(sched_totals(s).messages, 0);
+    CHECK_INT(sched_next_wake(s, at(5), 3), INT64_MAX);
+    sched_free(&s);
+    CHECK(s == NULL);
+}
+
+static void deferral_doubles_and_is_routed_anew(void)
+{
+    struct sched *s = make();
+    add(s, 1, "u@x.example");
+    int64_t now = 0, want = 5 * MINUTE;
+    for (int i = 1; i <= 8; i++) {
+        CHECK_INT(route_all(s, i & 1 ? "x" : "y", now), 1);
+        struct sched_job job;
+        CHECK(sched_next_job(s, at(now), &job));
+        CHECK_SPAN(job.dest, i & 1 ? SPAN("x") : SPAN("y"));
+        end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now);
+        CHECK_INT(verdicts[0].state, SCHED_DEFERRED);
+        CHECK_INT(verdicts[0].attempts, i);
+        int64_t delay = verdicts[0].next_try_ms - now;
+        CHECK(delay >= want - want / 8 - 1 && delay <= want + want / 8 + 1);
+        CHECK_INT(verdicts[0].next_try_wall_ms, WALL + verdicts[0].next_try_ms);
+        CHECK(sched_next_wake(s, at(now), 3) <= verdicts[0].next_try_ms);
+        CHECK(!sched_next_job(s, at(now + delay - 1), &job));
+        now += delay;
+        /* The slot is taken first, then the route asked. */
+        CHECK(!sched_next_job(s, at(now), &job));
+        want = want * 2 > 4 * HOUR ? 4 * HOUR : want * 2;
+    }
+    sched_free(&s);
+}
+
+static void a_dead_site_costs_one_attempt(void)
+{
+    struct sched *s = make();
+    for (uint64_t i = 1; i <= 50; i++)
+        add(s, i, "u@dead.example");
+    CHECK_INT(route_all(s, "dead", 0), 50);
+    struct sched_job jobs[2], job;
+    CHECK(sched_next_job(s, at(0), &jobs[0]));
+    CHECK(sched_next_job(s, at(0), &jobs[1]));
+    CHECK(!sched_next_job(s, at(0), &job)); /* site_initial */
+    end_job(s, &jobs[0], SCHED_OUT_SITE, SCHED_NEWS_DOWN, 10);
+    CHECK(!sched_next_job(s, at(10), &job)); /* halved to 1, one at work */
+    end_job(s, &jobs[1], SCHED_OUT_SITE, SCHED_NEWS_DOWN, 20);
+    CHECK_INT(verdicts[0].state, SCHED_READY);
+    CHECK(verdicts[0].site_wait);
+    int64_t now = 20, first = 0;
+    for (int round = 0; round < 5; round++) {
+        struct sched_place_info p;
+        CHECK(sched_dest(s, SPAN("dead"), &p));
+        int64_t wake = sched_next_wake(s, at(now), 3);
+        first = round == 0 ? wake - now : first;
+        CHECK(round == 0 || wake - now > first + MINUTE / 2);
+        now = wake;
+        if (!sched_next_job(s, at(now), &job)) {     /* routed anew first: */
+            CHECK_INT(route_all(s, "dead", now), 1); /* only one of the fifty */
+            CHECK(sched_next_job(s, at(now), &job));
+        }
+        CHECK(job.probe);
+        struct sched_job other;
+        CHECK(!sched_next_job(s, at(now), &other));
+        end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now);
+    }
+    uint32_t attempts = 0;
+    struct sched_rcpt_info r;
+    for (uint64_t i = 1; i <= 50; i++) {
+        CHECK(sched_rcpt(s, i, 0, &r));
+        attempts += r.attempts;
+        CHECK_INT(r.state, SCHED_READY);
+        CHECK_SPAN(r.reason, SPAN("trouble"));
+        CHECK(r.next_try_ms > now);
+    }
+    CHECK_INT(attempts, 7);
+    /* Back again: the probe opens the site to all. */
+    now = sched_next_wake(s, at(now), 3);
+    int delivered = 0;
+    for (int i = 0; i < 200 && delivered < 50; i++) {
+        route_all(s, "dead", now);
+        while (sched_next_job(s, at(now), &job)) {
+            end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, now);
+            delivered++;
+        }
+    }
+    CHECK_INT(delivered, 50);
+    sched_free(&s);
+}
+
+static void fresh_mail_passes_a_dead_crowd(void)
+{
+    enum { CROWD = 100000 };
+    struct sched *s = make();
+    struct sched_job job;
+    for (uint64_t i = 1; i <= CROWD; i++)
+        add(s, i, "u@dead.example");
+    route_all(s, "dead", 0);
+    while (sched_next_job(s, at(0), &job))
+        end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 0);
+    for (uint64_t i = 0; i < 100; i++) {
+        int64_t now = 1000 + (int64_t)i * MINUTE;
+        add_at(s, CROWD + 1 + i, "v@live.example", 1, 0, now);
+        struct sched_ask asks[4];
+        struct sched_verdict v;
+        size_t n = sched_next_to_route(s, at(now), asks, 4);
+        CHECK(n >= 1 && asks[n - 1].seq == CROWD + 1 + i);
+        for (size_t k = 0; k < n; k++)
+            CHECK(sched_routed(s, asks[k].seq, asks[k].rcpt, SCHED_TO,
+                               asks[k].seq > CROWD ? SPAN("live") : SPAN("dead"), at(now), &v));
+        bool seen = false;
+        for (int jobs = 0; sched_next_job(s, at(now), &job); jobs++) {
+            CHECK(jobs < 2); /* it, and one probe at most */
+            bool live = job.seq > CROWD;
+            seen = seen || live;
+            end_job(s, &job, live ? SCHED_OUT_DELIVERED : SCHED_OUT_SITE,
+                    live ? SCHED_NEWS_OK : SCHED_NEWS_DOWN, now);
+        }
+        CHECK(seen);
+    }
+    CHECK_INT(sched_totals(s).rcpts[SCHED_READY] + sched_totals(s).rcpts[SCHED_PENDING], CROWD);
+    sched_free(&s);
+}
+
+static void sites_share_and_take_turns(void)
+{
+    struct sched *s = make();
+    struct sched_verdict v;
+    struct sched_ask ask;
+    struct sched_job job[8];
+    const char *dests[] = { "a", "b", "c" };
+    for (uint64_t i = 0; i < 30; i++) {
+        add(s, i, "u@x.example");
+        sched_next_to_route(s, at(0), &ask, 1);
+        sched_routed(s, ask.seq, 0, SCHED_TO, span_str(dests[i / 10]), at(0), &v);
+    }
+    /* a and b turn out to be one site, c another: 2 + 2 slots, not 6. */
+    for (int i = 0; i < 3; i++) {
+        CHECK(sched_next_job(s, at(0), &job[i]));
+        sched_bind(s, job[i].id, i < 2 ? SPAN("mx1") : SPAN("mx2"));
+    }
+    CHECK(sched_next_job(s, at(0), &job[3]));
+    CHECK_SPAN(job[3].dest, SPAN("c"));
+    CHECK_SPAN(job[3].site, SPAN("mx2"));
+    CHECK(!sched_next_job(s, at(0), &job[4]));
+    CHECK_INT(sched_totals(s).sites, 2);
+    /* Success makes room, up to site_max, a and b in turns. */
+    end_job(s, &job[0], SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 1);
+    end_job(s, &job[1], SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 1);
+    int a = 0, b = 0;
+    while (sched_next_job(s, at(1), &job[4])) {
+        CHECK_SPAN(job[4].site, SPAN("mx1"));
+        a += job[4].dest.p[0] == 'a';
+        b += job[4].dest.p[0] == 'b';
+    }
+    CHECK_INT(a, 2);
+    CHECK_INT(b, 2);
+    sched_free(&s);
+}
+
+static void stale_is_free_but_bounded(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    add(s, 1, "u@x.example");
+    for (int i = 0; i <= SCHED_STALE_MAX; i++) {
+        route_all(s, "x", 0);
+        if (!sched_next_job(s, at(0), &job)) {
+            CHECK_INT(route_all(s, "x", 0), 1);
+            CHECK(sched_next_job(s, at(0), &job));
+        }
+        end_job(s, &job, SCHED_OUT_STALE, SCHED_NEWS_NONE, 0);
+        CHECK_INT(verdicts[0].state, i < SCHED_STALE_MAX ? SCHED_READY : SCHED_DEFERRED);
+        CHECK_INT(verdicts[0].attempts, i < SCHED_STALE_MAX ? 0 : 1);
+    }
+    sched_free(&s);
+}
+
+static void a_lost_job_comes_again_soon(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    add(s, 1, "u@x.example");
+    route_all(s, "x", 0);
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK(sched_job_lost(s, job.id, at(100), verdicts));
+    CHECK_INT(verdicts[0].state, SCHED_DEFERRED);
+    CHECK(verdicts[0].duplicate);
+    CHECK_INT(verdicts[0].next_try_ms, 5100);
+    CHECK(!sched_job_lost(s, job.id, at(100), NULL));
+    CHECK(!sched_next_job(s, at(5100), &job));
+    CHECK_INT(route_all(s, "x", 5100), 1);
+    CHECK(sched_next_job(s, at(5100), &job));
+    sched_free(&s);
+}
+
+static void unknown_is_flagged(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    add(s, 1, "u@x.example");
+    route_all(s, "x", 0);
+    CHECK(sched_next_job(s, at(0), &job));
+    end_job(s, &job, SCHED_OUT_UNKNOWN, SCHED_NEWS_BUSY, 0);
+    CHECK_INT(verdicts[0].state, SCHED_DEFERRED);
+    CHECK(verdicts[0].duplicate);
+    sched_free(&s);
+}
+
+static void router_decisions(void)
+{
+    struct sched *s = make();
+    const enum sched_decision decisions[] = { SCHED_NO, SCHED_NOT_NOW, SCHED_HOLD, SCHED_DISCARD };
+    const enum sched_state want[] = { SCHED_FAILED, SCHED_DEFERRED, SCHED_HELD, SCHED_DISCARDED };
+    struct sched_ask ask;
+    struct sched_verdict v;
+    for (uint64_t i = 0; i < 4; i++) {
+        add(s, i, "u@x.example");
+        CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
+        CHECK(sched_routed(s, i, 0, decisions[i], SPAN("bad\r\nword"), at(0), &v));
+        CHECK_INT(v.state, want[i]);
+        CHECK(!sched_routed(s, i, 0, decisions[i], SPAN("again"), at(0), &v));
+    }
+    struct sched_rcpt_info r;
+    CHECK(sched_rcpt(s, 2, 0, &r));
+    CHECK_SPAN(r.reason, SPAN("bad??word"));
+    /* The router dies while it is asked. */
+    add(s, 9, "u@x.example");
+    CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
+    CHECK_INT(sched_next_wake(s, at(0), 3) > 0, 1);
+    sched_route_lost(s);
+    CHECK_INT(sched_next_wake(s, at(0), 3), 0);
+    CHECK(sched_next_wake(s, at(0), SCHED_CAN_START) > 0);
+    CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
+    CHECK_INT(ask.seq, 9);
+    sched_free(&s);
+}
+
+static void hold_release_delete(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    add_at(s, 1, "u@x.example", 2, ENVELOPE_HOLD, 0);
+    CHECK_INT(state_of(s, 1, 0), SCHED_HELD);
+    CHECK_INT(route_all(s, "x", 0), 0);
+    CHECK_INT(sched_next_wake(s, at(0), 3), INT64_MAX); /* held mail does not expire */
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, at((int64_t)10 * 24 * HOUR)), 2);
+    int64_t now = (int64_t)10 * 24 * HOUR;
+    struct sched_event ev;
+    CHECK(!sched_next_event(s, at(now), &ev)); /* but for the grace it would now */
+    CHECK_INT(route_all(s, "x", now), 2);
+    CHECK(sched_next_job(s, at(now), &job));
+    CHECK_INT(sched_hold(s, 1, 0, SPAN("look")), 1);
+    CHECK_INT(sched_delete(s, 1, 1), 1);
+    CHECK_INT(state_of(s, 1, 0), SCHED_ACTIVE);
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now);
+    CHECK_INT(state_of(s, 1, 0), SCHED_HELD);
+    CHECK_INT(state_of(s, 1, 1), SCHED_DELETED);
+    CHECK_INT(sched_delete(s, 1, SCHED_ALL), 1);
+    CHECK_INT(sched_delete(s, 1, SCHED_ALL), 0);
+    CHECK_INT(sched_hold(s, 99, SCHED_ALL, SPAN("")), 0);
+    uint64_t seq;
+    struct msg_loc loc;
+    CHECK(sched_next_gone(s, &seq, &loc));
+    sched_free(&s);
+}
+
+static void queue_only_waits_for_a_run(void)
+{
+    struct sched *s = make();
+    for (uint64_t i = 1; i <= 3; i++)
+        add_at(s, i, "u@x.example", 1, ENVELOPE_QUEUE_ONLY, 0);
+    CHECK_INT(route_all(s, "x", HOUR), 0);
+    CHECK_INT(sched_next_wake(s, at(HOUR), 3), INT64_MAX);
+    sched_run_queue(s);
+    add_at(s, 4, "u@x.example", 1, ENVELOPE_QUEUE_ONLY, HOUR);
+    CHECK_INT(sched_next_wake(s, at(HOUR), 3), HOUR);
+    CHECK_INT(route_all(s, "x", HOUR), 3);
+    CHECK_INT(state_of(s, 4, 0), SCHED_WAITING);
+    CHECK_INT(sched_retry(s, 4, SCHED_ALL, at(HOUR)), 1);
+    CHECK_INT(route_all(s, "x", HOUR), 1);
+    sched_run_queue(s);
+    CHECK_INT(sched_totals(s).rcpts[SCHED_READY], 4);
+    sched_free(&s);
+}
+
+static void warning_then_expiry(void)
+{
+    struct sched *s = make();
+    struct sched_event ev;
+    const int64_t day = 24 * HOUR;
+    add_at(s, 1, "u@x.example", 3, 0, 0);
+    route_all(s, "x", 0);
+    struct sched_job job;
+    CHECK(sched_next_job(s, at(0), &job)); /* active and stalled for days */
+    add_at(s, 2, "u@x.example", 2, 0, 0);
+    CHECK(!sched_next_event(s, at(4 * HOUR - 1), &ev));
+    for (uint32_t i = 0; i < 5; i++) {
+        CHECK(sched_next_event(s, at(4 * HOUR), &ev));
+        CHECK_INT(ev.kind, SCHED_EVENT_WARN);
+        CHECK_INT(ev.seq, i < 3 ? 1 : 2);
+        CHECK_INT(ev.rcpt, i < 3 ? i : i - 3);
+        CHECK_INT(ev.last, i == 2 || i == 4);
+    }
+    CHECK(!sched_next_event(s, at(5 * day - 1), &ev));
+    CHECK(sched_next_event(s, at(5 * day), &ev));
+    CHECK_INT(ev.kind, SCHED_EVENT_EXPIRED);
+    CHECK_INT(ev.seq, 2);
+    CHECK(!ev.last);
+    CHECK(sched_next_event(s, at(5 * day), &ev));
+    CHECK(ev.last);
+    CHECK(!sched_next_event(s, at(5 * day), &ev));
+    CHECK_INT(state_of(s, 2, 1), SCHED_EXPIRED);
+    /* In a job: told by its verdict. */
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 5 * day);
+    CHECK_INT(verdicts[0].state, SCHED_EXPIRED);
+    sched_free(&s);
+}
+
+static void clock_jumps_and_restarts(void)
+{
+    struct sched *s = make();
+    struct sched_event ev;
+    const int64_t day = 24 * HOUR;
+    add_at(s, 1, "u@x.example", 1, 0, 0);
+    /* The wall clock leaps a year: nothing happens. */
+    struct sched_now leap = { .mono_ms = 2 * HOUR, .wall_ms = WALL + 365 * day };
+    CHECK(!sched_next_event(s, leap, &ev));
+    /* Loaded at a restart, long overdue: the grace passes first; next_try is bounded. */
+    struct sched_entry_rcpt r = { .addr = SPAN("u@x.example"), .attempts = 3,
+                                  .next_try_wall_ms = WALL + 300 * day, .warned = true };
+    struct sched_entry e = { .seq = 2, .received_ms = WALL - 30 * day, .sender = SPAN(""),
+                             .rcpts = &r, .rcpt_count = 1 };
+    CHECK(sched_add(s, &e, at(0)));
+    struct sched_rcpt_info info;
+    CHECK(sched_rcpt(s, 2, 0, &info));
+    CHECK_INT(info.state, SCHED_DEFERRED);
+    CHECK_INT(info.next_try_ms, 4 * HOUR);
+    CHECK(!sched_next_event(s, at(15 * MINUTE - 1), &ev));
+    CHECK(sched_next_event(s, at(15 * MINUTE), &ev));
+    CHECK_INT(ev.kind, SCHED_EVENT_EXPIRED);
+    CHECK_INT(ev.seq, 2);
+    sched_free(&s);
+}
+
+static void edited_routes_reach_waiting_mail(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    struct sched_verdict v;
+    struct sched_ask asks[64];
+    for (uint64_t i = 1; i <= 40; i++)
+        add(s, i, "u@dead.example");
+    route_all(s, "dead", 0);
+    while (sched_next_job(s, at(0), &job))
+        end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 0);
+    CHECK_INT(sched_next_to_route(s, at(1), asks, 64), 0);
+    sched_routes_changed(s);
+    CHECK_INT(sched_next_wake(s, at(1), 3), 1);
+    CHECK_INT(route_all(s, "relay", 1), 40);
+    int jobs = 0;
+    for (; sched_next_job(s, at(1), &job); jobs++)
+        end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 1);
+    CHECK_INT(jobs, 40);
+    /* A route that is too old, without any edit, is asked again as well. */
+    add_at(s, 50, "u@x.example", 1, 0, 1);
+    CHECK_INT(route_all(s, "x", 1), 1);
+    CHECK(!sched_next_job(s, at(2 * MINUTE), &job));
+    CHECK_INT(sched_next_to_route(s, at(2 * MINUTE), asks, 64), 1);
+    CHECK(sched_routed(s, 50, 0, SCHED_NO, SPAN("no more"), at(2 * MINUTE), &v));
+    CHECK_INT(v.state, SCHED_FAILED);
+    sched_free(&s);
+}
+
+static void retry_passes_the_back_off(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    for (uint64_t i = 1; i <= 20; i++)
+        add(s, i, "u@dead.example");
+    route_all(s, "dead", 0);
+    while (sched_next_job(s, at(0), &job))
+        end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 0);
+    CHECK_INT(sched_retry(s, 13, SCHED_ALL, at(1)), 1);
+    CHECK_INT(route_all(s, "dead", 1), 1);
+    CHECK(sched_next_job(s, at(1), &job));
+    CHECK_INT(job.seq, 13);
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 1);
+    CHECK(!sched_next_job(s, at(2), &job));
+    CHECK(sched_wake_dest(s, SPAN("dead")));
+    CHECK(!sched_wake_dest(s, SPAN("nobody")));
+    CHECK(sched_next_job(s, at(2), &job)); /* its route is fresh enough */
+    CHECK(job.seq != 13);
+    sched_free(&s);
+}
+
+static void one_destination_with_dns_trouble(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    struct sched_ask ask;
+    struct sched_verdict v;
+    for (uint64_t i = 0; i < 8; i++) {
+        add(s, i, "u@x.example");
+        sched_next_to_route(s, at(0), &ask, 1);
+        sched_routed(s, i, 0, SCHED_TO, i & 1 ? SPAN("odd") : SPAN("even"), at(0), &v);
+    }
+    int odd = 0, even = 0;
+    while (sched_next_job(s, at(0), &job)) {
+        sched_bind(s, job.id, SPAN("mx"));
+        bool is_odd = job.seq & 1;
+        odd += is_odd;
+        even += !is_odd;
+        end_job(s, &job, is_odd ? SCHED_OUT_SITE : SCHED_OUT_DELIVERED,
+                is_odd ? SCHED_NEWS_DEST_DOWN : SCHED_NEWS_OK, 0);
+    }
+    CHECK_INT(odd, 1);
+    CHECK_INT(even, 4);
+    struct sched_place_info p;
+    CHECK(sched_dest(s, SPAN("odd"), &p));
+    CHECK(p.down_until_ms > 0);
+    CHECK_SPAN(p.why, SPAN("trouble"));
+    CHECK_INT(p.rcpts[SCHED_READY], 4);
+    sched_free(&s);
+}
+
+static void kept_connections(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    struct sched_outcome out = { .kind = SCHED_OUT_DELIVERED };
+    struct sched_result res = { .outcomes = &out, .news = SCHED_NEWS_OK, .keeper = 42 };
+    for (uint64_t i = 0; i < 4; i++)
+        add(s, i, "u@x.example");
+    route_all(s, "x", 0);
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK_INT(job.more, 3);
+    CHECK_INT(job.keeper, 0);
+    sched_bind(s, job.id, SPAN("mx"));
+    CHECK(sched_job_result(s, job.id, &res, at(0), verdicts));
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK_INT(job.keeper, 42);
+    CHECK(sched_job_result(s, job.id, &res, at(0), verdicts));
+    sched_unkeep(s, SPAN("mx"), 42);
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK_INT(job.keeper, 0);
+    sched_free(&s);
+}
+
+static void addresses_are_kept_as_given(void)
+{
+    struct sched *s = make();
+    const char *addrs[] = { "u@x.example", "Uu@X.Example", "postmaster", "\"a@b\"@x.example",
+                            "odd@", "" };
+    for (uint64_t i = 0; i < sizeof addrs / sizeof *addrs; i++) {
+        CHECK(add(s, i, addrs[i]));
+        struct sched_rcpt_info r;
+        CHECK(sched_rcpt(s, i, 0, &r));
+        struct buf b;
+        buf_init(&b, 100);
+        sched_addr_put(&b, r.addr);
+        CHECK_SPAN(buf_span(&b), span_str(addrs[i]));
+        buf_free(&b);
+        CHECK(i > 1 || span_eq(r.addr.domain, SPAN("x.example")));
+    }
+    struct sched_msg_info m;
+    CHECK(sched_msg(s, 1, &m));
+    CHECK_SPAN(m.sender.local, SPAN("a"));
+    CHECK_SPAN(m.sender.domain, SPAN("sender.example"));
+    sched_free(&s);
+}
+
+static void many_reasons_are_bounded(void)
+{
+    struct sched *s = make();
+    for (uint64_t i = 0; i < 30000; i++) {
+        char text[64];
+        int n = snprintf(text, sizeof text, "421 try later, id %d", (int)i);
+        struct sched_entry_rcpt r = { .addr = SPAN("u@x"), .attempts = 1,
+                                      .reason = span_of(text, (size_t)n) };
+        struct sched_entry e = { .seq = i, .received_ms = WALL, .rcpts = &r, .rcpt_count = 1 };
+        CHECK(sched_add(s, &e, at(0)));
+    }
+    struct sched_rcpt_info r;
+    CHECK(sched_rcpt(s, 29999, 0, &r));
+    CHECK(r.reason.p[0] == '(');
+    sched_free(&s);
+}
+
+/* order against the obvious: a sorted set kept by brute force. */
+static void order_agrees_with_a_bitmap(void)
+{
+    enum { RANGE = 5000 };
+    static uint64_t seqs[RANGE];
+    static bool in[RANGE];
+    struct sched_order o = { 0 };
+    uint64_t x = 88172645463325252u;
+    for (uint64_t i = 0; i < RANGE; i++)
+        seqs[i] = i;
+    for (int step = 0; step < 60000; step++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        uint64_t i = x % RANGE;
+        bool filling = (step / 10000) % 2 == 0;
+        struct sched_msg *m = (struct sched_msg *)(void *)&seqs[i];
+        if (!in[i] && (filling || x % 8 == 0)) {
+            CHECK(sched_order_add(&o, m));
+            in[i] = true;
+        } else if (in[i] && (!filling || x % 8 == 0)) {
+            sched_order_remove(&o, m);
+            in[i] = false;
+        }
+        CHECK(!in[i] || !sched_order_add(&o, m));
+        CHECK_INT(sched_order_get(&o, i) == m, in[i]);
+        uint64_t next = i;
+        while (next < RANGE && !in[next])
+            next++;
+        struct sched_msg *want = next < RANGE ? (struct sched_msg *)(void *)&seqs[next] : NULL;
+        CHECK(sched_order_from(&o, i) == want);
+    }
+    sched_order_free(&o);
+}
+
+/* By malloc's accounting, addresses, reasons, index and timers included. Under ASan mallinfo2
+ * knows nothing, and this checks nothing. bench/sched.c does it with 1,000,000. */
+static void memory_per_message(void)
+{
+    enum { N = 200000 };
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    struct sched *s = make();
+    for (uint64_t i = 0; i < N; i++) {
+        char addr[64];
+        int n = snprintf(addr, sizeof addr, "recipient%d@domain%d.example.org", (int)i,
+                         (int)(i % 10000));
+        struct sched_entry_rcpt r = { .addr = span_of(addr, (size_t)n), .attempts = 1,
+                                      .reason = SPAN("Connection refused by mx.example.org."),
+                                      .next_try_wall_ms = WALL + HOUR };
+        struct sched_entry e = { .seq = i, .received_ms = WALL, .rcpts = &r, .rcpt_count = 1,
+                                 .sender = SPAN("somebody@sender.example.com") };
+        CHECK(sched_add(s, &e, at(0)));
+    }
+    size_t used = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    CHECK(used / N <= 250);
+    sched_free(&s);
+}
+
+static const struct test tests[] = {
+    TEST(delivered_is_gone),
+    TEST(deferral_doubles_and_is_routed_anew),
+    TEST(a_dead_site_costs_one_attempt),
+    TEST(fresh_mail_passes_a_dead_crowd),
+    TEST(sites_share_and_take_turns),
+    TEST(stale_is_free_but_bounded),
+    TEST(a_lost_job_comes_again_soon),
+    TEST(unknown_is_flagged),
+    TEST(router_decisions),
+    TEST(hold_release_delete),
+    TEST(queue_only_waits_for_a_run),
+    TEST(warning_then_expiry),
+    TEST(clock_jumps_and_restarts),
+    TEST(edited_routes_reach_waiting_mail),
+    TEST(retry_passes_the_back_off),
+    TEST(one_destination_with_dns_trouble),
+    TEST(kept_connections),
+    TEST(addresses_are_kept_as_given),
+    TEST(many_reasons_are_bounded),
+    TEST(order_agrees_with_a_bitmap),
+    TEST(memory_per_message),
+};
+TEST_MAIN(tests)
