@@ -1,6 +1,7 @@
 /* TLS in memory: our server, whose keys are in a keyserver that answers late, against our
  * client; and what either does with rubbish. */
 #include "test.h"
+#include "test_cert.h"
 
 #include "base/must.h"
 #include "base/wire.h"
@@ -11,68 +12,11 @@
 #include "tls/server.h"
 
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <openssl/x509v3.h>
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { TLS12 = 0x0303, ASKED_MAX = 64 };
-
-struct pem {
-    char *text;
-    size_t n;
-};
-
-static struct span pem_span(const struct pem *p) { return span_of(p->text, p->n); }
-
-static struct pem pem_take(BIO *bio)
-{
-    char *p;
-    long n = BIO_get_mem_data(bio, &p);
-    struct pem pem = { must_strndup(p, (size_t)n), (size_t)n };
-    BIO_free(bio);
-    return pem;
-}
-
-struct pair {
-    struct pem cert, key;
-};
-
-/* A self-signed certificate for mx.example.net, valid for an hour. */
-static struct pair pair_new(EVP_PKEY *key)
-{
-    MUST(key);
-    X509 *x = X509_new();
-    X509_set_version(x, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
-    X509_gmtime_adj(X509_getm_notBefore(x), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_set_pubkey(x, key);
-    X509_NAME *name = X509_get_subject_name(x);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *)"mx.example.net", -1, -1, 0);
-    X509_set_issuer_name(x, name);
-    X509V3_CTX v3;
-    X509V3_set_ctx_nodb(&v3);
-    X509V3_set_ctx(&v3, x, x, NULL, NULL, 0);
-    X509_EXTENSION *alt = X509V3_EXT_conf_nid(NULL, &v3, NID_subject_alt_name, "DNS:mx.example.net");
-    X509_add_ext(x, alt, -1);
-    X509_EXTENSION_free(alt);
-    MUST(X509_sign(x, key, EVP_sha256()) > 0);
-    BIO *cert = BIO_new(BIO_s_mem()), *text = BIO_new(BIO_s_mem());
-    MUST(PEM_write_bio_X509(cert, x) == 1);
-    MUST(PEM_write_bio_PrivateKey(text, key, NULL, NULL, 0, NULL, NULL) == 1);
-    X509_free(x);
-    EVP_PKEY_free(key);
-    return (struct pair){ pem_take(cert), pem_take(text) };
-}
-
-static void pair_free(struct pair *p)
-{
-    free(p->cert.text);
-    free(p->key.text);
-}
 
 /* Everything on one bench. */
 struct bench {
@@ -191,7 +135,8 @@ static void carry(struct tls *a, struct tls *z, size_t step)
     }
 }
 
-static void shake(struct bench *b, struct tls_server_ctx *ctx, struct tls *c, struct tls *s, size_t step)
+static void shake(struct bench *b, struct tls_server_ctx *ctx, struct tls *c, struct tls *s,
+                  size_t step)
 {
     do {
         answer_all(b, ctx);
@@ -267,7 +212,8 @@ static void rsa_for_who_asks(void)
     struct err why;
     bench_open(&b, WITH_RSA | WITH_EC, 0);
     tls_client_ctx_free(&b.client);
-    struct tls_client_config config = { .max_version = TLS12, .ciphers = "ECDHE-RSA-AES128-GCM-SHA256" };
+    struct tls_client_config config = { .max_version = TLS12,
+                                        .ciphers = "ECDHE-RSA-AES128-GCM-SHA256" };
     b.client = tls_client_ctx_new(&config, &why);
     CHECK(b.client);
     struct tls *c = dial(&b), *s = tls_server_new(b.server, NULL);
@@ -426,10 +372,12 @@ static void sessions_are_bounded(void)
     bench_open(&b, WITH_EC, 0);
     CHECK(keyserver_tick(b.ks, 0));
     give_tickets(&b, b.server);
-    const char *names[] = { "a.example", "b.example", "c.example", "d.example", "a.example", "d.example" };
+    const char *names[] = { "a.example", "b.example", "c.example",
+                            "d.example", "a.example", "d.example" };
     const int want[] = { 0, 0, 0, 0, 0, 1 }; /* three fit: a was pushed out by d */
     for (int i = 0; i < 6; i++) {
-        struct tls *c = dial_trust(&b, names[i], TLS_TRUST_ANY), *s = tls_server_new(b.server, NULL);
+        struct tls *c = dial_trust(&b, names[i], TLS_TRUST_ANY);
+        struct tls *s = tls_server_new(b.server, NULL);
         shake(&b, b.server, c, s, SIZE_MAX);
         CHECK(says(s, c, "hi"));
         CHECK_INT(tls_info(c).resumed, want[i]);

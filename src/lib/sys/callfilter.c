@@ -130,7 +130,8 @@ static int add_guarded(scmp_filter_ctx ctx, unsigned sets)
     rc = rc ? rc : add_one(ctx, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
     rc = rc ? rc : add_one(ctx, "prlimit64", SCMP_A2(SCMP_CMP_EQ, 0));
     if (!(sets & SET_READ))
-        rc = rc ? rc : add_one(ctx, "newfstatat", SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+        rc = rc ? rc : add_one(ctx, "newfstatat",
+                               SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
     if (sets & SET_CONNECT) {
         rc = rc ? rc : add_one(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET));
         rc = rc ? rc : add_one(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET6));
@@ -149,8 +150,9 @@ static int add_sets(scmp_filter_ctx ctx, unsigned sets)
         unsigned set;
         const char *const *names;
     } table[] = {
-        { SET_BASE, base_calls },       { SET_CHANNEL, channel_calls }, { SET_ACCEPT, accept_calls },
-        { SET_CONNECT, connect_calls }, { SET_READ, read_calls },       { SET_WRITE, write_calls },
+        { SET_BASE, base_calls },     { SET_CHANNEL, channel_calls },
+        { SET_ACCEPT, accept_calls }, { SET_CONNECT, connect_calls },
+        { SET_READ, read_calls },     { SET_WRITE, write_calls },
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof table / sizeof *table; i++)

@@ -23,8 +23,9 @@ struct callfilter_role {
 };
 const struct callfilter_role *callfilter_role(const char *name);
 
-/* Locks this process (one thread) to its role. Needs no_new_privs or root. False with `why` when
- * the kernel or the library cannot; nothing is locked then. */
-bool callfilter_lock(const struct callfilter_role *role, enum callfilter_deny deny, struct err *why);
+/* Locks this process (one thread) to its role. Needs no_new_privs or root. False with `why`
+ * when the kernel or the library cannot; nothing is locked then. */
+bool callfilter_lock(const struct callfilter_role *role, enum callfilter_deny deny,
+                     struct err *why);
 
 #endif

@@ -82,8 +82,8 @@ static int add_rule(int ruleset, const struct landlock_rule *rule, uint64_t hand
             .allowed = allowed_by(rule->may, S_ISDIR(st.st_mode), handled),
             .fd = fd,
         };
-        rc = attr.allowed ? (int)syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &attr, 0)
-                          : 0;
+        if (attr.allowed)
+            rc = (int)syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &attr, 0);
     }
     int saved = errno;
     close(fd);

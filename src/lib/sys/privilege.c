@@ -66,7 +66,8 @@ bool privilege_empty_root(const char *dir, struct err *why)
         err_errno(why, "%s", dir);
         return false;
     }
-    if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) || !is_empty(dir)) {
+    if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
+        !is_empty(dir)) {
         err_set(why, "%s: must be an empty directory that only root may write", dir);
         return false;
     }
@@ -91,7 +92,7 @@ uint64_t privilege_files(uint64_t files)
         return 0;
     if (lim.rlim_cur >= files)
         return lim.rlim_cur;
-    struct rlimit want = { .rlim_cur = files, .rlim_max = lim.rlim_max > files ? lim.rlim_max : files };
+    struct rlimit want = { files, lim.rlim_max > files ? lim.rlim_max : files };
     if (setrlimit(RLIMIT_NOFILE, &want) == 0)
         return files;
     want = (struct rlimit){ lim.rlim_max, lim.rlim_max };

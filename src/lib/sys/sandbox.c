@@ -55,7 +55,8 @@ static int prepare_landlock(const struct callfilter_role *role, const struct san
 {
     struct err missed, why;
     r->landlock_abi = landlock_abi();
-    int fd = landlock_prepare(p->paths, role->opens ? p->path_count : 0, role->network, &missed, &why);
+    size_t n = role->opens ? p->path_count : 0;
+    int fd = landlock_prepare(p->paths, n, role->network, &missed, &why);
     if (fd < 0)
         missing(r, why.text);
     else if (missed.text[0])
@@ -85,8 +86,8 @@ static bool change_user(const struct sandbox_params *p, bool lock, struct sandbo
     return r->dropped;
 }
 
-static void lock_up(const struct callfilter_role *role, const struct sandbox_params *p, int landlock,
-                    struct sandbox_report *r)
+static void lock_up(const struct callfilter_role *role, const struct sandbox_params *p,
+                    int landlock, struct sandbox_report *r)
 {
     struct err e;
     r->no_new_privs = privilege_no_new(&e);

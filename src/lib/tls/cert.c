@@ -29,7 +29,7 @@ static int no_passphrase(char *to, int size, int writing, void *arg)
 static BIO *pem_open(struct span pem, struct err *why)
 {
     if (pem.n == 0 || pem.n > CERT_PEM_MAX) {
-        err_set(why, pem.n ? "larger than a PEM file may be" : "empty");
+        err_set(why, "%s", pem.n ? "larger than a PEM file may be" : "empty");
         return NULL;
     }
     ERR_clear_error();
@@ -111,7 +111,8 @@ static const char *curve_name(EVP_PKEY *key)
     };
     char group[64];
     size_t n = 0;
-    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &n) != 1)
+    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group,
+                                       &n) != 1)
         return NULL;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(group, known[i].group) == 0)

@@ -20,7 +20,7 @@ struct key_id {
 };
 
 enum key_op {
-    KEY_OP_RSA_PSS = 1,   /* data: the padded block EMSA-PSS (RFC 8017 9.1), as long as the modulus */
+    KEY_OP_RSA_PSS = 1,   /* data: an EMSA-PSS block (RFC 8017 9.1), as long as the modulus */
     KEY_OP_RSA_PKCS1 = 2, /* data: a DigestInfo (RFC 8017 9.2) */
     KEY_OP_ECDSA = 3,     /* data: a digest; the signature is DER */
 };

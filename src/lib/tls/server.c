@@ -98,14 +98,15 @@ static bool add_chain(struct tls_server_ctx *ctx, struct span pem, struct err *w
 static bool configure(SSL_CTX *ssl, const struct tls_server_config *config, struct err *why)
 {
     static const unsigned char id[] = "postern"; /* one for all workers: they share sessions */
+    long lifetime_s = config->ticket_lifetime_s > 0 ? (long)config->ticket_lifetime_s : 7200;
     SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_mode(ssl, SSL_MODE_ASYNC | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ASYNC | SSL_MODE_RELEASE_BUFFERS |
+                              SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets only: no state here */
     SSL_CTX_set_session_id_context(ssl, id, sizeof id - 1);
-    SSL_CTX_set_timeout(ssl, config->ticket_lifetime_s > 0 ? (long)config->ticket_lifetime_s : 7200);
+    SSL_CTX_set_timeout(ssl, lifetime_s);
     SSL_CTX_set_num_tickets(ssl, 1);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, ticket_key);
     SSL_CTX_set_tlsext_servername_callback(ssl, server_name);

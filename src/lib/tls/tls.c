@@ -283,7 +283,8 @@ bool tls_warm_up(struct err *why)
     uint8_t random[16];
     ERR_clear_error();
     SSL_CTX *ctx = NULL;
-    if (OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) == 1 &&
+    uint64_t what = OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS;
+    if (OPENSSL_init_ssl(what, NULL) == 1 &&
         RAND_bytes(random, sizeof random) == 1 && RAND_priv_bytes(random, sizeof random) == 1)
         ctx = SSL_CTX_new(TLS_method()); /* fetches every algorithm */
     bool ok = ctx != NULL;
