@@ -8,13 +8,23 @@ bool dns_name_is_ipv4(struct span name, struct netaddr *a_r)
            a_r->family == NETADDR_V4;
 }
 
+static bool all_digits(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!ascii_isdigit(s.p[i]))
+            return false;
+    return s.n > 0;
+}
+
 static bool check_name(struct span host, struct err *e)
 {
     struct dns_name name;
     enum dns_name_error bad = dns_name_from(host, &name);
-    if (bad)
-        err_set(e, "bad host \"%.*s\": %s", SPAN_ARG(host), dns_name_error_text(bad));
-    return !bad;
+    if (!bad && !dns_name_numeric(&name))
+        return true;
+    err_set(e, "bad host \"%.*s\": %s", SPAN_ARG(host),
+            bad ? dns_name_error_text(bad) : "no name ends in a number");
+    return false;
 }
 
 /* "[...]" at the start of *s, taken off. */
@@ -61,14 +71,6 @@ static bool parse_host(struct span *s, struct dns_hop *hop, struct err *e)
     }
     hop->literal = dns_name_is_ipv4(hop->host, &hop->addr);
     return hop->literal || check_name(hop->host, e);
-}
-
-static bool all_digits(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!ascii_isdigit(s.p[i]))
-            return false;
-    return s.n > 0;
 }
 
 /* ":PORT" at the start of *s, when it is a number. */

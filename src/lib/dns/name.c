@@ -89,6 +89,14 @@ bool dns_name_under(const struct dns_name *name, const struct dns_name *zone)
            span_ends(dns_name_span(name), dns_name_span(zone));
 }
 
+bool dns_name_numeric(const struct dns_name *name)
+{
+    size_t i = name->n;
+    while (i && ascii_isdigit(name->s[i - 1]))
+        i--;
+    return i < name->n && (!i || name->s[i - 1] == '.');
+}
+
 static bool wire_char(char c) { return host_char(c) || c == '/' || c == '*'; }
 
 /* Adds one label; false when the name grows too long. *odd is set for bytes we do not show. */

@@ -33,6 +33,9 @@ bool dns_name_eq(const struct dns_name *a, const struct dns_name *b);
 /* name is `zone` or below it. */
 bool dns_name_under(const struct dns_name *name, const struct dns_name *zone);
 
+/* Its last label is a number, as of no top-level domain: "1.2.3.400" and "3" are slips. */
+bool dns_name_numeric(const struct dns_name *name);
+
 /* Reads one name of a packet at *off, following compression pointers (only backwards, RFC 1035
  * 4.1.4), and moves *off behind it. 1: done; 0: a well-formed name that no host has (bytes other
  * than letters, digits, - _ / *), name_r is then the root; -1: malformed. */
