@@ -168,8 +168,8 @@ static void load_if_good(const struct request *rq, struct config **cfg_r)
 {
     struct config_report *report = config_report_new();
     if (load(rq, cfg_r, report) == EX_CONFIG)
-        fprintf(stderr, "postern config: %s has %zu mistakes (see config check): no present values\n",
-                rq->file, config_report_errors(report));
+        fprintf(stderr, "postern config: no present values: %s has mistakes (see config check)\n",
+                rq->file);
     config_report_free(&report);
 }
 

@@ -140,17 +140,23 @@ static void unknown_option(struct bind *b, const struct token *name)
         config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
                           "%.*s is a section: write %.*s%s { ... }", SHOWN(name->text),
                           SHOWN(name->text), span_eq(name->text, SPAN("listen")) ? " \"mx\"" : "");
+    else if (elsewhere && span_find(name->text, '.') < name->text.n)
+        config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
+                          "unknown option \"%.*s\"%s%.*s: write %s { %s = ... }",
+                          SHOWN(name->text), in, SPAN_ARG(here), elsewhere->section,
+                          elsewhere->name);
     else if (elsewhere && elsewhere->section[0])
         config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
-                          "unknown option \"%.*s\"%s%.*s: it belongs into section %s",
+                          "unknown option \"%.*s\"%s%.*s: it belongs in section %s",
                           SHOWN(name->text), in, SPAN_ARG(here), elsewhere->section);
     else if (elsewhere)
         config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
                           "unknown option \"%.*s\"%s%.*s: it belongs outside of all sections",
                           SHOWN(name->text), in, SPAN_ARG(here));
     else
-        config_report_add(b->report, CONFIG_ERROR, name->pos, close, "unknown option \"%.*s\"%s%.*s",
-                          SHOWN(name->text), in, SPAN_ARG(here));
+        config_report_add(b->report, CONFIG_ERROR, name->pos, close,
+                          "unknown option \"%.*s\"%s%.*s", SHOWN(name->text), in,
+                          SPAN_ARG(here));
 }
 
 static struct config_setting *add_setting(struct bind *b, const struct config_option *o,
@@ -186,7 +192,7 @@ void bind_option(struct bind *b, const struct token *name, const struct value *v
     }
     struct config_setting *s = add_setting(b, o, value ? value->pos : name->pos);
     void *field = (void *)config_option_value(o, b->cfg, b->listen);
-    s->bad = !value || !value_set(o, value, field, b->cfg->arena, b->report);
+    s->bad = !value || !value_set(o, value, field, b->cfg->arena, b->report) || value->bad;
 }
 
 static void set_default(const struct config_option *o, void *field, struct arena *arena)

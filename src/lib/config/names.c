@@ -94,7 +94,7 @@ static void consider(struct guess *g, const char *name)
     unsigned cost = distance(g->wrote, s);
     /* the beginning of a name is as good as one that is barely close: cert, certificate */
     if (g->wrote.n >= 3 && span_istarts(s, g->wrote))
-        cost = least(cost, 2);
+        cost = least(cost, 1);
     if (cost < g->cost && cost < s.n) {
         g->best = name;
         g->cost = cost;

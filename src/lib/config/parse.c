@@ -59,43 +59,66 @@ static void add_item(struct parser *p, const struct token *t)
     p->braces_lost += t->braces_lost;
 }
 
-/* After "{". Up to the "}" that closes it, or to where the next thing begins without one.
- * False: reported. */
-static bool parse_list(struct parser *p, const struct token *open)
+/* Past the "}" that belongs to the "{" at hand. */
+static void skip_braces(struct parser *p)
 {
-    bool good = true, comma = true;
-    for (;; p->at++) {
-        const struct token *t = p->at;
-        if (t->kind == TOKEN_CLOSE) {
-            p->at++;
-            break;
-        }
-        if (t->kind == TOKEN_END || begins(t)) {
-            if (p->braces_lost)
-                p->braces_lost--;
-            else
-                error_at(p, open, "this list has no closing }");
-            return false;
-        }
-        if (t->kind == TOKEN_COMMA && !comma) {
-            comma = true;
-        } else if (is_text(t)) {
-            if (!comma && good)
-                error_at(p, t, "a comma is missing before this");
-            good &= comma;
-            comma = false;
-            add_item(p, t);
-        } else {
-            if (good)
-                error_at(p, t, "a text in quotes is expected here");
-            good = false;
-        }
+    size_t depth = 0;
+    do {
+        depth += p->at->kind == TOKEN_OPEN;
+        depth -= p->at->kind == TOKEN_CLOSE;
+        p->at++;
+    } while (depth && p->at->kind != TOKEN_END);
+}
+
+/* The first mistake of a list stands for all of them. */
+static void list_error(struct parser *p, struct value *v, const char *what)
+{
+    if (!v->bad)
+        error_at(p, p->at, "%s", what);
+    v->bad = true;
+}
+
+/* comma: an item may stand here. */
+static void parse_item(struct parser *p, struct value *v, bool *comma)
+{
+    const struct token *t = p->at;
+    if (t->kind == TOKEN_COMMA && !*comma) {
+        *comma = true;
+    } else if (is_text(t)) {
+        if (!*comma)
+            list_error(p, v, "a comma is missing before this");
+        *comma = false;
+        add_item(p, t);
+    } else if (t->kind == TOKEN_OPEN) {
+        list_error(p, v, "there are no lists inside of lists");
+        skip_braces(p);
+        *comma = false;
+        return;
+    } else {
+        list_error(p, v, "a text in quotes is expected here");
     }
-    if (good && p->n > CONFIG_LIST_MAX) {
+    p->at++;
+}
+
+/* After "{". Up to the "}" that closes it, or to where the next thing begins without one. */
+static void parse_list(struct parser *p, const struct token *open, struct value *v)
+{
+    bool comma = true;
+    while (p->at->kind != TOKEN_CLOSE && p->at->kind != TOKEN_END && !begins(p->at))
+        parse_item(p, v, &comma);
+    if (p->at->kind == TOKEN_CLOSE) {
+        p->at++;
+    } else {
+        if (!p->braces_lost)
+            error_at(p, open, "this list has no closing }");
+        p->braces_lost -= p->braces_lost > 0;
+        v->bad = true;
+    }
+    if (p->n > CONFIG_LIST_MAX) {
         error_at(p, open, "this list is too long: %d items are allowed", CONFIG_LIST_MAX);
-        good = false;
+        v->bad = true;
+        p->n = 0;
     }
-    return good;
 }
 
 static bool is_unit(struct span s)
@@ -133,8 +156,7 @@ static const struct value *parse_value(struct parser *p, const struct token *nam
     if (t->kind == TOKEN_OPEN) {
         p->at++;
         v->list = true;
-        if (!parse_list(p, t))
-            return NULL;
+        parse_list(p, t, v);
     } else if (is_text(t) && !(begins(t) && !same_line(t, name))) {
         add_item(p, t);
         p->at++;
@@ -142,6 +164,7 @@ static const struct value *parse_value(struct parser *p, const struct token *nam
             return NULL;
     } else {
         error_at(p, name, "%.*s has no value", SHOWN(name->text));
+        p->at += t->kind == TOKEN_COMMA;
         return NULL;
     }
     v->items = p->items;
@@ -155,17 +178,6 @@ static void parse_option(struct parser *p)
     struct value v;
     p->at += 2;
     bind_option(p->bind, name, parse_value(p, name, &v));
-}
-
-/* Past the "}" that belongs to the "{" at hand. */
-static void skip_braces(struct parser *p)
-{
-    size_t depth = 0;
-    do {
-        depth += p->at->kind == TOKEN_OPEN;
-        depth -= p->at->kind == TOKEN_CLOSE;
-        p->at++;
-    } while (depth && p->at->kind != TOKEN_END);
 }
 
 static void unclosed(struct parser *p, const struct token *before)
@@ -185,7 +197,8 @@ static bool labelled(const struct token *name)
 {
     if (!is_text(&name[1]))
         return false;
-    return name[2].kind == TOKEN_OPEN || (name[1].kind == TOKEN_STRING && same_line(name, &name[1]));
+    return name[2].kind == TOKEN_OPEN ||
+           (name[1].kind == TOKEN_STRING && same_line(name, &name[1]));
 }
 
 /* At NAME { or NAME "LABEL" {, or at a section's name whose { is missing. */
@@ -222,6 +235,8 @@ static void parse_incomplete(struct parser *p)
     }
     error_at(p, name, "\"=\" is missing behind %.*s", SHOWN(name->text));
     p->at++;
+    if (p->at->kind == TOKEN_OPEN)
+        skip_braces(p);
     while (same_line(p->at, name) && !begins(p->at) &&
            (is_text(p->at) || p->at->kind == TOKEN_COMMA))
         p->at++;
@@ -238,7 +253,8 @@ static void parse_close(struct parser *p)
     p->at++;
 }
 
-/* At something that begins neither option nor section: to the next beginning, or to a "}". */
+/* At something that begins neither option nor section: to the next beginning, to a "}", or to the
+ * end of the line. */
 static void parse_odd(struct parser *p)
 {
     static const char *const names[] = {
@@ -251,10 +267,19 @@ static void parse_odd(struct parser *p)
         skip_braces(p);
         return;
     }
+    const struct token *odd = p->at;
     do
         p->at++;
     while (p->at->kind != TOKEN_END && p->at->kind != TOKEN_CLOSE && p->at->kind != TOKEN_OPEN &&
-           p->at->kind != TOKEN_WORD);
+           !begins(p->at) && same_line(p->at, odd));
+}
+
+/* NAME { of an option that is no section: a list whose "=" is missing. */
+static bool is_list_option(const struct parser *p)
+{
+    struct span section = p->section ? p->section->text : SPAN("");
+    return p->at[1].kind == TOKEN_OPEN && !config_section_find(p->at->text) &&
+           config_option_find(section, p->at->text);
 }
 
 void parse(const struct tokens *t, struct bind *b, struct config_report *report)
@@ -267,7 +292,7 @@ void parse(const struct tokens *t, struct bind *b, struct config_report *report)
             parse_odd(&p);
         else if (p.at[1].kind == TOKEN_EQUALS)
             parse_option(&p);
-        else if (begins(p.at))
+        else if (begins(p.at) && !is_list_option(&p))
             parse_section(&p);
         else
             parse_incomplete(&p);

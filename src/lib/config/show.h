@@ -12,6 +12,8 @@ void config_show_json(struct buf *b, const struct config *cfg);
 void config_show_file(struct buf *b, const struct config *cfg);
 /* Everything the table knows about one option; cfg NULL: without the present value. */
 void config_explain(struct buf *b, const struct config_option *o, const struct config *cfg);
+/* The list of options in postern.conf(5): mdoc subsections. */
+void config_show_mdoc(struct buf *b);
 void config_explain_json(struct buf *b, const struct config_option *o, const struct config *cfg);
 
 #endif

@@ -2,9 +2,9 @@
 
 #include "config/check.h"
 
-/* How to add an option: a field in config.h, a row here, and conf-man (man.c) for the manual
- * page. A capability that is not built yet gets `.later`: then the option is known, and using it
- * is reported by name. */
+/* How to add an option: a field in config.h and a row here; then TEST_REWRITE=1 with
+ * tests/unit/test_config brings the manual page up to date. A capability that is not built yet
+ * gets `.later`: then the option is known, and using it is reported by name. */
 
 #define LIVE CONFIG_LIVE
 #define AT(field) .offset = offsetof(struct config, field)

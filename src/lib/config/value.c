@@ -31,6 +31,15 @@ static bool wrong(const struct setting *s, struct config_pos pos, const char *hi
     return false;
 }
 
+/* A word where a text is needed, perhaps in quotes of another kind. */
+static bool unquoted(const struct setting *s, const struct token *t)
+{
+    struct span text = t->text;
+    if (text.n > 1 && text.p[0] == '\'' && text.p[text.n - 1] == '\'')
+        text = span_from(span_to(text, text.n - 1), 1);
+    return wrong(s, t->pos, NULL, "takes %s: write \"%.*s\"", value_kind(s->o), SHOWN(text));
+}
+
 static bool kind_wrong(const struct setting *s, const struct token *t)
 {
     if (t->kind == TOKEN_STRING)
@@ -112,9 +121,8 @@ static bool set_bool(const struct setting *s, const struct token *t, void *field
 static bool set_word(const struct setting *s, const struct token *t, void *field)
 {
     struct buf all;
-    if (t->kind == TOKEN_STRING)
-        return kind_wrong(s, t);
-    for (unsigned i = 0; s->o->words[i].word; i++)
+    bool quoted = t->kind == TOKEN_STRING;
+    for (unsigned i = 0; !quoted && s->o->words[i].word; i++)
         if (span_eq(t->text, span_str(s->o->words[i].word))) {
             memcpy(field, &i, sizeof i);
             return true;
@@ -122,8 +130,11 @@ static bool set_word(const struct setting *s, const struct token *t, void *field
     buf_init(&all, 1024);
     for (unsigned i = 0; s->o->words[i].word; i++)
         buf_printf(&all, "%s%s", i ? " | " : "", s->o->words[i].word);
-    wrong(s, t->pos, config_suggest_word(s->o, t->text), "cannot be \"%.*s\": it is one of %s",
-          SHOWN(t->text), buf_cstr(&all));
+    if (quoted)
+        wrong(s, t->pos, NULL, "takes a word without quotes: %s", buf_cstr(&all));
+    else
+        wrong(s, t->pos, config_suggest_word(s->o, t->text), "cannot be \"%.*s\": it is one of %s",
+              SHOWN(t->text), buf_cstr(&all));
     buf_free(&all);
     return false;
 }
@@ -139,8 +150,7 @@ static bool set_one_text(const struct setting *s, const struct token *t, bool in
 {
     struct err e;
     if (t->kind == TOKEN_WORD)
-        return wrong(s, t->pos, NULL, "takes %s: write \"%.*s\"", value_kind(s->o),
-                     SHOWN(t->text));
+        return unquoted(s, t);
     if (t->text.n > CONFIG_TEXT_MAX)
         return wrong(s, t->pos, NULL, "is longer than %d bytes", CONFIG_TEXT_MAX);
     if (t->text.n == 0 && (in_list || s->o->flags & CONFIG_NONEMPTY))
@@ -174,8 +184,7 @@ static bool set_addr_item(const struct setting *s, const struct token *t, void *
     struct err e;
     struct netaddr *a = item;
     if (t->kind == TOKEN_WORD)
-        return wrong(s, t->pos, NULL, "takes %s: write \"%.*s\"", value_kind(s->o),
-                     SHOWN(t->text));
+        return unquoted(s, t);
     if (s->o->port == 0 && !netaddr_parse_ip(t->text, a))
         return wrong(s, t->pos, NULL, "\"%.*s\" is not an IP address without port",
                      SHOWN(t->text));
@@ -188,8 +197,7 @@ static bool set_cidr_item(const struct setting *s, const struct token *t, void *
 {
     struct err e;
     if (t->kind == TOKEN_WORD)
-        return wrong(s, t->pos, NULL, "takes %s: write \"%.*s\"", value_kind(s->o),
-                     SHOWN(t->text));
+        return unquoted(s, t);
     return cidr_parse(t->text, item, &e) || wrong(s, t->pos, NULL, "%s", e.text);
 }
 

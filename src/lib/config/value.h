@@ -8,6 +8,7 @@
 /* What the parser found behind "=". */
 struct value {
     bool list;
+    bool bad; /* a mistake in it is reported already; its items are judged all the same */
     struct config_pos pos;
     const struct token *items; /* words and strings; one, unless it is a list */
     size_t n;

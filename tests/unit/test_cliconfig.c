@@ -1,0 +1,153 @@
+/* `postern config` as it is called: what it prints where, and its exit status. */
+#include "test.h"
+
+#include "cli/config.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CASES TEST_TOP "/tests/cases/config"
+
+enum { OUTPUT_MAX = 1 << 18 };
+
+struct run {
+    int status;
+    char out[OUTPUT_MAX], err[OUTPUT_MAX]; /* NUL-terminated */
+};
+
+static FILE *child_output(void)
+{
+    FILE *f = tmpfile();
+    if (!f)
+        abort();
+    return f;
+}
+
+static void take(FILE *f, char *to)
+{
+    rewind(f);
+    to[fread(to, 1, OUTPUT_MAX - 1, f)] = '\0';
+    fclose(f);
+}
+
+/* Calls the verb in a child; args ends with NULL. */
+static struct run *run(const char *const *args)
+{
+    static struct run r;
+    FILE *out = child_output(), *err = child_output();
+    int argc = 0, status = 0;
+    while (args[argc])
+        argc++;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fileno(out), 1);
+        dup2(fileno(err), 2);
+        int rc = cli_config(argc, (char **)args);
+        fflush(stdout);
+        _exit(rc);
+    }
+    waitpid(pid, &status, 0);
+    r.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    take(out, r.out);
+    take(err, r.err);
+    return &r;
+}
+
+#define RUN(...) run((const char *const[]){ "config", __VA_ARGS__, NULL })
+
+static void good_file(void)
+{
+    struct run *r = RUN("check", "-C", CASES "/gateway.conf");
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "good: 48 options set, 2 listeners, 4 notices\n"));
+    CHECK(strstr(r->err, "route.smarttable: not yet in this release: routing by sender"));
+}
+
+static void bad_file(void)
+{
+    struct run *r = RUN("-C", CASES "/same-twice.conf", "check");
+    CHECK_INT(r->status, 78);
+    CHECK(strstr(r->err, "same-twice.conf:2:1: hostname is set already, on line 1\n"));
+    CHECK(strstr(r->err, " mistakes\n"));
+    CHECK_INT(r->out[0], 0);
+}
+
+static void as_json(void)
+{
+    struct run *r = RUN("check", "--json", "-C", CASES "/unknown-names.conf");
+    CHECK_INT(r->status, 78);
+    CHECK(strstr(r->out, "\"ok\":false"));
+    CHECK(strstr(r->out, "\"did_you_mean\":\"postmaster\""));
+    CHECK_INT(r->err[0], 0);
+    r = RUN("show", "--json", "-C", CASES "/gateway.conf");
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "{\"name\":\"queue.run\",\"value\":\"30m\",\"default\":false,"
+                         "\"line\":25}"));
+}
+
+static void no_file(void)
+{
+    struct run *r = RUN("check", "-C", CASES "/absent.conf");
+    CHECK_INT(r->status, 66);
+    CHECK(strstr(r->err, "absent.conf: No such file or directory"));
+    r = RUN("check", "-C", CASES);
+    CHECK_INT(r->status, 66);
+}
+
+static void files_are_looked_at(void)
+{
+    struct run *r = RUN("check", "--files", "-C", CASES "/files.conf");
+    CHECK_INT(r->status, 78);
+    CHECK(strstr(r->err, ":2:23: spool.directories: /nonexistent/q*: there is no such directory"));
+    CHECK(strstr(r->err, "tls.certificate: /dev/null: is not a file"));
+    CHECK(strstr(r->err, "tls.key: /nonexistent/key: No such file or directory"));
+    CHECK(strstr(r->err, "route.mailertable: /nonexistent/map: No such file"));
+    CHECK(strstr(r->err, "log.file: /nonexistent: No such file"));
+    CHECK(!strstr(r->err, "log.events"));
+    CHECK_INT(RUN("check", "-C", CASES "/files.conf")->status, 0);
+}
+
+static void shown(void)
+{
+    struct run *r = RUN("show", "-C", CASES "/gateway.conf");
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "\nlisten.capture.delivery = hold  # " CASES "/gateway.conf:22\n"));
+    CHECK(strstr(r->out, "\ndeliver.port = 25  # default\n"));
+    CHECK_INT(RUN("show", "-C", CASES "/lists.conf")->status, 78);
+}
+
+static void explained(void)
+{
+    struct run *r = RUN("explain", "-C", CASES "/gateway.conf", "spool.free_min");
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "  default  512M\n"));
+    CHECK(strstr(r->out, "gateway.conf:10\n"));
+    r = RUN("explain", "-C", CASES "/gateway.conf", "retry");
+    CHECK(strstr(r->out, "retry.first\n") && strstr(r->out, "retry.expire_after\n"));
+    r = RUN("explain", "-C", CASES "/lists.conf", "listen.mx.tls"); /* a bad file is no obstacle */
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "listen.tls\n"));
+    r = RUN("explain", "-C", CASES "/gateway.conf", "spool.fre_min");
+    CHECK_INT(r->status, 64);
+    CHECK(strstr(r->err, "did you mean \"spool.free_min\"?"));
+}
+
+static void usage_errors(void)
+{
+    CHECK_INT(RUN("chek")->status, 64);
+    CHECK_INT(RUN("check", "--flies")->status, 64);
+    CHECK_INT(RUN("check", "-C")->status, 64);
+    CHECK_INT(RUN("check", "more")->status, 64);
+    CHECK_INT(RUN("explain")->status, 64);
+    CHECK_INT(run((const char *const[]){ "config", NULL })->status, 64);
+    struct run *r = RUN("--help");
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "usage: postern config check"));
+}
+
+static const struct test tests[] = {
+    TEST(good_file), TEST(bad_file),            TEST(as_json), TEST(no_file),
+    TEST(shown),     TEST(files_are_looked_at), TEST(explained), TEST(usage_errors),
+};
+TEST_MAIN(tests)
