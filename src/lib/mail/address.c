@@ -76,7 +76,7 @@ bool address_literal_ok(struct span s)
 
 bool address_host_ok(struct span host, bool utf8)
 {
-    struct address ignored;
+    struct address ignored = { 0 };
     size_t label = 0;
     if (host.n == 0 || host.n > ADDRESS_DOMAIN_MAX)
         return false;
@@ -135,7 +135,7 @@ static enum address_error drop_route(struct span *s)
     size_t colon = span_find(*s, ':');
     if (colon == s->n)
         return ADDRESS_NO_USER;
-    struct address ignored;
+    struct address ignored = { 0 };
     struct span route = span_to(*s, colon);
     while (route.n > 0) {
         size_t comma = span_find(route, ',');
