@@ -1,13 +1,12 @@
-/* deliver asks resolver for the addresses of one host of a destination. */
+/* deliver asks resolver where to connect for a destination: all its hops in one question. */
 #ifndef POSTERN_PROTO_DELIVER_RESOLVER_H
 #define POSTERN_PROTO_DELIVER_RESOLVER_H
 
 #include "ipc/proto.h"
 
-/* no_mx: the name stood in brackets, only its addresses are asked for. */
-#define LOOKUP_FIELDS(F) F(U64, q) F(BYTES, host) F(U16, port) F(U8, no_mx)
-/* answer: the mx room's codec (dns/mx.h); trail: trail_put. */
-#define FOUND_FIELDS(F) F(U64, q) F(BYTES, answer) F(BYTES, trail)
+/* hops: as dns_hops_put writes them. plan: dns_plan_put; trail: trail_put. */
+#define LOOKUP_FIELDS(F) F(U64, q) F(BYTES, hops)
+#define FOUND_FIELDS(F) F(U64, q) F(BYTES, plan) F(BYTES, trail)
 
 #define DELIVER_RESOLVER(M) \
     M(0x50, lookup, LOOKUP_FIELDS) \

@@ -8,6 +8,7 @@
 #include "vfs/vfs.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>

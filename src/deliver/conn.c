@@ -1,0 +1,398 @@
+/* One connection out. The client engine says what to write; whatever is read goes to it. */
+#include "deliver/inside.h"
+
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t now_of(const struct conn *c) { return loop_mono_ms(c->d->env->loop); }
+
+static void on_ready(void *ctx, int ready);
+static void on_timer(void *ctx);
+
+/* --- the engine's events --- */
+
+static void on_start_tls(void *ctx) { ((struct conn *)ctx)->tls_pending = true; }
+
+static void on_want_content(void *ctx, size_t budget_bytes)
+{
+    struct conn *c = ctx;
+    if (c->job)
+        job_want(c->job, budget_bytes);
+}
+
+static void on_rcpt_done(void *ctx, size_t i, const struct smtp_outcome *o)
+{
+    struct conn *c = ctx;
+    if (c->job)
+        job_rcpt_done(c->job, i, o);
+}
+
+/* Acted upon when the engine's call has returned: the job may open another connection then. */
+static void on_message_done(void *ctx) { ((struct conn *)ctx)->messages++; }
+
+static void on_closed(void *ctx, const struct smtp_outcome *why)
+{
+    struct conn *c = ctx;
+    (void)why;
+    c->closed = true;
+}
+
+static const struct smtp_client_ops client_ops = {
+    .start_tls = on_start_tls,
+    .want_content = on_want_content,
+    .rcpt_done = on_rcpt_done,
+    .message_done = on_message_done,
+    .closed = on_closed,
+};
+
+/* --- opening --- */
+
+static const struct netaddr *source_for(const struct deliver *d, const struct netaddr *to)
+{
+    const struct config_addrs *s = &d->config->deliver.source_address;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->v[i].family == to->family)
+            return &s->v[i];
+    return NULL;
+}
+
+struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a)
+{
+    int fd = loop_connect(d->env->loop, &a->addr, source_for(d, &a->addr));
+    if (fd < 0)
+        return NULL;
+    struct conn *c = NEW(struct conn);
+    c->d = d;
+    c->fd = fd;
+    c->state = CONN_CONNECTING;
+    c->addr = a->addr;
+    snprintf(c->host, sizeof c->host, "%.*s", SPAN_ARG(j->plan.hosts[a->host].name));
+    snprintf(c->site, sizeof c->site, "%.*s", SPAN_ARG(j->plan.site));
+    snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
+    j->last_addr = a->addr;
+    c->job = j;
+    j->conn = c;
+    list_append(&d->conns, &c->node);
+    loop_timer_init(&c->timer, on_timer, c);
+    loop_io_add(d->env->loop, &c->io, fd, LOOP_WRITE, on_ready, c);
+    int64_t until = now_of(c) + d->config->timeout.connect_ms;
+    c->connect_until_ms = until < j->deadline_ms ? until : j->deadline_ms;
+    loop_timer_at(d->env->loop, &c->timer, c->connect_until_ms);
+    return c;
+}
+
+void conn_free(struct conn *c)
+{
+    struct deliver *d = c->d;
+    if (c->keeper && c->state == CONN_KEPT)
+        hash_remove(&d->kept, &c->keeper_node);
+    if (c->job)
+        c->job->conn = NULL;
+    smtp_client_free(&c->client);
+    if (c->conf != &d->client_conf)
+        free(c->conf);
+    tls_free(&c->tls);
+    loop_timer_stop(d->env->loop, &c->timer);
+    loop_io_del(d->env->loop, &c->io);
+    loop_close(d->env->loop, c->fd);
+    list_remove(&c->node);
+    free(c);
+    deliver_check_finished(d);
+}
+
+static void failed_to_connect(struct conn *c, int error, bool timeout)
+{
+    struct job *j = c->job;
+    char text[400];
+    snprintf(text, sizeof text, "%s %s %s.",
+             timeout ? "Connection timed out" : strerror(error), timeout ? "with" : "by", c->host);
+    struct smtp_outcome o = { .result = SMTP_DEFERRED,
+                              .cause = timeout ? SMTP_CAUSE_TIMEOUT : SMTP_CAUSE_LOST,
+                              .stage = SMTP_STAGE_CONNECT,
+                              .enhanced = SPAN("4.4.1"),
+                              .text = span_str(text) };
+    c->job = NULL;
+    conn_free(c);
+    if (j)
+        job_no_connection(j, &o);
+}
+
+/* --- messages --- */
+
+static void begin_message(struct conn *c, struct job *j)
+{
+    job_rewind(j);
+    struct smtp_message m = { .sender = j->sender,
+                              .rcpts = j->now_rcpts,
+                              .rcpt_count = j->now_count,
+                              .size_bytes = j->size_bytes,
+                              .flags = j->flags,
+                              .envid = j->envid };
+    smtp_client_set_attempt(c->client, j->deadline_ms);
+    MUST(smtp_client_send(c->client, &m, now_of(c)));
+}
+
+void conn_send(struct conn *c, struct job *j)
+{
+    hash_remove(&c->d->kept, &c->keeper_node);
+    c->state = CONN_TALKING;
+    c->job = j;
+    j->conn = c;
+    loop_timer_stop(c->d->env->loop, &c->timer);
+    c->busy = true;
+    begin_message(c, j);
+    c->busy = false;
+    conn_run(c);
+}
+
+bool conn_may_keep(const struct conn *c)
+{
+    const struct config_deliver *cfg = &c->d->config->deliver;
+    return !c->closed && !c->d->finishing && cfg->idle_ms > 0 &&
+           c->messages < cfg->messages_per_connection && smtp_client_idle(c->client);
+}
+
+void conn_keep(struct conn *c)
+{
+    c->state = CONN_KEPT;
+    c->keeper = ++c->d->next_keeper;
+    hash_add(&c->d->kept, &c->keeper_node, span_of(&c->keeper, sizeof c->keeper));
+    loop_timer_in(c->d->env->loop, &c->timer, c->d->config->deliver.idle_ms);
+}
+
+/* --- bytes --- */
+
+static bool write_some(struct conn *c, struct span out, size_t *put_r)
+{
+    ssize_t put = loop_write(c->d->env->loop, c->fd, out.p, out.n);
+    *put_r = put > 0 ? (size_t)put : 0;
+    return put >= 0 || errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+static bool write_tls(struct conn *c)
+{
+    struct buf *b = tls_output(c->tls);
+    while (b->len) {
+        size_t put;
+        if (!write_some(c, buf_span(b), &put))
+            return false;
+        if (!put)
+            break;
+        buf_take(b, put);
+    }
+    return true;
+}
+
+/* What the engine says goes out at once. It may say more for having been relieved: again. */
+static bool write_out(struct conn *c)
+{
+    for (;;) {
+        if (c->tls && !write_tls(c))
+            return false;
+        struct span out = smtp_client_output(c->client);
+        size_t put = 0;
+        if (out.n && c->tls)
+            put = tls_output(c->tls)->len ? 0 : tls_write(c->tls, out);
+        else if (out.n && !write_some(c, out, &put))
+            return false;
+        if (!put)
+            return true;
+        smtp_client_sent(c->client, put, now_of(c));
+    }
+}
+
+static bool out_waits(const struct conn *c)
+{
+    return (c->client && smtp_client_output(c->client).n) ||
+           (c->tls && tls_output(c->tls)->len);
+}
+
+static void begin_tls(struct conn *c)
+{
+    char session[600];
+    struct err e;
+    snprintf(session, sizeof session, "%s %.*s", c->host, SPAN_ARG(c->conf->hostname));
+    bool literal = c->host[0] == '[';
+    struct tls_peer peer = { .name = literal ? SPAN_NONE : span_str(c->host),
+                             .session = span_str(session),
+                             .trust = TLS_TRUST_ANY };
+    c->tls_pending = false;
+    c->tls = tls_client_new(c->d->tls, &peer, c, &e);
+    if (!c->tls) {
+        c->tls_failed = true;
+        smtp_client_eof(c->client, span_str(e.text), now_of(c));
+    }
+}
+
+static void look_at_tls(struct conn *c)
+{
+    if (tls_state(c->tls) == TLS_FAILED && !c->tls_told) {
+        c->tls_failed = c->tls_told = true;
+        event_begin(c->d->env->events, EVENT_tls_failed);
+        event_str(c->d->env->events, FIELD_host, span_str(c->host));
+        event_str(c->d->env->events, FIELD_text, span_str(tls_why(c->tls)));
+        event_end(c->d->env->events);
+        smtp_client_eof(c->client, SPAN("TLS handshake failed"), now_of(c));
+    }
+    if (tls_state(c->tls) == TLS_OPEN && !c->tls_told) {
+        struct tls_info i = tls_info(c->tls);
+        c->tls_told = true;
+        snprintf(c->tls_text, sizeof c->tls_text, "%s %s", i.version, i.cipher);
+        event_begin(c->d->env->events, EVENT_tls_started);
+        event_str(c->d->env->events, FIELD_host, span_str(c->host));
+        event_str(c->d->env->events, FIELD_tls, span_str(c->tls_text));
+        event_end(c->d->env->events);
+        smtp_client_tls_done(c->client, now_of(c));
+    }
+}
+
+static void take_input(struct conn *c, struct span in)
+{
+    if (!c->tls) {
+        smtp_client_input(c->client, in, now_of(c));
+        return;
+    }
+    char plain[16384];
+    do {
+        size_t used = tls_input(c->tls, in);
+        in = span_from(in, used);
+        look_at_tls(c);
+        ssize_t got;
+        while (!c->closed && (got = tls_read(c->tls, plain, sizeof plain)) > 0)
+            smtp_client_input(c->client, span_of(plain, (size_t)got), now_of(c));
+        if (!used)
+            break;
+    } while (in.n);
+}
+
+static void on_readable(struct conn *c)
+{
+    struct deliver *d = c->d;
+    buf_reset(&d->read_buf);
+    char *to = buf_space(&d->read_buf, READ_BYTES);
+    ssize_t got = loop_read(d->env->loop, c->fd, to, READ_BYTES);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return;
+    if (got > 0) {
+        take_input(c, span_of(to, (size_t)got));
+        return;
+    }
+    c->eof = true;
+    if (c->tls)
+        tls_input_end(c->tls);
+    smtp_client_eof(c->client, got < 0 ? span_str(strerror(errno)) : SPAN_NONE, now_of(c));
+}
+
+/* --- turning --- */
+
+static void set_timer(struct conn *c)
+{
+    if (c->state == CONN_KEPT)
+        return;
+    int64_t at = smtp_client_deadline(c->client);
+    if (at != INT64_MAX && (!loop_timer_set(&c->timer) || at < c->timer.node.key))
+        loop_timer_at(c->d->env->loop, &c->timer, at);
+}
+
+/* A message ended inside the engine's call (counted in `before`): the job goes on from here. */
+static void settle(struct conn *c, unsigned before)
+{
+    struct job *j = c->job;
+    if (c->messages != before && j)
+        job_message_done(j);
+    if (c->state == CONN_KEPT && c->closed)
+        upstream_unkept(c);
+    if (c->closed) {
+        conn_free(c);
+        return;
+    }
+    if (c->state == CONN_TALKING && !c->job)
+        conn_quit(c);
+    int want = LOOP_READ | (out_waits(c) ? LOOP_WRITE : 0);
+    loop_io_want(c->d->env->loop, &c->io, want);
+    set_timer(c);
+}
+
+/* Calls what may make the engine act; everything that follows from it is settled after. */
+static void drive(struct conn *c, void (*act)(struct conn *c))
+{
+    unsigned before = c->messages;
+    if (c->busy)
+        return;
+    c->busy = true;
+    if (act)
+        act(c);
+    if (!c->closed && !write_out(c))
+        smtp_client_eof(c->client, span_str(strerror(errno)), now_of(c));
+    if (!c->closed && c->tls_pending && !out_waits(c)) {
+        begin_tls(c);
+        if (c->tls)
+            write_tls(c);
+    }
+    c->busy = false;
+    settle(c, before);
+}
+
+void conn_run(struct conn *c) { drive(c, NULL); }
+
+static void act_quit(struct conn *c) { smtp_client_quit(c->client, now_of(c)); }
+
+void conn_quit(struct conn *c)
+{
+    if (c->state == CONN_KEPT)
+        hash_remove(&c->d->kept, &c->keeper_node);
+    c->state = CONN_ENDING;
+    loop_timer_stop(c->d->env->loop, &c->timer);
+    drive(c, act_quit);
+}
+
+static void act_tick(struct conn *c) { smtp_client_tick(c->client, now_of(c)); }
+
+static void on_timer(void *ctx)
+{
+    struct conn *c = ctx;
+    if (c->state == CONN_CONNECTING) {
+        failed_to_connect(c, ETIMEDOUT, true);
+    } else if (c->state == CONN_KEPT) {
+        upstream_unkept(c);
+        conn_quit(c);
+    } else {
+        drive(c, act_tick);
+    }
+}
+
+static void act_begin(struct conn *c) { begin_message(c, c->job); }
+
+static void connected(struct conn *c)
+{
+    int error = loop_connect_result(c->d->env->loop, c->fd);
+    if (error) {
+        failed_to_connect(c, error, false);
+        return;
+    }
+    c->state = CONN_TALKING;
+    loop_timer_stop(c->d->env->loop, &c->timer);
+    c->conf = &c->d->client_conf;
+    if (c->job->no_tls) {
+        static const enum smtp_client_tls off = SMTP_TLS_OFF;
+        c->conf = NEW(struct smtp_client_config);
+        *c->conf = c->d->client_conf;
+        c->conf->tls = off;
+    }
+    c->client = smtp_client_new(c->conf, span_str(c->host), &client_ops, c, now_of(c));
+    drive(c, act_begin);
+}
+
+static void on_ready(void *ctx, int ready)
+{
+    struct conn *c = ctx;
+    if (c->state == CONN_CONNECTING) {
+        connected(c);
+        return;
+    }
+    drive(c, ready & LOOP_READ ? on_readable : NULL);
+}

@@ -1,0 +1,144 @@
+/* The inside of deliver, for the files of this folder.
+ *
+ *   deliver.c     the role
+ *   job.c         one attempt for one message: addresses in turn, a result for each recipient
+ *   conn.c        one connection: socket <-> TLS <-> smtp/client; kept between messages
+ *   upstream.c    the channels to qmgr and resolver */
+#ifndef POSTERN_DELIVER_INSIDE_H
+#define POSTERN_DELIVER_INSIDE_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "config/config.h"
+#include "dns/mx.h"
+#include "events/events.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "proto/deliver_resolver.h"
+#include "proto/qmgr_deliver.h"
+#include "role/role.h"
+#include "route/dest.h"
+#include "smtp/client.h"
+#include "tls/client.h"
+#include "trail/trail.h"
+
+enum {
+    READ_BYTES = 32 << 10,
+    JOB_BYTES_MAX = 64 << 20, /* recipients and texts of one job */
+    WANT_MAX = 128 << 10,     /* content asked of qmgr at once */
+    TLS_SESSIONS_MAX = 10000,
+};
+
+struct deliver;
+struct conn;
+
+/* What one address said about a recipient while there is another address to ask. */
+struct rcpt_state {
+    bool told;        /* its result has been sent */
+    bool waits;       /* next_mx: for another address */
+    struct smtp_outcome last; /* spans in the job's arena */
+};
+
+struct job {
+    struct hash_node node; /* by id */
+    struct deliver *d;
+    uint64_t id;
+    struct arena *arena;
+    struct route_dest dest;
+    struct span sender, envid, content;
+    uint32_t flags;
+    uint64_t size_bytes, sent_bytes, asked_bytes; /* of content; asked: up to where */
+    size_t budget_bytes; /* the client may be given so much */
+    struct envelope_rcpt *rcpts;
+    struct rcpt_state *states;
+    size_t rcpt_count;
+    /* the present transaction: indices into rcpts */
+    struct envelope_rcpt *now_rcpts;
+    size_t *now_index;
+    size_t now_count;
+    uint64_t question; /* at resolver; 0: none */
+    struct hash_node question_node;
+    struct dns_plan plan;
+    bool have_plan, reached, dns_failed, no_tls, content_asked;
+    size_t next_addr; /* of the plan */
+    int64_t begun_ms, deadline_ms;
+    struct conn *conn;
+    struct span why; /* the last trouble with the site, for its back-off */
+    char tls[64];
+    char last_host[256]; /* of the address asked last */
+    struct netaddr last_addr;
+};
+
+enum conn_state { CONN_CONNECTING, CONN_TALKING, CONN_KEPT, CONN_ENDING };
+
+struct conn {
+    struct list node;
+    struct deliver *d;
+    enum conn_state state;
+    int fd;
+    struct loop_io io;
+    struct loop_timer timer;
+    struct smtp_client *client;
+    struct smtp_client_config *conf; /* of the generation; see deliver.c */
+    struct tls *tls;
+    bool tls_pending, tls_told, tls_failed, busy, closed, eof;
+    struct netaddr addr;
+    char host[256];
+    char site[DNS_PLAN_SITE_MAX + 1];
+    char tls_text[64];
+    struct job *job;
+    uint64_t keeper; /* while kept */
+    struct hash_node keeper_node;
+    unsigned messages;
+    int64_t connect_until_ms;
+};
+
+struct deliver {
+    struct role_env *env;
+    struct config *config;
+    struct smtp_client_config client_conf; /* hostname points into `hostname` */
+    char hostname[256];
+    struct tls_client_ctx *tls;
+    struct channel *qmgr, *resolver;
+    struct hash jobs, questions, kept;
+    struct list conns;
+    uint64_t next_question, next_keeper;
+    struct loop_timer finish;
+    struct buf read_buf;
+    bool finishing;
+};
+
+/* job.c */
+void job_begin(struct deliver *d, const struct msg_job *m);
+void job_plan(struct job *j, struct span plan, struct span trail);
+void job_content(struct job *j, uint64_t offset, bool failed, struct span data);
+void job_want(struct job *j, size_t budget_bytes);
+void job_rewind(struct job *j); /* before each transaction */
+void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o);
+void job_message_done(struct job *j);
+/* The connection for it could not be made or used before a message was begun. */
+void job_no_connection(struct job *j, const struct smtp_outcome *o);
+void job_forget(struct deliver *d, struct job *j); /* without results */
+
+/* conn.c */
+struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a);
+void conn_send(struct conn *c, struct job *j);
+void conn_run(struct conn *c);
+void conn_quit(struct conn *c);
+void conn_free(struct conn *c);
+bool conn_may_keep(const struct conn *c);
+void conn_keep(struct conn *c); /* gives it a keeper name */
+
+/* upstream.c */
+void upstream_qmgr(struct deliver *d, int fd);
+void upstream_resolver(struct deliver *d, int fd);
+void upstream_ask(struct job *j);
+void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o);
+void upstream_job_done(struct job *j, uint64_t keeper);
+void upstream_unkept(struct conn *c);
+void upstream_want(struct job *j, size_t n);
+
+/* deliver.c */
+void deliver_check_finished(struct deliver *d);
+
+#endif

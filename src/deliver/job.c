@@ -1,0 +1,322 @@
+/* One attempt: one message, some recipients, one destination. Addresses are asked in the order
+ * of the plan; a recipient for whom nothing was handed over yet goes on to the next one within
+ * this attempt. After the final dot there is no next one (design: at-least-once, said
+ * honestly): smtp/client.h says so by not setting next_mx. */
+#include "deliver/inside.h"
+
+#include "base/must.h"
+#include "proto/lists.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void try_next(struct job *j);
+
+/* --- a job comes --- */
+
+static size_t count_rcpts(struct span list)
+{
+    struct wire w = wire_reader(list);
+    struct envelope_rcpt r;
+    size_t n = 0;
+    while (list_next_rcpt(&w, &r))
+        n++;
+    return w.bad ? 0 : n;
+}
+
+static bool take_rcpts(struct job *j, struct span list)
+{
+    j->rcpt_count = count_rcpts(list);
+    struct arena *a = j->arena;
+    j->rcpts = arena_alloc(a, j->rcpt_count * sizeof *j->rcpts);
+    j->states = arena_alloc(a, j->rcpt_count * sizeof *j->states);
+    j->now_rcpts = arena_alloc(a, j->rcpt_count * sizeof *j->now_rcpts);
+    j->now_index = arena_alloc(a, j->rcpt_count * sizeof *j->now_index);
+    struct span copy = arena_dup(a, list);
+    if (!j->rcpts || !j->states || !j->now_rcpts || !j->now_index || !copy.p)
+        return false;
+    struct wire w = wire_reader(copy);
+    for (size_t i = 0; i < j->rcpt_count; i++)
+        list_next_rcpt(&w, &j->rcpts[i]);
+    return j->rcpt_count > 0;
+}
+
+static bool take_job(struct job *j, const struct msg_job *m)
+{
+    struct span codec = arena_dup(j->arena, m->destination);
+    struct wire w = wire_reader(codec);
+    j->id = m->job;
+    j->flags = m->flags;
+    j->size_bytes = m->size;
+    j->sender = arena_dup(j->arena, m->sender);
+    j->envid = arena_dup(j->arena, m->envid);
+    j->content = arena_dup(j->arena, m->content);
+    return codec.p && route_dest_get(&w, j->arena, &j->dest) && j->content.p &&
+           take_rcpts(j, m->rcpts);
+}
+
+static void end(struct job *j, uint64_t keeper)
+{
+    upstream_job_done(j, keeper);
+    job_forget(j->d, j);
+}
+
+void job_forget(struct deliver *d, struct job *j)
+{
+    if (j->question)
+        hash_remove(&d->questions, &j->question_node);
+    hash_remove(&d->jobs, &j->node);
+    if (j->conn)
+        j->conn->job = NULL;
+    arena_free(&j->arena);
+    free(j);
+    deliver_check_finished(d);
+}
+
+/* The same for everybody who has no result yet. */
+static void all(struct job *j, const struct smtp_outcome *o)
+{
+    for (size_t i = 0; i < j->rcpt_count; i++) {
+        if (j->states[i].told)
+            continue;
+        j->states[i].told = true;
+        upstream_result(j, i, o);
+    }
+}
+
+static struct conn *kept_connection(struct deliver *d, uint64_t keeper)
+{
+    struct hash_node *n = keeper ? hash_get(&d->kept, span_of(&keeper, sizeof keeper)) : NULL;
+    return n ? CONTAINER(n, struct conn, keeper_node) : NULL;
+}
+
+void job_begin(struct deliver *d, const struct msg_job *m)
+{
+    struct job *j = NEW(struct job);
+    j->d = d;
+    j->arena = arena_new(JOB_BYTES_MAX);
+    j->id = m->job;
+    j->begun_ms = loop_mono_ms(d->env->loop);
+    j->deadline_ms = j->begun_ms + d->config->timeout.attempt_ms;
+    hash_add(&d->jobs, &j->node, span_of(&j->id, sizeof j->id));
+    if (!take_job(j, m)) {
+        /* Our own qmgr does not send such jobs; if it does, it gets them back as lost. */
+        end(j, 0);
+        return;
+    }
+    struct conn *c = kept_connection(d, m->keeper);
+    for (size_t i = 0; i < j->rcpt_count; i++)
+        j->states[i].waits = true;
+    if (c)
+        conn_send(c, j);
+    else
+        upstream_ask(j);
+}
+
+/* --- addresses --- */
+
+void job_plan(struct job *j, struct span plan, struct span trail)
+{
+    struct span copy = arena_dup(j->arena, plan);
+    struct wire w = wire_reader(copy);
+    (void)trail;
+    j->have_plan = copy.p && dns_plan_get(&w, j->arena, &j->plan);
+    struct smtp_outcome o = { .result = SMTP_DEFERRED,
+                              .cause = SMTP_CAUSE_LOCAL,
+                              .stage = SMTP_STAGE_CONNECT,
+                              .enhanced = SPAN("4.4.3"),
+                              .text = SPAN("the resolver is away") };
+    if (j->have_plan && j->plan.verdict == DNS_PLAN_OK) {
+        try_next(j);
+        return;
+    }
+    if (j->have_plan) {
+        o.result = j->plan.verdict == DNS_PLAN_FAIL ? SMTP_FAILED : SMTP_DEFERRED;
+        o.enhanced = j->plan.code;
+        o.text = j->plan.text;
+    }
+    j->dns_failed = o.result == SMTP_DEFERRED;
+    j->reached = !j->dns_failed;
+    j->why = o.text;
+    all(j, &o);
+    end(j, 0);
+}
+
+static size_t gather(struct job *j)
+{
+    j->now_count = 0;
+    for (size_t i = 0; i < j->rcpt_count; i++) {
+        if (!j->states[i].waits || j->states[i].told)
+            continue;
+        j->now_index[j->now_count] = i;
+        j->now_rcpts[j->now_count++] = j->rcpts[i];
+    }
+    return j->now_count;
+}
+
+/* Nobody is left to ask: what the last one said is the result. */
+static void give_up(struct job *j, uint64_t keeper)
+{
+    for (size_t i = 0; i < j->rcpt_count; i++) {
+        struct rcpt_state *s = &j->states[i];
+        if (s->told)
+            continue;
+        s->told = true;
+        upstream_result(j, i, &s->last);
+    }
+    end(j, keeper);
+}
+
+static void try_next(struct job *j)
+{
+    int64_t now = loop_mono_ms(j->d->env->loop);
+    while (j->next_addr < j->plan.addr_count && now < j->deadline_ms) {
+        const struct dns_plan_addr *a = &j->plan.addrs[j->next_addr++];
+        if (conn_open(j->d, j, a))
+            return;
+        struct smtp_outcome o = { .result = SMTP_DEFERRED,
+                                  .cause = SMTP_CAUSE_LOST,
+                                  .stage = SMTP_STAGE_CONNECT,
+                                  .next_mx = true,
+                                  .enhanced = SPAN("4.4.1"),
+                                  .text = span_str(strerror(errno)) };
+        for (size_t i = 0; i < j->rcpt_count; i++)
+            if (j->states[i].waits && !j->states[i].told)
+                j->states[i].last = o;
+        j->why = o.text;
+    }
+    give_up(j, 0);
+}
+
+static struct span dup(struct job *j, struct span s)
+{
+    struct span copy = arena_dup(j->arena, s);
+    return copy.p ? copy : SPAN_NONE;
+}
+
+static void remember(struct job *j, size_t i, const struct smtp_outcome *o)
+{
+    struct smtp_outcome *last = &j->states[i].last;
+    *last = *o;
+    last->enhanced = dup(j, o->enhanced);
+    last->reply = dup(j, o->reply);
+    last->text = dup(j, o->text);
+    j->why = last->text.n ? last->text : last->reply;
+}
+
+void job_no_connection(struct job *j, const struct smtp_outcome *o)
+{
+    struct smtp_outcome mine = *o;
+    mine.next_mx = true;
+    for (size_t i = 0; i < j->rcpt_count; i++)
+        if (j->states[i].waits && !j->states[i].told)
+            remember(j, i, &mine);
+    j->conn = NULL;
+    try_next(j);
+}
+
+/* --- the transaction --- */
+
+void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
+{
+    MUST(i < j->now_count);
+    size_t r = j->now_index[i];
+    struct rcpt_state *s = &j->states[r];
+    if (o->stage > SMTP_STAGE_STARTTLS || o->result == SMTP_DELIVERED)
+        j->reached = true;
+    remember(j, r, o);
+    /* A kept connection that had died (RFC 5321 says nothing against closing an idle one) is
+     * replaced within this attempt. */
+    if (o->next_mx || o->result == SMTP_STALE)
+        return;
+    s->waits = false;
+    s->told = true;
+    upstream_result(j, r, &s->last);
+}
+
+/* The session is over for this message; the connection may serve the next. */
+void job_message_done(struct job *j)
+{
+    struct conn *c = j->conn;
+    bool again = c->tls_failed && !j->no_tls &&
+                 j->d->config->deliver.tls != CONFIG_TLS_REQUIRED && !j->reached;
+    /* An opportunistic handshake that failed is no reason to leave this host: once more without
+     * TLS. */
+    if (again) {
+        j->no_tls = true;
+        j->next_addr = j->next_addr ? j->next_addr - 1 : 0;
+    }
+    uint64_t keeper = 0;
+    c->job = NULL;
+    j->conn = NULL;
+    if (gather(j) == 0) {
+        snprintf(j->tls, sizeof j->tls, "%s", c->tls_text);
+        if (conn_may_keep(c)) {
+            conn_keep(c);
+            keeper = c->keeper;
+        }
+        if (!j->have_plan)
+            j->plan.site = dup(j, span_str(c->site));
+        end(j, keeper);
+        return;
+    }
+    /* Somebody waits for another address: of a kept connection that had no plan, ask first. */
+    if (!j->have_plan)
+        upstream_ask(j);
+    else
+        try_next(j);
+}
+
+/* --- content --- */
+
+void job_want(struct job *j, size_t budget_bytes)
+{
+    struct conn *c = j->conn;
+    j->budget_bytes += budget_bytes;
+    if (j->content.n || j->size_bytes == 0) {
+        size_t left = j->content.n - j->sent_bytes;
+        size_t n = left < j->budget_bytes ? left : j->budget_bytes;
+        struct span piece = span_of(j->content.p + j->sent_bytes, n);
+        j->sent_bytes += n;
+        j->budget_bytes -= n;
+        smtp_client_content(c->client, piece, j->sent_bytes == j->content.n,
+                            loop_mono_ms(j->d->env->loop));
+        return;
+    }
+    if (j->content_asked || j->sent_bytes >= j->size_bytes)
+        return;
+    size_t n = j->budget_bytes < WANT_MAX ? j->budget_bytes : WANT_MAX;
+    j->content_asked = n > 0;
+    if (n)
+        upstream_want(j, n);
+}
+
+void job_content(struct job *j, uint64_t offset, bool failed, struct span data)
+{
+    struct conn *c = j->conn;
+    j->content_asked = false;
+    if (!c || !c->client || offset != j->sent_bytes)
+        return;
+    int64_t now = loop_mono_ms(j->d->env->loop);
+    if (failed || data.n == 0 || data.n > j->budget_bytes) {
+        smtp_client_content_failed(c->client, SPAN("our spool could not be read"), now);
+    } else {
+        j->sent_bytes += data.n;
+        j->budget_bytes -= data.n;
+        smtp_client_content(c->client, data, j->sent_bytes == j->size_bytes, now);
+        if (c->job == j && j->sent_bytes < j->size_bytes)
+            job_want(j, 0);
+    }
+    conn_run(c);
+}
+
+/* A transaction begins anew with each address: so does the content. */
+void job_rewind(struct job *j)
+{
+    j->sent_bytes = 0;
+    j->budget_bytes = 0;
+    j->content_asked = false;
+    gather(j);
+}

@@ -1,0 +1,375 @@
+/* The channels to deliver: jobs out, content as it is asked for, results back. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+#include "proto/lists.h"
+#include "smtp/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEEPER_INDEX_SHIFT = 48,
+    CONTENT_PIECE_MAX = 256 << 10,
+    JOB_ARENA_MAX = 16 << 20,
+    TEXT_KEPT = 1024,
+};
+
+static struct job *job_find(struct qmgr *q, const struct deliver_peer *p, uint64_t id)
+{
+    struct hash_node *n = hash_get(&q->jobs, span_of(&id, sizeof id));
+    struct job *j = n ? CONTAINER(n, struct job, node) : NULL;
+    return j && j->at == p ? j : NULL;
+}
+
+static void job_free(struct qmgr *q, struct job *j)
+{
+    hash_remove(&q->jobs, &j->node);
+    spool_reader_close(&j->reader);
+    j->at->jobs--;
+    arena_free(&j->arena);
+    free(j);
+}
+
+static struct job *job_new(struct qmgr *q, struct deliver_peer *p, const struct sched_job *sj,
+                           const struct dest *d)
+{
+    struct job *j = NEW(struct job);
+    j->arena = arena_new(JOB_ARENA_MAX + sj->rcpt_count * (sizeof *j->got + 64));
+    j->id = sj->id;
+    j->seq = sj->seq;
+    j->at = p;
+    j->flags = sj->flags;
+    j->dest = arena_dup(j->arena, sj->dest);
+    j->mailer = arena_dup(j->arena, d->mailer);
+    j->rcpt_count = sj->rcpt_count;
+    j->rcpts = arena_alloc(j->arena, sj->rcpt_count * sizeof *j->rcpts);
+    j->got = arena_alloc(j->arena, sj->rcpt_count * sizeof *j->got);
+    MUST(j->rcpts && j->got);
+    memcpy(j->rcpts, sj->rcpts, sj->rcpt_count * sizeof *j->rcpts);
+    j->begun_ms = loop_mono_ms(q->env->loop);
+    hash_add(&q->jobs, &j->node, span_of(&j->id, sizeof j->id));
+    p->jobs++;
+    return j;
+}
+
+/* The least busy one; the one that kept the connection when there is one. */
+static struct deliver_peer *choose(struct qmgr *q, uint64_t keeper)
+{
+    struct deliver_peer *best = NULL;
+    uint64_t kept_at = keeper >> KEEPER_INDEX_SHIFT;
+    if (kept_at && kept_at <= PEERS_MAX && q->delivers[kept_at - 1].channel)
+        return &q->delivers[kept_at - 1];
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct deliver_peer *p = &q->delivers[i];
+        if (p->channel && !channel_full(p->channel) && (!best || p->jobs < best->jobs))
+            best = p;
+    }
+    return best;
+}
+
+/* --- a job goes out --- */
+
+static void put_addr(struct buf *b, struct sched_addr a)
+{
+    size_t at = b->len;
+    wire_put_u32(b, 0);
+    sched_addr_put(b, a);
+    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+}
+
+/* Addresses from the schedule; DSN parameters, which few messages have, from the spool. */
+static void put_rcpts(struct qmgr *q, const struct job *j, const struct envelope *env,
+                      struct buf *b)
+{
+    size_t at = b->len;
+    wire_put_u32(b, 0);
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        struct sched_rcpt_info r;
+        MUST(sched_rcpt(q->sched, j->seq, j->rcpts[i], &r));
+        put_addr(b, r.addr);
+        bool known = env && j->rcpts[i] < env->rcpt_count;
+        wire_put_bytes(b, known ? env->rcpts[j->rcpts[i]].orcpt : SPAN_NONE);
+        wire_put_u8(b, r.notify);
+    }
+    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+}
+
+/* Small content goes along; large is read as deliver asks for it. 0 or errno. */
+static int load_content(struct qmgr *q, struct job *j, uint64_t *size_r)
+{
+    int error = 0;
+    buf_reset(&q->scratch);
+    struct spool_reader *r = spool_reader_open(q->spool, j->seq, &error);
+    if (!r)
+        return error;
+    *size_r = spool_reader_size(r);
+    if (*size_r > JOB_INLINE_MAX) {
+        j->reader = r;
+        return 0;
+    }
+    ssize_t got = spool_reader_read(r, 0, buf_space(&q->scratch, *size_r ? *size_r : 1), *size_r);
+    spool_reader_close(&r);
+    if (got >= 0)
+        buf_added(&q->scratch, (size_t)got);
+    return got < 0 ? (int)-got : (uint64_t)got < *size_r ? EIO : 0;
+}
+
+static void send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
+                     const struct dest *d, uint64_t size)
+{
+    struct sched_msg_info m;
+    struct envelope env = { 0 };
+    struct arena *a = NULL;
+    MUST(sched_msg(q->sched, j->seq, &m));
+    if (sj->flags & QMGR_HAS_DSN) {
+        a = arena_new(JOB_ARENA_MAX);
+        if (spool_envelope(q->spool, j->seq, a, &env, NULL) != 0)
+            env = (struct envelope){ 0 };
+    }
+    /* The fields of struct msg_job, in their order. */
+    struct buf *b = channel_begin(j->at->channel, MSG_job);
+    wire_put_u64(b, j->id);
+    wire_put_u64(b, j->seq);
+    wire_put_i64(b, m.received_ms);
+    wire_put_bytes(b, span_of(d->bytes + d->key_len + d->mailer_len, d->codec_len));
+    put_addr(b, m.sender);
+    wire_put_u32(b, sj->flags & ~QMGR_HAS_DSN);
+    wire_put_bytes(b, env.envid);
+    put_rcpts(q, j, env.rcpt_count ? &env : NULL, b);
+    wire_put_u64(b, size);
+    wire_put_bytes(b, buf_span(&q->scratch));
+    wire_put_u64(b, sj->keeper & ((UINT64_C(1) << KEEPER_INDEX_SHIFT) - 1));
+    wire_put_u8(b, 1);
+    channel_end(j->at->channel);
+    arena_free(&a);
+}
+
+/* The spool cannot give the content: that is for the admin, and the recipients wait. */
+static void content_broken(struct qmgr *q, struct job *j, int error)
+{
+    struct job_rcpt *g = j->got;
+    log_line(q->env->events, EVENT_ALARM, "%llu: its content cannot be read from the spool: %s",
+             (unsigned long long)j->seq, strerror(error));
+    event_begin(q->env->events, EVENT_spool_failed);
+    event_str(q->env->events, FIELD_text, SPAN("the content of a message cannot be read"));
+    event_end(q->env->events);
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        g[i].told = true;
+        g[i].kind = SCHED_OUT_DEFERRED;
+        g[i].enhanced = SPAN("4.3.0");
+        g[i].text = SPAN("our spool could not be read");
+    }
+}
+
+static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
+                       uint64_t keeper);
+
+bool deliverers_give(struct qmgr *q, const struct sched_job *sj)
+{
+    struct deliver_peer *p = choose(q, sj->keeper);
+    const struct dest *d = dest_find(q, sj->dest);
+    if (!p || !d) {
+        sched_job_lost(q->sched, sj->id, qmgr_now(q), NULL);
+        return false;
+    }
+    uint64_t size = 0;
+    struct job *j = job_new(q, p, sj, d);
+    int error = load_content(q, j, &size);
+    if (error) {
+        content_broken(q, j, error);
+        finish_job(q, j, SCHED_NEWS_NONE, SPAN_NONE, 0);
+    } else {
+        send_out(q, j, sj, d, size);
+    }
+    return true;
+}
+
+/* --- content --- */
+
+static void on_want(struct deliver_peer *p, struct channel *ch, const struct msg_want *m)
+{
+    struct qmgr *q = p->q;
+    struct job *j = job_find(q, p, m->job);
+    if (!j || !j->reader)
+        return;
+    size_t n = m->count < CONTENT_PIECE_MAX ? m->count : CONTENT_PIECE_MAX;
+    struct buf *b = channel_begin(ch, MSG_content);
+    wire_put_u64(b, m->job);
+    wire_put_u64(b, m->offset);
+    size_t at = b->len;
+    wire_put_u8(b, 0);
+    wire_put_u32(b, 0);
+    char *to = buf_space(b, n);
+    ssize_t got = to ? spool_reader_read(j->reader, m->offset, to, n) : -ENOMEM;
+    if (got >= 0)
+        buf_added(b, (size_t)got);
+    b->mem[b->off + at] = got < 0;
+    wire_set_u32(b->mem + b->off + at + 1, got > 0 ? (uint32_t)got : 0);
+    channel_end(ch);
+}
+
+/* --- results --- */
+
+static enum sched_outcome_kind kind_of(const struct msg_result *m)
+{
+    switch (m->result) {
+    case SMTP_DELIVERED: return SCHED_OUT_DELIVERED;
+    case SMTP_FAILED: return SCHED_OUT_FAILED;
+    case SMTP_UNKNOWN: return SCHED_OUT_UNKNOWN;
+    case SMTP_STALE: return SCHED_OUT_STALE;
+    default: return m->bits & RESULT_AGAIN ? SCHED_OUT_STALE : SCHED_OUT_DEFERRED;
+    }
+}
+
+static struct span keep(struct job *j, struct span s)
+{
+    struct span kept = arena_dup(j->arena, span_to(s, TEXT_KEPT));
+    return kept.p ? kept : SPAN_NONE;
+}
+
+static void on_result(struct deliver_peer *p, struct channel *ch, const struct msg_result *m)
+{
+    struct job *j = job_find(p->q, p, m->job);
+    (void)ch;
+    if (!j || m->rcpt >= j->rcpt_count)
+        return;
+    struct job_rcpt *g = &j->got[m->rcpt];
+    *g = (struct job_rcpt){ .kind = kind_of(m),
+                            .result = m->result,
+                            .cause = m->cause,
+                            .stage = m->stage,
+                            .bits = m->bits,
+                            .code = m->code,
+                            .enhanced = keep(j, m->enhanced),
+                            .reply = keep(j, m->reply),
+                            .text = keep(j, m->text),
+                            .host = keep(j, m->host),
+                            .relay = m->relay,
+                            .ms = m->ms,
+                            .told = true };
+}
+
+static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
+                       uint64_t keeper)
+{
+    struct sched_outcome *outcomes =
+        arena_alloc(j->arena, j->rcpt_count * sizeof *outcomes);
+    struct sched_verdict *verdicts =
+        arena_alloc(j->arena, j->rcpt_count * sizeof *verdicts);
+    MUST(outcomes && verdicts);
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        struct job_rcpt *g = &j->got[i];
+        if (!g->told) { /* deliver owes one for each: without, it may have gone out */
+            g->kind = SCHED_OUT_UNKNOWN;
+            g->text = SPAN("deliver gave no result");
+        }
+        bool site = (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_DEST_DOWN) &&
+                    g->kind == SCHED_OUT_DEFERRED;
+        outcomes[i].kind = site ? SCHED_OUT_SITE : g->kind;
+        outcomes[i].reason = g->text.n ? g->text : g->reply;
+    }
+    struct sched_result res = { .outcomes = outcomes, .news = news, .why = why,
+                                .keeper = keeper };
+    if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), verdicts))
+        verdict_job(q, j, verdicts);
+    job_free(q, j);
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
+static enum sched_news news_of(const struct job *j, const struct msg_job_done *m)
+{
+    if (m->dns)
+        return SCHED_NEWS_DEST_DOWN;
+    if (!m->reached)
+        return SCHED_NEWS_DOWN;
+    for (uint32_t i = 0; i < j->rcpt_count; i++)
+        if (j->got[i].code == 421 || j->got[i].cause == SMTP_CAUSE_TIMEOUT)
+            return SCHED_NEWS_BUSY;
+    return SCHED_NEWS_OK;
+}
+
+static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct msg_job_done *m)
+{
+    struct qmgr *q = p->q;
+    struct job *j = job_find(q, p, m->job);
+    (void)ch;
+    if (!j)
+        return;
+    if (m->site.n)
+        sched_bind(q->sched, j->id, m->site);
+    uint64_t keeper =
+        m->keeper ? m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT : 0;
+    finish_job(q, j, news_of(j, m), m->why, keeper);
+}
+
+static void on_unkept(struct deliver_peer *p, struct channel *ch, const struct msg_unkept *m)
+{
+    (void)ch;
+    sched_unkeep(p->q->sched, m->site,
+                 m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT);
+}
+
+PROTO_HANDLER(want, struct deliver_peer *, on_want)
+PROTO_HANDLER(result, struct deliver_peer *, on_result)
+PROTO_HANDLER(job_done, struct deliver_peer *, on_job_done)
+PROTO_HANDLER(unkept, struct deliver_peer *, on_unkept)
+
+/* deliver died: its jobs may or may not have been delivered. They come due again, and a message
+ * that had gone out may go out twice (at-least-once). */
+static void on_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct deliver_peer *p = ctx;
+    struct qmgr *q = p->q;
+    (void)ch;
+    (void)why;
+    channel_free(&p->channel);
+    struct hash_node *n = hash_next(&q->jobs, NULL), *next;
+    for (; n; n = next) {
+        next = hash_next(&q->jobs, n);
+        struct job *j = CONTAINER(n, struct job, node);
+        if (j->at != p)
+            continue;
+        sched_job_lost(q->sched, j->id, qmgr_now(q), NULL);
+        job_free(q, j);
+    }
+    loop_hook_ask(q->env->loop, &q->work);
+    qmgr_check_finished(q);
+}
+
+static void on_drained(void *ctx, struct channel *ch)
+{
+    struct deliver_peer *p = ctx;
+    (void)ch;
+    loop_hook_ask(p->q->env->loop, &p->q->work);
+}
+
+void deliverers_peer(struct qmgr *q, int index, int fd)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(want), PROTO_TYPE(result),
+                                                 PROTO_TYPE(job_done), PROTO_TYPE(unkept) };
+    static const struct channel_ops ops = { types, 4, on_gone, on_drained };
+    struct deliver_peer *p = &q->delivers[index];
+    if (p->channel)
+        on_gone(p, p->channel, "replaced");
+    *p = (struct deliver_peer){ .q = q, .index = index };
+    p->channel = channel_new(q->env->loop, fd, "deliver", &ops, p);
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
+bool deliverers_room(const struct qmgr *q)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (q->delivers[i].channel && !channel_full(q->delivers[i].channel))
+            return true;
+    return false;
+}
+
+bool deliverers_busy(const struct qmgr *q)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (q->delivers[i].channel)
+            return true;
+    return false;
+}

@@ -1,0 +1,230 @@
+/* What is due goes out: to the router for its route, to a deliver as a job. Nothing of it waits
+ * for anything else: a router or a deliver that is away leaves its part where it is. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEST_ARENA_MAX = 256 << 10 };
+
+struct sched_now qmgr_now(const struct qmgr *q)
+{
+    return (struct sched_now){ loop_mono_ms(q->env->loop), loop_wall_ms(q->env->loop) };
+}
+
+/* --- destinations: what a key stood for when the router last said it --- */
+
+const struct dest *dest_find(const struct qmgr *q, struct span key)
+{
+    struct hash_node *n = hash_get(&q->dests, key);
+    return n ? CONTAINER(n, struct dest, node) : NULL;
+}
+
+static bool is_dest_idle(const struct qmgr *q, const struct dest *d)
+{
+    struct sched_place_info info;
+    return !sched_dest(q->sched, span_of(d->bytes, d->key_len), &info);
+}
+
+/* Those the schedule has forgotten are dropped when the table is full. */
+static void dests_trim(struct qmgr *q)
+{
+    for (struct hash_node *n = hash_next(&q->dests, NULL), *next; n; n = next) {
+        next = hash_next(&q->dests, n);
+        struct dest *d = CONTAINER(n, struct dest, node);
+        if (is_dest_idle(q, d)) {
+            hash_remove(&q->dests, n);
+            free(d);
+        }
+    }
+}
+
+static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct span codec)
+{
+    const struct dest *known = dest_find(q, rd->queue);
+    if (known && span_eq(span_of(known->bytes + known->key_len + known->mailer_len,
+                                 known->codec_len),
+                         codec))
+        return;
+    if (known) {
+        struct dest *old = (struct dest *)known;
+        hash_remove(&q->dests, &old->node);
+        free(old);
+    }
+    if (q->dests.n >= DESTS_MAX)
+        dests_trim(q);
+    struct span mailer = span_str(route_mailer_name(rd->mailer));
+    struct dest *d = must_alloc(sizeof *d + rd->queue.n + mailer.n + codec.n);
+    d->key_len = rd->queue.n;
+    d->mailer_len = mailer.n;
+    d->codec_len = codec.n;
+    memcpy(d->bytes, rd->queue.p, rd->queue.n);
+    memcpy(d->bytes + d->key_len, mailer.p, mailer.n);
+    memcpy(d->bytes + d->key_len + d->mailer_len, codec.p, codec.n);
+    d->mailer = span_of(d->bytes + d->key_len, d->mailer_len);
+    hash_add(&q->dests, &d->node, span_of(d->bytes, d->key_len));
+}
+
+void dests_free(struct qmgr *q)
+{
+    for (struct hash_node *n; (n = hash_next(&q->dests, NULL));) {
+        hash_remove(&q->dests, n);
+        free(CONTAINER(n, struct dest, node));
+    }
+    hash_free(&q->dests);
+}
+
+/* --- the router --- */
+
+static void ask_route(struct qmgr *q, const struct sched_ask *ask)
+{
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    MUST(sched_msg(q->sched, ask->seq, &m) && sched_rcpt(q->sched, ask->seq, ask->rcpt, &r));
+    uint16_t slot = q->free_asks[--q->free_ask_count];
+    q->asks[slot] = *ask;
+    struct buf *b = channel_begin(q->router, MSG_route);
+    wire_put_u64(b, slot);
+    size_t at = b->len;
+    wire_put_u32(b, 0);
+    sched_addr_put(b, m.sender);
+    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+    at = b->len;
+    wire_put_u32(b, 0);
+    sched_addr_put(b, r.addr);
+    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+    channel_end(q->router);
+}
+
+static bool pump_routes(struct qmgr *q)
+{
+    struct sched_ask asks[ROUTES_AT_ONCE];
+    if (!q->router || channel_full(q->router) || q->free_ask_count == 0)
+        return false;
+    size_t max = q->free_ask_count < ROUTES_AT_ONCE ? q->free_ask_count : ROUTES_AT_ONCE;
+    size_t n = sched_next_to_route(q->sched, qmgr_now(q), asks, max);
+    for (size_t i = 0; i < n; i++)
+        ask_route(q, &asks[i]);
+    return n > 0;
+}
+
+static enum sched_decision decision_of(const struct route_dest *d, struct span *text_r)
+{
+    switch (d->mailer) {
+    case ROUTE_RELAY:
+    case ROUTE_ESMTP:
+    case ROUTE_SMTP: *text_r = d->queue; return SCHED_TO;
+    case ROUTE_DISCARD: *text_r = SPAN("discarded"); return SCHED_DISCARD;
+    case ROUTE_HOLD: *text_r = d->text; return SCHED_HOLD;
+    case ROUTE_LOCAL:
+        *text_r = SPAN("local delivery is not in this release");
+        return SCHED_NO;
+    default:
+        *text_r = d->text;
+        return d->reply >= 500 ? SCHED_NO : SCHED_NOT_NOW;
+    }
+}
+
+static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_routed *m)
+{
+    (void)ch;
+    if (m->q >= ASKS_MAX || q->asks[m->q].seq == 0)
+        return;
+    struct sched_ask ask = q->asks[m->q];
+    q->asks[m->q].seq = 0;
+    q->free_asks[q->free_ask_count++] = (uint16_t)m->q;
+    struct arena *a = arena_new(DEST_ARENA_MAX);
+    struct wire w = wire_reader(m->destination);
+    struct route_dest d;
+    struct sched_verdict v;
+    struct span text = SPAN("the router's answer could not be read");
+    enum sched_decision decision = SCHED_NOT_NOW;
+    bool readable = route_dest_get(&w, a, &d) && wire_done(&w);
+    if (readable)
+        decision = decision_of(&d, &text);
+    if (decision == SCHED_TO)
+        dest_remember(q, &d, m->destination);
+    if (sched_routed(q->sched, ask.seq, ask.rcpt, decision, text, qmgr_now(q), &v) &&
+        decision != SCHED_TO)
+        verdict_route(q, ask.seq, &v, readable ? &d : NULL, text);
+    arena_free(&a);
+    loop_hook_ask(q->env->loop, &q->work);
+}
+PROTO_HANDLER(routed, struct qmgr *, on_routed)
+
+static void free_all_asks(struct qmgr *q)
+{
+    q->free_ask_count = 0;
+    for (size_t i = 0; i < ASKS_MAX; i++) {
+        q->asks[i].seq = 0;
+        q->free_asks[q->free_ask_count++] = (uint16_t)i;
+    }
+}
+
+static void on_router_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct qmgr *q = ctx;
+    (void)ch;
+    (void)why;
+    channel_free(&q->router);
+    free_all_asks(q);
+    sched_route_lost(q->sched);
+}
+
+static void on_router_drained(void *ctx, struct channel *ch)
+{
+    struct qmgr *q = ctx;
+    (void)ch;
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
+void dispatch_router(struct qmgr *q, int fd)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(routed) };
+    static const struct channel_ops ops = { types, 1, on_router_gone, on_router_drained };
+    if (q->router)
+        on_router_gone(q, q->router, "replaced");
+    free_all_asks(q);
+    q->router = channel_new(q->env->loop, fd, "router", &ops, q);
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
+/* --- the pump --- */
+
+static bool pump_jobs(struct qmgr *q)
+{
+    struct sched_job j;
+    bool any = false;
+    while (deliverers_room(q) && sched_next_job(q->sched, qmgr_now(q), &j)) {
+        any = true;
+        if (!deliverers_give(q, &j))
+            break;
+    }
+    return any;
+}
+
+static void set_wake(struct qmgr *q)
+{
+    int64_t now = loop_mono_ms(q->env->loop);
+    int64_t at = sched_next_wake(q->sched, qmgr_now(q));
+    if (at == INT64_MAX) {
+        loop_timer_stop(q->env->loop, &q->wake);
+        return;
+    }
+    /* "At once" here means: held up by a peer that is away or full, whose return asks again. */
+    enum { HELD_UP_MS = 100 };
+    loop_timer_at(q->env->loop, &q->wake, at <= now ? now + HELD_UP_MS : at);
+}
+
+void dispatch_pump(struct qmgr *q)
+{
+    if (!q->started || q->finishing)
+        return;
+    while (pump_jobs(q) | pump_routes(q))
+        ;
+    verdict_events(q);
+    verdict_gone(q);
+    set_wake(q);
+}

@@ -1,0 +1,183 @@
+/* The inside of qmgr, for the files of this folder.
+ *
+ * qmgr is the only opener of spool files and the owner of the schedule. What a turn does, in
+ * order: handlers take messages in and results back; the WORK hook hands out what has become
+ * due; the FLUSH hook makes the batch durable and only then tells smtpd. A job or a receipt
+ * never leaves before what it stands for is on disk. */
+#ifndef POSTERN_QMGR_INSIDE_H
+#define POSTERN_QMGR_INSIDE_H
+
+#include "base/arena.h"
+#include "config/config.h"
+#include "events/events.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "proto/control.h"
+#include "proto/qmgr_deliver.h"
+#include "proto/qmgr_router.h"
+#include "proto/smtpd_qmgr.h"
+#include "role/role.h"
+#include "route/route.h"
+#include "sched/sched.h"
+#include "spool/spool.h"
+#include "trail/trail.h"
+
+enum {
+    PEERS_MAX = 64,          /* smtpd or deliver instances */
+    BATCH_MAX = 4096,        /* messages committed in one turn */
+    JOB_INLINE_MAX = 64 << 10, /* content that goes along with its job */
+    ROUTES_AT_ONCE = 512,    /* router questions per turn */
+    COMPACT_SLICE_BYTES = 4 << 20,
+    ASKS_MAX = 4096,         /* router questions on their way */
+    DESTS_MAX = 200000,      /* destinations remembered */
+};
+
+/* In a message's flags in the schedule only: its envelope has ENVID or ORCPT. */
+#define QMGR_HAS_DSN (UINT32_C(1) << 31)
+
+struct qmgr;
+
+struct smtpd_peer {
+    struct qmgr *q;
+    int index;
+    struct channel *channel;
+    bool told_full;
+    struct hash streams; /* struct stream by txn: those with extents */
+};
+
+/* A transaction that has sent extents. */
+struct stream {
+    struct hash_node node;
+    uint64_t txn;
+    int error; /* errno of the first extent that was refused */
+    uint64_t bytes;
+};
+
+/* A message in this turn's batch: everything points into this turn's memory. */
+struct batch_item {
+    uint64_t txn;
+    struct smtpd_peer *from; /* NULL: a report of our own */
+    struct envelope env;
+    uint64_t size_bytes;
+};
+
+struct job_rcpt {
+    struct sched_outcome outcome;
+    enum sched_outcome_kind kind;
+    uint8_t result, cause, stage, bits;
+    unsigned code;
+    struct span enhanced, reply, text, host; /* in the job's arena */
+    struct netaddr relay;
+    int64_t ms;
+    bool told;
+};
+
+/* What a destination key stands for, as deliver is told. */
+struct dest {
+    struct hash_node node;
+    struct span mailer;
+    size_t key_len, mailer_len, codec_len;
+    char bytes[]; /* key, mailer, codec */
+};
+
+/* A job at a deliver. */
+struct job {
+    struct hash_node node;
+    uint64_t id, seq;
+    struct deliver_peer *at;
+    struct arena *arena;
+    struct span dest, mailer; /* in the arena */
+    uint32_t flags;
+    uint32_t *rcpts;
+    struct job_rcpt *got;
+    uint32_t rcpt_count;
+    struct spool_reader *reader; /* large content: open while the job runs */
+    int64_t begun_ms;
+};
+
+struct deliver_peer {
+    struct qmgr *q;
+    int index;
+    struct channel *channel;
+    uint32_t jobs;
+};
+
+struct qmgr {
+    struct role_env *env;
+    struct config *config;
+    struct spool *spool;
+    struct sched *sched;
+    struct hash jobs; /* struct job by id */
+    struct smtpd_peer smtpds[PEERS_MAX];
+    struct deliver_peer delivers[PEERS_MAX];
+    struct channel *router, *control;
+    struct batch_item *batch;
+    size_t batch_count, batch_done;
+    struct arena *turn; /* decoded envelopes of this turn */
+    struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
+    uint16_t free_asks[ASKS_MAX];
+    size_t free_ask_count;
+    struct hash dests; /* struct dest by key: what the router last said a key means */
+    struct buf scratch; /* content on its way into a job */
+    uint64_t next_own_txn;
+    struct loop_hook work, flush;
+    struct loop_timer wake, late, run, upkeep, finish;
+    bool started, finishing, full;
+    int next_deliver;
+    /* recovery */
+    uint64_t recovered, recovered_bytes;
+    struct admin_state *admin;
+};
+
+/* intake.c: mail from smtpd, receipts back */
+void intake_peer(struct qmgr *q, int index, int fd);
+void intake_receipt(void *ctx, const struct receipt *r);
+void intake_refused(void *ctx, uint64_t txn, int error);
+void intake_space(struct qmgr *q);
+bool intake_any_peer(const struct qmgr *q);
+/* Adds one message to the batch: to be called before spool_commit with the same txn. */
+struct batch_item *batch_add(struct qmgr *q);
+uint32_t dsn_flag(const struct envelope *env);
+
+/* store.c: opening the spool, its events, flushing */
+bool store_open(struct qmgr *q, struct err *err);
+void store_flush(struct qmgr *q);
+void store_flush_soon(struct qmgr *q);
+void store_upkeep(void *ctx);
+
+/* dispatch.c: routes asked, jobs given */
+void dispatch_router(struct qmgr *q, int fd);
+void dispatch_pump(struct qmgr *q);
+struct sched_now qmgr_now(const struct qmgr *q);
+const struct dest *dest_find(const struct qmgr *q, struct span key);
+void dests_free(struct qmgr *q);
+
+/* qmgr.c */
+void qmgr_check_finished(struct qmgr *q);
+
+/* deliverers.c: the channels to deliver, content, results */
+void deliverers_peer(struct qmgr *q, int index, int fd);
+bool deliverers_give(struct qmgr *q, const struct sched_job *j);
+bool deliverers_room(const struct qmgr *q);
+bool deliverers_busy(const struct qmgr *q);
+
+/* verdict.c: what became of recipients: recorded, logged, reported */
+struct verdict_facts { /* of one recipient; any may be empty */
+    const struct envelope *env;
+    struct span mailer, route, enhanced, reply, text, host;
+    struct netaddr relay;
+    uint8_t stage, bits;
+    int64_t xdelay_ms;
+};
+void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v);
+void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
+                   const struct route_dest *d, struct span reason);
+void verdict_events(struct qmgr *q); /* expiry and warnings */
+void verdict_gone(struct qmgr *q);
+void report_refused(struct qmgr *q, uint64_t txn, int error);
+
+/* admin.c: what control asks */
+void admin_peer(struct qmgr *q, int fd);
+void admin_free(struct qmgr *q);
+
+#endif

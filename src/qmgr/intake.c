@@ -1,0 +1,255 @@
+/* Mail from smtpd: leases, extents and commits in, receipts back. A commit joins the batch of
+ * this turn; its spans lie in the channel's memory, which stays until the turn's end. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { LEASE_MAX = 65536, TXN_INDEX_SHIFT = 48 };
+
+static void refuse(struct smtpd_peer *p, uint64_t txn, int error)
+{
+    struct msg_not_committed m = { .txn = txn, .code = 451 };
+    m.text = SPAN("4.3.0 The message could not be stored, try again later");
+    if (error == ENOSPC) {
+        m.code = 452;
+        m.text = SPAN("4.3.1 Insufficient disk space; try again later");
+    }
+    if (p->channel)
+        send_not_committed(p->channel, &m);
+}
+
+/* A transaction's number carries its smtpd's index: one cannot speak for another. */
+static bool owns(const struct smtpd_peer *p, uint64_t txn)
+{
+    return txn >> TXN_INDEX_SHIFT == (uint64_t)p->index + 1;
+}
+
+static void on_lease(struct smtpd_peer *p, struct channel *ch, const struct msg_lease *m)
+{
+    struct qmgr *q = p->q;
+    uint32_t n = m->count < LEASE_MAX ? m->count : LEASE_MAX;
+    uint64_t first = n ? spool_lease_ids(q->spool, n, loop_wall_ms(q->env->loop)) : 0;
+    struct msg_leased said = { .first = first, .count = first ? n : 0 };
+    send_leased(ch, &said);
+}
+
+static struct stream *stream_of(struct smtpd_peer *p, uint64_t txn, bool make)
+{
+    struct hash_node *n = hash_get(&p->streams, span_of(&txn, sizeof txn));
+    if (n || !make)
+        return n ? CONTAINER(n, struct stream, node) : NULL;
+    struct stream *s = NEW(struct stream);
+    s->txn = txn;
+    hash_add(&p->streams, &s->node, span_of(&s->txn, sizeof s->txn));
+    return s;
+}
+
+static void stream_forget(struct smtpd_peer *p, struct stream *s)
+{
+    hash_remove(&p->streams, &s->node);
+    free(s);
+}
+
+static void on_extent(struct smtpd_peer *p, struct channel *ch, const struct msg_extent *m)
+{
+    (void)ch;
+    if (!owns(p, m->txn))
+        return;
+    struct stream *s = stream_of(p, m->txn, true);
+    s->bytes += m->data.n;
+    if (!s->error)
+        s->error = -spool_extent(p->q->spool, m->txn, m->seq, m->data);
+}
+
+static void on_abort_txn(struct smtpd_peer *p, struct channel *ch, const struct msg_abort_txn *m)
+{
+    (void)ch;
+    struct stream *s = stream_of(p, m->txn, false);
+    if (!s)
+        return;
+    spool_abort(p->q->spool, m->txn);
+    stream_forget(p, s);
+}
+
+struct batch_item *batch_add(struct qmgr *q)
+{
+    if (q->batch_count == BATCH_MAX)
+        store_flush(q);
+    struct batch_item *item = &q->batch[q->batch_count++];
+    *item = (struct batch_item){ 0 };
+    loop_hook_ask(q->env->loop, &q->flush);
+    return item;
+}
+
+/* 0, or the errno of the refusal; then nothing is in the batch. */
+static int commit(struct smtpd_peer *p, const struct msg_commit *m, const struct stream *s)
+{
+    struct qmgr *q = p->q;
+    struct batch_item *item = batch_add(q);
+    struct wire w = wire_reader(m->envelope);
+    if (!envelope_get(&w, q->turn, &item->env) || !wire_done(&w)) {
+        q->batch_count--;
+        return EINVAL;
+    }
+    item->txn = m->txn;
+    item->from = p;
+    struct spool_commit c = { .txn = m->txn,
+                              .env = &item->env,
+                              .blocks = &m->headers,
+                              .block_count = m->headers.n ? 1 : 0,
+                              .content = &m->content,
+                              .content_count = s ? 0 : 1 };
+    int r = s && s->error ? -s->error : spool_commit(q->spool, &c);
+    item->size_bytes = m->headers.n + m->content.n + (s ? s->bytes : 0);
+    if (r != 0)
+        q->batch_count--;
+    return -r;
+}
+
+static void on_commit(struct smtpd_peer *p, struct channel *ch, const struct msg_commit *m)
+{
+    (void)ch;
+    struct stream *s = stream_of(p, m->txn, false);
+    int error = owns(p, m->txn) ? commit(p, m, s) : EINVAL;
+    if (error) {
+        spool_abort(p->q->spool, m->txn);
+        refuse(p, m->txn, error);
+    }
+    if (s)
+        stream_forget(p, s);
+}
+
+/* --- the flush has spoken: in the order of the batch --- */
+
+static struct batch_item *item_of(struct qmgr *q, uint64_t txn)
+{
+    for (size_t i = q->batch_done; i < q->batch_count; i++) {
+        if (q->batch[i].txn == txn) {
+            q->batch_done = i + 1;
+            return &q->batch[i];
+        }
+    }
+    MUST(!"a receipt for a message of this batch");
+    return NULL;
+}
+
+/* Marks what only the stored envelope has: most mail needs no look at it when it goes out. */
+uint32_t dsn_flag(const struct envelope *env)
+{
+    bool has = env->envid.n > 0;
+    for (size_t i = 0; i < env->rcpt_count && !has; i++)
+        has = env->rcpts[i].orcpt.n > 0;
+    return has ? QMGR_HAS_DSN : 0;
+}
+
+static void schedule(struct qmgr *q, const struct batch_item *item)
+{
+    const struct envelope *env = &item->env;
+    struct sched_entry_rcpt few[8], *rcpts = few;
+    if (env->rcpt_count > sizeof few / sizeof *few)
+        rcpts = must_calloc(env->rcpt_count, sizeof *rcpts);
+    for (size_t i = 0; i < env->rcpt_count; i++)
+        rcpts[i] = (struct sched_entry_rcpt){ .addr = env->rcpts[i].addr,
+                                              .notify = env->rcpts[i].notify };
+    struct sched_entry e = { .seq = env->seq,
+                             .received_ms = env->received_ms,
+                             .size_bytes = item->size_bytes,
+                             .flags = env->flags | dsn_flag(env),
+                             .sender = env->sender,
+                             .rcpts = rcpts,
+                             .rcpt_count = (uint32_t)env->rcpt_count };
+    sched_add(q->sched, &e, qmgr_now(q));
+    if (rcpts != few)
+        free(rcpts);
+}
+
+void intake_receipt(void *ctx, const struct receipt *r)
+{
+    struct qmgr *q = ctx;
+    struct batch_item *item = item_of(q, receipt_txn(r));
+    if (item->from && item->from->channel)
+        send_committed(item->from->channel, r);
+    schedule(q, item);
+}
+
+/* A report that could not be stored is not lost: the outcome that causes it was bound to it and
+ * did not become durable either, so the recipient is still there after a restart, and until then
+ * verdict.c keeps it (see report_refused). */
+void intake_refused(void *ctx, uint64_t txn, int error)
+{
+    struct qmgr *q = ctx;
+    struct batch_item *item = item_of(q, txn);
+    if (item->from)
+        refuse(item->from, txn, error);
+    else
+        report_refused(q, txn, error);
+}
+
+void intake_space(struct qmgr *q)
+{
+    bool full = spool_space(q->spool, loop_wall_ms(q->env->loop)) == SPOOL_SPACE_LOW;
+    if (full && !q->full) {
+        event_begin(q->env->events, EVENT_spool_full);
+        event_str(q->env->events, FIELD_text, SPAN("new mail is put off with 452"));
+        event_end(q->env->events);
+        log_line(q->env->events, EVENT_ALARM,
+                 "spool: less than spool.free_min is free; new mail is put off with 452");
+    }
+    q->full = full;
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct smtpd_peer *p = &q->smtpds[i];
+        if (!p->channel || p->told_full == full)
+            continue;
+        struct msg_space m = { .full = full };
+        p->told_full = full;
+        send_space(p->channel, &m);
+    }
+}
+
+PROTO_HANDLER(lease, struct smtpd_peer *, on_lease)
+PROTO_HANDLER(extent, struct smtpd_peer *, on_extent)
+PROTO_HANDLER(commit, struct smtpd_peer *, on_commit)
+PROTO_HANDLER(abort_txn, struct smtpd_peer *, on_abort_txn)
+
+/* What it was sending is dropped; what stands in the batch is committed all the same. */
+static void on_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct smtpd_peer *p = ctx;
+    (void)ch;
+    (void)why;
+    for (struct hash_node *n; (n = hash_next(&p->streams, NULL));) {
+        struct stream *s = CONTAINER(n, struct stream, node);
+        spool_abort(p->q->spool, s->txn);
+        stream_forget(p, s);
+    }
+    hash_free(&p->streams);
+    /* The memory of this turn's messages is the channel's: durable first, then gone. */
+    if (p->q->batch_count)
+        store_flush(p->q);
+    channel_free(&p->channel);
+    qmgr_check_finished(p->q);
+}
+
+void intake_peer(struct qmgr *q, int index, int fd)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(lease), PROTO_TYPE(extent),
+                                                 PROTO_TYPE(commit), PROTO_TYPE(abort_txn) };
+    static const struct channel_ops ops = { types, 4, on_gone, NULL };
+    struct smtpd_peer *p = &q->smtpds[index];
+    if (p->channel)
+        on_gone(p, p->channel, "replaced");
+    *p = (struct smtpd_peer){ .q = q, .index = index };
+    hash_init(&p->streams, loop_random_u64(q->env->loop), 0);
+    p->channel = channel_new(q->env->loop, fd, "smtpd", &ops, p);
+}
+
+bool intake_any_peer(const struct qmgr *q)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (q->smtpds[i].channel)
+            return true;
+    return false;
+}

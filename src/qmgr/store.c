@@ -1,0 +1,227 @@
+/* The spool, as qmgr uses it: opened and replayed at start, one flush per turn that has mail in
+ * it, compaction in slices between. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+#include "vfs/vfs.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UPKEEP_MS = 1000, UPKEEP_BUSY_MS = 20, NO_DIRECTORY = SPOOL_DIRECTORIES_MAX };
+
+/* --- directories: a pattern's last part is matched against what is there --- */
+
+struct found {
+    char *dirs[SPOOL_DIRECTORIES_MAX];
+    size_t n;
+    const char *parent, *pattern;
+};
+
+static void on_name(void *ctx, const char *name)
+{
+    struct found *f = ctx;
+    if (fnmatch(f->pattern, name, FNM_PERIOD) != 0 || f->n == SPOOL_DIRECTORIES_MAX)
+        return;
+    struct buf b;
+    buf_init(&b, 8192);
+    buf_printf(&b, "%s/%s", f->parent, name);
+    f->dirs[f->n++] = must_strndup(buf_cstr(&b), b.len);
+    buf_free(&b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void expand(struct vfs *vfs, struct span path, struct found *f)
+{
+    if (span_find(path, '*') == path.n) {
+        if (f->n < SPOOL_DIRECTORIES_MAX)
+            f->dirs[f->n++] = must_strndup(path.p, path.n);
+        return;
+    }
+    size_t slash = span_rfind(path, '/');
+    char *parent = must_strndup(path.p, slash);
+    char *pattern = must_strndup(path.p + slash + 1, path.n - slash - 1);
+    size_t first = f->n;
+    f->parent = parent;
+    f->pattern = pattern;
+    vfs_list(vfs, parent, on_name, f);
+    qsort(f->dirs + first, f->n - first, sizeof *f->dirs, by_name);
+    free(parent);
+    free(pattern);
+}
+
+/* --- what the spool tells --- */
+
+struct event_words {
+    enum event_name name;
+    const char *text;
+};
+
+static struct event_words words_of(const struct spool_event *e)
+{
+    switch (e->kind) {
+    case SPOOL_EVENT_DAMAGED:
+        return (struct event_words){ EVENT_spool_damage, "damaged bytes set aside" };
+    case SPOOL_EVENT_MESSAGE_DAMAGED:
+        return (struct event_words){ EVENT_spool_damage, "a message fails its checksum" };
+    case SPOOL_EVENT_INDEX_DAMAGED:
+        return (struct event_words){ EVENT_spool_damage, "an index is bad; its records are read" };
+    case SPOOL_EVENT_UNREADABLE:
+        return (struct event_words){ EVENT_spool_damage, "cannot be read; set aside" };
+    case SPOOL_EVENT_FLUSH_FAILED:
+        return (struct event_words){ EVENT_spool_failed, "a flush failed; the segment is closed" };
+    case SPOOL_EVENT_WRITE_FAILED:
+        return (struct event_words){ EVENT_spool_failed, "a write failed" };
+    case SPOOL_EVENT_DIRECTORY_OUT:
+        return (struct event_words){ EVENT_spool_failed, "the directory is not written to any more" };
+    case SPOOL_EVENT_RESERVE_USED:
+        return (struct event_words){ EVENT_spool_failed, "the disk is full; outcomes use the reserve" };
+    case SPOOL_EVENT_DROPPED:
+        return (struct event_words){ EVENT_spool_notice,
+                                     "unfinished records dropped; they were never acknowledged" };
+    case SPOOL_EVENT_DIRECTORY_BACK:
+        return (struct event_words){ EVENT_spool_notice, "the directory is written to again" };
+    default: return (struct event_words){ EVENT_COUNT, NULL };
+    }
+}
+
+static void on_event(void *ctx, const struct spool_event *e)
+{
+    struct qmgr *q = ctx;
+    struct event_words w = words_of(e);
+    if (!w.text)
+        return;
+    char text[256], path[512];
+    snprintf(path, sizeof path, "%s segment %llu offset %llu", e->directory ? e->directory : "",
+             (unsigned long long)e->segment, (unsigned long long)e->offset);
+    snprintf(text, sizeof text, "%s%s%s (%llu bytes)", w.text, e->error ? ": " : "",
+             e->error ? strerror(e->error) : "", (unsigned long long)e->bytes);
+    event_begin(q->env->events, w.name);
+    event_str(q->env->events, FIELD_path, span_str(path));
+    event_str(q->env->events, FIELD_text, span_str(text));
+    event_end(q->env->events);
+    log_line(q->env->events, w.name == EVENT_spool_notice ? EVENT_NOTICE : EVENT_ALARM,
+             "spool %s: %s", path, text);
+}
+
+static void on_message(void *ctx, const struct spool_message_info *m)
+{
+    struct qmgr *q = ctx;
+    const struct envelope *env = m->env;
+    struct sched_entry_rcpt *rcpts = must_calloc(env->rcpt_count, sizeof *rcpts);
+    for (size_t i = 0; i < env->rcpt_count; i++)
+        rcpts[i] = (struct sched_entry_rcpt){ .addr = env->rcpts[i].addr,
+                                              .notify = env->rcpts[i].notify };
+    struct sched_entry e = { .seq = env->seq,
+                             .received_ms = env->received_ms,
+                             .size_bytes = m->size_bytes,
+                             .flags = env->flags | dsn_flag(env),
+                             .sender = env->sender,
+                             .rcpts = rcpts,
+                             .rcpt_count = (uint32_t)env->rcpt_count };
+    sched_add(q->sched, &e, qmgr_now(q));
+    q->recovered++;
+    q->recovered_bytes += m->size_bytes;
+    free(rcpts);
+}
+
+static void on_outcome(void *ctx, const struct spool_outcome *o)
+{
+    struct qmgr *q = ctx;
+    static const uint8_t done[] = {
+        [SPOOL_DELIVERED] = SCHED_DELIVERED, [SPOOL_RELAYED] = SCHED_DELIVERED,
+        [SPOOL_EXPANDED] = SCHED_DELIVERED,  [SPOOL_FAILED] = SCHED_FAILED,
+        [SPOOL_EXPIRED] = SCHED_EXPIRED,     [SPOOL_REMOVED] = SCHED_DELETED,
+    };
+    struct sched_entry_rcpt e = { .reason = o->diag,
+                                  .next_try_wall_ms = o->next_ms,
+                                  .attempts = (uint16_t)(o->attempts < UINT16_MAX ? o->attempts
+                                                                                  : UINT16_MAX),
+                                  .warned = o->kind == SPOOL_DELAY_REPORTED,
+                                  .held = o->kind == SPOOL_HELD };
+    if (o->final)
+        e.done = o->kind < sizeof done && done[o->kind] ? done[o->kind] : SCHED_FAILED;
+    sched_restore(q->sched, o->seq, o->rcpt, &e, qmgr_now(q));
+}
+
+/* --- open, flush, upkeep --- */
+
+static void say_opened(struct qmgr *q, int64_t ms, size_t dirs)
+{
+    struct spool_stat st = spool_stat(q->spool);
+    event_begin(q->env->events, EVENT_spool_opened);
+    event_int(q->env->events, FIELD_count, (int64_t)q->recovered);
+    event_int(q->env->events, FIELD_bytes, (int64_t)st.disk_bytes);
+    event_int(q->env->events, FIELD_ms, ms);
+    event_end(q->env->events);
+    log_line(q->env->events, EVENT_INFO,
+             "spool opened: %llu messages in %llu segments of %zu directories, %lld ms",
+             (unsigned long long)q->recovered, (unsigned long long)st.segments, dirs,
+             (long long)ms);
+}
+
+bool store_open(struct qmgr *q, struct err *err)
+{
+    const struct config_spool *c = &q->config->spool;
+    struct found f = { .n = 0 };
+    for (size_t i = 0; i < c->directories.n; i++)
+        expand(q->env->vfs, c->directories.v[i], &f);
+    struct spool_config sc = { .directories = (const char *const *)f.dirs,
+                               .directory_count = f.n,
+                               .segment_size_bytes = c->segment_size_bytes,
+                               .inline_max_bytes = c->inline_max_bytes,
+                               .free_min_bytes = c->free_min_bytes,
+                               .reserve_bytes = c->reserve_bytes,
+                               .salt = loop_random_u64(q->env->loop) };
+    struct spool_calls calls = { .ctx = q,
+                                 .on_message = on_message,
+                                 .on_outcome = on_outcome,
+                                 .on_receipt = intake_receipt,
+                                 .on_refused = intake_refused,
+                                 .on_event = on_event };
+    int64_t begun_ns = loop_fresh_ns(q->env->loop);
+    bool ok = f.n > 0;
+    if (!ok)
+        err_set(err, "spool.directories: nothing there matches");
+    ok = ok && spool_open(q->env->vfs, &sc, &calls, loop_wall_ms(q->env->loop), &q->spool, err) == 0;
+    if (ok)
+        say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, f.n);
+    for (size_t i = 0; i < f.n; i++)
+        free(f.dirs[i]);
+    return ok;
+}
+
+void store_flush_soon(struct qmgr *q)
+{
+    if (!loop_timer_set(&q->late))
+        loop_timer_in(q->env->loop, &q->late, q->config->spool.flush_late_ms);
+}
+
+/* The commit instant of every message of this turn lies inside spool_flush. */
+void store_flush(struct qmgr *q)
+{
+    q->batch_done = 0;
+    spool_flush(q->spool, loop_wall_ms(q->env->loop));
+    loop_timer_stop(q->env->loop, &q->late);
+    q->batch_count = 0;
+    arena_reset(q->turn);
+    intake_space(q);
+}
+
+/* Once a second, and in small steps while there is something to move. */
+void store_upkeep(void *ctx)
+{
+    struct qmgr *q = ctx;
+    intake_space(q);
+    int more = 0;
+    if (spool_batch_count(q->spool) == 0)
+        more = spool_compact(q->spool, loop_wall_ms(q->env->loop), COMPACT_SLICE_BYTES);
+    loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
+}
