@@ -3,11 +3,17 @@
 #include "mail/date.h"
 #include "mail/untrusted.h"
 
-enum { FIELD_MAX = 255 }; /* so that no line comes near the 998 of RFC 5322 2.1.1 */
+/* So that no line comes near the 998 of RFC 5322 2.1.1. */
+enum { FIELD_MAX = 255, WORD_MAX = 64 };
 
 static void put(struct buf *b, struct span s)
 {
     untrusted_put(b, s, UNTRUSTED_COMMENT, FIELD_MAX);
+}
+
+static void put_word(struct buf *b, struct span s)
+{
+    untrusted_put(b, s, UNTRUSTED_COMMENT, WORD_MAX);
 }
 
 bool received_put_client(struct buf *b, struct span name, struct span ip)
@@ -39,9 +45,9 @@ static void put_tls(struct buf *b, const struct received *r)
     if (r->tls_version.n == 0)
         return;
     buf_putz(b, "\r\n\t(version=");
-    put(b, r->tls_version);
+    put_word(b, r->tls_version);
     buf_putz(b, " cipher=");
-    put(b, r->tls_cipher);
+    put_word(b, r->tls_cipher);
     buf_printf(b, " bits=%u verify=NO)", r->tls_bits);
 }
 
@@ -52,11 +58,11 @@ bool received_put(struct buf *b, const struct received *r)
     buf_putz(b, "by ");
     put(b, r->host);
     buf_putz(b, " (postern ");
-    put(b, r->instance);
+    put_word(b, r->instance);
     buf_putz(b, ") with ");
-    put(b, r->proto);
+    put_word(b, r->proto);
     buf_putz(b, " id ");
-    put(b, r->queue_id);
+    put_word(b, r->queue_id);
     put_tls(b, r);
     if (r->rcpt.n && r->rcpt.n <= FIELD_MAX) {
         buf_putz(b, "\r\n\tfor <");
