@@ -154,6 +154,7 @@ static void handshake_failed(struct run *r)
         smtp_client_abort(r->client, SPAN("the TLS handshake failed"), loop_mono_ms(r->loop));
         return;
     }
+    step(r, "---", SPAN("once more, without TLS"));
     r->conf.tls = SMTP_TLS_OFF;
     smtp_client_free(&r->client);
     disconnect(r);
@@ -205,7 +206,7 @@ static void pump(struct run *r)
             moved = moved || n;
         }
     }
-    if (r->over || r->fd < 0)
+    if (r->over || r->fd < 0 || !r->client) /* or it is connecting once more */
         return;
     bool more = r->tls ? tls_output(r->tls)->len : smtp_client_output(r->client).n;
     loop_io_want(r->loop, &r->io, LOOP_READ | (more ? LOOP_WRITE : 0));

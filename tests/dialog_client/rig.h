@@ -2,8 +2,8 @@
  * that hold whatever a server does: each recipient gets exactly one outcome, all before
  * message_done; nothing is unknown before the end of content was sent, nothing is repeatable
  * after it; nothing happens after closed. */
-#ifndef POSTERN_TESTS_RIG_H
-#define POSTERN_TESTS_RIG_H
+#ifndef POSTERN_TESTS_DIALOG_CLIENT_RIG_H
+#define POSTERN_TESTS_DIALOG_CLIENT_RIG_H
 
 #include "base/must.h"
 #include "smtp/client.h"

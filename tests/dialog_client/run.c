@@ -4,7 +4,7 @@
  *   message sender=A rcpt=B[,success][,never][,orcpt=X] ... [size=N] [8bit] [utf8] [quit] [raw]
  *           [ret=full|hdrs] [envid=X]      then `content "..."` with C escapes, then `send`
  *   S: LINE               the server says LINE CRLF          S! BYTES   as they are, with escapes
- *   C: LINE               the next line the client says      C! BYTES   its next bytes, with escapes
+ *   C: LINE               the next line the client says      C! BYTES   its next bytes, escaped
  *   C-                    it says nothing more
  *   E: TEXT               the next event begins with TEXT    E-         no event is left
  *   eof [WHY] | wait MS | abort WHY | tlsdone | quit | attempt MS | hold | give
