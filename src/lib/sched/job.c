@@ -16,7 +16,7 @@ static struct sched_job_slot *take_slot(struct sched *s)
 {
     if (!s->job_free) {
         MUST(s->job_slots < 1u << SLOT_BITS);
-        s->jobs = must_realloc(s->jobs, must_mul(s->job_slots + 1, sizeof(struct sched_job_slot *)));
+        s->jobs = must_realloc(s->jobs, must_mul(s->job_slots + 1, sizeof *s->jobs));
         s->jobs[s->job_slots] = NEW(struct sched_job_slot);
         s->job_free = ++s->job_slots;
     }

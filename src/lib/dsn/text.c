@@ -1,0 +1,179 @@
+/* text: the part for people. First what happened, to whom, why and what can be done; then the
+ * facts. */
+#include "dsn/parts.h"
+
+#include "base/num.h"
+#include "mail/date.h"
+#include "mail/untrusted.h"
+
+/* Our own words, wrapped; `indent` blanks before each line. */
+static void put_words(struct buf *out, int indent, const char *words)
+{
+    struct span rest = span_str(words), word;
+    int column = 0;
+    while ((word = span_word(&rest)).n > 0) {
+        if (column && column + 1 + (int)word.n > DSN_WRAP) {
+            buf_puts(out, SPAN("\r\n"));
+            column = 0;
+        }
+        if (column) {
+            buf_putc(out, ' ');
+            column++;
+        }
+        for (; column < indent; column++)
+            buf_putc(out, ' ');
+        buf_puts(out, word);
+        column += (int)word.n;
+    }
+    buf_puts(out, SPAN("\r\n"));
+}
+
+static void put_untrusted(struct buf *out, struct span s, size_t max_bytes)
+{
+    untrusted_put(out, s, UNTRUSTED_UTF8, max_bytes);
+}
+
+static void put_address(struct buf *out, struct span addr)
+{
+    buf_putc(out, '<');
+    put_untrusted(out, addr, DSN_TEXT_MAX);
+    buf_putc(out, '>');
+}
+
+static const char *headline(const struct dsn_report *r)
+{
+    if (r->double_bounce)
+        return "A message without a sender who could be told was not delivered. It is probably "
+               "itself a report about other mail.";
+    if (r->kind == DSN_FAILURE)
+        return "Your mail was not delivered, and we have stopped trying:";
+    if (r->kind == DSN_DELAY)
+        return "Your mail has not been delivered yet. This is only a notice: you need not do "
+               "anything and should not send it again. We go on trying:";
+    return "Your mail has arrived, as far as we can tell:";
+}
+
+static void put_duration_since(struct buf *out, const struct dsn_report *r)
+{
+    int64_t age_ms = r->now_ms - r->env->received_ms;
+    enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS };
+    if (age_ms < 0)
+        age_ms = 0;
+    age_ms -= age_ms % (age_ms > MINUTE_MS ? MINUTE_MS : SECOND_MS);
+    num_put_duration(out, age_ms);
+}
+
+static void put_success(struct buf *out, const struct dsn_rcpt *rcpt)
+{
+    put_words(out, 4, rcpt->mailbox
+                          ? "It was put into the mailbox."
+                          : "It was handed to a mail system that sends no such receipts itself; "
+                            "you will hear no more of it unless something goes wrong.");
+}
+
+static void put_diagnosis(struct buf *out, const struct dsn_report *r,
+                          const struct dsn_rcpt *rcpt)
+{
+    struct dsn_words words = dsn_explain(rcpt->status, r->kind == DSN_DELAY);
+    put_address(out, rcpt->rcpt->addr);
+    buf_puts(out, SPAN("\r\n"));
+    if (r->kind == DSN_SUCCESS) {
+        put_success(out, rcpt);
+        return;
+    }
+    if (rcpt->expired) {
+        buf_puts(out, SPAN("    It could not be handed over for "));
+        put_duration_since(out, r);
+        buf_puts(out, SPAN(". What happened last:\r\n"));
+    }
+    put_words(out, 4, words.what);
+    if (rcpt->duplicate)
+        put_words(out, 4, "It had been sent completely when the other side fell silent: it may "
+                          "have arrived nevertheless.");
+    if (!r->double_bounce && r->kind == DSN_FAILURE)
+        put_words(out, 4, words.advice);
+}
+
+static void put_where(struct buf *out, const struct dsn_report *r, const struct dsn_rcpt *rcpt)
+{
+    if (rcpt->host.n || rcpt->ip.n) {
+        put_untrusted(out, rcpt->host, DSN_NAME_MAX);
+        if (rcpt->ip.n) {
+            buf_putz(out, rcpt->host.n ? " [" : "[");
+            put_untrusted(out, rcpt->ip, DSN_NAME_MAX);
+            buf_putc(out, ']');
+        }
+    } else {
+        buf_puts(out, r->hostname);
+    }
+    if (rcpt->stage.n) {
+        buf_puts(out, SPAN(", at "));
+        put_untrusted(out, rcpt->stage, DSN_NAME_MAX);
+    }
+    if (rcpt->last_attempt_ms) {
+        buf_puts(out, SPAN(", "));
+        mail_date_put(out, rcpt->last_attempt_ms, r->zone_min);
+    }
+    if (rcpt->attempts > 1)
+        buf_printf(out, ", attempt %u", rcpt->attempts);
+    buf_puts(out, SPAN(":\r\n"));
+}
+
+static void put_facts(struct buf *out, const struct dsn_report *r, const struct dsn_rcpt *rcpt)
+{
+    buf_puts(out, SPAN("\r\n"));
+    put_address(out, rcpt->rcpt->addr);
+    buf_puts(out, SPAN("\r\n    "));
+    put_where(out, r, rcpt);
+    struct span rest = span_to(rcpt->reply, DSN_REPLY_MAX), line;
+    int lines = 0;
+    while (dsn_reply_line(&rest, &lines, &line)) {
+        buf_puts(out, SPAN("    "));
+        put_untrusted(out, line, DSN_TEXT_MAX);
+        buf_puts(out, SPAN("\r\n"));
+    }
+    if (r->kind == DSN_DELAY && rcpt->will_retry_until_ms) {
+        buf_puts(out, SPAN("    We try until "));
+        mail_date_put(out, rcpt->will_retry_until_ms, r->zone_min);
+        buf_puts(out, SPAN("\r\n"));
+    }
+}
+
+static void put_message_facts(struct buf *out, const struct dsn_report *r)
+{
+    const struct envelope *e = r->env;
+    struct queueid id = envelope_id(e);
+    buf_puts(out, SPAN("The mail came from "));
+    put_address(out, e->sender);
+    buf_puts(out, SPAN(" to "));
+    buf_puts(out, r->hostname);
+    buf_puts(out, SPAN(",\r\n"));
+    mail_date_put(out, e->received_ms, r->zone_min);
+    buf_printf(out, ", as %s", id.text);
+    if (e->client_ip.n) {
+        buf_puts(out, SPAN(", by way of\r\n"));
+        put_untrusted(out, e->client_name.n ? e->client_name : e->helo, DSN_NAME_MAX);
+        buf_puts(out, SPAN(" ["));
+        put_untrusted(out, e->client_ip, DSN_NAME_MAX);
+        buf_putc(out, ']');
+    }
+    buf_puts(out, SPAN(".\r\n"));
+}
+
+void dsn_put_text(struct buf *out, const struct dsn_report *r)
+{
+    put_words(out, 0, headline(r));
+    for (size_t i = 0; i < r->rcpt_count; i++) {
+        buf_puts(out, SPAN("\r\n"));
+        put_diagnosis(out, r, &r->rcpts[i]);
+    }
+    buf_puts(out, SPAN("\r\n----- The facts -----\r\n\r\n"));
+    put_message_facts(out, r);
+    for (size_t i = 0; i < r->rcpt_count; i++)
+        put_facts(out, r, &r->rcpts[i]);
+    buf_puts(out, SPAN("\r\nThis was written by the mail program at "));
+    buf_puts(out, r->hostname);
+    buf_puts(out, SPAN(";\r\npeople there can be reached as "));
+    put_address(out, r->postmaster);
+    buf_puts(out, SPAN(".\r\n"));
+}

@@ -1,0 +1,134 @@
+"""Reads the reports that tests/unit/test_dsn.c wrote into a directory, with Python's email
+package, says what is wrong with each, and removes them."""
+import email
+import email.policy
+import shutil
+import sys
+from pathlib import Path
+
+KINDS = {"failure": "failed", "delay": "delayed", "success": "relayed", "double": "failed",
+         "full": "failed", "notfull": "failed", "latin1": "failed", "utf8": "failed",
+         "utf8ascii": "failed"}
+
+
+def fields(part):
+    """The groups of message/delivery-status: [per message, per recipient ...]."""
+    if part.get_content_type() == "message/delivery-status":
+        groups = part.get_payload()
+    else:           # message/global-delivery-status: to Python a message with the rest as body
+        text = part.get_payload(0).as_bytes().decode().replace("\r\n", "\n")
+        groups = [email.message_from_string(g) for g in text.split("\n\n")]
+    return [g for g in groups if list(g)]
+
+
+def common(raw, m, action):
+    assert b"\n" not in raw.replace(b"\r\n", b""), "bare LF"
+    assert b"\r" not in raw.replace(b"\r\n", b""), "bare CR"
+    assert max(map(len, raw.split(b"\r\n"))) <= 998, "a line is too long"
+    assert not m.defects, m.defects
+    assert m.get_content_type() == "multipart/report", m.get_content_type()
+    parts = m.get_payload()
+    assert len(parts) == 3, len(parts)
+    for p in parts:
+        assert not p.defects, p.defects
+    assert m.get_param("report-type") == parts[1].get_content_type().split("/")[1]
+    assert m["Auto-Submitted"] == "auto-replied"
+    assert m["MIME-Version"] == "1.0" and m["Date"] and m["Message-ID"] and m["To"]
+    assert m["From"] == "Mail Delivery System <MAILER-DAEMON@mx1.example.net>"
+    groups = fields(parts[1])
+    assert groups[0]["Reporting-MTA"] == "dns; mx1.example.net"
+    assert groups[0]["Arrival-Date"], "no Arrival-Date"
+    assert email.utils.parsedate_to_datetime(groups[0]["Arrival-Date"]).timestamp() == 1790000000
+    assert len(groups) > 1
+    for g in groups[1:]:
+        assert g["Action"] in (action, "delivered"), g["Action"]
+        assert g["Final-Recipient"] and g["Status"] and not g.defects, g
+    eight = any(b > 127 for b in raw)
+    ctes = [p["Content-Transfer-Encoding"] for p in parts]
+    assert ("8bit" in ctes) == eight and (m["Content-Transfer-Encoding"] == "8bit") == eight, ctes
+    return parts, groups
+
+
+def failure(m, parts, groups):
+    assert groups[0]["Original-Envelope-Id"] == "QQ+314"
+    assert len(groups) == 4
+    assert groups[1]["Original-Recipient"] == "rfc822;first+list@example.com"
+    assert groups[1]["Final-Recipient"] == "rfc822; u@example.com"
+    assert groups[1]["Status"] == "5.1.1"
+    assert groups[1]["Remote-MTA"] == "dns; mx.example.com"
+    assert groups[1]["Diagnostic-Code"] == "smtp; 550 5.1.1 no such user here"
+    assert groups[1]["Last-Attempt-Date"] and not groups[1]["Will-Retry-Until"]
+    joined = " ".join(groups[2]["Diagnostic-Code"].split())
+    assert joined == "smtp; 552-5.2.2 the mailbox 552 5.2.2 is full", joined
+    assert groups[3]["Diagnostic-Code"].startswith("x-postern; Connection timed out")
+    assert groups[3]["Remote-MTA"] is None
+    text = parts[0].get_payload()
+    assert "for 1d1h1m" in text and "fell silent" in text
+    assert m["In-Reply-To"] == "<original@sender.example>"
+    assert parts[2].get_content_type() == "text/rfc822-headers"
+    head = email.message_from_string(parts[2].get_payload())
+    assert head["Subject"] == "the plan" and len(head.get_all("Received")) == 1
+
+
+def delay(m, parts, groups):
+    assert "go on trying" in m["Subject"] and groups[1]["Status"] == "4.4.1"
+    until = email.utils.parsedate_to_datetime(groups[1]["Will-Retry-Until"])
+    assert until.timestamp() == 1790432000
+
+
+def success(m, parts, groups):
+    assert [g["Action"] for g in groups[1:]] == ["relayed", "delivered"]
+    assert "mailbox" in parts[0].get_payload()
+
+
+def double(m, parts, groups):
+    assert m["To"] == "<postmaster@mx1.example.net>"
+    assert "without a sender" in parts[0].get_payload()
+
+
+def full(m, parts, groups):
+    assert parts[2].get_content_type() == "message/rfc822"
+    inner = parts[2].get_payload(0)
+    assert inner["Subject"] == "the plan" and "last line" in inner.get_payload()
+
+
+def notfull(m, parts, groups):
+    assert parts[2].get_content_type() == "text/rfc822-headers"
+
+
+def latin1(m, parts, groups):
+    assert b"gr\xfc\xdf" in parts[2].get_payload(decode=True)
+    assert groups[1]["Diagnostic-Code"] == "smtp; 550 gr?? Gott"
+
+
+def utf8(m, parts, groups):
+    assert parts[1].get_content_type() == "message/global-delivery-status"
+    assert parts[2].get_content_type() == "message/global-headers"
+    assert groups[1]["Final-Recipient"] == "utf-8; jürgen@example.com"
+    assert "jürgen" in groups[1]["Diagnostic-Code"]
+    assert "jürgen" in parts[0].get_payload(decode=True).decode()
+
+
+def utf8ascii(m, parts, groups):
+    assert parts[1].get_content_type() == "message/delivery-status"
+    assert groups[1]["Final-Recipient"] == "utf-8; j\\x{FC}rgen@example.com"
+
+
+def main(folder):
+    bad = 0
+    for name, action in KINDS.items():
+        raw = (folder / f"{name}.eml").read_bytes()
+        m = email.message_from_bytes(raw)
+        try:
+            globals()[name](m, *common(raw, m, action))
+            print(f"ok dsn_read_{name}", flush=True)
+        except (AssertionError, AttributeError, KeyError, IndexError, TypeError) as e:
+            bad += 1
+            print(f"not ok dsn_read_{name}: {type(e).__name__} {e} at line "
+                  f"{e.__traceback__.tb_next.tb_lineno}", flush=True)
+    if not bad:
+        shutil.rmtree(folder)
+    return 1 if bad else 0
+
+
+sys.exit(main(Path(sys.argv[1])))
