@@ -60,6 +60,7 @@ static void put_raw(struct smtp_client *c, struct span content, bool last)
 static void put_data(struct smtp_client *c, struct span content, bool last)
 {
     struct dotstuff *d = &c->tx.stuff;
+    buf_space(&c->out, content.n + content.n / 16 + 64); /* grow once, not by doubling */
     if (c->tx.m.raw) {
         put_raw(c, content, last);
     } else if (!dotstuff_put(d, &c->out, content) || (last && !dotstuff_end(d, &c->out))) {
