@@ -30,22 +30,27 @@ static void plan(struct master *m, enum role_id role, uint64_t count)
     }
 }
 
-static uint64_t count_of(uint64_t configured, uint64_t by_default)
+/* Half the processors take mail in and a quarter sends it: qmgr and the kernel want some too.
+ * One of each on a small machine batches best (bench/RESULTS.md). */
+void children_settle_counts(struct config *cfg)
 {
-    return configured ? configured : by_default;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t n = cores > 1 ? (uint64_t)cores : 1;
+    if (!cfg->processes.smtpd)
+        cfg->processes.smtpd = n < 4 ? 1 : n / 2 > 16 ? 16 : n / 2;
+    if (!cfg->processes.deliver)
+        cfg->processes.deliver = n < 8 ? 1 : n / 4 > 8 ? 8 : n / 4;
 }
 
 void children_plan(struct master *m)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t half = cores > 2 ? (uint64_t)cores / 2 : 1;
     plan(m, ROLE_QMGR, 1);
     plan(m, ROLE_ROUTER, 1);
     plan(m, ROLE_RESOLVER, 1);
     plan(m, ROLE_KEYRING, 1);
     plan(m, ROLE_CONTROL, 1);
-    plan(m, ROLE_DELIVER, count_of(m->config->processes.deliver, half > 4 ? 4 : half));
-    plan(m, ROLE_SMTPD, count_of(m->config->processes.smtpd, half > 16 ? 16 : half));
+    plan(m, ROLE_DELIVER, m->config->processes.deliver);
+    plan(m, ROLE_SMTPD, m->config->processes.smtpd);
 }
 
 /* --- messages from a child --- */

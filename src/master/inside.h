@@ -57,6 +57,7 @@ struct master {
 };
 
 /* children.c: processes */
+void children_settle_counts(struct config *cfg); /* 0 becomes what this machine suggests */
 void children_plan(struct master *m);            /* the slots the configuration asks for */
 void child_spawn(struct master *m, struct child_slot *c);
 void children_reap(struct master *m);

@@ -144,6 +144,7 @@ int master_run(const struct master_options *o)
         code = EX_OSERR;
     } else {
         m->starting = true;
+        children_settle_counts(m->config);
         catch_signals(m);
         say_notices(m);
         children_plan(m);

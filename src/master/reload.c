@@ -26,6 +26,7 @@ static struct config *load_acceptable(struct master *m, struct buf *text, unsign
     struct err e = { "" };
     if (!next)
         return NULL;
+    children_settle_counts(next);
     *count_r = (unsigned)config_diff(m->config, next, on_change, &r);
     if (*count_r == 0 && listeners_open(m, next, &e))
         return next;

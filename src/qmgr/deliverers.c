@@ -373,3 +373,9 @@ bool deliverers_busy(const struct qmgr *q)
             return true;
     return false;
 }
+
+void deliverers_free(struct qmgr *q)
+{
+    for (struct hash_node *n; (n = hash_next(&q->jobs, NULL));)
+        job_free(q, CONTAINER(n, struct job, node));
+}

@@ -207,15 +207,16 @@ static bool pump_jobs(struct qmgr *q)
 
 static void set_wake(struct qmgr *q)
 {
-    int64_t now = loop_mono_ms(q->env->loop);
-    int64_t at = sched_next_wake(q->sched, qmgr_now(q));
-    if (at == INT64_MAX) {
+    uint32_t can = 0;
+    if (q->router && !channel_full(q->router) && q->free_ask_count)
+        can |= SCHED_CAN_ROUTE;
+    if (deliverers_room(q))
+        can |= SCHED_CAN_START;
+    int64_t at = sched_next_wake(q->sched, qmgr_now(q), can);
+    if (at == INT64_MAX)
         loop_timer_stop(q->env->loop, &q->wake);
-        return;
-    }
-    /* "At once" here means: held up by a peer that is away or full, whose return asks again. */
-    enum { HELD_UP_MS = 100 };
-    loop_timer_at(q->env->loop, &q->wake, at <= now ? now + HELD_UP_MS : at);
+    else
+        loop_timer_at(q->env->loop, &q->wake, at);
 }
 
 void dispatch_pump(struct qmgr *q)

@@ -8,6 +8,7 @@
 #define POSTERN_QMGR_INSIDE_H
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "config/config.h"
 #include "events/events.h"
 #include "ipc/channel.h"
@@ -28,6 +29,7 @@ enum {
     JOB_INLINE_MAX = 64 << 10, /* content that goes along with its job */
     ROUTES_AT_ONCE = 512,    /* router questions per turn */
     COMPACT_SLICE_BYTES = 4 << 20,
+    DSN_AT_ONCE = 200,       /* recipients in one report */
     ASKS_MAX = 4096,         /* router questions on their way */
     DESTS_MAX = 200000,      /* destinations remembered */
 };
@@ -121,7 +123,9 @@ struct qmgr {
     struct buf scratch; /* content on its way into a job */
     uint64_t next_own_txn;
     struct loop_hook work, flush;
-    struct loop_timer wake, late, run, upkeep, finish;
+    struct loop_timer wake, late, run, upkeep, finish, again;
+    struct list reports; /* struct report: composed, their flush is awaited or is to be repeated */
+    struct list holds;   /* struct hold_note */
     bool started, finishing, full;
     int next_deliver;
     /* recovery */
@@ -138,6 +142,7 @@ bool intake_any_peer(const struct qmgr *q);
 /* Adds one message to the batch: to be called before spool_commit with the same txn. */
 struct batch_item *batch_add(struct qmgr *q);
 uint32_t dsn_flag(const struct envelope *env);
+void intake_schedule(struct qmgr *q, const struct batch_item *item);
 
 /* store.c: opening the spool, its events, flushing */
 bool store_open(struct qmgr *q, struct err *err);
@@ -160,21 +165,44 @@ void deliverers_peer(struct qmgr *q, int index, int fd);
 bool deliverers_give(struct qmgr *q, const struct sched_job *j);
 bool deliverers_room(const struct qmgr *q);
 bool deliverers_busy(const struct qmgr *q);
+void deliverers_free(struct qmgr *q);
 
-/* verdict.c: what became of recipients: recorded, logged, reported */
-struct verdict_facts { /* of one recipient; any may be empty */
-    const struct envelope *env;
-    struct span mailer, route, enhanced, reply, text, host;
+/* What became of one recipient: to be recorded, logged and, where due, reported. Spans live as
+ * long as the call they are passed to. */
+struct fact {
+    uint32_t rcpt;
+    uint8_t kind; /* enum spool_outcome_kind */
+    bool final;
+    uint32_t attempts;
+    int64_t next_wall_ms;
+    struct span enhanced, reply, text; /* reply: the peer's words; text: without codes, or ours */
+    struct span host;
     struct netaddr relay;
-    uint8_t stage, bits;
+    struct span mailer, stage;
+    unsigned code;
     int64_t xdelay_ms;
+    bool relayed_report; /* delivered, and the "relayed" report is ours to send */
 };
+
+/* verdict.c: from results to facts */
 void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v);
 void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                    const struct route_dest *d, struct span reason);
 void verdict_events(struct qmgr *q); /* expiry and warnings */
-void verdict_gone(struct qmgr *q);
+void verdict_gone(struct qmgr *q);   /* messages whose last recipient is final */
+
+/* say.c: sendmail's "to=" lines and the events */
+void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
+void say_queued(struct qmgr *q, const struct envelope *env);
+
+/* report.c: recording facts, and reports of them in the same commit */
+void facts_settle(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
+void report_stored(struct qmgr *q, uint64_t txn);
 void report_refused(struct qmgr *q, uint64_t txn, int error);
+void reports_again(void *ctx); /* timer: those that could not be stored */
+void reports_free(struct qmgr *q);
+/* A failure nobody can be told of: held instead, once the schedule has let go of it. */
+bool report_wants_hold(struct qmgr *q, uint64_t seq);
 
 /* admin.c: what control asks */
 void admin_peer(struct qmgr *q, int fd);

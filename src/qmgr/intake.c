@@ -145,7 +145,7 @@ uint32_t dsn_flag(const struct envelope *env)
     return has ? QMGR_HAS_DSN : 0;
 }
 
-static void schedule(struct qmgr *q, const struct batch_item *item)
+void intake_schedule(struct qmgr *q, const struct batch_item *item)
 {
     const struct envelope *env = &item->env;
     struct sched_entry_rcpt few[8], *rcpts = few;
@@ -172,7 +172,11 @@ void intake_receipt(void *ctx, const struct receipt *r)
     struct batch_item *item = item_of(q, receipt_txn(r));
     if (item->from && item->from->channel)
         send_committed(item->from->channel, r);
-    schedule(q, item);
+    else if (!item->from)
+        report_stored(q, item->txn);
+    intake_schedule(q, item);
+    if (item->env.flags & (ENVELOPE_HOLD | ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER))
+        say_queued(q, &item->env);
 }
 
 /* A report that could not be stored is not lost: the outcome that causes it was bound to it and

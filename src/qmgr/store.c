@@ -140,6 +140,10 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
         [SPOOL_EXPANDED] = SCHED_DELIVERED,  [SPOOL_FAILED] = SCHED_FAILED,
         [SPOOL_EXPIRED] = SCHED_EXPIRED,     [SPOOL_REMOVED] = SCHED_DELETED,
     };
+    if (o->kind == SPOOL_RELEASED) {
+        sched_release(q->sched, o->seq, o->rcpt, qmgr_now(q));
+        return;
+    }
     struct sched_entry_rcpt e = { .reason = o->diag,
                                   .next_try_wall_ms = o->next_ms,
                                   .attempts = (uint16_t)(o->attempts < UINT16_MAX ? o->attempts
@@ -207,10 +211,9 @@ void store_flush_soon(struct qmgr *q)
 /* The commit instant of every message of this turn lies inside spool_flush. */
 void store_flush(struct qmgr *q)
 {
-    q->batch_done = 0;
     spool_flush(q->spool, loop_wall_ms(q->env->loop));
     loop_timer_stop(q->env->loop, &q->late);
-    q->batch_count = 0;
+    q->batch_count = q->batch_done = 0;
     arena_reset(q->turn);
     intake_space(q);
 }

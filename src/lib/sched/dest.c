@@ -20,6 +20,7 @@ static struct sched_site *site_new(struct sched *s, struct span key)
 static void site_free(struct sched *s, struct sched_site *t)
 {
     MUST(t->dests == 0 && list_empty(&t->ring));
+    MUST(t->gate.active == 0 && t->gate.tokens == 0);
     heap_remove(&s->gates, &t->gate.wake);
     list_remove(&t->runnable);
     list_remove(&t->all);

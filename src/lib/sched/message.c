@@ -140,6 +140,43 @@ bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now no
     return true;
 }
 
+static bool restore_one(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
+                        const struct sched_entry_rcpt *e, struct sched_now now)
+{
+    if (r->state >= SCHED_LIVE)
+        return false;
+    if (e->reason.n)
+        sched_rcpt_reason(s, r, e->reason);
+    if (e->attempts > r->attempts)
+        r->attempts = e->attempts;
+    r->strikes = r->attempts < STRIKES_ADDED_MAX ? (uint8_t)r->attempts : STRIKES_ADDED_MAX;
+    if (e->warned)
+        r->flags |= RCPT_WARNED;
+    if (e->done) {
+        sched_rcpt_finish(s, r, e->done);
+        return true;
+    }
+    struct sched_entry_rcpt now_e = *e;
+    now_e.attempts = r->attempts;
+    sched_rcpt_leave(s, r);
+    place_rcpt(s, m, r, &now_e, now);
+    sched_timer_arm(s, m, now);
+    return true;
+}
+
+bool sched_restore(struct sched *s, uint64_t seq, uint32_t rcpt, const struct sched_entry_rcpt *e,
+                   struct sched_now now)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    bool any = false;
+    if (!m)
+        return false;
+    for (uint32_t i = 0; i < m->rcpt_count; i++)
+        if (rcpt == SCHED_ALL || rcpt == i)
+            any |= restore_one(s, m, &m->rcpts[i], e, now);
+    return any;
+}
+
 void sched_msg_free(struct sched *s, struct sched_msg *m)
 {
     for (uint32_t i = 0; i < m->rcpt_count; i++) {

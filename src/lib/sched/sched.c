@@ -101,6 +101,7 @@ void sched_free(struct sched **sp)
         if (j->id) {
             j->dest->refs--;
             j->dest->gate.active--;
+            j->dest->site->gate.active--;
             free(j->rcpts);
         }
         free(j);

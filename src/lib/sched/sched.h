@@ -119,6 +119,12 @@ struct sched_entry {
  * the seq is known already. */
 bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now now);
 
+/* At start: what the spool has recorded of one recipient since the message was added: its end
+ * (r->done), or attempts, next try, reason, warned, held (r->addr and notify are not looked at).
+ * SCHED_ALL: of each. False: not known, or final already. */
+bool sched_restore(struct sched *s, uint64_t seq, uint32_t rcpt, const struct sched_entry_rcpt *r,
+                   struct sched_now now);
+
 /* The next message of which every recipient is final, which this call forgets; the owner frees
  * its spool bytes. Until then the message can still be read by seq. */
 bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r);

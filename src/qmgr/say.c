@@ -1,0 +1,234 @@
+/* sendmail's "to=" lines (field order as in its section 4.3 of the reference), and the events. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+#include "smtp/client.h"
+
+#include <stdio.h>
+
+enum { ADDRESS_SHOWN = 256, TEXT_SHOWN = 300, ADDRESSES_PER_LINE = 25 };
+
+static void put_hms(struct buf *b, int64_t ms)
+{
+    int64_t s = ms > 0 ? ms / 1000 : 0;
+    if (s >= 86400)
+        buf_printf(b, "%lld+", (long long)(s / 86400));
+    s %= 86400;
+    buf_printf(b, "%02d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+}
+
+static void put_addr(struct qmgr *q, struct buf *b, uint64_t seq, uint32_t rcpt)
+{
+    struct sched_rcpt_info r;
+    struct buf addr;
+    buf_init(&addr, ENVELOPE_ADDR_MAX + 8);
+    if (sched_rcpt(q->sched, seq, rcpt, &r))
+        sched_addr_put(&addr, r.addr);
+    buf_putc(b, '<');
+    log_text(b, buf_span(&addr), ADDRESS_SHOWN);
+    buf_putc(b, '>');
+    buf_free(&addr);
+}
+
+static void put_relay(struct buf *b, const struct fact *f)
+{
+    if (!f->host.n)
+        return;
+    buf_putz(b, ", relay=");
+    buf_puts(b, f->host);
+    if (f->host.p[0] != '[')
+        buf_putc(b, '.');
+    if (f->relay.family != NETADDR_NONE) {
+        buf_putz(b, " [");
+        netaddr_put_ip(b, &f->relay);
+        buf_putc(b, ']');
+    }
+}
+
+static bool is_permanent(const struct fact *f)
+{
+    return f->kind == SPOOL_FAILED || f->kind == SPOOL_EXPIRED;
+}
+
+static void put_stat(struct buf *b, const struct fact *f)
+{
+    struct span words = f->reply.n ? f->reply : f->text;
+    buf_putz(b, ", stat=");
+    switch (f->kind) {
+    case SPOOL_DELIVERED:
+    case SPOOL_RELAYED:
+        buf_putz(b, "Sent (");
+        log_text(b, f->text, TEXT_SHOWN);
+        buf_putc(b, ')');
+        break;
+    case SPOOL_HELD:
+        buf_putz(b, "held: ");
+        log_text(b, f->text, TEXT_SHOWN);
+        break;
+    case SPOOL_REMOVED: buf_putz(b, "discarded"); break;
+    case SPOOL_EXPIRED:
+        buf_putz(b, "Cannot send message for too long: ");
+        log_text(b, words, TEXT_SHOWN);
+        break;
+    case SPOOL_FAILED:
+        if (f->code == 550 && span_eq(f->stage, SPAN("RCPT")))
+            buf_putz(b, "User unknown");
+        else if (f->reply.n)
+            buf_putz(b, "Service unavailable");
+        else
+            log_text(b, f->text, TEXT_SHOWN);
+        break;
+    default:
+        buf_putz(b, f->kind == SPOOL_UNKNOWN ? "Deferred (possible duplicate): " : "Deferred: ");
+        log_text(b, words, TEXT_SHOWN);
+    }
+}
+
+static bool same(const struct fact *a, const struct fact *b)
+{
+    return a->kind == b->kind && span_eq(a->reply, b->reply) && span_eq(a->text, b->text) &&
+           span_eq(a->host, b->host);
+}
+
+static void line(struct qmgr *q, uint64_t seq, const struct sched_msg_info *m,
+                 const struct fact *f, size_t n)
+{
+    struct events *e = q->env->events;
+    struct buf *b = log_begin(e, EVENT_INFO);
+    buf_putz(b, queueid_make(seq, m->received_ms).text);
+    buf_putz(b, ": to=");
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_putc(b, ',');
+        put_addr(q, b, seq, f[i].rcpt);
+    }
+    buf_putz(b, ", delay=");
+    put_hms(b, loop_wall_ms(q->env->loop) - m->received_ms);
+    buf_putz(b, ", xdelay=");
+    put_hms(b, f->xdelay_ms);
+    buf_putz(b, ", mailer=");
+    buf_puts(b, f->mailer);
+    buf_putz(b, ", pri=");
+    buf_putu(b, m->size_bytes + 30000u * m->rcpt_count);
+    put_relay(b, f);
+    buf_putz(b, ", dsn=");
+    log_text(b, f->enhanced, 16);
+    if (f->reply.n && f->kind != SPOOL_DELIVERED && f->kind != SPOOL_RELAYED) {
+        buf_putz(b, ", reply=");
+        log_text(b, f->reply, TEXT_SHOWN);
+    }
+    put_stat(b, f);
+    log_end(e);
+}
+
+static enum event_name event_of(const struct fact *f)
+{
+    switch (f->kind) {
+    case SPOOL_DELIVERED:
+    case SPOOL_RELAYED:
+    case SPOOL_REMOVED: return EVENT_delivered;
+    case SPOOL_UNKNOWN: return EVENT_outcome_unknown;
+    case SPOOL_HELD: return EVENT_held;
+    default: return is_permanent(f) ? EVENT_failed : EVENT_deferred;
+    }
+}
+
+static void put_event_relay(struct events *e, const struct fact *f)
+{
+    struct buf b;
+    if (!f->host.n)
+        return;
+    buf_init(&b, 512);
+    buf_puts(&b, span_to(f->host, 256));
+    if (f->relay.family != NETADDR_NONE) {
+        buf_putc(&b, ' ');
+        netaddr_put(&b, &f->relay);
+    }
+    event_str(e, FIELD_relay, buf_span(&b));
+    buf_free(&b);
+}
+
+static void put_result(struct events *e, const struct fact *f, const struct sched_msg_info *m,
+                       int64_t now, struct span dest)
+{
+    event_str(e, FIELD_mailer, f->mailer);
+    event_str(e, FIELD_dsn, f->enhanced);
+    event_str(e, FIELD_stat, f->text);
+    if (f->reply.n)
+        event_str(e, FIELD_reply, f->reply);
+    event_int(e, FIELD_delay_ms, now - m->received_ms);
+    event_int(e, FIELD_xdelay_ms, f->xdelay_ms);
+    event_int(e, FIELD_attempts, f->attempts);
+    if (dest.n)
+        event_str(e, FIELD_route, dest);
+}
+
+static void event(struct qmgr *q, uint64_t seq, const struct sched_msg_info *m,
+                  const struct fact *f)
+{
+    struct events *e = q->env->events;
+    enum event_name name = event_of(f);
+    struct sched_rcpt_info r = { 0 };
+    struct buf addr;
+    buf_init(&addr, ENVELOPE_ADDR_MAX + 8);
+    if (sched_rcpt(q->sched, seq, f->rcpt, &r))
+        sched_addr_put(&addr, r.addr);
+    event_begin(e, name);
+    event_str(e, FIELD_id, span_str(queueid_make(seq, m->received_ms).text));
+    event_str(e, FIELD_to, buf_span(&addr));
+    if (name == EVENT_held)
+        event_str(e, FIELD_reason, f->text);
+    else
+        put_event_relay(e, f);
+    if (name == EVENT_outcome_unknown) {
+        event_str(e, FIELD_text, f->text);
+        event_int(e, FIELD_attempts, f->attempts);
+    } else if (name != EVENT_held) {
+        put_result(e, f, m, loop_wall_ms(q->env->loop), r.dest);
+    }
+    if (name == EVENT_deferred || name == EVENT_failed || name == EVENT_outcome_unknown)
+        event_str(e, FIELD_stage, f->stage);
+    if (name == EVENT_deferred || name == EVENT_outcome_unknown)
+        event_int(e, FIELD_next_try, f->next_wall_ms);
+    event_end(e);
+    buf_free(&addr);
+}
+
+void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
+{
+    struct sched_msg_info m;
+    if (!sched_msg(q->sched, seq, &m))
+        return;
+    for (size_t i = 0; i < n; i++)
+        event(q, seq, &m, &f[i]);
+    for (size_t i = 0; i < n;) {
+        size_t k = i + 1;
+        while (k < n && k - i < ADDRESSES_PER_LINE && same(&f[i], &f[k]))
+            k++;
+        line(q, seq, &m, &f[i], k - i);
+        i = k;
+    }
+}
+
+/* What a listener parks is said at once, as sendmail's "stat=queued" does. */
+void say_queued(struct qmgr *q, const struct envelope *env)
+{
+    bool hold = env->flags & ENVELOPE_HOLD;
+    struct events *e = q->env->events;
+    struct queueid id = envelope_id(env);
+    for (size_t i = 0; i < env->rcpt_count; i++) {
+        struct buf *b = log_begin(e, EVENT_INFO);
+        buf_printf(b, "%s: to=<", id.text);
+        log_text(b, env->rcpts[i].addr, ADDRESS_SHOWN);
+        buf_printf(b, ">, delay=00:00:00, mailer=esmtp, pri=30000, stat=%s",
+                   hold ? "held" : "queued");
+        log_end(e);
+        event_begin(e, EVENT_held);
+        event_str(e, FIELD_id, span_str(id.text));
+        event_str(e, FIELD_to, env->rcpts[i].addr);
+        event_str(e, FIELD_reason,
+                  hold ? SPAN("delivery = hold of its listener")
+                       : SPAN("waits for a queue run (delivery of its listener)"));
+        event_end(e);
+    }
+}

@@ -1,0 +1,142 @@
+/* From what the schedule says of a recipient, and what deliver or the router said, to facts. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+#include "smtp/client.h"
+
+#include <stdlib.h>
+
+static uint8_t spool_kind(const struct sched_verdict *v, const struct job_rcpt *g)
+{
+    switch (v->state) {
+    case SCHED_DELIVERED: return g && g->bits & RESULT_DSN_DUE ? SPOOL_RELAYED : SPOOL_DELIVERED;
+    case SCHED_FAILED: return SPOOL_FAILED;
+    case SCHED_EXPIRED: return SPOOL_EXPIRED;
+    case SCHED_DISCARDED:
+    case SCHED_DELETED: return SPOOL_REMOVED;
+    case SCHED_HELD: return SPOOL_HELD;
+    default: return v->duplicate ? SPOOL_UNKNOWN : SPOOL_DEFERRED;
+    }
+}
+
+static struct span status_of(const struct sched_verdict *v, struct span given)
+{
+    if (given.n)
+        return given;
+    switch (v->state) {
+    case SCHED_DELIVERED:
+    case SCHED_DISCARDED: return SPAN("2.0.0");
+    case SCHED_FAILED: return SPAN("5.0.0");
+    case SCHED_EXPIRED: return SPAN("4.4.7");
+    default: return SPAN("4.0.0");
+    }
+}
+
+void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
+{
+    struct fact *facts = must_calloc(j->rcpt_count, sizeof *facts);
+    size_t n = 0;
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        const struct job_rcpt *g = &j->got[i];
+        /* Nothing was tried for it: it goes out again at once, and there is nothing to say. */
+        if (v[i].state < SCHED_LIVE && g->kind == SCHED_OUT_STALE)
+            continue;
+        facts[n++] = (struct fact){
+            .rcpt = v[i].rcpt,
+            .kind = spool_kind(&v[i], g),
+            .final = v[i].state >= SCHED_LIVE,
+            .attempts = v[i].attempts,
+            .next_wall_ms = v[i].next_try_wall_ms,
+            .enhanced = status_of(&v[i], g->enhanced),
+            .reply = g->reply,
+            .text = g->text,
+            .host = g->host,
+            .relay = g->relay,
+            .mailer = j->mailer,
+            .stage = span_str(smtp_stage_name(g->stage, false)),
+            .code = g->code,
+            .xdelay_ms = g->ms,
+            .relayed_report = v[i].state == SCHED_DELIVERED && g->bits & RESULT_DSN_DUE,
+        };
+    }
+    say_facts(q, j->seq, facts, n);
+    facts_settle(q, j->seq, facts, n);
+    free(facts);
+}
+
+void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
+                   const struct route_dest *d, struct span reason)
+{
+    struct fact f = { .rcpt = v->rcpt,
+                      .kind = spool_kind(v, NULL),
+                      .final = v->state >= SCHED_LIVE,
+                      .attempts = v->attempts,
+                      .next_wall_ms = v->next_try_wall_ms,
+                      .enhanced = status_of(v, d ? d->code : SPAN_NONE),
+                      .text = reason,
+                      .mailer = span_str(d ? route_mailer_name(d->mailer) : "error"),
+                      .code = d ? d->reply : 0 };
+    say_facts(q, seq, &f, 1);
+    facts_settle(q, seq, &f, 1);
+}
+
+/* --- expiry and warnings: one report for all of a message --- */
+
+static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, struct arena *a)
+{
+    struct sched_rcpt_info r = { 0 };
+    sched_rcpt(q->sched, ev->seq, ev->rcpt, &r);
+    bool expired = ev->kind == SCHED_EVENT_EXPIRED;
+    struct span reason = arena_dup(a, r.reason);
+    return (struct fact){ .rcpt = ev->rcpt,
+                          .kind = expired ? SPOOL_EXPIRED : SPOOL_DELAY_REPORTED,
+                          .final = expired,
+                          .attempts = r.attempts,
+                          .enhanced = expired ? SPAN("4.4.7") : SPAN("4.4.1"),
+                          .text = reason.n ? reason : SPAN("it could not be sent"),
+                          .mailer = SPAN("esmtp") };
+}
+
+void verdict_events(struct qmgr *q)
+{
+    enum { AT_ONCE = 256, TEXTS_MAX = 1 << 20 };
+    struct fact facts[DSN_AT_ONCE];
+    size_t n = 0;
+    struct sched_event ev;
+    struct arena *a = arena_new(TEXTS_MAX);
+    for (int i = 0; i < AT_ONCE && sched_next_event(q->sched, qmgr_now(q), &ev); i++) {
+        facts[n++] = event_fact(q, &ev, a);
+        if (!ev.last && n < DSN_AT_ONCE)
+            continue;
+        if (ev.kind == SCHED_EVENT_EXPIRED)
+            say_facts(q, ev.seq, facts, n);
+        facts_settle(q, ev.seq, facts, n);
+        n = 0;
+        arena_reset(a);
+    }
+    if (n)
+        facts_settle(q, ev.seq, facts, n);
+    arena_free(&a);
+}
+
+/* Not gone after all: the spool has it still, and it is to be held. */
+static void take_back(struct qmgr *q, uint64_t seq)
+{
+    enum { ENVELOPE_BYTES_MAX = 64 << 20 };
+    struct arena *a = arena_new(ENVELOPE_BYTES_MAX);
+    struct batch_item item = { 0 };
+    if (spool_envelope(q->spool, seq, a, &item.env, &item.size_bytes) == 0) {
+        item.env.flags |= ENVELOPE_HOLD;
+        intake_schedule(q, &item);
+    }
+    arena_free(&a);
+}
+
+void verdict_gone(struct qmgr *q)
+{
+    uint64_t seq;
+    struct msg_loc loc;
+    while (sched_next_gone(q->sched, &seq, &loc))
+        if (report_wants_hold(q, seq))
+            take_back(q, seq);
+}
