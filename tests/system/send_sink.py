@@ -116,7 +116,8 @@ def counts():
 
 def tls(where):
     with Sink(tls=certs.make(where)) as sink:
-        for options, secret in (([], True), (["--tls", "require"], True), (["--tls", "off"], False)):
+        for options, secret in (([], True), (["--tls", "require"], True),
+                                (["--tls", "off"], False)):
             assert send(sink.port, *options).returncode == 0
             assert sink.messages[-1].tls is secret, options
             assert sink.messages[-1].data == AS_SENT
