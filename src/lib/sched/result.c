@@ -100,6 +100,7 @@ static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_out
         return;
     }
     r->stale = 0;
+    r->lost = 0;
     r->attempts += r->attempts < UINT16_MAX;
     r->strikes += kind != SCHED_OUT_SITE && r->strikes < UINT8_MAX;
     sched_rcpt_reason(s, r, o->reason);
