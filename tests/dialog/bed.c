@@ -77,7 +77,7 @@ static void on_ask(void *ctx, const struct smtp_server_question *q)
         set_key(b->keys[0], buf_span(&key));
         buf_free(&key);
     }
-    if (b->s && !(b->late & SMTP_ASK(q->hook)))
+    if (!(b->late & SMTP_ASK(q->hook)))
         MUST(answer_now(b, q->id));
 }
 
@@ -158,8 +158,6 @@ void bed_init(struct bed *b)
 void bed_start(struct bed *b)
 {
     b->s = smtp_server_new(&b->config, &b->client, &ops, b, b->now);
-    if (b->question && !(b->late & SMTP_ASK(SMTP_HOOK_CONNECT)))
-        bed_answer(b, b->question);
     bed_pump(b);
 }
 

@@ -1,7 +1,7 @@
 /* Runs the dialogues in a directory, each against a fresh SMTP server session. One file, one
  * point; one line each:
  *
- *   C: text     one packet, CRLF added        C+ text    the same, joined to the packet that follows
+ *   C: text     one packet, CRLF added        C+ text    the same, joined to the next packet
  *   X: bytes    one packet, escapes undone    X+ bytes   the same, joined
  *   S: text     the next line the server says; a "*" at the end stands for anything
  *   # text      a comment                     @word ...  see `directives`

@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     parts += headerwalk_input(&cuts, span_from(s, cut));
     MUST(used == parts && used <= s.n && whole.header_bytes == used);
     MUST(whole.done == cuts.done && (whole.done || used == s.n));
-    MUST(whole.received == cuts.received && whole.ours == cuts.ours && whole.ours <= whole.received);
+    MUST(whole.received == cuts.received && whole.ours == cuts.ours);
+    MUST(whole.ours <= whole.received);
     MUST(span_eq(headerwalk_msgid(&whole), headerwalk_msgid(&cuts)));
     return 0;
 }

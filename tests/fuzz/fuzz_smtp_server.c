@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void happen(struct bed *b, unsigned what)
 {
-    static const struct bed_rule full = { .text = "full", .reply = { .code = 452, .enhanced = "4.3.1" } };
+    static const struct bed_rule full = { .text = "full",
+                                          .reply = { .code = 452, .enhanced = "4.3.1" } };
     switch (what & 15) {
     case 0: bed_answer(b, b->question); break;
     case 1: b->late = ~0u; break;

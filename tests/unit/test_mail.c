@@ -196,8 +196,9 @@ static void received_in_every_shape(void)
     r.helo = r.tls_version = r.rcpt = r.name = SPAN("");
     r.ip = SPAN("192.0.2.1");
     CHECK(received_put(&b, &r));
-    CHECK_SPAN(buf_span(&b), SPAN("Received: from [192.0.2.1] ([192.0.2.1])\r\n\tby mx (postern i1) "
-                                  "with ESMTPS id Q; Thu, 1 Jan 1970 00:00:00 +0000\r\n"));
+    CHECK_SPAN(buf_span(&b),
+               SPAN("Received: from [192.0.2.1] ([192.0.2.1])\r\n\tby mx (postern i1) with ESMTPS "
+                    "id Q; Thu, 1 Jan 1970 00:00:00 +0000\r\n"));
     buf_reset(&b);
     r.ip = SPAN("");
     CHECK(received_put(&b, &r));

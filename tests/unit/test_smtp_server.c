@@ -737,6 +737,31 @@ static void a_client_that_does_not_read_is_not_answered_further(void)
     bed_free(&b);
 }
 
+/* An owner that drains all output in one go has no reason to call again without bytes kept. */
+static void a_full_output_holds_back_bytes_only(void)
+{
+    struct bed b;
+    struct buf in;
+    bed_init(&b);
+    b.config.ask = SMTP_ASK(SMTP_HOOK_MAIL);
+    bed_start(&b);
+    buf_init(&in, 1 << 20);
+    buf_putz(&in, "MAIL FROM:<a@b>\r\n");
+    for (int i = 0; i < 60; i++)
+        buf_printf(&in, "RCPT TO:<%0300d@b>\r\n", i);
+    size_t without_data = in.len;
+    CHECK_INT(smtp_server_input(b.s, buf_span(&in), b.now), without_data);
+    struct span out = smtp_server_output(b.s);
+    CHECK(out.n > 8192 && span_ends(out, SPAN("... Recipient ok\r\n")));
+    smtp_server_sent(b.s, out.n);
+    bed_input(&b, SPAN("RSET\r\n"));
+    buf_putz(&in, "DATA\r\n");
+    CHECK_INT(smtp_server_input(b.s, buf_span(&in), b.now), in.len);
+    CHECK(memmem(smtp_server_output(b.s).p, smtp_server_output(b.s).n, "\r\n354 ", 6));
+    buf_free(&in);
+    bed_free(&b);
+}
+
 static void timer_follows_the_nearest_deadline(void)
 {
     struct bed b;
@@ -759,6 +784,7 @@ static const struct test tests[] = {
     TEST(floods_of_line_ends_stay_linear), TEST(lines_cut_anywhere),
     TEST(replies_keep_to_their_lines), TEST(bdat_arguments), TEST(every_state_every_event),
     TEST(every_state_every_two_events), TEST(a_client_that_does_not_read_is_not_answered_further),
+    TEST(a_full_output_holds_back_bytes_only),
     TEST(timer_follows_the_nearest_deadline),
 };
 

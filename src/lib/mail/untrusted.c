@@ -8,9 +8,8 @@ static size_t keep(struct span s, enum untrusted_kind kind)
 {
     unsigned char c = (unsigned char)s.p[0];
     if (c < 128) {
-        if (kind == UNTRUSTED_COMMENT && c && strchr("()\\\"", c))
-            return 0;
-        return c >= 32 && c != 127;
+        bool special = c == '(' || c == ')' || c == '\\' || c == '"';
+        return c >= 32 && c != 127 && !(special && kind == UNTRUSTED_COMMENT);
     }
     size_t n = kind == UNTRUSTED_ASCII ? 0 : utf8_length(s);
     return n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0 ? 0 : n;
@@ -24,16 +23,31 @@ bool untrusted_clean(struct span s, enum untrusted_kind kind)
     return true;
 }
 
+/* Bytes at the front of s that may stay, whole characters, at most max_bytes. */
+static size_t keep_run(struct span s, enum untrusted_kind kind, size_t max_bytes)
+{
+    size_t i = 0, n, end = s.n < max_bytes ? s.n : max_bytes;
+    while (i < end) {
+        bool plain = ascii_isalnum(s.p[i]) || s.p[i] == ' '; /* nearly all of them */
+        n = plain ? 1 : keep(span_from(s, i), kind);
+        if (n == 0 || n > max_bytes - i)
+            break;
+        i += n;
+    }
+    return i;
+}
+
 bool untrusted_put(struct buf *b, struct span s, enum untrusted_kind kind, size_t max_bytes)
 {
     bool ok = true;
-    while (s.n > 0 && ok) {
-        size_t n = keep(s, kind);
-        if ((n ? n : 1) > max_bytes)
-            break;
-        max_bytes -= n ? n : 1;
+    while (s.n > 0 && max_bytes > 0 && ok) {
+        size_t n = keep_run(s, kind, max_bytes);
+        if (n == 0 && keep(s, kind) > 0)
+            break; /* half a character would be left */
         ok = n ? buf_put(b, s.p, n) : buf_putc(b, '?');
-        s = span_from(s, n ? n : 1);
+        n += !n;
+        max_bytes -= n;
+        s = span_from(s, n);
     }
     return ok;
 }

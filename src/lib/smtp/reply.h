@@ -28,5 +28,7 @@ void reply_put(struct buf *b, const struct reply *r, bool utf8);
 /* One line from a format; what is not ASCII becomes "?". */
 void reply_printf(struct buf *b, unsigned code, const char *enhanced, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+void reply_vprintf(struct buf *b, unsigned code, const char *enhanced, const char *fmt, va_list ap)
+    __attribute__((format(printf, 4, 0)));
 
 #endif

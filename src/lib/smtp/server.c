@@ -50,7 +50,6 @@ struct smtp_server *smtp_server_new(const struct smtp_server_config *config,
         server_set(&s->tls_cipher, client->tls->cipher);
         s->tls_bits = client->tls->bits;
     }
-    server_ask(s, &(struct smtp_server_question){ .hook = SMTP_HOOK_CONNECT });
     return s;
 }
 
@@ -115,7 +114,7 @@ static bool line_step(struct smtp_server *s, struct span in, size_t *used_r)
         s->held = false;
         line = buf_span(&s->part);
     } else {
-        if (in.n == 0)
+        if (in.n == 0 || s->out.len > OUT_HIGH_BYTES)
             return false;
         int r = line_take(&s->part, in, used_r, &line);
         if (r < 0) {
@@ -157,15 +156,20 @@ size_t smtp_server_input(struct smtp_server *s, struct span in, struct smtp_serv
     size_t used = 0, n;
     bool more = true;
     s->now = now;
-    if (in.n > 0 && s->state == STATE_GREETING)
-        s->early = true;
-    while (more && !smtp_server_blocked(s)) {
+    if (s->state == STATE_NEW || s->state == STATE_GREETING)
+        s->early |= in.n > 0;
+    if (s->state == STATE_NEW) {
+        s->state = STATE_GREETING;
+        server_ask(s, &(struct smtp_server_question){ .hook = SMTP_HOOK_CONNECT });
+    }
+    while (more && !server_waiting(s)) {
         more = step(s, span_from(in, used), &n);
         used += n;
         if (n > 0)
             s->progress_ms = now.mono_ms;
     }
-    if (server_flight_pending(s) && !smtp_server_blocked(s) && s->state == STATE_COMMAND)
+    /* Not put off by a full output: its owner calls again for bytes kept, not for a flight. */
+    if (server_flight_pending(s) && !server_waiting(s) && s->state == STATE_COMMAND)
         server_flight_ask(s);
     return used;
 }

@@ -9,9 +9,10 @@
  *
  * What the owner must do
  * - After anything that may unblock the session (answer, committed, refused, resume, tls_done,
- *   sent) call smtp_server_input again with the bytes kept, even if there are none: a command may
- *   wait inside. Do not read from the client while smtp_server_blocked(s): that is the
- *   back-pressure. Memory behind `bytes` is not needed after the call.
+ *   sent) call smtp_server_input again with the bytes kept, even if there are none: a command
+ *   may wait inside. Go on until a round neither consumes nor writes anything. Do not read from
+ *   the client while smtp_server_blocked(s): that is the back-pressure. Memory behind `bytes` is
+ *   not needed after the call.
  * - `ops` are called from inside these functions. Inside them smtp_server_answer, _committed,
  *   _refused, _resume and _blocked may be called (an answer at once), nothing else.
  *
@@ -70,7 +71,7 @@ struct smtp_server_config {
     bool starttls, starttls_required;
     bool pipelining, chunking, smtputf8, eightbitmime, dsn;
     bool need_helo;       /* MAIL without HELO gets 503; off, as with sendmail */
-    enum data_policy bare_newline; /* of a client that asks for no better, see client.normalise */
+    enum data_policy bare_newline; /* in content; see also client.normalise */
     uint32_t envelope_flags; /* put into every envelope: ENVELOPE_HOLD ... */
     unsigned ask;            /* SMTP_ASK bits */
 
@@ -79,7 +80,7 @@ struct smtp_server_config {
     size_t command_bytes;    /* one command line */
     unsigned recipients;
     unsigned bad_commands;   /* the one after these closes the session */
-    unsigned received_max;   /* Received fields (RFC 5321 6.3 asks for 100 at least; sendmail: 25) */
+    unsigned received_max;   /* Received fields (RFC 5321 6.3 advises 100, sendmail has 25) */
     unsigned ours_max;       /* of them, with our instance id */
     int64_t command_ms;      /* waiting for the client: the next command, or more of the content */
     int64_t transaction_ms;  /* one message, MAIL to the end of data */
@@ -193,7 +194,8 @@ struct smtp_server_ops {
     void (*event)(void *ctx, const struct smtp_server_event *e);
 };
 
-/* config and ops must outlive the session. The greeting, or the CONNECT question, comes at once. */
+/* config and ops must outlive the session. The greeting, or the CONNECT question, comes with the
+ * first smtp_server_input, which is best made at once, with no bytes. */
 struct smtp_server *smtp_server_new(const struct smtp_server_config *config,
                                     const struct smtp_server_client *client,
                                     const struct smtp_server_ops *ops, void *ctx,

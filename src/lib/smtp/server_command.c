@@ -206,7 +206,8 @@ static void cmd_quit(struct smtp_server *s, struct span arg)
 static void cmd_vrfy(struct smtp_server *s, struct span arg)
 {
     if (arg.n) {
-        server_say(s, 252, "2.5.2", "Cannot VRFY user; try RCPT to attempt delivery (or try finger)");
+        server_say(s, 252, "2.5.2", "%s",
+                   "Cannot VRFY user; try RCPT to attempt delivery (or try finger)");
     } else {
         server_say(s, 501, "5.5.2", "Argument required");
         server_bad(s);
@@ -223,7 +224,8 @@ static void cmd_refused(struct smtp_server *s, struct span arg)
 static void cmd_help(struct smtp_server *s, struct span arg)
 {
     static const char topics[] =
-        "This is Postern\nCommands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS\n"
+        "This is Postern\n"
+        "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS\n"
         "End of HELP info";
     if (arg.n && command_read(arg).verb == COMMAND_UNKNOWN) {
         server_say(s, 504, "5.3.0", "HELP topic \"%.*s\" unknown", SPAN_ARG(arg));

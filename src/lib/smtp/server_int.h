@@ -10,12 +10,13 @@
 enum {
     FLIGHT_MAX = 64,                /* RCPTs in one question */
     FLIGHT_BYTES_MAX = 256 * 1024,
-    OUT_HIGH_BYTES = 8 * 1024,      /* beyond this no command is begun: the client must read */
+    OUT_HIGH_BYTES = 8 * 1024,      /* beyond this no command is read: the client must read */
     /* One flight's replies at their longest, above OUT_HIGH_BYTES: never reached. */
     OUT_MAX_BYTES = OUT_HIGH_BYTES + (FLIGHT_MAX + 4) * REPLY_LINES_MAX * REPLY_LINE_MAX,
 };
 
 enum server_state {
+    STATE_NEW,
     STATE_GREETING, /* before the 220 */
     STATE_COMMAND,
     STATE_AUTH,     /* a response line is awaited */

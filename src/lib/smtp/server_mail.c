@@ -138,7 +138,7 @@ bool server_flight_first(struct smtp_server *s, struct span line)
     if (!server_flight_pending(s))
         return false;
     server_flight_ask(s);
-    if (!smtp_server_blocked(s) || s->state == STATE_CLOSED)
+    if (!server_waiting(s))
         return false;
     if (s->part.len == 0) /* else it is in there already, as line_take assembled it */
         buf_puts(&s->part, line);

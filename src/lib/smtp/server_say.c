@@ -3,17 +3,12 @@
 
 #include "mail/received.h"
 
-#include <stdio.h>
-
 void server_say(struct smtp_server *s, unsigned code, const char *enhanced, const char *fmt, ...)
 {
-    char text[1024]; /* more than a reply line holds */
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, ap);
+    reply_vprintf(&s->out, code, enhanced, fmt, ap);
     va_end(ap);
-    MUST(n >= 0);
-    reply_printf(&s->out, code, enhanced, "%s", text);
 }
 
 static bool utf8_allowed(const struct smtp_server *s)
