@@ -119,8 +119,8 @@ void generation_drop(struct generation **g);
 
 /* listener.c */
 void listener_add(struct smtpd *d, int fd, const struct netaddr *a, struct span section);
-void listeners_open(struct smtpd *d);  /* the given ones replace the present ones */
-void listeners_close(struct smtpd *d);
+void smtpd_listen(struct smtpd *d);  /* the given ones replace the present ones */
+void smtpd_unlisten(struct smtpd *d);
 void client_uncount(struct smtpd *d, struct client_count **c);
 
 /* session.c */

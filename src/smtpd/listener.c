@@ -107,7 +107,7 @@ static void free_listeners(struct smtpd *d, struct list *head)
     }
 }
 
-void listeners_open(struct smtpd *d)
+void smtpd_listen(struct smtpd *d)
 {
     free_listeners(d, &d->listeners);
     LIST_EACH(n, &d->next_listeners) {
@@ -119,7 +119,7 @@ void listeners_open(struct smtpd *d)
     }
 }
 
-void listeners_close(struct smtpd *d)
+void smtpd_unlisten(struct smtpd *d)
 {
     free_listeners(d, &d->listeners);
     free_listeners(d, &d->next_listeners);

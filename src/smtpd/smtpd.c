@@ -80,7 +80,7 @@ static bool change_generation(struct smtpd *d, struct config *cfg, struct err *e
         log_line(d->env->events, EVENT_WARNING, "TLS is not offered: %s", err->text);
     generation_drop(&d->gen);
     d->gen = next;
-    listeners_open(d);
+    smtpd_listen(d);
     return ok;
 }
 
@@ -105,7 +105,7 @@ static void smtpd_finish(void *role, int64_t within_ms)
 {
     struct smtpd *d = role;
     d->finishing = true;
-    listeners_close(d);
+    smtpd_unlisten(d);
     if (list_empty(&d->sessions)) {
         d->env->done(d->env);
         return;
@@ -130,7 +130,7 @@ static void smtpd_free(void *role)
 {
     struct smtpd *d = role;
     d->finishing = false;
-    listeners_close(d);
+    smtpd_unlisten(d);
     LIST_EACH(n, &d->sessions)
         session_free(CONTAINER(n, struct session, node));
     channel_free(&d->router);

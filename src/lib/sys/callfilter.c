@@ -68,7 +68,7 @@ static const char *const connect_calls[] = { "connect", "bind", "socketpair", NU
 static const char *const read_calls[] = {
     "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink",
     "readlinkat", "getdents64", "fstatfs", "statfs", "fadvise64", "readahead", "getcwd",
-    "inotify_init1", "inotify_add_watch", "inotify_rm_watch", NULL,
+    "memfd_create", "inotify_init1", "inotify_add_watch", "inotify_rm_watch", NULL,
 };
 
 static const char *const write_calls[] = {
