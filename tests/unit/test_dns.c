@@ -405,11 +405,11 @@ static void mx_cases(void)
         { "[192.0.2.9]",
           "5.3.5 mail loops back to me ([192.0.2.9] is one of our own listeners)\n", "" },
         { "servfail.test", "4.4.3 Name server: servfail.test: host name lookup failure "
-          "(MX: the server failed)\n", "" },
+          "(MX: no usable answer)\n", "" },
         { "slow.test", "4.4.3 Name server: slow.test: host name lookup failure "
           "(MX: no answer in time)\n", "" },
         { "mxfail.test", "4.4.3 Name server: mxfail.test: host name lookup failure "
-          "(MX: the server failed)\n", "" },
+          "(MX: no usable answer)\n", "" },
         { "half.test", "20 b.test 192.0.2.2:25\n", "mx:b.test,servfail.test" },
         { "allfail.test", "4.4.3 Name server: servfail.test: host name lookup failure\n", "" },
         { "nx.test", "5.1.2 Host unknown (Name server: nx.test: host not found)\n", "" },

@@ -364,6 +364,14 @@ static void relay(void)
         if (yes != !cases[i].denied || (!yes && strcmp(got, cases[i].denied) != 0))
             TEST_FAIL("%s from %s: %s", cases[i].rcpt, cases[i].ip, yes ? "allowed" : got);
     }
+    route_tables_free(&t);
+    map_free(&m);
+}
+
+static void relay_words(void)
+{
+    struct map *m;
+    struct route_tables *t = make(NULL, "[smart]", &m);
     struct route_client c = { .name = ROUTE_NAME_FAILED };
     struct route_reply reply;
     struct trail *trail = trail_new(16);
@@ -381,12 +389,11 @@ static void relay(void)
     c = (struct route_client){ .ip = { .family = NETADDR_NONE } };
     CHECK(route_relay_allowed(t, &c, SPAN("user@gmail.com"), arena, NULL, &reply));
     route_tables_free(&t);
-    map_free(&m);
 }
 
 static const struct test tests[] = {
     TEST(values),       TEST(entries),        TEST(routes), TEST(order), TEST(search_order),
-    TEST(broken_table), TEST(bad_parameters), TEST(relay),
+    TEST(broken_table), TEST(bad_parameters), TEST(relay), TEST(relay_words),
 };
 
 int main(int argc, char **argv)

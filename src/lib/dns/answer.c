@@ -83,7 +83,7 @@ void dns_answer_text(struct buf *out, const struct dns_answer *ans)
     case DNS_RECORDS: put_records(out, ans); break;
     case DNS_NODATA: buf_putz(out, "no such records"); break;
     case DNS_NXDOMAIN: buf_putz(out, "no such name"); break;
-    case DNS_SERVFAIL: buf_putz(out, "the server failed"); break;
+    case DNS_SERVFAIL: buf_putz(out, "no usable answer"); break;
     case DNS_TIMEOUT: buf_putz(out, "no answer in time"); break;
     default: break;
     }

@@ -21,7 +21,8 @@ enum dns_status {
     DNS_RECORDS,  /* at least one record of the asked type */
     DNS_NODATA,   /* the name exists, without such records */
     DNS_NXDOMAIN, /* the name does not exist */
-    DNS_SERVFAIL, /* the server could not say (also REFUSED, a broken packet, bogus signatures) */
+    DNS_SERVFAIL, /* no usable answer: the server failed or refused, a broken packet, bogus
+                   * signatures; from libunbound also servers that were silent: it does not tell */
     DNS_TIMEOUT,  /* nobody answered within the deadline */
     DNS_STATUSES
 };

@@ -242,7 +242,7 @@ static void told_mx(struct dns_mx *m, size_t i, const struct dns_answer *ans)
     default: /* never taken for "no MX": mail would go to the wrong host (RFC 5321 5.1) */
         fail_hop(h, DNS_PLAN_LATER, "4.4.3",
                  mx_text(m, "Name server: %s: host name lookup failure (MX: %s%s%.*s)", h->name.s,
-                         ans->status == DNS_TIMEOUT ? "no answer in time" : "the server failed",
+                         ans->status == DNS_TIMEOUT ? "no answer in time" : "no usable answer",
                          ans->why.n ? ", " : "", SPAN_ARG(span_to(ans->why, 200))));
     }
 }

@@ -15,7 +15,7 @@
 #define POSTERN_DNS_ZONE_H
 
 #include "base/err.h"
-#include "dns/answer.h"
+#include "dns/backend.h"
 
 struct dns_zone;
 
@@ -29,5 +29,10 @@ void dns_zone_remove(struct dns_zone *z, struct span name);
 /* Puts the answer packet; DNS_TIMEOUT puts nothing. */
 enum dns_status dns_zone_answer(const struct dns_zone *z, const struct dns_question *q,
                                 struct buf *packet);
+
+/* The zone as a backend: it answers at once; TIMEOUT names never. */
+struct dns_backend dns_zone_backend(struct dns_zone *z);
+/* Questions answered, TIMEOUT ones included. */
+uint64_t dns_zone_asked(const struct dns_zone *z);
 
 #endif

@@ -83,7 +83,11 @@ static struct map *make(const struct map_class *class, struct span source, uint6
     return &ram->map;
 }
 
-struct map *map_ram_new(struct span source, uint64_t seed) { return make(&ram_class, source, seed); }
+struct map *map_ram_new(struct span source, uint64_t seed)
+{
+    return make(&ram_class, source, seed);
+}
+
 struct map *map_null_new(void) { return make(&null_class, SPAN("null"), 0); }
 
 void map_ram_set(struct map *m, struct span key, struct span value, uint32_t line)

@@ -73,7 +73,8 @@ bool route_names_add(struct route_names *n, struct span name, struct err *e)
     enum dns_name_error bad = dns_name_from(span_from(name, below), &low);
     if (bad) {
         err_set(e, "bad domain \"%.*s\": %s%s", SPAN_ARG(name), dns_name_error_text(bad),
-                span_find(name, '*') < name.n ? " (\".example.net\" is all below example.net)" : "");
+                span_find(name, '*') < name.n ? " (\".example.net\" is all below example.net)"
+                                              : "");
         return false;
     }
     if (below)

@@ -12,7 +12,7 @@ struct route_names *route_names_new(uint64_t seed);
 void route_names_free(struct route_names **n);
 /* False: e says what is wrong with it. The same name twice is fine. */
 bool route_names_add(struct route_names *n, struct span name, struct err *e);
-/* Whether a's domain is in the set; *entry_r is the entry that says so, valid as long as the set. */
+/* Whether a's domain is in the set; *entry_r is the entry that says so, as long as the set. */
 bool route_names_has(const struct route_names *n, const struct route_address *a,
                      struct span *entry_r);
 
