@@ -79,6 +79,15 @@ void upstream_unkept(struct conn *c)
         send_unkept(c->d->qmgr, &m);
 }
 
+static void on_let_go(struct deliver *d, struct channel *ch, const struct msg_let_go *m)
+{
+    struct hash_node *n = hash_get(&d->kept, span_of(&m->keeper, sizeof m->keeper));
+    (void)ch;
+    if (n)
+        conn_quit(CONTAINER(n, struct conn, keeper_node));
+}
+
+PROTO_HANDLER(let_go, struct deliver *, on_let_go)
 PROTO_HANDLER(job, struct deliver *, on_job)
 PROTO_HANDLER(content, struct deliver *, on_content)
 
@@ -99,8 +108,9 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
 
 void upstream_qmgr(struct deliver *d, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(job), PROTO_TYPE(content) };
-    static const struct channel_ops ops = { types, 2, on_qmgr_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(job), PROTO_TYPE(content),
+                                                 PROTO_TYPE(let_go) };
+    static const struct channel_ops ops = { types, 3, on_qmgr_gone, NULL };
     if (d->qmgr)
         on_qmgr_gone(d, d->qmgr, "replaced");
     d->qmgr = channel_new(d->env->loop, fd, "qmgr", &ops, d);

@@ -1,11 +1,14 @@
 /* control forwards what an admin asked. A question is a verb and its arguments (texts,
  * proto/lists.h); answers are JSON objects, one per `said`, and the last has `end` set: 1 all is
- * said, 2 refused (the text is then an error for a person). Long answers come in slices: the
- * next is sent when control asks for `more`. */
+ * said, else a status of sysexits.h (the text is then an error for a person). Long answers come
+ * in slices: an empty text without `end` says that one is over, and the next is sent when control
+ * asks for `more`. `gone`: nobody waits for the answer any more. */
 #ifndef POSTERN_PROTO_CONTROL_H
 #define POSTERN_PROTO_CONTROL_H
 
 #include "ipc/proto.h"
+
+enum { ADMIN_OK = 1 };
 
 #define ADMIN_ASK_FIELDS(F) F(U64, q) F(BYTES, who) F(BYTES, verb) F(BYTES, args)
 #define ADMIN_SAID_FIELDS(F) F(U64, q) F(U8, end) F(BYTES, text)

@@ -30,6 +30,8 @@
     F(U64, job) F(BYTES, site) F(U8, reached) F(U8, dns) F(U64, keeper) F(BYTES, tls) \
     F(BYTES, why) F(BYTES, trail)
 #define UNKEPT_FIELDS(F) F(BYTES, site) F(U64, keeper)
+/* qmgr has no use for that kept connection: close it. */
+#define LET_GO_FIELDS(F) F(U64, keeper)
 
 enum { RESULT_DSN_DUE = 1, RESULT_EIGHTBIT = 2, RESULT_AGAIN = 4 };
 
@@ -39,7 +41,8 @@ enum { RESULT_DSN_DUE = 1, RESULT_EIGHTBIT = 2, RESULT_AGAIN = 4 };
     M(0x42, content, CONTENT_FIELDS) \
     M(0x43, result, RESULT_FIELDS) \
     M(0x44, job_done, JOB_DONE_FIELDS) \
-    M(0x45, unkept, UNKEPT_FIELDS)
+    M(0x45, unkept, UNKEPT_FIELDS) \
+    M(0x46, let_go, LET_GO_FIELDS)
 PROTO_DECLARE(QMGR_DELIVER)
 
 #endif

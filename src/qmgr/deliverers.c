@@ -299,8 +299,13 @@ static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct
         return;
     if (m->site.n)
         sched_bind(q->sched, j->id, m->site);
-    uint64_t keeper =
-        m->keeper ? m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT : 0;
+    uint64_t keeper = 0;
+    if (m->keeper && sched_may_keep(q->sched, j->id)) {
+        keeper = m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT;
+    } else if (m->keeper) {
+        struct msg_let_go bye = { .keeper = m->keeper };
+        send_let_go(p->channel, &bye);
+    }
     finish_job(q, j, news_of(j, m), m->why, keeper);
 }
 

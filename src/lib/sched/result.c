@@ -196,6 +196,12 @@ bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
     return true;
 }
 
+bool sched_may_keep(const struct sched *s, uint64_t job_id)
+{
+    const struct sched_job_slot *j = sched_job_find(s, job_id);
+    return j && j->dest->site->key_len && j->dest->site->kept_count < SCHED_KEPT_MAX;
+}
+
 void sched_unkeep(struct sched *s, struct span site_key, uint64_t keeper)
 {
     struct hash_node *node = hash_get(&s->sites, site_key);

@@ -50,7 +50,7 @@ struct msg_loc { /* where the owner finds the message again; opaque here */
 enum {
     SCHED_REASON_MAX = 200, /* bytes kept of a reason */
     SCHED_JOB_RCPTS_MAX = 1000,
-    SCHED_KEPT_MAX = 8,     /* kept connections remembered per site */
+    SCHED_KEPT_MAX = 64,    /* kept connections remembered per site */
     SCHED_STALE_MAX = 3,    /* re-queues at no cost for a recipient */
 };
 #define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
@@ -233,6 +233,8 @@ bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_resul
  * possible duplicates. verdicts_r may be NULL. */
 bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
                     struct sched_verdict *verdicts_r);
+/* Whether another connection to the job's site would be remembered: if not, it is to be closed. */
+bool sched_may_keep(const struct sched *s, uint64_t job_id);
 /* A kept connection was closed. */
 void sched_unkeep(struct sched *s, struct span site_key, uint64_t keeper);
 

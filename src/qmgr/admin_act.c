@@ -1,0 +1,304 @@
+/* What a person does to messages: recorded in the spool before it is answered, so that a restart
+ * does not undo it. Nothing here tells a sender: that is the person's to do. */
+#include "qmgr/admin.h"
+
+#include "base/must.h"
+#include "proto/lists.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+/* What one verb does to one message. */
+struct act {
+    const char *name, *past;
+    enum event_name event;
+    uint8_t kind; /* the outcome that is recorded; 0: none */
+    bool (*concerns)(enum sched_state state);
+    uint32_t (*apply)(struct admin_ask *a, uint64_t seq);
+    const char *no_change;
+};
+
+static void say(struct admin_ask *a, const struct act *act, struct span id, uint64_t recipients)
+{
+    struct events *e = a->q->env->events;
+    event_begin(e, act->event);
+    event_str(e, FIELD_id, id);
+    event_int(e, FIELD_count, (int64_t)recipients);
+    event_str(e, FIELD_text, buf_span(&a->who));
+    event_end(e);
+    log_line(e, EVENT_INFO, "%.*s: %s by %.*s, nrcpts=%llu", SPAN_ARG(id), act->past,
+             SPAN_ARG(buf_span(&a->who)), (unsigned long long)recipients);
+}
+
+static void row(struct admin_ask *a, const struct act *act, struct span id, uint64_t recipients,
+                bool later, const char *error)
+{
+    struct buf b;
+    buf_init(&b, 8192);
+    struct json j = json_writer(&b);
+    json_open(&j, NULL);
+    json_str(&j, "id", id);
+    if (error) {
+        json_str(&j, "error", span_str(error));
+        a->failed++;
+    } else {
+        json_str(&j, "action", span_str(act->past));
+        json_uint(&j, "recipients", recipients);
+        if (later)
+            json_bool(&j, "after_attempt", true);
+    }
+    json_close(&j);
+    admin_row(a, &b);
+    buf_free(&b);
+}
+
+/* The message an id names; the time in it must be right as well, lest a slip of the finger hits
+ * a stranger's mail. */
+static bool find_message(struct admin_ask *a, struct span id, struct sched_msg_info *m)
+{
+    uint64_t seq;
+    return queueid_seq(id, &seq) && sched_msg(a->q->sched, seq, m) &&
+           span_eq(span_str(queueid_make(seq, m->received_ms).text), id);
+}
+
+/* --- the record --- */
+
+/* Recipients in a job are not final yet, whatever a person wants: they are noted as held (a
+ * crash then leaves them held, not delivered against the person's will), and the job's end
+ * settles it. */
+static void outcome_of(const struct act *act, const struct sched_rcpt_info *r, uint64_t seq,
+                       uint32_t rcpt, int64_t now_ms, struct span why, struct spool_outcome *o)
+{
+    bool active = r->state == SCHED_ACTIVE;
+    bool removes = act->kind == SPOOL_REMOVED;
+    *o = (struct spool_outcome){ .seq = seq,
+                                 .rcpt = rcpt,
+                                 .kind = removes && active ? SPOOL_HELD : act->kind,
+                                 .final = removes && !active,
+                                 .no_dsn = removes && !active,
+                                 .attempts = r->attempts,
+                                 .at_ms = now_ms,
+                                 .diag = why };
+}
+
+/* Records act for all it concerns. 0 with their number in *n_r (and whether some are in a job),
+ * or -errno. */
+static int record(struct admin_ask *a, const struct act *act, const struct sched_msg_info *m,
+                  size_t *n_r, bool *active_r)
+{
+    struct qmgr *q = a->q;
+    struct spool_outcome *list = must_calloc(m->rcpt_count ? m->rcpt_count : 1, sizeof *list);
+    struct buf why;
+    struct sched_rcpt_info r;
+    size_t n = 0;
+    buf_init(&why, 512);
+    buf_printf(&why, "%s by %.*s", act->past, SPAN_ARG(buf_span(&a->who)));
+    *active_r = false;
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        if (!sched_rcpt(q->sched, m->seq, i, &r) || r.state >= SCHED_LIVE ||
+            !act->concerns(r.state))
+            continue;
+        outcome_of(act, &r, m->seq, i, loop_wall_ms(q->env->loop), buf_span(&why), &list[n++]);
+        *active_r |= r.state == SCHED_ACTIVE;
+    }
+    int rc = n ? spool_outcome(q->spool, list, n) : 0;
+    *n_r = n;
+    buf_free(&why);
+    free(list);
+    return rc;
+}
+
+static void act_on(struct admin_ask *a, const struct act *act, struct span id)
+{
+    struct sched_msg_info m;
+    size_t n = 0;
+    bool active = false;
+    if (!find_message(a, id, &m)) {
+        row(a, act, id, 0, false, "there is no such message in the queue");
+        return;
+    }
+    int rc = act->kind ? record(a, act, &m, &n, &active) : 0;
+    if (rc) {
+        row(a, act, id, 0, false, strerror(-rc));
+        return;
+    }
+    uint32_t changed = act->apply(a, m.seq);
+    if (!changed) {
+        row(a, act, id, 0, false, act->no_change);
+        return;
+    }
+    say(a, act, id, changed);
+    row(a, act, id, changed, active, NULL);
+}
+
+static void act_on_all(struct admin_ask *a, const struct act *act, struct wire *args)
+{
+    struct span id;
+    while (list_next_text(args, &id)) {
+        act_on(a, act, id);
+        a->done++;
+    }
+    if (!a->done) {
+        admin_end(a, EX_USAGE, "which message? its id is missing");
+        return;
+    }
+    a->flushing = true;
+    loop_hook_ask(a->q->env->loop, &a->q->work);
+}
+
+/* --- hold, release, delete --- */
+
+static bool any_state(enum sched_state s)
+{
+    (void)s;
+    return true;
+}
+static bool not_held(enum sched_state s) { return s != SCHED_HELD; }
+static bool may_be_held(enum sched_state s) { return s == SCHED_HELD || s == SCHED_ACTIVE; }
+
+static uint32_t apply_hold(struct admin_ask *a, uint64_t seq)
+{
+    struct buf b;
+    buf_init(&b, 512);
+    buf_printf(&b, "held by %.*s", SPAN_ARG(buf_span(&a->who)));
+    uint32_t n = sched_hold(a->q->sched, seq, SCHED_ALL, buf_span(&b));
+    buf_free(&b);
+    return n;
+}
+
+static uint32_t apply_release(struct admin_ask *a, uint64_t seq)
+{
+    return sched_release(a->q->sched, seq, SCHED_ALL, qmgr_now(a->q));
+}
+
+static uint32_t apply_delete(struct admin_ask *a, uint64_t seq)
+{
+    return sched_delete(a->q->sched, seq, SCHED_ALL);
+}
+
+static uint32_t apply_retry(struct admin_ask *a, uint64_t seq)
+{
+    return sched_retry(a->q->sched, seq, SCHED_ALL, qmgr_now(a->q));
+}
+
+void admin_hold(struct admin_ask *a, struct wire *args)
+{
+    static const struct act act = { "hold", "held", EVENT_admin_held, SPOOL_HELD, not_held,
+                                    apply_hold, "it is held already" };
+    act_on_all(a, &act, args);
+}
+
+void admin_release(struct admin_ask *a, struct wire *args)
+{
+    static const struct act act = { "release", "released", EVENT_admin_released, SPOOL_RELEASED,
+                                    may_be_held, apply_release, "it is not held" };
+    act_on_all(a, &act, args);
+}
+
+void admin_delete(struct admin_ask *a, struct wire *args)
+{
+    static const struct act act = { "delete", "deleted", EVENT_admin_deleted, SPOOL_REMOVED,
+                                    any_state, apply_delete, "it is being deleted already" };
+    act_on_all(a, &act, args);
+}
+
+/* --- run and retry: no record; after a restart everything is due anyway or at its time --- */
+
+void admin_run(struct admin_ask *a, struct wire *args)
+{
+    struct qmgr *q = a->q;
+    (void)args;
+    int64_t waiting = (int64_t)sched_totals(q->sched).rcpts[SCHED_WAITING];
+    sched_run_queue(q->sched);
+    event_begin(q->env->events, EVENT_queue_run);
+    event_int(q->env->events, FIELD_count, waiting);
+    event_str(q->env->events, FIELD_text, buf_span(&a->who));
+    event_end(q->env->events);
+    log_line(q->env->events, EVENT_INFO, "queue run asked by %.*s: %lld recipients waited",
+             SPAN_ARG(buf_span(&a->who)), (long long)waiting);
+    loop_hook_ask(q->env->loop, &q->work);
+    struct buf b;
+    buf_init(&b, 128);
+    buf_printf(&b, "{\"action\":\"run\",\"recipients\":%lld}", (long long)waiting);
+    admin_row(a, &b);
+    buf_free(&b);
+    admin_end(a, ADMIN_OK, "");
+}
+
+static const struct act retry_act = { "retry", "retried", EVENT_admin_retried, 0, any_state,
+                                      apply_retry,
+                                      "nothing of it waits for a later time" };
+
+static bool in_domain(struct sched_addr addr, struct span domain)
+{
+    struct span d = addr.domain;
+    if (addr.whole)
+        d = span_from(addr.local, span_rfind(addr.local, '@') + 1);
+    return d.n && span_ieq(d, domain);
+}
+
+/* Looks at every message, in slices of its own turns. */
+static void retry_slice(struct admin_ask *a)
+{
+    struct qmgr *q = a->q;
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    int64_t begun_ns = loop_fresh_ns(q->env->loop);
+    for (size_t looked = 0; sched_cursor_next(q->sched, a->cursor, &m);) {
+        a->cursor = m.seq;
+        uint32_t changed = 0;
+        for (uint32_t i = 0; i < m.rcpt_count; i++, looked++)
+            if (sched_rcpt(q->sched, m.seq, i, &r) && r.state < SCHED_LIVE &&
+                in_domain(r.addr, buf_span(&a->word)))
+                changed += sched_retry(q->sched, m.seq, i, qmgr_now(q));
+        a->recipients += changed;
+        a->done += changed > 0;
+        /* Stops at any message: the cursor stands behind it. */
+        if (looked >= ADMIN_SLICE_ROWS && loop_fresh_ns(q->env->loop) - begun_ns > ADMIN_SLICE_NS)
+            return;
+        if (looked >= ADMIN_SLICE_ROWS)
+            looked = 0;
+    }
+    struct span domain = buf_span(&a->word);
+    loop_hook_ask(q->env->loop, &q->work);
+    if (a->recipients) {
+        say(a, &retry_act, domain, a->recipients);
+        row(a, &retry_act, domain, a->recipients, false, NULL);
+        admin_end(a, ADMIN_OK, "");
+    } else {
+        admin_end(a, EX_NOINPUT, "nothing for this domain waits for a later time");
+    }
+}
+
+/* An id, a destination as `sites` shows it, or a domain of recipients. */
+void admin_retry(struct admin_ask *a, struct wire *args)
+{
+    struct span what, second;
+    struct sched_msg_info m;
+    uint64_t seq;
+    if (!list_next_text(args, &what) || list_next_text(args, &second) || !what.n) {
+        admin_end(a, EX_USAGE, "retry takes one id or one domain");
+        return;
+    }
+    if (find_message(a, what, &m) || (queueid_seq(what, &seq) && span_find(what, '.') == what.n)) {
+        act_on(a, &retry_act, what);
+        loop_hook_ask(a->q->env->loop, &a->q->work);
+        if (a->failed)
+            admin_end(a, EX_NOINPUT, "nothing was changed");
+        else
+            admin_end(a, ADMIN_OK, "");
+        return;
+    }
+    buf_puts(&a->word, span_to(what, ENVELOPE_TEXT_MAX));
+    if (sched_wake_dest(a->q->sched, what)) {
+        loop_hook_ask(a->q->env->loop, &a->q->work);
+        say(a, &retry_act, what, 0);
+        row(a, &retry_act, what, 0, false, NULL);
+        admin_end(a, ADMIN_OK, "");
+        return;
+    }
+    a->slice = retry_slice;
+    a->own_turns = true;
+}
