@@ -1,6 +1,7 @@
 /* The SMTP server: its parts against plain models, and every state against every event. */
 #include "../dialog/bed.h"
 #include "base/must.h"
+#include "receipt/mint.h"
 #include "smtp/command.h"
 #include "smtp/line.h"
 #include "test.h"
@@ -715,6 +716,38 @@ static void every_state_every_two_events(void)
             }
 }
 
+/* ---- the receipt ---- */
+
+static void a_receipt_serves_its_own_transaction_only(void)
+{
+    struct bed b;
+    const struct reply full = { .code = 452, .enhanced = "4.3.1", .text = SPAN("full") };
+    bed_init(&b);
+    b.hold_commit = true;
+    bed_start(&b);
+    for (int i = 0; i < 2; i++) {
+        bed_input(&b, SPAN("HELO x\r\n"));
+        bed_input(&b, SPAN("MAIL FROM:<a@b>\r\n"));
+        bed_input(&b, SPAN("RCPT TO:<c@d>\r\n"));
+        bed_input(&b, SPAN("DATA\r\n"));
+        bed_input(&b, SPAN(".\r\n"));
+        if (i == 0)
+            bed_clock(&b, b.config.commit_ms + 1);
+    }
+    CHECK(b.committing);
+    buf_reset(&b.out);
+    struct receipt late = receipt_mint(b.txn - 1, b.seq - 1);
+    CHECK(!smtp_server_committed(b.s, &late, b.now));
+    CHECK(!smtp_server_refused(b.s, b.txn - 1, &full, b.now));
+    bed_pump(&b);
+    CHECK_INT(b.out.len, 0);
+    CHECK(bed_committed(&b));
+    CHECK(!bed_committed(&b));
+    CHECK_INT(b.ended[SMTP_END_UNKNOWN], 1);
+    CHECK_INT(b.ended[SMTP_END_COMMITTED], 1);
+    bed_free(&b);
+}
+
 /* ---- limits and timers ---- */
 
 static void a_client_that_does_not_read_is_not_answered_further(void)
@@ -783,7 +816,8 @@ static const struct test tests[] = {
     TEST(data_agrees_with_a_model), TEST(data_gives_large_pieces),
     TEST(floods_of_line_ends_stay_linear), TEST(lines_cut_anywhere),
     TEST(replies_keep_to_their_lines), TEST(bdat_arguments), TEST(every_state_every_event),
-    TEST(every_state_every_two_events), TEST(a_client_that_does_not_read_is_not_answered_further),
+    TEST(every_state_every_two_events), TEST(a_receipt_serves_its_own_transaction_only),
+    TEST(a_client_that_does_not_read_is_not_answered_further),
     TEST(a_full_output_holds_back_bytes_only),
     TEST(timer_follows_the_nearest_deadline),
 };

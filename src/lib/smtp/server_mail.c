@@ -153,6 +153,7 @@ void server_flight_ask(struct smtp_server *s)
     struct txn *t = s->txn;
     struct smtp_server_item items[FLIGHT_MAX + 1];
     size_t n = 0;
+    MUST(t->flight_count <= FLIGHT_MAX);
     if (t->mail_open)
         items[n++] = (struct smtp_server_item){ .address = t->env.sender, .typed = t->mail_typed,
                                                 .size_bytes = t->declared_bytes };
