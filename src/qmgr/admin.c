@@ -10,10 +10,9 @@
 #include <sysexits.h>
 
 struct admin_state {
-    struct list asks;         /* struct admin_ask */
+    struct list asks;       /* struct admin_ask */
     size_t count;
-    struct loop_hook flushed; /* behind the flush: ends who waits for it */
-    struct loop_timer turn;   /* slices that come by themselves */
+    struct loop_timer turn; /* slices that come by themselves */
 };
 
 static const struct verb {
@@ -80,26 +79,7 @@ static struct admin_ask *ask_find(struct qmgr *q, uint64_t number)
     return NULL;
 }
 
-/* --- what waits for the disk, or for its turn --- */
-
-/* Runs behind the flush that was asked for. Outcomes that could not be written stay for the next
- * flush, so the answer says so instead of promising. */
-static void on_flushed(void *ctx)
-{
-    struct qmgr *q = ctx;
-    bool durable = spool_dirty_since(q->spool) < 0;
-    LIST_EACH(n, &q->admin->asks) {
-        struct admin_ask *a = CONTAINER(n, struct admin_ask, node);
-        if (!a->flushing)
-            continue;
-        if (!durable)
-            admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
-        else if (a->failed)
-            admin_end(a, EX_NOINPUT, "not all of them could be found and changed");
-        else
-            admin_end(a, ADMIN_OK, "");
-    }
-}
+/* --- slices that come by themselves --- */
 
 static void on_turn(void *ctx)
 {
@@ -114,20 +94,6 @@ static void on_turn(void *ctx)
         more |= CONTAINER(n, struct admin_ask, node)->own_turns;
     if (more)
         loop_timer_in(q->env->loop, &q->admin->turn, 1);
-}
-
-/* After a verb has begun: whatever it left open goes on by itself. */
-static void settle(struct qmgr *q)
-{
-    LIST_EACH(n, &q->admin->asks) {
-        struct admin_ask *a = CONTAINER(n, struct admin_ask, node);
-        if (a->flushing) {
-            loop_hook_ask(q->env->loop, &q->flush);
-            loop_hook_ask(q->env->loop, &q->admin->flushed);
-        }
-        if (a->own_turns && !loop_timer_set(&q->admin->turn))
-            loop_timer_in(q->env->loop, &q->admin->turn, 0);
-    }
 }
 
 /* --- from control --- */
@@ -164,7 +130,7 @@ static void on_admin_ask(struct qmgr *q, struct channel *ch, const struct msg_ad
     q->admin->count++;
     struct wire args = wire_reader(m->args);
     v->fn(a, &args); /* a may be gone */
-    settle(q);
+    on_turn(q);
 }
 
 static void on_admin_more(struct qmgr *q, struct channel *ch, const struct msg_admin_more *m)
@@ -211,7 +177,6 @@ void admin_peer(struct qmgr *q, int fd)
     if (!q->admin) {
         q->admin = NEW(struct admin_state);
         list_init(&q->admin->asks);
-        loop_hook_init(&q->admin->flushed, LOOP_STAGE_FLUSH, on_flushed, q);
         loop_timer_init(&q->admin->turn, on_turn, q);
     }
     if (q->control)
@@ -225,7 +190,6 @@ void admin_free(struct qmgr *q)
         return;
     forget_all(q);
     channel_free(&q->control);
-    loop_hook_cancel(&q->admin->flushed);
     loop_timer_stop(q->env->loop, &q->admin->turn);
     free(q->admin);
     q->admin = NULL;

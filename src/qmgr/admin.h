@@ -25,7 +25,7 @@ struct admin_ask {
      * its own. It ends the question (and the memory) by admin_end. */
     void (*slice)(struct admin_ask *a);
     bool own_turns;             /* slices come by themselves: nothing is sent between */
-    bool flushing;              /* what it changed is not on disk yet */
+    bool woke;                  /* a retry ended a destination's back-off */
     uint64_t cursor, limit, done, failed;
     uint64_t recipients;
 };

@@ -12,7 +12,7 @@
 
 /* What one verb does to one message. */
 struct act {
-    const char *name, *past;
+    const char *past;
     enum event_name event;
     uint8_t kind; /* the outcome that is recorded; 0: none */
     bool (*concerns)(enum sched_state state);
@@ -133,6 +133,21 @@ static void act_on(struct admin_ask *a, const struct act *act, struct span id)
     row(a, act, id, changed, active, NULL);
 }
 
+/* What was recorded goes to the disk now, and then the answer. Outcomes that cannot be written
+ * stay for the next flush, so the answer says so instead of promising. */
+static void settle(struct admin_ask *a)
+{
+    struct qmgr *q = a->q;
+    store_flush(q);
+    loop_hook_ask(q->env->loop, &q->work);
+    if (spool_dirty_since(q->spool) >= 0)
+        admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
+    else if (a->failed)
+        admin_end(a, EX_NOINPUT, "not all of them could be found and changed");
+    else
+        admin_end(a, ADMIN_OK, "");
+}
+
 static void act_on_all(struct admin_ask *a, const struct act *act, struct wire *args)
 {
     struct span id;
@@ -144,8 +159,7 @@ static void act_on_all(struct admin_ask *a, const struct act *act, struct wire *
         admin_end(a, EX_USAGE, "which message? its id is missing");
         return;
     }
-    a->flushing = true;
-    loop_hook_ask(a->q->env->loop, &a->q->work);
+    settle(a);
 }
 
 /* --- hold, release, delete --- */
@@ -185,21 +199,21 @@ static uint32_t apply_retry(struct admin_ask *a, uint64_t seq)
 
 void admin_hold(struct admin_ask *a, struct wire *args)
 {
-    static const struct act act = { "hold", "held", EVENT_admin_held, SPOOL_HELD, not_held,
+    static const struct act act = { "held", EVENT_admin_held, SPOOL_HELD, not_held,
                                     apply_hold, "it is held already" };
     act_on_all(a, &act, args);
 }
 
 void admin_release(struct admin_ask *a, struct wire *args)
 {
-    static const struct act act = { "release", "released", EVENT_admin_released, SPOOL_RELEASED,
+    static const struct act act = { "released", EVENT_admin_released, SPOOL_RELEASED,
                                     may_be_held, apply_release, "it is not held" };
     act_on_all(a, &act, args);
 }
 
 void admin_delete(struct admin_ask *a, struct wire *args)
 {
-    static const struct act act = { "delete", "deleted", EVENT_admin_deleted, SPOOL_REMOVED,
+    static const struct act act = { "deleted", EVENT_admin_deleted, SPOOL_REMOVED,
                                     any_state, apply_delete, "it is being deleted already" };
     act_on_all(a, &act, args);
 }
@@ -227,7 +241,7 @@ void admin_run(struct admin_ask *a, struct wire *args)
     admin_end(a, ADMIN_OK, "");
 }
 
-static const struct act retry_act = { "retry", "retried", EVENT_admin_retried, 0, any_state,
+static const struct act retry_act = { "retried", EVENT_admin_retried, 0, any_state,
                                       apply_retry,
                                       "nothing of it waits for a later time" };
 
@@ -245,13 +259,14 @@ static void retry_slice(struct admin_ask *a)
     struct qmgr *q = a->q;
     struct sched_msg_info m;
     struct sched_rcpt_info r;
+    struct span word = buf_span(&a->word);
     int64_t begun_ns = loop_fresh_ns(q->env->loop);
     for (size_t looked = 0; sched_cursor_next(q->sched, a->cursor, &m);) {
         a->cursor = m.seq;
         uint32_t changed = 0;
         for (uint32_t i = 0; i < m.rcpt_count; i++, looked++)
             if (sched_rcpt(q->sched, m.seq, i, &r) && r.state < SCHED_LIVE &&
-                in_domain(r.addr, buf_span(&a->word)))
+                (in_domain(r.addr, word) || span_eq(r.dest, word)))
                 changed += sched_retry(q->sched, m.seq, i, qmgr_now(q));
         a->recipients += changed;
         a->done += changed > 0;
@@ -261,44 +276,32 @@ static void retry_slice(struct admin_ask *a)
         if (looked >= ADMIN_SLICE_ROWS)
             looked = 0;
     }
-    struct span domain = buf_span(&a->word);
     loop_hook_ask(q->env->loop, &q->work);
-    if (a->recipients) {
-        say(a, &retry_act, domain, a->recipients);
-        row(a, &retry_act, domain, a->recipients, false, NULL);
-        admin_end(a, ADMIN_OK, "");
-    } else {
-        admin_end(a, EX_NOINPUT, "nothing for this domain waits for a later time");
+    if (!a->recipients && !a->woke) {
+        admin_end(a, EX_NOINPUT, "nothing for this domain or destination waits for a later time");
+        return;
     }
+    say(a, &retry_act, word, a->recipients);
+    row(a, &retry_act, word, a->recipients, false, NULL);
+    admin_end(a, ADMIN_OK, "");
 }
 
 /* An id, a destination as `sites` shows it, or a domain of recipients. */
 void admin_retry(struct admin_ask *a, struct wire *args)
 {
     struct span what, second;
-    struct sched_msg_info m;
     uint64_t seq;
     if (!list_next_text(args, &what) || list_next_text(args, &second) || !what.n) {
-        admin_end(a, EX_USAGE, "retry takes one id or one domain");
+        admin_end(a, EX_USAGE, "retry takes one id, one domain or one destination");
         return;
     }
-    if (find_message(a, what, &m) || (queueid_seq(what, &seq) && span_find(what, '.') == what.n)) {
+    if (queueid_seq(what, &seq)) {
         act_on(a, &retry_act, what);
-        loop_hook_ask(a->q->env->loop, &a->q->work);
-        if (a->failed)
-            admin_end(a, EX_NOINPUT, "nothing was changed");
-        else
-            admin_end(a, ADMIN_OK, "");
+        settle(a);
         return;
     }
     buf_puts(&a->word, span_to(what, ENVELOPE_TEXT_MAX));
-    if (sched_wake_dest(a->q->sched, what)) {
-        loop_hook_ask(a->q->env->loop, &a->q->work);
-        say(a, &retry_act, what, 0);
-        row(a, &retry_act, what, 0, false, NULL);
-        admin_end(a, ADMIN_OK, "");
-        return;
-    }
+    a->woke = sched_wake_dest(a->q->sched, what);
     a->slice = retry_slice;
     a->own_turns = true;
 }

@@ -170,7 +170,7 @@ static void json_escapes_reversibly(void)
     json_int(&j, "n", -3);
     json_open_array(&j, "l");
     json_bool(&j, NULL, true);
-    json_null(&j, NULL);
+    json_none(&j, NULL);
     json_close_array(&j);
     json_close(&j);
     CHECK_SPAN(buf_span(&b),

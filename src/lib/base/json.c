@@ -111,7 +111,7 @@ void json_bool(struct json *j, const char *key, bool v)
     buf_putz(j->out, v ? "true" : "false");
 }
 
-void json_null(struct json *j, const char *key)
+void json_none(struct json *j, const char *key)
 {
     lead(j, key);
     buf_putz(j->out, "null");

@@ -68,6 +68,10 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(eightbit_sent, EVENT_NOTICE, F(id) F(host)) \
     X(site_backed_off, EVENT_NOTICE, F(site) F(ms) F(text)) \
     X(queue_run, EVENT_INFO, F(count) F(text)) \
+    X(admin_held, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_released, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_deleted, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_retried, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(spool_opened, EVENT_INFO, F(count) F(bytes) F(ms) F(text)) \
     X(spool_damage, EVENT_ALARM, F(path) F(text) F(count)) \
     X(spool_failed, EVENT_ALARM, F(path) F(text)) \

@@ -1,0 +1,70 @@
+/* The inside of control, for the files of this folder. */
+#ifndef POSTERN_CONTROL_INSIDE_H
+#define POSTERN_CONTROL_INSIDE_H
+
+#include "base/list.h"
+#include "config/config.h"
+#include "control/request.h"
+#include "ipc/channel.h"
+#include "proto/control.h"
+#include "role/role.h"
+
+enum {
+    CLIENTS_MAX = 32,
+    OUT_MAX = 8 << 20,       /* bytes waiting for one client; beyond it is dropped */
+    OUT_LOW = 64 << 10,      /* with fewer the next slice is asked for */
+    REQUEST_MS = 10 * 1000,  /* for the request to arrive */
+    ANSWER_MS = 60 * 1000,   /* without a word from who was asked */
+    WRITE_MS = 60 * 1000,    /* without the client taking a byte */
+};
+
+struct control;
+
+/* One connection: one request, one answer, the end. */
+struct client {
+    struct list node;
+    struct control *c;
+    int fd;
+    struct loop_io io;
+    struct loop_hook write;
+    struct loop_timer deadline;
+    struct buf in, out;
+    char who[96];
+    uint64_t q;         /* the question's number, once it is asked */
+    enum role_id at;    /* who has it */
+    bool asked, ended;  /* ended: the last line is in `out` */
+    bool eof;
+    bool owes_more;     /* a slice is over; the next is asked for when `out` is low */
+};
+
+struct control {
+    struct role_env *env;
+    struct config *config;
+    struct channel *peers[ROLE_COUNT];
+    struct list clients;
+    size_t client_count;
+    int listen_fd;
+    struct loop_io listen_io;
+    bool listening;
+    uint64_t next_q;
+    uid_t allowed[2]; /* beside root: who owns the socket, and the gateway's user */
+    char user[64];    /* name of the first */
+    struct loop_timer finish;
+    bool finishing;
+};
+
+/* client.c: connections */
+void clients_accept(struct control *c);
+void client_row(struct client *cl, struct span json);
+void client_end(struct client *cl, int exit, struct span text);
+void client_slice_over(struct client *cl);
+void client_alive(struct client *cl); /* who was asked has said something */
+void client_drop(struct client *cl, const char *why);
+struct client *client_find(struct control *c, uint64_t q);
+
+/* control.c: hands a request on; answers at once when it cannot */
+void control_ask(struct control *c, struct client *cl, const struct control_request *r);
+void control_forget(struct control *c, const struct client *cl); /* nobody waits any more */
+void control_check_finished(struct control *c);
+
+#endif
