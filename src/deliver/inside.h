@@ -3,7 +3,8 @@
  *   deliver.c     the role
  *   job.c         one attempt for one message: addresses in turn, a result for each recipient
  *   conn.c        one connection: socket <-> TLS <-> smtp/client; kept between messages
- *   upstream.c    the channels to qmgr and resolver */
+ *   upstream.c    the channels to qmgr and resolver
+ *   say.c         log lines and events */
 #ifndef POSTERN_DELIVER_INSIDE_H
 #define POSTERN_DELIVER_INSIDE_H
 
@@ -137,6 +138,9 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o);
 void upstream_job_done(struct job *j, uint64_t keeper);
 void upstream_unkept(struct conn *c);
 void upstream_want(struct job *j, size_t n);
+
+/* say.c */
+void say_left(struct job *j); /* an address was left for the next one */
 
 /* deliver.c */
 void deliver_check_finished(struct deliver *d);

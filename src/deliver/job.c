@@ -214,6 +214,7 @@ void job_no_connection(struct job *j, const struct smtp_outcome *o)
         if (j->states[i].waits && !j->states[i].told)
             remember(j, i, &mine);
     j->conn = NULL;
+    say_left(j);
     try_next(j);
 }
 
@@ -263,6 +264,7 @@ void job_message_done(struct job *j)
         return;
     }
     /* Somebody waits for another address: of a kept connection that had no plan, ask first. */
+    say_left(j);
     if (!j->have_plan)
         upstream_ask(j);
     else
