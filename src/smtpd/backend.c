@@ -58,13 +58,33 @@ static void ask_router(struct session *s, const struct smtp_server_question *q)
     buf_free(&rcpts);
 }
 
+/* The greeting waits: whoever talks meanwhile is no mail server (the engine refuses it). */
+static void pause_greeting(struct session *s, const struct smtp_server_question *q)
+{
+    s->pause_question = q->id;
+    loop_timer_in(s->d->env->loop, &s->pause, s->gen->config->server.greeting_pause_ms);
+}
+
+void backend_pause_over(void *ctx)
+{
+    struct session *s = ctx;
+    struct reply yes = { .code = 0 };
+    struct smtp_server_verdict v = { .replies = &yes, .count = 1 };
+    s->busy = true;
+    smtp_server_answer(s->server, s->pause_question, &v, session_now(s));
+    s->busy = false;
+    session_run(s);
+}
+
 /* MAIL alone is answered here: what there is to decide about a sender is decided with its
  * recipients. That saves a round trip per message of a client that does not pipeline. */
 static void on_ask(void *ctx, const struct smtp_server_question *q)
 {
     struct session *s = ctx;
     bool has_mail = q->item_count && !q->items[0].is_rcpt;
-    if (has_mail && s->d->full)
+    if (q->hook == SMTP_HOOK_CONNECT)
+        pause_greeting(s, q);
+    else if (has_mail && s->d->full)
         answer_all(s, q, &reply_full);
     else if (q->hook != SMTP_HOOK_MAIL || (has_mail && q->item_count == 1))
         answer_all(s, q, NULL);

@@ -68,7 +68,8 @@ struct session {
     const struct config_listen *listen;
     int fd;
     struct loop_io io;
-    struct loop_timer timer;
+    struct loop_timer timer, pause; /* pause: server.greeting_pause */
+    uint64_t pause_question;
     struct smtp_server *server;
     struct tls *tls;
     bool tls_told, tls_pending; /* the handshake was reported; 220 is still to be written */
@@ -139,6 +140,7 @@ void backend_keyring(struct smtpd *d, int fd);
 void backend_want_ids(struct smtpd *d);
 void backend_sign(void *arg, uint64_t request_id, struct span request);
 void backend_forget(struct session *s);
+void backend_pause_over(void *ctx); /* session->pause */
 
 /* say.c */
 void say_connected(struct session *s);

@@ -57,6 +57,7 @@ void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
     list_append(&d->sessions, &s->node);
     d->session_count++;
     loop_timer_init(&s->timer, on_timer, s);
+    loop_timer_init(&s->pause, backend_pause_over, s);
     loop_io_add(d->env->loop, &s->io, fd, LOOP_READ, on_ready, s);
     say_connected(s);
     struct smtp_server_client facts = { .ip = span_str(s->ip), .normalise = normalises(s) };
@@ -74,6 +75,7 @@ void session_free(struct session *s)
     backend_forget(s);
     tls_free(&s->tls);
     loop_timer_stop(d->env->loop, &s->timer);
+    loop_timer_stop(d->env->loop, &s->pause);
     loop_io_del(d->env->loop, &s->io);
     loop_close(d->env->loop, s->fd);
     client_uncount(d, &s->count);
@@ -191,23 +193,26 @@ static bool feed(struct session *s)
     return used > 0;
 }
 
+/* Moves bytes until nothing moves: what was written may have made room for a reply, and with it
+ * for a command that waits inside the engine (smtp/server.h: call input again after sent). */
 static bool step(struct session *s)
 {
-    if (s->eof)
-        return false;
-    if (s->tls && (!end_handshake(s) || !decrypt(s)))
-        return false;
-    bool moved = feed(s);
-    if (!write_out(s))
-        return false;
-    if (s->tls_pending && !out_waits(s)) {
-        begin_tls(s);
-        moved = false;
+    for (;;) {
+        if (s->eof || (s->tls && (!end_handshake(s) || !decrypt(s))))
+            return false;
+        bool moved = feed(s);
+        moved |= smtp_server_output(s->server).n > 0;
+        if (!write_out(s))
+            return false;
+        if (smtp_server_closing(s->server))
+            return out_waits(s);
+        if (out_waits(s))
+            return true;
+        if (s->tls_pending)
+            begin_tls(s);
+        else if (!moved || smtp_server_blocked(s->server))
+            return true;
     }
-    if (smtp_server_closing(s->server))
-        return out_waits(s);
-    /* Input that was waiting behind a full output or an answer may go on now. */
-    return moved && s->in.len && !smtp_server_blocked(s->server) ? step(s) : true;
 }
 
 static void set_timer(struct session *s)
