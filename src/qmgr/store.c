@@ -3,111 +3,48 @@
 #include "qmgr/inside.h"
 
 #include "base/must.h"
+#include "spool/dirs.h"
 #include "vfs/vfs.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { UPKEEP_MS = 1000, UPKEEP_BUSY_MS = 20, NO_DIRECTORY = SPOOL_DIRECTORIES_MAX };
-
-/* --- directories: a pattern's last part is matched against what is there --- */
-
-struct found {
-    char *dirs[SPOOL_DIRECTORIES_MAX];
-    size_t n;
-    const char *parent, *pattern;
-};
-
-static void on_name(void *ctx, const char *name)
-{
-    struct found *f = ctx;
-    if (fnmatch(f->pattern, name, FNM_PERIOD) != 0 || f->n == SPOOL_DIRECTORIES_MAX)
-        return;
-    struct buf b;
-    buf_init(&b, 8192);
-    buf_printf(&b, "%s/%s", f->parent, name);
-    f->dirs[f->n++] = must_strndup(buf_cstr(&b), b.len);
-    buf_free(&b);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void expand(struct vfs *vfs, struct span path, struct found *f)
-{
-    if (span_find(path, '*') == path.n) {
-        if (f->n < SPOOL_DIRECTORIES_MAX)
-            f->dirs[f->n++] = must_strndup(path.p, path.n);
-        return;
-    }
-    size_t slash = span_rfind(path, '/');
-    char *parent = must_strndup(path.p, slash);
-    char *pattern = must_strndup(path.p + slash + 1, path.n - slash - 1);
-    size_t first = f->n;
-    f->parent = parent;
-    f->pattern = pattern;
-    vfs_list(vfs, parent, on_name, f);
-    qsort(f->dirs + first, f->n - first, sizeof *f->dirs, by_name);
-    free(parent);
-    free(pattern);
-}
+enum { UPKEEP_MS = 1000, UPKEEP_BUSY_MS = 20 };
 
 /* --- what the spool tells --- */
 
-struct event_words {
-    enum event_name name;
-    const char *text;
-};
-
-static struct event_words words_of(const struct spool_event *e)
+static enum event_name name_of(enum spool_event_kind kind)
 {
-    switch (e->kind) {
+    switch (kind) {
     case SPOOL_EVENT_DAMAGED:
-        return (struct event_words){ EVENT_spool_damage, "damaged bytes set aside" };
     case SPOOL_EVENT_MESSAGE_DAMAGED:
-        return (struct event_words){ EVENT_spool_damage, "a message fails its checksum" };
     case SPOOL_EVENT_INDEX_DAMAGED:
-        return (struct event_words){ EVENT_spool_damage, "an index is bad; its records are read" };
-    case SPOOL_EVENT_UNREADABLE:
-        return (struct event_words){ EVENT_spool_damage, "cannot be read; set aside" };
-    case SPOOL_EVENT_FLUSH_FAILED:
-        return (struct event_words){ EVENT_spool_failed, "a flush failed; the segment is closed" };
-    case SPOOL_EVENT_WRITE_FAILED:
-        return (struct event_words){ EVENT_spool_failed, "a write failed" };
-    case SPOOL_EVENT_DIRECTORY_OUT:
-        return (struct event_words){ EVENT_spool_failed, "the directory is not written to any more" };
-    case SPOOL_EVENT_RESERVE_USED:
-        return (struct event_words){ EVENT_spool_failed, "the disk is full; outcomes use the reserve" };
+    case SPOOL_EVENT_UNREADABLE: return EVENT_spool_damage;
     case SPOOL_EVENT_DROPPED:
-        return (struct event_words){ EVENT_spool_notice,
-                                     "unfinished records dropped; they were never acknowledged" };
-    case SPOOL_EVENT_DIRECTORY_BACK:
-        return (struct event_words){ EVENT_spool_notice, "the directory is written to again" };
-    default: return (struct event_words){ EVENT_COUNT, NULL };
+    case SPOOL_EVENT_DIRECTORY_BACK: return EVENT_spool_notice;
+    default: return EVENT_spool_failed;
     }
 }
 
 static void on_event(void *ctx, const struct spool_event *e)
 {
     struct qmgr *q = ctx;
-    struct event_words w = words_of(e);
-    if (!w.text)
+    enum event_name name = name_of(e->kind);
+    const char *words = spool_event_text(e->kind);
+    if (!words)
         return;
     char text[256], path[512];
     snprintf(path, sizeof path, "%s segment %llu offset %llu", e->directory ? e->directory : "",
              (unsigned long long)e->segment, (unsigned long long)e->offset);
-    snprintf(text, sizeof text, "%s%s%s (%llu bytes)", w.text, e->error ? ": " : "",
+    snprintf(text, sizeof text, "%s%s%s (%llu bytes)", words, e->error ? ": " : "",
              e->error ? strerror(e->error) : "", (unsigned long long)e->bytes);
-    event_begin(q->env->events, w.name);
+    event_begin(q->env->events, name);
     event_str(q->env->events, FIELD_path, span_str(path));
     event_str(q->env->events, FIELD_text, span_str(text));
     event_end(q->env->events);
-    log_line(q->env->events, w.name == EVENT_spool_notice ? EVENT_NOTICE : EVENT_ALARM,
+    log_line(q->env->events, name == EVENT_spool_notice ? EVENT_NOTICE : EVENT_ALARM,
              "spool %s: %s", path, text);
 }
 
@@ -174,11 +111,11 @@ static void say_opened(struct qmgr *q, int64_t ms, size_t dirs)
 bool store_open(struct qmgr *q, struct err *err)
 {
     const struct config_spool *c = &q->config->spool;
-    struct found f = { .n = 0 };
+    struct spool_dirs dirs = { .n = 0 };
     for (size_t i = 0; i < c->directories.n; i++)
-        expand(q->env->vfs, c->directories.v[i], &f);
-    struct spool_config sc = { .directories = (const char *const *)f.dirs,
-                               .directory_count = f.n,
+        spool_dirs_add(&dirs, q->env->vfs, c->directories.v[i]);
+    struct spool_config sc = { .directories = (const char *const *)dirs.v,
+                               .directory_count = dirs.n,
                                .segment_size_bytes = c->segment_size_bytes,
                                .inline_max_bytes = c->inline_max_bytes,
                                .free_min_bytes = c->free_min_bytes,
@@ -191,14 +128,13 @@ bool store_open(struct qmgr *q, struct err *err)
                                  .on_refused = intake_refused,
                                  .on_event = on_event };
     int64_t begun_ns = loop_fresh_ns(q->env->loop);
-    bool ok = f.n > 0;
+    bool ok = dirs.n > 0;
     if (!ok)
         err_set(err, "spool.directories: nothing there matches");
     ok = ok && spool_open(q->env->vfs, &sc, &calls, loop_wall_ms(q->env->loop), &q->spool, err) == 0;
     if (ok)
-        say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, f.n);
-    for (size_t i = 0; i < f.n; i++)
-        free(f.dirs[i]);
+        say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, dirs.n);
+    spool_dirs_free(&dirs);
     return ok;
 }
 

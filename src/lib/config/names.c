@@ -130,6 +130,14 @@ const char *config_suggest_word(const struct config_option *o, struct span word)
     return g.best;
 }
 
+const char *config_suggest_among(const char *const *names, size_t n, struct span name)
+{
+    struct guess g = guess_of(name);
+    for (size_t i = 0; i < n; i++)
+        consider(&g, names[i]);
+    return g.best;
+}
+
 void config_suggest_dotted(struct buf *b, struct span name)
 {
     size_t n, dot = span_find(name, '.');

@@ -67,7 +67,8 @@ static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
         sched_rcpt_reason(s, r, e->reason);
 }
 
-/* The first state of a live recipient; it counts in none yet. */
+/* The first state of a live recipient; it counts in none yet. Whether it is held is e's to say:
+ * a message that came to be held may have been released since. */
 static void place_rcpt(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
                        const struct sched_entry_rcpt *e, struct sched_now now)
 {
@@ -75,7 +76,7 @@ static void place_rcpt(struct sched *s, struct sched_msg *m, struct sched_rcpt *
     int64_t delay_ms = e->next_try_wall_ms ? e->next_try_wall_ms - now.wall_ms : 0;
     if (delay_ms > s->cfg.retry_max_ms)
         delay_ms = s->cfg.retry_max_ms;
-    if (e->held || (m->flags & ENVELOPE_HOLD)) {
+    if (e->held) {
         sched_rcpt_enter(s, r, SCHED_HELD);
     } else if (waits) {
         sched_rcpt_enter(s, r, SCHED_WAITING);
@@ -129,7 +130,9 @@ bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now no
             continue;
         }
         m->live++;
-        place_rcpt(s, m, &m->rcpts[i], er, now);
+        struct sched_entry_rcpt first = *er;
+        first.held |= (m->flags & ENVELOPE_HOLD) != 0;
+        place_rcpt(s, m, &m->rcpts[i], &first, now);
     }
     MUST(sched_order_add(&s->order, m));
     s->bytes += m->size_bytes;
