@@ -18,6 +18,7 @@ static void configure(struct deliver *d, struct config *cfg)
     c->tls = cfg->deliver.tls == CONFIG_TLS_OFF        ? SMTP_TLS_OFF
              : cfg->deliver.tls == CONFIG_TLS_REQUIRED ? SMTP_TLS_REQUIRE
                                                        : SMTP_TLS_TRY;
+    c->window_bytes = WINDOW_BYTES;
     c->eightbit = cfg->deliver.eightbit == CONFIG_EIGHTBIT_BOUNCE ? SMTP_EIGHTBIT_BOUNCE
                                                                   : SMTP_EIGHTBIT_SEND;
     c->disable = cfg->deliver.chunking ? 0 : SMTP_EXT_CHUNKING;

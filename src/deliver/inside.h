@@ -26,7 +26,8 @@
 enum {
     READ_BYTES = 32 << 10,
     JOB_BYTES_MAX = 64 << 20, /* recipients and texts of one job */
-    WANT_MAX = 128 << 10,     /* content asked of qmgr at once */
+    WANT_MAX = 256 << 10,     /* content asked of qmgr at once */
+    WINDOW_BYTES = 512 << 10, /* content of one message held here at most */
     TLS_SESSIONS_MAX = 10000,
 };
 

@@ -52,9 +52,7 @@ static bool take_job(struct job *j, const struct msg_job *m)
     j->size_bytes = m->size;
     j->sender = arena_dup(j->arena, m->sender);
     j->envid = arena_dup(j->arena, m->envid);
-    j->content = arena_dup(j->arena, m->content);
-    return codec.p && route_dest_get(&w, j->arena, &j->dest) && j->content.p &&
-           take_rcpts(j, m->rcpts);
+    return codec.p && route_dest_get(&w, j->arena, &j->dest) && take_rcpts(j, m->rcpts);
 }
 
 static void end(struct job *j, uint64_t keeper)
@@ -92,6 +90,12 @@ static struct conn *kept_connection(struct deliver *d, uint64_t keeper)
     return n ? CONTAINER(n, struct conn, keeper_node) : NULL;
 }
 
+static struct span dup(struct job *j, struct span s)
+{
+    struct span copy = arena_dup(j->arena, s);
+    return copy.p ? copy : SPAN_NONE;
+}
+
 void job_begin(struct deliver *d, const struct msg_job *m)
 {
     struct job *j = NEW(struct job);
@@ -109,10 +113,23 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     struct conn *c = kept_connection(d, m->keeper);
     for (size_t i = 0; i < j->rcpt_count; i++)
         j->states[i].waits = true;
+    /* The content lies in the channel's memory until the turn's end. With a connection at hand
+     * the client takes it from there; otherwise it is copied, and for another address asked of
+     * qmgr again. */
+    j->content = m->content;
+    uint64_t id = j->id;
     if (c)
         conn_send(c, j);
     else
         upstream_ask(j);
+    struct hash_node *n = hash_get(&d->jobs, span_of(&id, sizeof id));
+    if (!n)
+        return;
+    j = CONTAINER(n, struct job, node);
+    if (j->conn && j->sent_bytes == j->size_bytes)
+        j->content = SPAN_NONE;
+    else
+        j->content = dup(j, m->content);
 }
 
 /* --- addresses --- */
@@ -188,12 +205,6 @@ static void try_next(struct job *j)
         j->why = o.text;
     }
     give_up(j, 0);
-}
-
-static struct span dup(struct job *j, struct span s)
-{
-    struct span copy = arena_dup(j->arena, s);
-    return copy.p ? copy : SPAN_NONE;
 }
 
 static void remember(struct job *j, size_t i, const struct smtp_outcome *o)

@@ -192,8 +192,12 @@ static void on_want(struct deliver_peer *p, struct channel *ch, const struct msg
 {
     struct qmgr *q = p->q;
     struct job *j = job_find(q, p, m->job);
-    if (!j || !j->reader)
+    int error = 0;
+    if (!j)
         return;
+    /* It went along with the job; another address means another reading. */
+    if (!j->reader)
+        j->reader = spool_reader_open(q->spool, j->seq, &error);
     size_t n = m->count < CONTENT_PIECE_MAX ? m->count : CONTENT_PIECE_MAX;
     struct buf *b = channel_begin(ch, MSG_content);
     wire_put_u64(b, m->job);
@@ -202,7 +206,7 @@ static void on_want(struct deliver_peer *p, struct channel *ch, const struct msg
     wire_put_u8(b, 0);
     wire_put_u32(b, 0);
     char *to = buf_space(b, n);
-    ssize_t got = to ? spool_reader_read(j->reader, m->offset, to, n) : -ENOMEM;
+    ssize_t got = to && j->reader ? spool_reader_read(j->reader, m->offset, to, n) : -EIO;
     if (got >= 0)
         buf_added(b, (size_t)got);
     b->mem[b->off + at] = got < 0;

@@ -26,7 +26,7 @@
 enum {
     PEERS_MAX = 64,          /* smtpd or deliver instances */
     BATCH_MAX = 4096,        /* messages committed in one turn */
-    JOB_INLINE_MAX = 64 << 10, /* content that goes along with its job */
+    JOB_INLINE_MAX = 256 << 10, /* content that goes along with its job */
     ROUTES_AT_ONCE = 512,    /* router questions per turn */
     COMPACT_SLICE_BYTES = 4 << 20,
     DSN_AT_ONCE = 200,       /* recipients in one report */

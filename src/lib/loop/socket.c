@@ -153,10 +153,19 @@ int loop_connect_unix(struct loop *l, const char *path, struct err *err)
     return fd;
 }
 
+enum { PAIR_BUFFER_BYTES = 1 << 20 };
+
 int loop_real_pair(struct loop *l, int fds_r[2])
 {
     (void)l;
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_r);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_r) != 0)
+        return -1;
+    /* Room for the content of a turn, so that one write takes it; as far as we may. */
+    int bytes = PAIR_BUFFER_BYTES;
+    for (int i = 0; i < 2; i++)
+        if (setsockopt(fds_r[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0)
+            setsockopt(fds_r[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    return 0;
 }
 
 bool loop_real_local_addr(struct loop *l, int fd, struct netaddr *addr_r)
