@@ -9,14 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct reply reply_away = { .code = 451,
-                                         .enhanced = "4.3.0",
-                                         .text = { "Temporarily unable to take mail, try again later",
-                                                   48 } };
-static const struct reply reply_full = { .code = 452,
-                                         .enhanced = "4.3.1",
-                                         .text = { "Insufficient disk space; try again later",
-                                                   40 } };
+#define REPLY(code_, enhanced_, text_) \
+    { .code = code_, .enhanced = enhanced_, .text = { text_, sizeof(text_) - 1 } }
+
+static const struct reply reply_away =
+    REPLY(451, "4.3.0", "Temporarily unable to take mail, try again later");
+static const struct reply reply_full =
+    REPLY(452, "4.3.1", "Insufficient disk space; try again later");
 
 /* --- questions: router --- */
 
