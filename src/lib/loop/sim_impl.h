@@ -69,7 +69,6 @@ struct sim {
     struct list socks; /* with a descriptor */
     struct sock **by_fd;
     size_t fd_count, fd_cap, open;
-    struct list listeners_unused;
     struct cut cuts[SIM_CUTS_MAX];
     size_t cut_count;
     uint16_t next_port;
