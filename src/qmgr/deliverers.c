@@ -96,38 +96,39 @@ static void put_rcpts(struct qmgr *q, const struct job *j, const struct envelope
     wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
 }
 
-/* Small content goes along; large is read as deliver asks for it. 0 or errno. */
-static int load_content(struct qmgr *q, struct job *j, uint64_t *size_r)
+/* Small content goes along, read straight into the channel; large is read as deliver asks for
+ * it. 0 or errno. */
+static int put_content(struct job *j, uint64_t size, struct buf *b)
 {
-    int error = 0;
-    buf_reset(&q->scratch);
-    struct spool_reader *r = spool_reader_open(q->spool, j->seq, &error);
-    if (!r)
-        return error;
-    *size_r = spool_reader_size(r);
-    if (*size_r > JOB_INLINE_MAX) {
-        j->reader = r;
+    bool inlined = size <= JOB_INLINE_MAX;
+    wire_put_u32(b, inlined ? (uint32_t)size : 0);
+    if (!inlined || size == 0)
         return 0;
-    }
-    ssize_t got = spool_reader_read(r, 0, buf_space(&q->scratch, *size_r ? *size_r : 1), *size_r);
-    spool_reader_close(&r);
+    char *to = buf_space(b, size);
+    ssize_t got = to ? spool_reader_read(j->reader, 0, to, size) : -ENOMEM;
     if (got >= 0)
-        buf_added(&q->scratch, (size_t)got);
-    return got < 0 ? (int)-got : (uint64_t)got < *size_r ? EIO : 0;
+        buf_added(b, (size_t)got);
+    spool_reader_close(&j->reader);
+    return got < 0 ? (int)-got : (uint64_t)got < size ? EIO : 0;
 }
 
-static void send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
-                     const struct dest *d, uint64_t size)
+static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
+                    const struct dest *d)
 {
     struct sched_msg_info m;
     struct envelope env = { 0 };
     struct arena *a = NULL;
+    int error = 0;
     MUST(sched_msg(q->sched, j->seq, &m));
+    j->reader = spool_reader_open(q->spool, j->seq, &error);
+    if (!j->reader)
+        return error;
     if (sj->flags & QMGR_HAS_DSN) {
         a = arena_new(JOB_ARENA_MAX);
         if (spool_envelope(q->spool, j->seq, a, &env, NULL) != 0)
             env = (struct envelope){ 0 };
     }
+    uint64_t size = spool_reader_size(j->reader);
     /* The fields of struct msg_job, in their order. */
     struct buf *b = channel_begin(j->at->channel, MSG_job);
     wire_put_u64(b, j->id);
@@ -139,11 +140,14 @@ static void send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     wire_put_bytes(b, env.envid);
     put_rcpts(q, j, env.rcpt_count ? &env : NULL, b);
     wire_put_u64(b, size);
-    wire_put_bytes(b, buf_span(&q->scratch));
     wire_put_u64(b, sj->keeper & ((UINT64_C(1) << KEEPER_INDEX_SHIFT) - 1));
-    wire_put_u8(b, 1);
-    channel_end(j->at->channel);
+    error = put_content(j, size, b);
+    if (error)
+        channel_cancel(j->at->channel);
+    else
+        channel_end(j->at->channel);
     arena_free(&a);
+    return error;
 }
 
 /* The spool cannot give the content: that is for the admin, and the recipients wait. */
@@ -174,14 +178,11 @@ bool deliverers_give(struct qmgr *q, const struct sched_job *sj)
         sched_job_lost(q->sched, sj->id, qmgr_now(q), NULL);
         return false;
     }
-    uint64_t size = 0;
     struct job *j = job_new(q, p, sj, d);
-    int error = load_content(q, j, &size);
+    int error = send_out(q, j, sj, d);
     if (error) {
         content_broken(q, j, error);
         finish_job(q, j, SCHED_NEWS_NONE, SPAN_NONE, 0);
-    } else {
-        send_out(q, j, sj, d, size);
     }
     return true;
 }

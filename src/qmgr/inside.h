@@ -120,7 +120,6 @@ struct qmgr {
     uint16_t free_asks[ASKS_MAX];
     size_t free_ask_count;
     struct hash dests; /* struct dest by key: what the router last said a key means */
-    struct buf scratch; /* content on its way into a job */
     uint64_t next_own_txn;
     struct loop_hook work, flush;
     struct loop_timer wake, late, run, upkeep, finish, again;

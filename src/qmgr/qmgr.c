@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TURN_ARENA_MAX = 512 << 20, SCRATCH_MAX = JOB_INLINE_MAX + 64 };
+enum { TURN_ARENA_MAX = 512 << 20 };
 
 static struct sched_config sched_config_of(const struct config *cfg, uint64_t seed)
 {
@@ -68,7 +68,6 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     q->turn = arena_new(TURN_ARENA_MAX);
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
-    buf_init(&q->scratch, SCRATCH_MAX);
     list_init(&q->reports);
     list_init(&q->holds);
     loop_hook_init(&q->work, LOOP_STAGE_WORK, on_work, q);
@@ -164,7 +163,6 @@ static void qmgr_free(void *role)
     loop_hook_cancel(&q->work);
     loop_hook_cancel(&q->flush);
     hash_free(&q->jobs);
-    buf_free(&q->scratch);
     arena_free(&q->turn);
     free(q->batch);
     config_free(&q->config);

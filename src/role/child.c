@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -296,6 +297,7 @@ int child_main(int argc, char **argv)
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     c.ops = role_ops_of(c.id);
+    prctl(PR_SET_NAME, role_name(c.id)); /* what top shows; ps shows the arguments */
     c.env = (struct role_env){ .loop = loop_new(),
                                .index = (int)index,
                                .done = on_done,

@@ -208,8 +208,7 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     envelope_put(b, c->envelope);
     wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
     wire_put_bytes(b, c->head);
-    wire_put_bytes(b, buf_span(&s->content));
-    channel_end(d->qmgr);
+    channel_end_tail(d->qmgr, buf_span(&s->content));
     buf_free(&s->content);
 }
 
@@ -279,6 +278,8 @@ static void on_leased(struct smtpd *d, struct channel *ch, const struct msg_leas
         return;
     d->ids_first = m->first;
     d->ids_left = m->count;
+    if (loop_timer_set(&d->listen_late))
+        smtpd_listen(d);
 }
 
 static void on_space(struct smtpd *d, struct channel *ch, const struct msg_space *m)

@@ -26,6 +26,7 @@ enum {
     EXTENT_BYTES = 64 << 10, /* content beyond inline_max goes to qmgr in such pieces */
     LEASE_COUNT = 1024,     /* queue ids asked for at once */
     LEASE_LOW = 512,
+    LISTEN_LATE_MS = 2000,
     ACCEPT_AT_ONCE = 64,
     CERTS_MAX = TLS_SERVER_CERTS_MAX,
     CERT_FILE_MAX = 256 << 10,
@@ -110,7 +111,7 @@ struct smtpd {
     size_t cert_bytes[CERTS_MAX];
     struct buf tickets;
     struct buf read_buf; /* shared: a read is consumed or kept before the next */
-    struct loop_timer finish;
+    struct loop_timer finish, listen_late;
 };
 
 /* generation.c */

@@ -109,6 +109,7 @@ static void free_listeners(struct smtpd *d, struct list *head)
 
 void smtpd_listen(struct smtpd *d)
 {
+    loop_timer_stop(d->env->loop, &d->listen_late);
     free_listeners(d, &d->listeners);
     LIST_EACH(n, &d->next_listeners) {
         struct listener *l = CONTAINER(n, struct listener, node);
@@ -121,6 +122,7 @@ void smtpd_listen(struct smtpd *d)
 
 void smtpd_unlisten(struct smtpd *d)
 {
+    loop_timer_stop(d->env->loop, &d->listen_late);
     free_listeners(d, &d->listeners);
     free_listeners(d, &d->next_listeners);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static void on_listen_late(void *ctx) { smtpd_listen(ctx); }
+
 static void on_finish_late(void *ctx)
 {
     struct smtpd *d = ctx;
@@ -28,6 +30,7 @@ static void *smtpd_make(struct role_env *env, struct config *cfg, struct err *er
     hash_init(&d->txns, loop_random_u64(env->loop), 0);
     buf_init(&d->tickets, TICKET_KEYS_MAX);
     buf_init(&d->read_buf, READ_BYTES);
+    loop_timer_init(&d->listen_late, on_listen_late, d);
     loop_timer_init(&d->finish, on_finish_late, d);
     tls_warm_up(err); /* before the process is closed in; a failure shows at the first use */
     d->gen = NULL;
@@ -80,7 +83,6 @@ static bool change_generation(struct smtpd *d, struct config *cfg, struct err *e
         log_line(d->env->events, EVENT_WARNING, "TLS is not offered: %s", err->text);
     generation_drop(&d->gen);
     d->gen = next;
-    smtpd_listen(d);
     return ok;
 }
 
@@ -92,6 +94,12 @@ static bool smtpd_start(void *role, struct err *err)
     d->started = true;
     /* A certificate that cannot be used is said, and mail flows without TLS. */
     change_generation(d, cfg, err);
+    /* With qmgr's first lease it opens: who connects before that waits in the kernel rather than
+     * hear 451. When qmgr stays away it opens all the same. */
+    if (d->ids_left)
+        smtpd_listen(d);
+    else
+        loop_timer_in(d->env->loop, &d->listen_late, LISTEN_LATE_MS);
     return true;
 }
 
@@ -99,6 +107,7 @@ static void smtpd_reload(void *role, struct config *next)
 {
     struct err e = { "" };
     change_generation(role, next, &e);
+    smtpd_listen(role);
 }
 
 static void smtpd_finish(void *role, int64_t within_ms)
@@ -145,6 +154,7 @@ static void smtpd_free(void *role)
     buf_free(&d->tickets);
     buf_free(&d->read_buf);
     loop_timer_stop(d->env->loop, &d->finish);
+    loop_timer_stop(d->env->loop, &d->listen_late);
     free(d);
 }
 

@@ -79,21 +79,26 @@ bool buf_puts(struct buf *b, struct span s) { return buf_put(b, s.p, s.n); }
 bool buf_putc(struct buf *b, char c) { return buf_put(b, &c, 1); }
 bool buf_putz(struct buf *b, const char *cstr) { return buf_put(b, cstr, strlen(cstr)); }
 
+/* First into what room there is (mostly enough), then once more into what it takes. */
 bool buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, again);
-    va_end(again);
+    make_room(b, 1);
+    size_t free_bytes = b->cap - b->off - b->len;
+    int n = vsnprintf(b->mem + b->off + b->len, free_bytes, fmt, ap);
     MUST(n >= 0);
-    char *to = buf_space(b, (size_t)n);
-    if (!to)
-        return false;
-    make_room(b, (size_t)n + 1); /* vsnprintf's NUL is not counted against the limit */
-    to = b->mem + b->off + b->len;
-    vsnprintf(to, (size_t)n + 1, fmt, ap);
-    b->len += (size_t)n;
-    return true;
+    bool ok = (size_t)n <= b->max - b->len;
+    if (ok && (size_t)n >= free_bytes) {
+        make_room(b, (size_t)n + 1); /* vsnprintf's NUL is not counted against the limit */
+        vsnprintf(b->mem + b->off + b->len, (size_t)n + 1, fmt, again);
+    }
+    va_end(again);
+    if (ok)
+        b->len += (size_t)n;
+    else
+        b->failed = true;
+    return ok;
 }
 
 bool buf_printf(struct buf *b, const char *fmt, ...)

@@ -36,6 +36,7 @@ struct events {
     struct loop *loop;
     char *tag, *role, *hostname;
     bool echo, syslog;
+    pid_t pid; /* asked once: getpid is a system call */
     struct sink lines, json;
     struct loop_hook hook;
     struct json writer;
@@ -58,6 +59,7 @@ struct events *events_new(struct loop *l, const struct events_config *c)
     e->role = must_strndup(c->role, strlen(c->role));
     e->hostname = must_strndup(c->hostname, strlen(c->hostname));
     e->echo = c->echo;
+    e->pid = getpid();
     buf_init(&e->lines.pending, PENDING_MAX);
     buf_init(&e->json.pending, PENDING_MAX);
     buf_init(&e->line, 64 << 10);
@@ -237,7 +239,7 @@ void log_end(struct events *e)
         buf_putc(b, ' ');
         buf_putz(b, e->tag);
         buf_putc(b, '[');
-        buf_putu(b, (uint64_t)getpid());
+        buf_putu(b, (uint64_t)e->pid);
         buf_putz(b, "]: ");
         buf_puts(b, s);
         buf_putc(b, '\n');

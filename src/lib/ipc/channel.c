@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { HEADER_BYTES = 8, FLAG_FD = 1, FDS_MAX = 64 };
+enum { HEADER_BYTES = 8, FLAG_FD = 1, FDS_MAX = 64, TAIL_BYTES = 16 << 10 };
 
 /* A descriptor to be sent with the byte at `offset` of all that was ever queued. */
 struct out_fd {
@@ -143,6 +143,49 @@ void channel_end_fd(struct channel *ch, int passed)
 }
 
 void channel_end(struct channel *ch) { channel_end_fd(ch, -1); }
+
+void channel_cancel(struct channel *ch)
+{
+    MUST(ch->in_frame);
+    ch->in_frame = false;
+    buf_cut(&ch->out, ch->begun);
+}
+
+/* The frame is whole only with its tail: nothing may be written between the two. */
+static bool write_with_tail(struct channel *ch, struct span tail)
+{
+    struct span s = buf_span(&ch->out);
+    struct iovec iov[2] = { { (void *)s.p, s.n }, { (void *)tail.p, tail.n } };
+    ssize_t put = loop_writev(ch->loop, ch->fd, iov, 2);
+    if (put < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        return false;
+    size_t n = put > 0 ? (size_t)put : 0;
+    ch->written += n;
+    buf_take(&ch->out, n < s.n ? n : s.n);
+    buf_puts(&ch->out, span_from(tail, n > s.n ? n - s.n : 0));
+    return true;
+}
+
+void channel_end_tail(struct channel *ch, struct span tail)
+{
+    MUST(ch->in_frame);
+    if (tail.n < TAIL_BYTES || ch->fd < 0 || ch->out_fd_count || ch->out.failed ||
+        tail.n > buf_room(&ch->out)) {
+        wire_put_bytes(&ch->out, tail);
+        channel_end(ch);
+        return;
+    }
+    wire_put_u32(&ch->out, (uint32_t)tail.n);
+    size_t body = ch->out.len - ch->begun - HEADER_BYTES + tail.n;
+    MUST(body <= CHANNEL_FRAME_MAX);
+    wire_set_u32(ch->out.mem + ch->out.off + ch->begun, (uint32_t)body);
+    ch->in_frame = false;
+    if (!write_with_tail(ch, tail)) {
+        fail(ch, strerror(errno));
+        return;
+    }
+    loop_hook_ask(ch->loop, &ch->hook);
+}
 
 bool channel_full(const struct channel *ch)
 {

@@ -56,6 +56,12 @@ void channel_free(struct channel **ch); /* unsent bytes are dropped; accepts NUL
 struct buf *channel_begin(struct channel *ch, uint16_t type);
 void channel_end(struct channel *ch);
 void channel_end_fd(struct channel *ch, int passed);
+/* As channel_end; the message's last field is BYTES with `tail` (begin has put all before it).
+ * A long tail is written at once with what waits before it, and copied only where the socket does
+ * not take it. */
+void channel_end_tail(struct channel *ch, struct span tail);
+/* The begun message is not sent after all. */
+void channel_cancel(struct channel *ch);
 
 bool channel_full(const struct channel *ch);
 /* Writes now what can be written, instead of at the turn's end. */
