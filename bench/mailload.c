@@ -13,6 +13,9 @@
  * source: -m 0 = keep connections for ever, -m 1 = a connection per message;
  *       -P = pipeline MAIL/RCPT/DATA; -b K = spread over 127.0.0.1..K;
  *       -D K = recipients in dest0.example .. dest(K-1).example, in turn.
+ * both: -l FILE = at the end, one line per number: source "SEQ accepted|unsure|failed",
+ *       sink "SEQ COUNT" for what arrived (also at SIGUSR1), so that what was accepted can be
+ *       told from the rest.
  *       4xx or a broken connection before the final dot is retried (counted);
  *       a break after the final dot counts as "unsure" and is not retried.  */
 #ifndef _GNU_SOURCE
@@ -63,7 +66,7 @@ static uint64_t mix(uint64_t h, const char *p, size_t n)
     return h ^ (h >> 32);
 }
 
-static const char *host = "127.0.0.1", *run = "r0";
+static const char *host = "127.0.0.1", *run = "r0", *list_file;
 static int port, conc = 1, permsg = 1, pipelining, naddr = 1, rejectk, domains;
 static long N = 1000, size = 4096;
 static double idle_s = 20, first_s = 60;
@@ -87,11 +90,34 @@ static double cpu(void)
     return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
            (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
-static volatile sig_atomic_t stop;
+static volatile sig_atomic_t stop, list_now;
+static void onusr1(int s)
+{
+    (void)s;
+    list_now = 1;
+}
 static void onterm(int s)
 {
     (void)s;
     stop = 1;
+}
+
+/* What became of each number: how often it arrived, or an initial of accepted, unsure, failed. */
+static uint8_t *seen;
+static void write_list(int counts)
+{
+    char part[4096];
+    snprintf(part, sizeof part, "%s.part", list_file ? list_file : "");
+    FILE *f = list_file ? fopen(part, "w") : NULL;
+    for (long i = 0; f && i < N; i++) {
+        const char *w = seen[i] == 'a' ? "accepted" : seen[i] == 'u' ? "unsure" : "failed";
+        if (seen[i] && counts)
+            fprintf(f, "%ld %d\n", i, seen[i]);
+        else if (seen[i])
+            fprintf(f, "%ld %s\n", i, w);
+    }
+    if (f && (fclose(f) || rename(part, list_file)))
+        die(list_file);
 }
 
 /* ---------------------------------------------------------------- sink */
@@ -106,7 +132,6 @@ struct sk {
     char out[4096];
     char b[RB];
 };
-static uint8_t *seen;
 static long got, uniq, ndup, bad, foreign, conns, rejected, open_now, open_max;
 static uint64_t tfirst, tlast, tuniq, t99, bytes;
 
@@ -270,6 +295,10 @@ static int sink(void)
     while (!stop) {
         int k = epoll_wait(ep, evs, 256, 50);
         uint64_t t = now();
+        if (list_now) {
+            list_now = 0;
+            write_list(1);
+        }
         for (int i = 0; i < k; i++) {
             struct sk *s = evs[i].data.ptr;
             if (!s) {
@@ -303,6 +332,7 @@ static int sink(void)
             break;
     }
     qsort(lat, (size_t)nlat, 4, cmp32);
+    write_list(1);
     printf("{\"mode\":\"sink\",\"n\":%ld,\"received\":%ld,\"unique\":%ld,\"lost\":%ld,"
            "\"duplicate\":%ld,\"corrupt\":%ld,\"foreign\":%ld,"
            "\"tempfailed\":%ld,\"conns\":%ld,\"max_open\":%ld,\"bytes\":%llu,\"first_ns\":%llu,"
@@ -404,6 +434,7 @@ static void broken(struct sc *s)
     if (s->seq >= 0) {
         if (s->st == FINAL) {
             unsure++;
+            seen[s->seq - off] = 'u';
             s->seq = -1;
         } else
             retry++;
@@ -502,6 +533,7 @@ static int reply(struct sc *s, int code, const char *txt)
         if (code == 250) {
             uint64_t t = now();
             done++;
+            seen[s->seq - off] = 'a';
             tend = t;
             lat[nlat++] = (uint32_t)((t - s->t0) / 1000);
             s->seq = -1;
@@ -531,6 +563,7 @@ static int reply(struct sc *s, int code, const char *txt)
             *q = ' ';
     if (code >= 500 && s->seq >= 0) {
         fail++;
+        seen[s->seq - off] = 'f';
         s->seq = -1;
         drop(s);
         return 1;
@@ -587,6 +620,7 @@ static int source(void)
     memcpy(body + blen, ".\r\n", 3);
     blen += 3;
     lat = calloc((size_t)N + 1, 4);
+    seen = calloc((size_t)N + 1, 1);
     struct sc *s = calloc((size_t)conc, sizeof *s);
     struct epoll_event evs[256];
     tstart = now();
@@ -653,6 +687,7 @@ static int source(void)
             put(&s[i], "QUIT\r\n");
         }
     qsort(lat, (size_t)nlat, 4, cmp32);
+    write_list(0);
     double el = (double)(tend - tstart) / 1e9;
     printf("{\"mode\":\"source\",\"n\":%ld,\"accepted\":%ld,\"failed\":%ld,\"unsure\":%ld,"
            "\"retries\":%ld,\"conns\":%ld,\"start_ns\":%llu,\"end_ns\":%llu,"
@@ -671,7 +706,7 @@ int main(int c, char **v)
     }
     int o;
     optind = 2;
-    while ((o = getopt(c, v, "h:p:n:r:c:s:m:Pb:T:W:x:g:o:D:")) != -1)
+    while ((o = getopt(c, v, "h:p:n:r:c:s:m:Pb:T:W:x:g:o:D:l:")) != -1)
         switch (o) {
         case 'h':
             host = optarg;
@@ -703,6 +738,9 @@ int main(int c, char **v)
         case 'D':
             domains = atoi(optarg);
             break;
+        case 'l':
+            list_file = optarg;
+            break;
         case 'T':
             idle_s = atof(optarg);
             break;
@@ -723,6 +761,7 @@ int main(int c, char **v)
         }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, onterm);
+    signal(SIGUSR1, onusr1);
     signal(SIGINT, onterm);
     ep = epoll_create1(EPOLL_CLOEXEC);
     return v[1][1] == 'i' ? sink() : source();

@@ -16,6 +16,7 @@ from pathlib import Path
 from . import ports, proc
 
 TOP = Path(__file__).resolve().parents[2]
+STARTED = "starting daemon (Postern"
 
 
 def binary():
@@ -100,6 +101,8 @@ class Gateway:
             base["route"]["smart_host"] = hop(self.smart_host)
         if self.tls:
             base["tls"] = {"certificate": str(self.tls[0]), "key": str(self.tls[1])}
+        if os.geteuid() == 0:           # the user of an installation need not exist here
+            base["privilege"] = {"user": "nobody", "chroot": f"{d}/empty"}
         return self.merged(base)
 
     def merged(self, base):
@@ -122,6 +125,7 @@ class Gateway:
 
     def configure(self):
         (self.dir / "spool" / "q0").mkdir(parents=True, exist_ok=True)
+        (self.dir / "empty").mkdir(exist_ok=True)
         self.write_mailertable()
         self.conf.write_text(config_text(self.settings()))
 
@@ -131,16 +135,26 @@ class Gateway:
             raise FileNotFoundError(f"{binary()} is not built")
         self.dir.mkdir(parents=True, exist_ok=True)
         self.configure()
+        starts = self.log().count(STARTED)
         with open(self.console, "ab") as console:
             self.process = subprocess.Popen(
                 [str(binary()), "run", "-C", str(self.conf)], stdin=subprocess.DEVNULL,
                 stdout=console, stderr=console, env={**os.environ, **self.env})
         try:
             ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive)
+            self.wait_started(starts, timeout_s)
         except Exception as e:
             self.stop()
             raise RuntimeError(f"the gateway does not start: {e}\n{self.log()[-3000:]}") from e
         return self
+
+    def wait_started(self, starts, timeout_s):
+        """Until every process has said it is ready: from then on a death is a restart."""
+        end = time.monotonic() + timeout_s
+        while self.log().count(STARTED) == starts:
+            if not self.alive() or time.monotonic() > end:
+                raise RuntimeError("not all of its processes are ready")
+            time.sleep(0.01)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -169,6 +183,15 @@ class Gateway:
 
     def pids(self):
         return proc.tree(self.process.pid)
+
+    def roles(self):
+        """{"smtpd": [pid, ...], ...} of the children that run now."""
+        found = {}
+        for pid in proc.tree(self.process.pid) if self.alive() else []:
+            words = proc.command(pid)
+            if words[1:2] == ["--role"]:
+                found.setdefault(words[2], []).append(pid)
+        return found
 
     # -- looking at it
     def log(self):

@@ -36,3 +36,24 @@ def wait_banner(host, port, timeout_s, alive=lambda: True):
             last = str(e)
         time.sleep(0.03)
     raise TimeoutError(f"{host}:{port}: {last} after {timeout_s} s")
+
+
+def wait_listening(port, timeout_s=10):
+    """Wait until somebody listens on an IPv4 port, without connecting to it."""
+    want, end = f":{port:04X}", time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            rows = [line.split() for line in f][1:]
+        if any(r[3] == "0A" and r[1].endswith(want) for r in rows):
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"nobody listens on {port} after {timeout_s} s")
+
+
+def refused(port, host="127.0.0.1"):
+    """Whether nobody listens there now."""
+    try:
+        socket.create_connection((host, port), 2).close()
+    except ConnectionRefusedError:
+        return True
+    return False

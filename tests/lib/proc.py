@@ -17,6 +17,14 @@ def stat(pid):
     return text[text.rindex(")") + 2:].split()
 
 
+def command(pid):
+    """Its argv; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def parent(pid):
     fields = stat(pid)
     return int(fields[1]) if fields else None
