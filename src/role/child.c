@@ -7,6 +7,7 @@
 #include "role/role.h"
 #include "vfs/vfs.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { ORPHAN_FINISH_MS = 30000 };
+enum { ORPHAN_FINISH_MS = 30000, HEAP_KEPT_BYTES = 4 << 20 };
 
 struct child {
     enum role_id id;
@@ -292,6 +293,9 @@ int child_main(int argc, char **argv)
         dprintf(STDERR_FILENO, "postern: --role is for the gateway's own use\n");
         return EX_USAGE;
     }
+    /* Buffers of messages come and go: they are kept in the heap, not mapped anew each time. */
+    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * HEAP_KEPT_BYTES);
     signal(SIGPIPE, SIG_IGN);
     /* Ctrl-C at the terminal reaches the whole group: master decides when children finish. */
     signal(SIGINT, SIG_IGN);

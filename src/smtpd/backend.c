@@ -166,6 +166,9 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
 {
     struct session *s = ctx;
     (void)txn;
+    /* Where much comes at once more will follow: room for all that can stay inline, once. */
+    if (!s->content.len && bytes.n >= LARGE_BYTES)
+        buf_space(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES);
     buf_puts(&s->content, bytes);
     if (s->streamed_bytes || s->content.len > s->gen->config->spool.inline_max_bytes)
         send_extents(s);

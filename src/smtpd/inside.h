@@ -23,6 +23,7 @@
 
 enum {
     READ_BYTES = 64 << 10,  /* one read from a client */
+    LARGE_BYTES = 16 << 10,
     EXTENT_BYTES = 64 << 10, /* content beyond inline_max goes to qmgr in such pieces */
     LEASE_COUNT = 1024,     /* queue ids asked for at once */
     LEASE_LOW = 512,

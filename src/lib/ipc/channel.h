@@ -24,7 +24,7 @@ enum {
     CHANNEL_FRAME_MAX = 1 << 20,       /* one message's body */
     CHANNEL_QUEUE_MAX = 1 << 20,       /* waiting to be written: beyond, channel_full */
     CHANNEL_QUEUE_HARD = 64 << 20,     /* beyond, the channel is closed */
-    CHANNEL_READ_BYTES = 256 << 10,    /* one read */
+    CHANNEL_READ_BYTES = 1 << 20,      /* one read */
 };
 
 /* Handles one message. `body` lives until the end of the turn. `fd` is the descriptor that came
