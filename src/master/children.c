@@ -182,7 +182,7 @@ static void say_end(struct master *m, const struct child_slot *c, int status)
                  strsignal(WTERMSIG(status)));
     else
         snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(status));
-    event_begin(m->events, EVENT_child_ended);
+    event_begin(m->events, m->stopping ? EVENT_child_ended : EVENT_child_died);
     event_str(m->events, FIELD_role, span_str(role_name(c->role)));
     event_int(m->events, FIELD_pid, c->pid);
     event_str(m->events, FIELD_text, span_str(how));

@@ -88,7 +88,7 @@ struct session {
     uint64_t streamed_bytes;   /* handed over in extents */
     uint64_t size_bytes;
     bool lost; /* extents went to a qmgr that has died */
-    bool committing, no_credit, dead, busy, eof;
+    bool committing, no_credit, dead, busy, eof, shut;
     struct list credit_node;   /* among those that wait for qmgr to read */
     int64_t begun_ns, commit_ns;
     unsigned accepted;

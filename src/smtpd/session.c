@@ -193,6 +193,15 @@ static bool feed(struct session *s)
     return used > 0;
 }
 
+/* While the process finishes: who is within a message may end it, then it is 421 for all. */
+static void shut_when_free(struct session *s)
+{
+    if (!s->d->finishing || s->txn || s->shut)
+        return;
+    s->shut = true;
+    smtp_server_shutdown(s->server);
+}
+
 /* Moves bytes until nothing moves: what was written may have made room for a reply, and with it
  * for a command that waits inside the engine (smtp/server.h: call input again after sent). */
 static bool step(struct session *s)
@@ -201,6 +210,7 @@ static bool step(struct session *s)
         if (s->eof || (s->tls && (!end_handshake(s) || !decrypt(s))))
             return false;
         bool moved = feed(s);
+        shut_when_free(s);
         moved |= smtp_server_output(s->server).n > 0;
         if (!write_out(s))
             return false;

@@ -121,11 +121,7 @@ static void smtpd_finish(void *role, int64_t within_ms)
     }
     loop_timer_in(d->env->loop, &d->finish, within_ms);
     LIST_EACH(n, &d->sessions) {
-        struct session *s = CONTAINER(n, struct session, node);
-        s->busy = true;
-        smtp_server_shutdown(s->server);
-        s->busy = false;
-        session_run(s);
+        session_run(CONTAINER(n, struct session, node)); /* see shut_when_free */
     }
 }
 

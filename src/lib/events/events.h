@@ -32,7 +32,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(config_refused, EVENT_WARNING, F(text) F(count)) \
     X(config_notice, EVENT_NOTICE, F(text) F(option)) \
     X(child_started, EVENT_INFO, F(role) F(pid)) \
-    X(child_ended, EVENT_WARNING, F(role) F(pid) F(text)) \
+    X(child_ended, EVENT_INFO, F(role) F(pid) F(text)) \
+    X(child_died, EVENT_WARNING, F(role) F(pid) F(text)) \
     X(child_restart_delayed, EVENT_ALARM, F(role) F(ms) F(count)) \
     X(peer_lost, EVENT_WARNING, F(role) F(text)) \
     X(sandbox, EVENT_NOTICE, F(role) F(text)) \
