@@ -38,24 +38,24 @@ static bool find_verb(const char *verb, enum role_id *role_r)
 
 /* --- questions --- */
 
-static void end_about(struct client *cl, int exit, const char *what, const char *text)
+static void end_about(struct caller *cl, int exit, const char *what, const char *text)
 {
     struct buf b;
     buf_init(&b, 1024);
     buf_printf(&b, "%s: %s", what, text);
-    client_end(cl, exit, buf_span(&b));
+    caller_end(cl, exit, buf_span(&b));
     buf_free(&b);
 }
 
-static void ask_master(struct control *c, struct client *cl, const char *verb)
+static void ask_master(struct control *c, struct caller *cl, const char *verb)
 {
     if (c->env->ask_master)
         c->env->ask_master(c->env, strcmp(verb, "stop") == 0, cl->q, span_str(cl->who));
     else
-        client_end(cl, EX_UNAVAILABLE, SPAN("there is no master to ask"));
+        caller_end(cl, EX_UNAVAILABLE, SPAN("there is no master to ask"));
 }
 
-void control_ask(struct control *c, struct client *cl, const struct control_request *r)
+void control_ask(struct control *c, struct caller *cl, const struct control_request *r)
 {
     if (!find_verb(r->verb, &cl->at)) {
         end_about(cl, EX_USAGE, r->verb, "the gateway does not know this");
@@ -81,7 +81,7 @@ void control_ask(struct control *c, struct client *cl, const struct control_requ
     send_admin_ask(c->peers[cl->at], &m);
 }
 
-void control_forget(struct control *c, const struct client *cl)
+void control_forget(struct control *c, const struct caller *cl)
 {
     struct msg_admin_gone m = { .q = cl->q };
     if (c->peers[cl->at])
@@ -90,28 +90,28 @@ void control_forget(struct control *c, const struct client *cl)
 
 static void on_admin_said(struct control *c, struct channel *ch, const struct msg_admin_said *m)
 {
-    struct client *cl = client_find(c, m->q);
+    struct caller *cl = caller_find(c, m->q);
     if (!cl || c->peers[cl->at] != ch)
         return;
-    client_alive(cl);
+    caller_alive(cl);
     if (m->end == ADMIN_OK)
-        client_end(cl, 0, SPAN_NONE);
+        caller_end(cl, 0, SPAN_NONE);
     else if (m->end)
-        client_end(cl, m->end, m->text);
+        caller_end(cl, m->end, m->text);
     else if (m->text.n)
-        client_row(cl, m->text);
+        caller_row(cl, m->text);
     else
-        client_slice_over(cl);
+        caller_slice_over(cl);
 }
 PROTO_HANDLER(admin_said, struct control *, on_admin_said)
 
 static void control_master_said(void *role, uint64_t q, bool ok, struct span text)
 {
-    struct client *cl = client_find(role, q);
+    struct caller *cl = caller_find(role, q);
     if (!cl)
         return;
     if (!ok) {
-        client_end(cl, EX_CONFIG, text);
+        caller_end(cl, EX_CONFIG, text);
         return;
     }
     struct buf b;
@@ -120,11 +120,11 @@ static void control_master_said(void *role, uint64_t q, bool ok, struct span tex
     json_open(&j, NULL);
     json_str(&j, "text", text);
     json_close(&j);
-    client_row(cl, buf_span(&b));
+    caller_row(cl, buf_span(&b));
     buf_free(&b);
-    cl = client_find(role, q);
+    cl = caller_find(role, q);
     if (cl)
-        client_end(cl, 0, SPAN_NONE);
+        caller_end(cl, 0, SPAN_NONE);
 }
 
 /* --- the others --- */
@@ -138,7 +138,7 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
             continue;
         channel_free(&c->peers[role]);
         LIST_EACH(n, &c->clients) {
-            struct client *cl = CONTAINER(n, struct client, node);
+            struct caller *cl = CONTAINER(n, struct caller, node);
             if (cl->asked && !cl->ended && cl->at == (enum role_id)role)
                 end_about(cl, EX_TEMPFAIL, role_name(cl->at),
                           "ended while it was asked; master starts it again: try later");
@@ -165,7 +165,7 @@ static void control_peer(void *role, enum role_id peer, int index, int fd)
 static void on_listen(void *ctx, int ready)
 {
     (void)ready;
-    clients_accept(ctx);
+    callers_accept(ctx);
 }
 
 static void listen_on(struct control *c)
@@ -261,9 +261,9 @@ static void control_finish(void *role, int64_t within_ms)
     loop_timer_init(&c->finish, on_finish_late, c);
     loop_timer_in(c->env->loop, &c->finish, within_ms);
     LIST_EACH(n, &c->clients) {
-        struct client *cl = CONTAINER(n, struct client, node);
+        struct caller *cl = CONTAINER(n, struct caller, node);
         if (!cl->asked && !cl->ended)
-            client_end(cl, EX_TEMPFAIL, SPAN("the gateway is stopping"));
+            caller_end(cl, EX_TEMPFAIL, SPAN("the gateway is stopping"));
     }
     control_check_finished(c);
 }
@@ -274,7 +274,7 @@ static void control_free(void *role)
     for (int i = 0; i < ROLE_COUNT; i++)
         channel_free(&c->peers[i]);
     LIST_EACH(n, &c->clients)
-        client_drop(CONTAINER(n, struct client, node), NULL);
+        caller_drop(CONTAINER(n, struct caller, node), NULL);
     loop_io_del(c->env->loop, &c->listen_io);
     loop_close(c->env->loop, c->listen_fd);
     loop_timer_stop(c->env->loop, &c->finish);

@@ -21,7 +21,7 @@ enum {
 struct control;
 
 /* One connection: one request, one answer, the end. */
-struct client {
+struct caller {
     struct list node;
     struct control *c;
     int fd;
@@ -53,18 +53,18 @@ struct control {
     bool finishing;
 };
 
-/* client.c: connections */
-void clients_accept(struct control *c);
-void client_row(struct client *cl, struct span json);
-void client_end(struct client *cl, int exit, struct span text);
-void client_slice_over(struct client *cl);
-void client_alive(struct client *cl); /* who was asked has said something */
-void client_drop(struct client *cl, const char *why);
-struct client *client_find(struct control *c, uint64_t q);
+/* caller.c: connections */
+void callers_accept(struct control *c);
+void caller_row(struct caller *cl, struct span json);
+void caller_end(struct caller *cl, int exit, struct span text);
+void caller_slice_over(struct caller *cl);
+void caller_alive(struct caller *cl); /* who was asked has said something */
+void caller_drop(struct caller *cl, const char *why);
+struct caller *caller_find(struct control *c, uint64_t q);
 
 /* control.c: hands a request on; answers at once when it cannot */
-void control_ask(struct control *c, struct client *cl, const struct control_request *r);
-void control_forget(struct control *c, const struct client *cl); /* nobody waits any more */
+void control_ask(struct control *c, struct caller *cl, const struct control_request *r);
+void control_forget(struct control *c, const struct caller *cl); /* nobody waits any more */
 void control_check_finished(struct control *c);
 
 #endif

@@ -12,7 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static void client_free(struct client *cl)
+static void caller_free(struct caller *cl)
 {
     struct control *c = cl->c;
     struct loop *l = c->env->loop;
@@ -32,7 +32,7 @@ static void client_free(struct client *cl)
     control_check_finished(c);
 }
 
-void client_drop(struct client *cl, const char *why)
+void caller_drop(struct caller *cl, const char *why)
 {
     struct control *c = cl->c;
     if (why) {
@@ -45,13 +45,13 @@ void client_drop(struct client *cl, const char *why)
     }
     if (cl->asked && !cl->ended)
         control_forget(c, cl);
-    client_free(cl);
+    caller_free(cl);
 }
 
-struct client *client_find(struct control *c, uint64_t q)
+struct caller *caller_find(struct control *c, uint64_t q)
 {
     LIST_EACH(n, &c->clients) {
-        struct client *cl = CONTAINER(n, struct client, node);
+        struct caller *cl = CONTAINER(n, struct caller, node);
         if (cl->asked && !cl->ended && cl->q == q)
             return cl;
     }
@@ -60,12 +60,12 @@ struct client *client_find(struct control *c, uint64_t q)
 
 /* --- out --- */
 
-static int want_of(const struct client *cl)
+static int want_of(const struct caller *cl)
 {
     return (cl->asked || cl->ended || cl->eof ? 0 : LOOP_READ) | (cl->out.len ? LOOP_WRITE : 0);
 }
 
-static void ask_more(struct client *cl)
+static void ask_more(struct caller *cl)
 {
     struct channel *ch = cl->c->peers[cl->at];
     struct msg_admin_more m = { .q = cl->q };
@@ -74,7 +74,7 @@ static void ask_more(struct client *cl)
         send_admin_more(ch, &m);
 }
 
-static void write_out(struct client *cl)
+static void write_out(struct caller *cl)
 {
     struct loop *l = cl->c->env->loop;
     while (cl->out.len) {
@@ -83,14 +83,14 @@ static void write_out(struct client *cl)
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
         if (n < 0) {
-            client_drop(cl, NULL); /* it has gone: its own affair */
+            caller_drop(cl, NULL); /* it has gone: its own affair */
             return;
         }
         buf_take(&cl->out, (size_t)n);
         loop_timer_in(l, &cl->deadline, WRITE_MS);
     }
     if (cl->ended && !cl->out.len) {
-        client_free(cl);
+        caller_free(cl);
         return;
     }
     loop_io_want(l, &cl->io, want_of(cl));
@@ -100,37 +100,37 @@ static void write_out(struct client *cl)
 
 static void on_write_hook(void *ctx) { write_out(ctx); }
 
-void client_alive(struct client *cl)
+void caller_alive(struct caller *cl)
 {
     if (!cl->out.len)
         loop_timer_in(cl->c->env->loop, &cl->deadline, ANSWER_MS);
 }
 
-void client_row(struct client *cl, struct span json)
+void caller_row(struct caller *cl, struct span json)
 {
     buf_puts(&cl->out, json);
     buf_putc(&cl->out, '\n');
     if (cl->out.failed)
-        client_drop(cl, "its answer is longer than what may wait for it");
+        caller_drop(cl, "its answer is longer than what may wait for it");
     else
         loop_hook_ask(cl->c->env->loop, &cl->write);
 }
 
-void client_end(struct client *cl, int exit, struct span text)
+void caller_end(struct caller *cl, int exit, struct span text)
 {
     if (cl->ended)
         return;
     cl->ended = true;
     control_put_end(&cl->out, exit, text);
     if (cl->out.failed) {
-        client_drop(cl, "its answer is longer than what may wait for it");
+        caller_drop(cl, "its answer is longer than what may wait for it");
         return;
     }
     loop_timer_in(cl->c->env->loop, &cl->deadline, WRITE_MS);
     loop_hook_ask(cl->c->env->loop, &cl->write);
 }
 
-void client_slice_over(struct client *cl)
+void caller_slice_over(struct caller *cl)
 {
     cl->owes_more = true;
     loop_hook_ask(cl->c->env->loop, &cl->write);
@@ -138,30 +138,30 @@ void client_slice_over(struct client *cl)
 
 /* --- in --- */
 
-static void take_request(struct client *cl)
+static void take_request(struct caller *cl)
 {
     struct span line;
     struct control_request r;
     struct err e = { "" };
     int got = control_line(buf_span(&cl->in), &line);
     if (got == 0 && cl->eof)
-        client_drop(cl, NULL);
+        caller_drop(cl, NULL);
     if (got == 0)
         return;
     if (got < 0) {
-        client_end(cl, EX_USAGE, SPAN("the request is longer than 64 KiB"));
+        caller_end(cl, EX_USAGE, SPAN("the request is longer than 64 KiB"));
         return;
     }
     if (control_request_get(line, &r, &e))
         control_ask(cl->c, cl, &r);
     else
-        client_end(cl, EX_USAGE, span_str(e.text));
+        caller_end(cl, EX_USAGE, span_str(e.text));
     control_request_free(&r);
 }
 
 static void on_ready(void *ctx, int ready)
 {
-    struct client *cl = ctx;
+    struct caller *cl = ctx;
     struct loop *l = cl->c->env->loop;
     if (ready & LOOP_WRITE)
         loop_hook_ask(l, &cl->write);
@@ -172,7 +172,7 @@ static void on_ready(void *ctx, int ready)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;
     if (n < 0) {
-        client_drop(cl, NULL);
+        caller_drop(cl, NULL);
         return;
     }
     buf_added(&cl->in, (size_t)n);
@@ -182,20 +182,20 @@ static void on_ready(void *ctx, int ready)
 
 static void on_deadline(void *ctx)
 {
-    struct client *cl = ctx;
+    struct caller *cl = ctx;
     if (cl->out.len || cl->ended)
-        client_drop(cl, "it did not read its answer for a minute");
+        caller_drop(cl, "it did not read its answer for a minute");
     else if (!cl->asked)
-        client_drop(cl, "it sent no request within 10 seconds");
+        caller_drop(cl, "it sent no request within 10 seconds");
     else {
         control_forget(cl->c, cl);
-        client_end(cl, EX_TEMPFAIL, SPAN("no answer within a minute; the gateway may be busy"));
+        caller_end(cl, EX_TEMPFAIL, SPAN("no answer within a minute; the gateway may be busy"));
     }
 }
 
 /* --- who --- */
 
-static bool may_ask(struct client *cl)
+static bool may_ask(struct caller *cl)
 {
     struct control *c = cl->c;
     struct ucred cred;
@@ -213,7 +213,7 @@ static bool may_ask(struct client *cl)
     return cred.uid == 0 || own || cred.uid == c->allowed[1];
 }
 
-static void refuse(struct client *cl)
+static void refuse(struct caller *cl)
 {
     struct control *c = cl->c;
     event_begin(c->env->events, EVENT_refused);
@@ -222,12 +222,12 @@ static void refuse(struct client *cl)
     event_str(c->env->events, FIELD_reason, SPAN("not root and not the gateway's user"));
     event_end(c->env->events);
     log_line(c->env->events, EVENT_WARNING, "admin socket: %s is refused", cl->who);
-    client_end(cl, EX_NOPERM, SPAN("only root and the gateway's own user may do this"));
+    caller_end(cl, EX_NOPERM, SPAN("only root and the gateway's own user may do this"));
 }
 
-static void client_new(struct control *c, int fd)
+static void caller_new(struct control *c, int fd)
 {
-    struct client *cl = NEW(struct client);
+    struct caller *cl = NEW(struct caller);
     struct loop *l = c->env->loop;
     cl->c = c;
     cl->fd = fd;
@@ -243,12 +243,12 @@ static void client_new(struct control *c, int fd)
         refuse(cl);
 }
 
-void clients_accept(struct control *c)
+void callers_accept(struct control *c)
 {
     int fd;
     while (c->client_count < CLIENTS_MAX &&
            (fd = loop_accept(c->env->loop, c->listen_fd, NULL)) >= 0)
-        client_new(c, fd);
+        caller_new(c, fd);
     if (c->client_count < CLIENTS_MAX)
         return;
     /* The others wait in the kernel's queue: it is bounded too, and these deadlines are short. */

@@ -1,0 +1,91 @@
+#include "cli/args.h"
+
+#include "config/files.h"
+#include "config/table.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+int cli_fail(const struct cli_args *a, int rc, const char *fmt, ...)
+{
+    va_list ap;
+    fprintf(stderr, "postern %s: ", a->verb);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return rc;
+}
+
+int cli_usage_error(const struct cli_args *a, const char *what, const char *arg)
+{
+    fprintf(stderr, "postern %s: %s%s%s\n%s", a->verb, what, arg ? ": " : "", arg ? arg : "",
+            a->usage);
+    return EX_USAGE;
+}
+
+int cli_unknown(const struct cli_args *a, const char *what, const char *const *names, size_t n)
+{
+    const char *meant = config_suggest_among(names, n, span_str(what));
+    fprintf(stderr, "postern %s: \"%.200s\" is not known%s%s%s\n", a->verb, what,
+            meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
+    if (!meant)
+        fputs(a->usage, stderr);
+    return EX_USAGE;
+}
+
+bool cli_common(struct cli_args *a, int argc, char **argv, int *i, int *rc_r)
+{
+    const char *arg = argv[*i];
+    if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
+        a->help = true;
+        return true;
+    }
+    if (strcmp(arg, "--json") == 0) {
+        a->json = true;
+        return true;
+    }
+    const char **to = strcmp(arg, "-C") == 0         ? &a->config
+                      : strcmp(arg, "--socket") == 0 ? &a->socket
+                                                     : NULL;
+    if (!to)
+        return false;
+    if (*i + 1 < argc)
+        *to = argv[++*i];
+    else
+        *rc_r = cli_usage_error(a, "a value is missing", arg);
+    return true;
+}
+
+int cli_load(const struct cli_args *a, struct config **cfg_r)
+{
+    struct buf text;
+    struct err e;
+    *cfg_r = NULL;
+    buf_init(&text, CONFIG_FILE_MAX + 65536); /* config_parse refuses what is too large */
+    if (!config_read_file(a->config, &text, &e)) {
+        buf_free(&text);
+        return cli_fail(a, EX_NOINPUT, "%s", e.text);
+    }
+    struct config_report *report = config_report_new();
+    bool good = config_parse(buf_span(&text), span_str(a->config), cfg_r, report);
+    buf_free(&text);
+    if (!good) {
+        struct buf said;
+        buf_init(&said, 1 << 20);
+        config_report_put_text(&said, report);
+        fprintf(stderr, "%s", buf_cstr(&said));
+        buf_free(&said);
+    }
+    config_report_free(&report);
+    return good ? EX_OK : EX_CONFIG;
+}
+
+bool cli_print(struct buf *b)
+{
+    struct span s = buf_span(b);
+    bool good = !b->failed && fwrite(s.p ? s.p : "", 1, s.n, stdout) == s.n && fflush(stdout) == 0;
+    buf_reset(b);
+    return good;
+}

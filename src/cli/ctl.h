@@ -1,0 +1,41 @@
+/* ctl: a client of the gateway's admin socket (control/request.h has the protocol). Blocks. */
+#ifndef POSTERN_CLI_CTL_H
+#define POSTERN_CLI_CTL_H
+
+#include "base/buf.h"
+#include "cli/args.h"
+
+#include <sys/types.h>
+
+struct ctl {
+    const struct cli_args *args;
+    int fd; /* -1: not connected */
+    pid_t master; /* who listens, as the kernel says; 0 when it does not know */
+    struct buf in;
+    size_t taken; /* bytes of `in` that the last line took */
+    int exit;     /* CTL_ERROR: a status of sysexits.h */
+    struct buf text; /* and what it says */
+};
+
+/* Connects to args->socket, or to control.socket of the configuration. EX_OK, or a status of
+ * sysexits.h with everything said. ctl_close in either case. */
+int ctl_open(struct ctl *c, const struct cli_args *args);
+void ctl_close(struct ctl *c);
+
+/* Sends the question. False: said in c->text, with c->exit. */
+bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n);
+
+enum ctl_got { CTL_ROW, CTL_OK, CTL_ERROR };
+/* The next line of the answer, valid until the next call. */
+enum ctl_got ctl_next(struct ctl *c, struct span *row_r);
+
+/* The whole of a simple question: prints what an error says on standard error. `row` may be
+ * NULL. Returns a status of sysexits.h. */
+int ctl_run(struct ctl *c, const char *verb, const char *const *args, size_t n,
+            void (*row)(void *ctx, struct span json), void *ctx);
+
+/* A row for jansson: what our own writer makes of bytes that are not UTF-8 ("\udcHH", which is
+ * reversible but no character) becomes the text "\xHH". */
+void ctl_readable(struct buf *to, struct span json);
+
+#endif

@@ -1,0 +1,316 @@
+#include "cli/queue_show.h"
+
+#include "base/must.h"
+#include "base/num.h"
+#include "cli/ctl.h"
+#include "cli/term.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+enum { ROW_MAX_BYTES = 8 << 20, ADDRESS_COLUMNS = 40, REASON_COLUMNS = 200 };
+
+static const struct table_column list_columns[] = {
+    { "ID", false, 0 },        { "AGE", true, 0 },
+    { "SIZE", true, 0 },       { "STATE", false, 0 },
+    { "SENDER", false, ADDRESS_COLUMNS }, { "RECIPIENT", false, ADDRESS_COLUMNS },
+    { "NEXT", true, 0 },       { "REASON", false, REASON_COLUMNS },
+};
+static const struct table_column site_columns[] = {
+    { "KIND", false, 0 },   { "NAME", false, 60 },      { "WAITING", true, 0 },
+    { "DEFERRED", true, 0 }, { "ACTIVE", true, 0 },     { "LIMIT", true, 0 },
+    { "DOWN FOR", true, 0 }, { "WHY", false, REASON_COLUMNS },
+};
+
+struct queue_show {
+    enum queue_what what;
+    struct cli_table *table;
+    int64_t now_ms;
+    uint64_t messages, recipients, bytes, held, deferred, not_shown;
+    bool any;
+};
+
+struct queue_show *queue_show_new(enum queue_what what, unsigned width, bool colour,
+                                  int64_t now_ms)
+{
+    struct queue_show *s = NEW(struct queue_show);
+    s->what = what;
+    s->now_ms = now_ms;
+    if (what == QUEUE_LIST)
+        s->table = cli_table_new(list_columns, sizeof list_columns / sizeof *list_columns, width,
+                             colour);
+    else if (what == QUEUE_SITES)
+        s->table = cli_table_new(site_columns, sizeof site_columns / sizeof *site_columns, width,
+                             colour);
+    return s;
+}
+
+void queue_show_free(struct queue_show **s)
+{
+    if (!*s)
+        return;
+    cli_table_free(&(*s)->table);
+    free(*s);
+    *s = NULL;
+}
+
+/* --- members of a row --- */
+
+static struct span text_of(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
+}
+
+static int64_t int_of(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static void cell_age(struct cli_table *t, int64_t ms)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    term_put_age(&b, ms);
+    cli_table_cell(t, buf_span(&b));
+    buf_free(&b);
+}
+
+static void cell_size(struct cli_table *t, int64_t bytes)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    num_put_size(&b, (uint64_t)bytes);
+    cli_table_cell(t, buf_span(&b));
+    buf_free(&b);
+}
+
+static void cell_number(struct cli_table *t, int64_t n)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    buf_putu(&b, (uint64_t)n);
+    cli_table_cell(t, buf_span(&b));
+    buf_free(&b);
+}
+
+/* Addresses as they stand in an envelope: the null sender is "<>". */
+static void cell_address(struct cli_table *t, struct span addr)
+{
+    cli_table_cell(t, addr.n ? addr : SPAN("<>"));
+}
+
+/* --- list --- */
+
+static enum table_colour colour_of(struct span state)
+{
+    if (span_eq(state, SPAN("deferred")))
+        return TABLE_YELLOW;
+    if (span_eq(state, SPAN("held")))
+        return TABLE_MAGENTA;
+    return span_eq(state, SPAN("active")) ? TABLE_GREEN : TABLE_PLAIN;
+}
+
+static bool is_final(struct span state)
+{
+    static const char *const finals[] = { "delivered", "failed", "expired", "discarded",
+                                          "deleted" };
+    for (size_t i = 0; i < sizeof finals / sizeof *finals; i++)
+        if (span_eq(state, span_str(finals[i])))
+            return true;
+    return false;
+}
+
+static void cell_next(struct queue_show *s, const json_t *rcpt)
+{
+    int64_t at = int_of(rcpt, "next_try_ms");
+    if (at > s->now_ms)
+        cell_age(s->table, at - s->now_ms);
+    else
+        cli_table_cell(s->table, at ? SPAN("now") : SPAN_NONE);
+}
+
+static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt, bool first)
+{
+    struct cli_table *t = s->table;
+    struct span state = text_of(rcpt, "state");
+    if (first) {
+        cli_table_cell(t, text_of(m, "id"));
+        cell_age(t, int_of(m, "age_ms"));
+        cell_size(t, int_of(m, "size"));
+    } else {
+        for (int i = 0; i < 3; i++)
+            cli_table_cell(t, SPAN_NONE);
+    }
+    cli_table_cell_colour(t, state, colour_of(state));
+    if (first)
+        cell_address(t, text_of(m, "sender"));
+    else
+        cli_table_cell(t, SPAN_NONE);
+    cell_address(t, text_of(rcpt, "to"));
+    cell_next(s, rcpt);
+    cli_table_cell(t, text_of(rcpt, "reason"));
+    cli_table_end_row(t);
+    s->recipients++;
+    s->held += span_eq(state, SPAN("held"));
+    s->deferred += span_eq(state, SPAN("deferred"));
+}
+
+static void list_row(struct queue_show *s, const json_t *m)
+{
+    const json_t *rcpts = json_object_get(m, "recipients");
+    bool first = int_of(m, "part") == 0;
+    s->messages += first;
+    s->bytes += first ? (uint64_t)int_of(m, "size") : 0;
+    for (size_t i = 0; i < json_array_size(rcpts); i++) {
+        const json_t *r = json_array_get(rcpts, i);
+        if (is_final(text_of(r, "state")))
+            continue;
+        list_rcpt(s, m, r, first);
+        first = false;
+    }
+}
+
+static const char *plural(uint64_t n) { return n == 1 ? "" : "s"; }
+
+static void list_end(const struct queue_show *s, struct buf *out)
+{
+    if (!s->messages) {
+        buf_putz(out, "the queue is empty\n");
+        return;
+    }
+    buf_printf(out, "%llu message%s, ", (unsigned long long)s->messages, plural(s->messages));
+    num_put_size(out, s->bytes);
+    buf_printf(out, ", %llu recipient%s", (unsigned long long)s->recipients,
+               plural(s->recipients));
+    if (s->deferred)
+        buf_printf(out, ", %llu deferred", (unsigned long long)s->deferred);
+    if (s->held)
+        buf_printf(out, ", %llu held", (unsigned long long)s->held);
+    buf_putc(out, '\n');
+}
+
+/* --- sites --- */
+
+static void site_row(struct queue_show *s, const json_t *p)
+{
+    const json_t *states = json_object_get(p, "recipients");
+    struct cli_table *t = s->table;
+    bool site = !json_object_get(p, "destination");
+    if (json_object_get(p, "not_shown")) {
+        s->not_shown = (uint64_t)int_of(p, "not_shown");
+        return;
+    }
+    int64_t down = int_of(p, "down_until_ms"), waiting = 0;
+    const char *key;
+    json_t *n;
+    json_object_foreach((json_t *)states, key, n) {
+        waiting += json_integer_value(n);
+    }
+    struct span name = text_of(p, site ? "site" : "destination");
+    cli_table_cell(t, site ? SPAN("site") : SPAN("destination"));
+    cli_table_cell(t, name.n ? name : SPAN("(MX not asked for yet)"));
+    cell_number(t, waiting);
+    cell_number(t, int_of(states, "deferred"));
+    cell_number(t, int_of(p, "active"));
+    if (int_of(p, "limit"))
+        cell_number(t, int_of(p, "limit"));
+    else
+        cli_table_cell(t, SPAN_NONE);
+    struct buf b;
+    buf_init(&b, 64);
+    if (down)
+        term_put_age(&b, down - s->now_ms);
+    cli_table_cell_colour(t, buf_span(&b), TABLE_RED);
+    buf_free(&b);
+    cli_table_cell(t, text_of(p, "why"));
+    cli_table_end_row(t);
+    s->any = true;
+}
+
+static void sites_end(const struct queue_show *s, struct buf *out)
+{
+    if (!s->any)
+        buf_putz(out, "no destination has mail waiting\n");
+    if (s->not_shown)
+        buf_printf(out, "%llu more, with less waiting, are not shown (--limit N)\n",
+                   (unsigned long long)s->not_shown);
+}
+
+/* --- count, and what was done --- */
+
+static void count_row(const json_t *c, struct buf *out)
+{
+    const char *key;
+    json_t *n;
+    buf_printf(out, "messages      %lld\nsize          ", (long long)int_of(c, "messages"));
+    num_put_size(out, (uint64_t)int_of(c, "bytes"));
+    buf_putz(out, "\nrecipients\n");
+    json_object_foreach(json_object_get(c, "recipients"), key, n) {
+        buf_printf(out, "  %-11s %lld\n", key, (long long)json_integer_value(n));
+    }
+    buf_printf(out, "deliveries    %lld\ndestinations  %lld\nsites         %lld\nspool         ",
+               (long long)int_of(c, "jobs"), (long long)int_of(c, "destinations"),
+               (long long)int_of(c, "sites"));
+    num_put_size(out, (uint64_t)int_of(c, "spool_disk_bytes"));
+    buf_printf(out, " on disk in %lld segments%s\n", (long long)int_of(c, "spool_segments"),
+               json_is_true(json_object_get(c, "spool_full")) ? ", FULL: new mail is refused" : "");
+}
+
+static void action_row(const json_t *a, struct buf *out, struct buf *err)
+{
+    struct span id = text_of(a, "id"), error = text_of(a, "error");
+    long long n = (long long)int_of(a, "recipients");
+    struct buf *to = error.n ? err : out;
+    if (id.n) {
+        term_put_text(to, id);
+        buf_putz(to, ": ");
+    }
+    if (error.n)
+        term_put_text(to, error);
+    else if (!id.n)
+        buf_printf(to, "queue run: %lld recipient%s waited for it", n, n == 1 ? "" : "s");
+    else
+        buf_printf(to, "%s, %lld recipient%s%s",
+                   json_string_value(json_object_get(a, "action")), n, n == 1 ? "" : "s",
+                   json_is_true(json_object_get(a, "after_attempt"))
+                       ? " (some are being delivered now: when that attempt ends, unless it "
+                         "succeeds)"
+                       : "");
+    buf_putc(to, '\n');
+}
+
+/* --- rows --- */
+
+void queue_show_row(struct queue_show *s, struct span json, struct buf *out, struct buf *err)
+{
+    struct buf readable;
+    json_error_t why;
+    buf_init(&readable, ROW_MAX_BYTES);
+    ctl_readable(&readable, json);
+    json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &why);
+    if (!row)
+        buf_printf(err, "a row of the answer cannot be read: %s\n", why.text);
+    else if (s->what == QUEUE_LIST)
+        list_row(s, row);
+    else if (s->what == QUEUE_SITES)
+        site_row(s, row);
+    else if (s->what == QUEUE_COUNT)
+        count_row(row, out);
+    else
+        action_row(row, out, err);
+    json_decref(row);
+    buf_free(&readable);
+    if (s->table && cli_table_held(s->table) >= TABLE_HELD_MAX)
+        cli_table_put(s->table, out);
+}
+
+void queue_show_end(struct queue_show *s, struct buf *out)
+{
+    if (s->table)
+        cli_table_put(s->table, out);
+    if (s->what == QUEUE_LIST)
+        list_end(s, out);
+    else if (s->what == QUEUE_SITES)
+        sites_end(s, out);
+}

@@ -1,0 +1,37 @@
+/* table: aligned columns for people. Rows are held until cli_table_put, which makes the columns as
+ * wide as what is held needs (and never narrower than before, so that a long list put in several
+ * turns stays straight as far as it can). */
+#ifndef POSTERN_CLI_TABLE_H
+#define POSTERN_CLI_TABLE_H
+
+#include "base/buf.h"
+
+enum { TABLE_COLUMNS_MAX = 16, TABLE_HELD_MAX = 1000 };
+
+enum table_colour { TABLE_PLAIN, TABLE_RED, TABLE_GREEN, TABLE_YELLOW, TABLE_MAGENTA };
+
+struct table_column {
+    const char *title;
+    bool right;       /* aligned */
+    unsigned most;    /* columns; longer texts are cut, with an ellipsis; 0: any */
+};
+
+struct cli_table;
+
+/* columns: static. width: of the terminal, to which the last column is cut; 0: no limit. */
+struct cli_table *cli_table_new(const struct table_column *columns, size_t n, unsigned width,
+                                bool colour);
+void cli_table_free(struct cli_table **t); /* accepts NULL in *t; sets it to NULL */
+
+/* The next cell of the row at hand; its bytes are made harmless (cli/term.h). */
+void cli_table_cell(struct cli_table *t, struct span text);
+void cli_table_cell_colour(struct cli_table *t, struct span text, enum table_colour colour);
+/* Cells that were not given are empty. */
+void cli_table_end_row(struct cli_table *t);
+
+/* Rows held; from TABLE_HELD_MAX on they should be put. */
+size_t cli_table_held(const struct cli_table *t);
+/* The titles (the first time, when there is any row), and the rows held. */
+void cli_table_put(struct cli_table *t, struct buf *out);
+
+#endif

@@ -1,0 +1,82 @@
+#include "cli/term.h"
+
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+bool term_colour(int fd)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(fd) && !(no && no[0]) && !(term && strcmp(term, "dumb") == 0);
+}
+
+unsigned term_width(int fd)
+{
+    struct winsize w;
+    return isatty(fd) && ioctl(fd, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+static bool harmless(struct span s, size_t n)
+{
+    unsigned char c = (unsigned char)s.p[0];
+    if (n == 1)
+        return c >= 0x20 && c != 0x7f && c != '\\';
+    /* U+0080 to U+009F are the C1 controls. */
+    return !(n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
+}
+
+void term_put_text(struct buf *b, struct span s)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    while (s.n) {
+        size_t n = utf8_length(s);
+        if (n && harmless(s, n)) {
+            buf_put(b, s.p, n);
+        } else if (s.p[0] == '\\') {
+            buf_putz(b, "\\\\");
+            n = 1;
+        } else {
+            unsigned char c = (unsigned char)s.p[0];
+            char x[4] = { '\\', 'x', hex[c >> 4], hex[c & 15] };
+            buf_put(b, x, sizeof x);
+            n = 1;
+        }
+        s = span_from(s, n);
+    }
+}
+
+static bool begins_character(char c) { return ((unsigned char)c & 0xc0) != 0x80; }
+
+unsigned term_columns(struct span s)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += begins_character(s.p[i]);
+    return n;
+}
+
+struct span term_cut(struct span s, unsigned columns)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        n += begins_character(s.p[i]);
+        if (n > columns)
+            return span_to(s, i);
+    }
+    return s;
+}
+
+void term_put_age(struct buf *b, int64_t ms)
+{
+    long long s = ms > 0 ? ms / 1000 : 0;
+    if (s < 60)
+        buf_printf(b, "%llds", s);
+    else if (s < 3600)
+        buf_printf(b, "%lldm", s / 60);
+    else if (s < 86400)
+        buf_printf(b, "%lldh%02lldm", s / 3600, s / 60 % 60);
+    else
+        buf_printf(b, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+}

@@ -1,0 +1,24 @@
+/* term: what is written for eyes: colours only where there is a terminal, bytes of strangers
+ * only as far as they are harmless there. */
+#ifndef POSTERN_CLI_TERM_H
+#define POSTERN_CLI_TERM_H
+
+#include "base/buf.h"
+
+/* Colours are wanted: fd is a terminal, NO_COLOR is not set, and TERM is not "dumb". */
+bool term_colour(int fd);
+/* Columns of the terminal fd is; 0 when it is none. */
+unsigned term_width(int fd);
+
+/* Control bytes, DEL, C1 controls and bytes that are not UTF-8 as \xHH, a backslash twice: a
+ * reason said by a stranger's server cannot move the cursor. */
+void term_put_text(struct buf *b, struct span s);
+/* Columns a text made by term_put_text takes, each character counted as one. */
+unsigned term_columns(struct span s);
+/* As much of s as fits into so many columns; never cuts a character. */
+struct span term_cut(struct span s, unsigned columns);
+
+/* "42s", "5m", "3h12m", "2d05h": two units, for ages and waits. */
+void term_put_age(struct buf *b, int64_t ms);
+
+#endif

@@ -1,0 +1,247 @@
+/* One program for everything: argv[0], or the first word, says what it is to be. */
+#include "cli/args.h"
+#include "cli/config.h"
+#include "cli/queue.h"
+#include "cli/reload.h"
+#include "cli/run.h"
+#include "cli/send.h"
+#include "cli/sink.h"
+#include "cli/spool.h"
+#include "role/child.h"
+
+#include "base/must.h"
+#include "config/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static int do_help(int argc, char **argv);
+static int do_version(int argc, char **argv);
+static int do_why(int argc, char **argv);
+
+static const struct applet {
+    const char *name;
+    int (*fn)(int argc, char **argv);
+    bool config; /* takes -C FILE itself */
+    const char *help;
+} applets[] = {
+    { "run", cli_run, true, "start the gateway, in the foreground" },
+    { "reload", cli_reload, true, "the running gateway takes its changed configuration" },
+    { "stop", cli_stop, true, "the running gateway finishes what it holds and ends" },
+    { "queue", cli_queue, true, "what waits and why; hold, release, delete, retry" },
+    { "config", cli_config, true, "check, show and explain the configuration" },
+    { "spool", cli_spool, true, "check the spool's files; print or export messages" },
+    { "send", cli_send, false, "send one message over SMTP and show the dialogue" },
+    { "sink", cli_sink, false, "a next hop for tests: takes everything, or misbehaves as told" },
+    { "why", do_why, false, "why a message is where it is (not in this release)" },
+    { "version", do_version, false, "which release this is" },
+    { "help", do_help, false, "this, or `help VERB`" },
+};
+enum { APPLETS = sizeof applets / sizeof *applets };
+
+static const struct applet *applet_find(const char *name)
+{
+    for (size_t i = 0; i < APPLETS; i++)
+        if (strcmp(applets[i].name, name) == 0)
+            return &applets[i];
+    return NULL;
+}
+
+/* --- help, version, and what is still to come --- */
+
+static void put_usage(FILE *to)
+{
+    fputs("usage: postern [-C FILE] VERB [ARGUMENT]...\n\n", to);
+    for (size_t i = 0; i < APPLETS; i++)
+        fprintf(to, "  %-8s  %s\n", applets[i].name, applets[i].help);
+    fputs("\n  -C FILE   the configuration (" CLI_CONFIG_FILE ")\n"
+          "\nEach verb explains itself: postern VERB --help\n", to);
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *names[APPLETS];
+    for (size_t i = 0; i < APPLETS; i++)
+        names[i] = applets[i].name;
+    const char *meant = config_suggest_among(names, APPLETS, span_str(name));
+    fprintf(stderr, "postern: there is no verb \"%.100s\"%s%s%s\n", name,
+            meant ? "; did you mean \"" : "; see postern help", meant ? meant : "",
+            meant ? "\"?" : "");
+    return EX_USAGE;
+}
+
+static int do_help(int argc, char **argv)
+{
+    if (argc < 2 || argv[1][0] == '-') {
+        put_usage(stdout);
+        return EX_OK;
+    }
+    const struct applet *ap = applet_find(argv[1]);
+    if (!ap)
+        return unknown_verb(argv[1]);
+    char *args[] = { argv[1], (char *)"--help", NULL };
+    return ap->fn == do_help ? do_help(1, args) : ap->fn(2, args);
+}
+
+static int do_version(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--json") == 0)
+        puts("{\"name\":\"postern\",\"version\":\"" POSTERN_VERSION "\"}");
+    else if (argc > 1 && strcmp(argv[1], "--help") == 0)
+        puts("usage: postern version [--json]");
+    else if (argc > 1) {
+        fputs("usage: postern version [--json]\n", stderr);
+        return EX_USAGE;
+    } else
+        puts("postern " POSTERN_VERSION);
+    return EX_OK;
+}
+
+static int not_yet(const char *name, const char *capability, const char *instead)
+{
+    fprintf(stderr, "%s: not in this release (" POSTERN_VERSION "): %s; %s\n", name, capability,
+            instead);
+    return EX_UNAVAILABLE;
+}
+
+static int do_why(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        puts("postern why: not in this release; `postern queue` says for each recipient why it\n"
+             "waits, `postern queue sites` what is wrong with its next hop, and the log the rest");
+        return EX_OK;
+    }
+    return not_yet("postern why", "the story of one message, with every decision",
+                   "`postern queue` and the log say what is known today");
+}
+
+/* --- the names of old: a link that cannot do its work says so, and never pretends --- */
+
+static bool asks_for_queue(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "-bp") == 0)
+            return true;
+    return false;
+}
+
+static int as_mailq(int argc, char **argv)
+{
+    char *args[8] = { (char *)"queue" };
+    int n = 1;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "-bp") == 0)
+            continue; /* everything is said anyway */
+        if (n == 7) {
+            fputs("mailq: too many arguments; see postern queue --help\n", stderr);
+            return EX_USAGE;
+        }
+        args[n++] = argv[i];
+    }
+    return cli_queue(n, args);
+}
+
+static int as_sendmail(int argc, char **argv)
+{
+    if (asks_for_queue(argc, argv))
+        return as_mailq(argc, argv);
+    return not_yet("sendmail", "mail submitted by local programs (the pickup process)",
+                   "submit it over SMTP to a listener, or with `postern send`");
+}
+
+static int as_newaliases(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return not_yet("newaliases", "aliases, and maps compiled into files",
+                   "nothing was rebuilt");
+}
+
+static int as_makemap(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return not_yet("makemap", "maps compiled into files (cdb)",
+                   "text: maps are read as they are: edit the file, then `postern reload`");
+}
+
+static const struct {
+    const char *name;
+    int (*fn)(int argc, char **argv);
+} links[] = {
+    { "sendmail", as_sendmail },
+    { "mailq", as_mailq },
+    { "newaliases", as_newaliases },
+    { "makemap", as_makemap },
+};
+
+/* --- verbs --- */
+
+/* -C FILE may stand before the verb or anywhere behind it. Verbs that have no use for it are not
+ * given it. Returns the number of arguments in args, which ends with NULL; -1: a usage error. */
+static int arrange(int argc, char **argv, int verb, const char *config, const struct applet *ap,
+                   char **args)
+{
+    int n = 0;
+    args[n++] = argv[verb];
+    if (config && ap->config) {
+        args[n++] = (char *)"-C";
+        args[n++] = (char *)config;
+    }
+    for (int i = verb + 1; i < argc; i++) {
+        if (!ap->config && strcmp(argv[i], "-C") == 0 && i + 1 < argc)
+            i++;
+        else
+            args[n++] = argv[i];
+    }
+    args[n] = NULL;
+    return n;
+}
+
+static int run_verb(int argc, char **argv)
+{
+    const char *config = NULL;
+    int at = 1;
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "-C") == 0 && at + 1 < argc) {
+            config = argv[++at];
+        } else if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
+            put_usage(stdout);
+            return EX_OK;
+        } else if (strcmp(argv[at], "--version") == 0) {
+            return do_version(1, argv);
+        } else {
+            fprintf(stderr, "postern: unknown option, or a value is missing: %s\n", argv[at]);
+            put_usage(stderr);
+            return EX_USAGE;
+        }
+    }
+    if (at >= argc) {
+        put_usage(stderr);
+        return EX_USAGE;
+    }
+    const struct applet *ap = applet_find(argv[at]);
+    if (!ap)
+        return unknown_verb(argv[at]);
+    char **args = must_calloc((size_t)argc + 3, sizeof *args);
+    int n = arrange(argc, argv, at, config, ap, args);
+    int rc = ap->fn(n, args);
+    free(args);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 0 && argv[0] ? argv[0] : "postern";
+    const char *slash = strrchr(name, '/');
+    name = slash ? slash + 1 : name;
+    if (argc > 1 && strcmp(argv[1], "--role") == 0)
+        return child_main(argc - 2, argv + 2);
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        if (strcmp(name, links[i].name) == 0)
+            return links[i].fn(argc, argv);
+    return run_verb(argc, argv);
+}
