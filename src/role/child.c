@@ -15,7 +15,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { ORPHAN_FINISH_MS = 30000, HEAP_KEPT_BYTES = 4 << 20 };
+enum { ORPHAN_FINISH_MS = 30000, HEAP_KEPT_BYTES = 4 << 20, PEERS_HELD_MAX = 256 };
+
+/* A channel that came before the start. */
+struct held_peer {
+    enum role_id role;
+    int index, fd;
+};
 
 struct child {
     enum role_id id;
@@ -30,6 +36,8 @@ struct child {
     char *instance_id;
     int line_fd, event_fd;
     bool started, finishing, failed;
+    struct held_peer held[PEERS_HELD_MAX];
+    size_t held_count;
 };
 
 static void give_up(struct child *c, const struct err *e)
@@ -118,6 +126,9 @@ static void on_start(struct child *c, struct channel *ch, const struct msg_start
         return;
     }
     c->started = true;
+    for (size_t i = 0; i < c->held_count; i++)
+        c->ops->peer(c->role, c->held[i].role, c->held[i].index, c->held[i].fd);
+    c->held_count = 0;
     struct msg_child_ready ready = { 0 };
     send_child_ready(ch, &ready);
 }
@@ -161,10 +172,13 @@ static bool handle_peer(void *ctx, struct channel *ch, struct span body, int fd)
     (void)ch;
     if (fd < 0 || !msg_peer_get(body, &m) || m.role >= ROLE_COUNT)
         return false;
-    if (c->role && c->ops->peer)
-        c->ops->peer(c->role, m.role, m.index, fd);
-    else
+    bool may_hold = c->held_count < PEERS_HELD_MAX;
+    if (!c->role || !c->ops->peer || (!c->started && !may_hold))
         close(fd);
+    else if (c->started)
+        c->ops->peer(c->role, m.role, m.index, fd);
+    else /* who was quick has asked already: it is read when the role can answer */
+        c->held[c->held_count++] = (struct held_peer){ m.role, m.index, fd };
     return true;
 }
 
