@@ -326,7 +326,7 @@ static int sink(void)
                 open_now--;
             }
         }
-        if (uniq == N && t - tlast > (uint64_t)linger_ms * 1000000u)
+        if (uniq == N && now() - tlast > (uint64_t)linger_ms * UINT64_C(1000000))
             break;
         if (conns ? (double)(t - act) / 1e9 > idle_s : (double)(t - t0) / 1e9 > first_s)
             break;

@@ -89,7 +89,7 @@ class Load:
         end = time.monotonic() + 10
         while not path.exists():
             if time.monotonic() > end:
-                raise TimeoutError("the sink does not answer")
+                raise TimeoutError(f"the sink does not answer ({self.sink.poll()})")
             time.sleep(0.01)
         return {int(n): int(k) for n, k in read_list(path)}
 
