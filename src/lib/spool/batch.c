@@ -404,6 +404,8 @@ static bool write_what_goes(struct spool *s, struct batch *b, int *error)
         }
         if (seg)
             r = write_batch(s, seg, b, s->id_high);
+        if (!r && t.items == b->n)
+            *error = 0; /* everything, at last */
         if (!r)
             return true;
         if (seg && r == -ENOSPC)

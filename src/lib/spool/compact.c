@@ -41,12 +41,25 @@ static bool may_go(const struct segment *seg)
     return seg && seg->state != SEG_ACTIVE && !seg->pins && !seg->stuck;
 }
 
-static struct segment *first_twins(const struct spool *s)
+/* What must go before anything else may: segments whose last part may not be on the disk (it
+ * may hold the only new copy of what lies in another), then those with older copies. */
+static struct segment *urgent(const struct spool *s, bool *blocked)
 {
-    for (size_t i = 0; i < s->slot_count; i++)
-        if (may_go(s->slots[i]) && s->slots[i]->twins)
-            return s->slots[i];
-    return NULL;
+    struct segment *found = NULL;
+    *blocked = false;
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct segment *seg = s->slots[i];
+        if (!seg || !(seg->unsettled || seg->twins))
+            continue;
+        if (seg->unsettled && !may_go(seg)) {
+            *blocked = true;
+            return NULL;
+        }
+        if (may_go(seg) && (!found || seg->unsettled))
+            found = seg;
+    }
+    *blocked = found != NULL;
+    return found;
 }
 
 static struct segment *choose(const struct spool *s)
@@ -468,28 +481,26 @@ static int finish_victim(struct spool *s)
     return READ_FAILED;
 }
 
-static bool begin_victim(struct spool *s)
+static int begin_victim(struct spool *s)
 {
     struct compaction *c = &s->compaction;
-    if (!c->victim) {
-        c->victim = first_twins(s);
-        if (!c->victim)
-            c->victim = choose(s);
-        if (c->victim)
-            c->cursor = cursor_new(s, c->victim, false);
-    }
-    return c->victim;
+    bool blocked;
+    c->victim = urgent(s, &blocked);
+    int r = blocked ? 0 : free_empty(s);
+    if (r == 0 && !c->victim && !blocked)
+        c->victim = choose(s);
+    if (c->victim)
+        c->cursor = cursor_new(s, c->victim, false);
+    return r;
 }
 
 static int run_slice(struct slice *x)
 {
     struct spool *s = x->s;
     merge_due(x);
-    int r = 0;
     bool more = s->due_count > 0, through = false;
-    if (!s->compaction.victim && !first_twins(s))
-        r = free_empty(s);
-    if (r == 0 && begin_victim(s)) {
+    int r = s->compaction.victim ? 0 : begin_victim(s);
+    if (r == 0 && s->compaction.victim) {
         r = go_through(x);
         through = r == 1;
         more = true;

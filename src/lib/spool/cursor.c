@@ -136,6 +136,20 @@ static bool read_chunk(struct cursor *c)
     return crc32c(0, body.p, body.n) == r.body_crc;
 }
 
+bool index_sound(struct spool *s, struct segment *seg)
+{
+    struct cursor c = { .s = s, .seg = seg };
+    buf_init(&c.chunk, (size_t)1 << 40);
+    bool sound = read_footer(&c);
+    if (sound && c.chunk_count) {
+        c.next_chunk = c.chunk_count - 1;
+        sound = read_chunk(&c);
+    }
+    buf_free(&c.chunk);
+    free(c.chunks);
+    return sound;
+}
+
 static int next_entry(struct cursor *c, struct rec *r)
 {
     while (!c->entries.rest.n) {

@@ -372,7 +372,7 @@ struct void_note void_at(struct span list, size_t i)
 void footer_put(struct buf *b, const struct footer_meta *m)
 {
     wire_put_u64(b, 0);
-    wire_put_u64(b, m->covered);
+    wire_put_u64(b, m->flushed_upto);
     wire_put_u64(b, m->id_high);
     wire_put_u32(b, m->flags);
     wire_put_bytes(b, m->chunks);
@@ -383,7 +383,7 @@ bool footer_get(const struct rec *r, struct footer_meta *m)
 {
     struct wire w = wire_reader(r->meta);
     wire_get_u64(&w);
-    m->covered = wire_get_u64(&w);
+    m->flushed_upto = wire_get_u64(&w);
     m->id_high = wire_get_u64(&w);
     m->flags = wire_get_u32(&w);
     m->chunks = wire_get_bytes(&w, REC_META_MAX);

@@ -154,7 +154,7 @@ struct void_note void_at(struct span list, size_t i);
 
 enum footer_flag { FOOTER_DAMAGED = 1 };
 struct footer_meta {
-    uint64_t covered, id_high; /* every record before `covered` stands in the index, flushed */
+    uint64_t flushed_upto, id_high; /* as in a batch record */
     uint32_t flags;
     struct span chunks; /* u64 each: the index records, in order */
     struct span voids;

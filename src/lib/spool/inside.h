@@ -60,6 +60,7 @@ struct segment {
                                        long as there is one, the segment stays */
     bool damaged;         /* never unlinked: renamed when empty */
     bool twins;           /* holds older copies of moved messages: must be freed first */
+    bool unsettled;       /* recovery could not make sure of its last part: moved first */
     bool stuck;           /* could not be read to its end by compaction */
     bool unlinked;
 };
@@ -211,6 +212,8 @@ struct cursor;
 struct cursor *cursor_new(struct spool *s, struct segment *seg, bool scan);
 /* 1: *r, whose meta is good until the next call; 0: the end; -errno. */
 int cursor_next(struct cursor *c, struct rec *r);
+/* Footer and last index record are whole: the sealing had come to its end. */
+bool index_sound(struct spool *s, struct segment *seg);
 /* What a scan found unreadable so far. */
 const struct ranges *cursor_bad(const struct cursor *c);
 void cursor_free(struct cursor **c);

@@ -75,6 +75,8 @@ static void note_footer(struct spool *s, struct segment *seg)
 static void discard(struct spool *s, struct segment *seg, uint64_t size, const char *head, size_t n)
 {
     bool blank = true;
+    if (size <= SEG_HEAD_BYTES)
+        n = 0; /* no record was ever in it */
     for (size_t i = 0; i < n && blank; i++)
         blank = head[i] == 0;
     seg_emit(s, seg, blank ? SPOOL_EVENT_DROPPED : SPOOL_EVENT_UNREADABLE, 0, size, 0);
@@ -99,7 +101,8 @@ static int read_ends(struct spool *s, struct segment *seg)
                   seg_pread(s, seg, tail, sizeof tail, (uint64_t)size - sizeof tail) == 0 &&
                   seg_trailer_get(span_of(tail, sizeof tail), &t) && t.gen == seg->gen &&
                   t.footer_off < (uint64_t)size;
-    if (seg_head_get(span_of(head, (size_t)got), &h) && h.gen == seg->gen) {
+    if (got == SEG_HEAD_BYTES && seg_head_get(span_of(head, sizeof head), &h) &&
+        h.gen == seg->gen) {
         seg->salt = h.salt;
         if (h.id_high > s->id_high)
             s->id_high = h.id_high;
@@ -111,7 +114,7 @@ static int read_ends(struct spool *s, struct segment *seg)
     }
     seg->end = seg->flushed = seg->ahead = (uint64_t)size;
     seg->footer_off = t.footer_off;
-    seg->state = sealed ? SEG_SEALED : SEG_CLOSED;
+    seg->state = sealed && index_sound(s, seg) ? SEG_SEALED : SEG_CLOSED;
     return 0;
 }
 
@@ -140,7 +143,8 @@ static int load_dir(struct spool *s, struct dir *d)
 {
     struct listing l = { .s = s, .d = d };
     int r = vfs_list(s->vfs, d->path, list_one, &l);
-    qsort(l.gens, l.n, l.n ? sizeof *l.gens : 1, by_number);
+    if (l.n)
+        qsort(l.gens, l.n, sizeof *l.gens, by_number);
     for (size_t i = 0; i < l.n && r == 0; i++)
         r = load_segment(s, d, l.gens[i]);
     free(l.gens);

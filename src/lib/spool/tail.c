@@ -39,6 +39,10 @@ static void note_record(struct spool *s, struct tail *t, const struct rec *r)
         if (m.id_high > s->id_high)
             s->id_high = m.id_high;
     }
+    struct footer_meta f;
+    if (r->type == REC_FOOTER && footer_get(r, &f) && f.flushed_upto > t->flushed &&
+        f.flushed_upto <= r->off)
+        t->flushed = f.flushed_upto;
     if (r->type == REC_VOID)
         for (size_t at = 8; at + VOID_BYTES <= r->meta.n; at += VOID_BYTES) {
             struct void_note v = void_at(span_from(r->meta, at), 0);
@@ -201,7 +205,7 @@ static int settle(struct spool *s, struct segment *seg, uint64_t flushed, uint64
 {
     int r = vfs_truncate(seg->file, end);
     if (r == 0)
-        r = rewrite(s, seg, flushed, end);
+        r = rewrite(s, seg, flushed > SEG_HEAD_BYTES ? flushed : 0, end);
     for (size_t i = 0; i < seg->holes.n && r == 0; i++) {
         struct range h = seg->holes.list[i];
         uint64_t from = h.from > flushed ? h.from : flushed;
@@ -212,9 +216,7 @@ static int settle(struct spool *s, struct segment *seg, uint64_t flushed, uint64
         if (h.from >= flushed && h.to - from >= SKIP_MIN)
             r = put_skip(s, seg, from, h.to);
     }
-    seg->end = end;
-    seg->ahead = end;
-    return r;
+    return r == 0 ? vfs_fdatasync(seg->file) : r;
 }
 
 /* --- in order again --- */
@@ -253,15 +255,14 @@ void tail_finish(struct spool *s, struct tail *t, bool newest)
         seg->end = seg->flushed = end;
         return;
     }
-    seg->flushed = t->flushed;
     int r = settle(s, seg, t->flushed, end);
-    if (r < 0) {
+    seg->end = seg->flushed = seg->ahead = end;
+    if (r < 0) { /* what reads is believed, and moved to better ground before all else */
         seg_emit(s, seg, SPOOL_EVENT_WRITE_FAILED, t->flushed, end - t->flushed, r);
-        seg_failed(s, seg, r);
+        seg->unsettled = true;
+        dir_failed(s, seg->dir, r);
         return;
     }
-    if (seg_flush(s, seg) < 0)
-        return;
     index_again(s, seg);
     seg->state = SEG_ACTIVE;
     if (newest && !void_part && !seg->damaged && end < s->config.segment_size_bytes)

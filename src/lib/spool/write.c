@@ -39,8 +39,8 @@
  *   7 INDEX    the body repeats the records (2, 3, 4, 5 and unknown ones) since the INDEX before,
  *              without their bodies: type u32, meta length u32, offset u64, body length u64, body
  *              CRC u32, zero u32, meta, zeros up to a multiple of 8
- *   8 FOOTER   covered u64, id_high u64, flags u32 (1: bytes of this segment were lost), offsets
- *              of the INDEX records, voids known
+ *   8 FOOTER   flushed_upto and id_high as in BATCH, flags u32 (1: bytes of this segment were
+ *              lost), offsets of the INDEX records, voids known
  * Records of other types are kept and carried on unread.
  *
  * A GROUP is outcomes of one message: seq; home (generation, offset): where its COMMIT lay;
@@ -63,7 +63,8 @@
  * lack of space is cut off again and the segment goes on. Outcomes that were in a failed batch
  * are facts: they are written again.
  *
- * RECOVERY. Sealed segments are read by their indexes, metas only. An unsealed one is scanned: a
+ * RECOVERY. Sealed segments are read by their indexes, metas only. An unsealed one (or one whose
+ * trailer reached the disk without the footer or the last INDEX) is scanned: a
  * bad record before the highest flushed_upto is damage (alarm, go on at the next record); behind
  * it, it was never acknowledged and is dropped, and every whole record after it is kept, bodies
  * checked. What is kept there is written again and flushed before anything relies on it (a page

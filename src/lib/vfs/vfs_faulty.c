@@ -228,10 +228,20 @@ static void reap(struct faulty *v)
     }
 }
 
+static bool has_name(const struct faulty *v, const struct inode *inode)
+{
+    for (size_t i = 0; i < v->now.n; i++)
+        if (v->now.list[i].inode == inode)
+            return true;
+    return false;
+}
+
 static uint64_t used_bytes(const struct faulty *v)
 {
     uint64_t sum = 0;
     for (const struct inode *i = v->inodes; i; i = i->next) {
+        if (!i->opens && !has_name(v, i))
+            continue; /* unlinked, kept only for the case of a crash */
         uint64_t n = i->cache.n > i->reserved ? i->cache.n : i->reserved;
         sum += (n + BLOCK - 1) / BLOCK * BLOCK;
     }
