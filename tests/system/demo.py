@@ -15,7 +15,7 @@ from lib.report import Report               # noqa: E402
 DEMO = TOP / "tools" / "demo"
 JOURNEY = [r"received +\w{14} from <you@example\.org>, \d+ bytes, 1 recipient",
            r"committed +on stable storage in (\d+|less than 1) ms",
-           r"routed +<friend@example\.net> to .*127\.0\.0\.1",
+           r"routed +<friend@example\.net> to .*127\.0\.0\.1.*, because of smart_host",
            r"delivered +<friend@example\.net> to .*127\.0\.0\.1.* in (\d+|less than 1) ms"]
 
 
