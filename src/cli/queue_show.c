@@ -239,6 +239,12 @@ static void sites_end(const struct queue_show *s, struct buf *out)
 
 /* --- count, and what was done --- */
 
+static void pad(struct buf *out, size_t has, size_t wants)
+{
+    for (; has < wants; has++)
+        buf_putc(out, ' ');
+}
+
 static void count_row(const json_t *c, struct buf *out)
 {
     const char *key;
@@ -247,7 +253,10 @@ static void count_row(const json_t *c, struct buf *out)
     num_put_size(out, (uint64_t)int_of(c, "bytes"));
     buf_putz(out, "\nrecipients\n");
     json_object_foreach(json_object_get(c, "recipients"), key, n) {
-        buf_printf(out, "  %-11s %lld\n", key, (long long)json_integer_value(n));
+        buf_putz(out, "  ");
+        term_put_text(out, span_str(key));
+        pad(out, strlen(key), 12);
+        buf_printf(out, "%lld\n", (long long)json_integer_value(n));
     }
     buf_printf(out, "deliveries    %lld\ndestinations  %lld\nsites         %lld\nspool         ",
                (long long)int_of(c, "jobs"), (long long)int_of(c, "destinations"),
@@ -255,6 +264,15 @@ static void count_row(const json_t *c, struct buf *out)
     num_put_size(out, (uint64_t)int_of(c, "spool_disk_bytes"));
     buf_printf(out, " on disk in %lld segments%s\n", (long long)int_of(c, "spool_segments"),
                json_is_true(json_object_get(c, "spool_full")) ? ", FULL: new mail is refused" : "");
+}
+
+static void put_done(struct buf *to, const json_t *a, long long n)
+{
+    term_put_text(to, text_of(a, "action"));
+    buf_printf(to, ", %lld recipient%s", n, n == 1 ? "" : "s");
+    if (json_is_true(json_object_get(a, "after_attempt")))
+        buf_putz(to, " (some are being delivered now: when that attempt ends, unless it "
+                     "succeeds)");
 }
 
 static void action_row(const json_t *a, struct buf *out, struct buf *err)
@@ -271,12 +289,7 @@ static void action_row(const json_t *a, struct buf *out, struct buf *err)
     else if (!id.n)
         buf_printf(to, "queue run: %lld recipient%s waited for it", n, n == 1 ? "" : "s");
     else
-        buf_printf(to, "%s, %lld recipient%s%s",
-                   json_string_value(json_object_get(a, "action")), n, n == 1 ? "" : "s",
-                   json_is_true(json_object_get(a, "after_attempt"))
-                       ? " (some are being delivered now: when that attempt ends, unless it "
-                         "succeeds)"
-                       : "");
+        put_done(to, a, n);
     buf_putc(to, '\n');
 }
 
@@ -289,9 +302,11 @@ void queue_show_row(struct queue_show *s, struct span json, struct buf *out, str
     buf_init(&readable, ROW_MAX_BYTES);
     ctl_readable(&readable, json);
     json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &why);
-    if (!row)
-        buf_printf(err, "a row of the answer cannot be read: %s\n", why.text);
-    else if (s->what == QUEUE_LIST)
+    if (!row) {
+        buf_putz(err, "a row of the answer cannot be read: ");
+        term_put_text(err, span_str(why.text));
+        buf_putc(err, '\n');
+    } else if (s->what == QUEUE_LIST)
         list_row(s, row);
     else if (s->what == QUEUE_SITES)
         site_row(s, row);

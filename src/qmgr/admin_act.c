@@ -192,9 +192,21 @@ static uint32_t apply_delete(struct admin_ask *a, uint64_t seq)
     return sched_delete(a->q->sched, seq, SCHED_ALL);
 }
 
+/* What goes out sooner for it. Past the first one of a destination the others wait no longer by
+ * themselves, so what sched_retry changes is not what a person means by the number. */
+static bool is_waiting(enum sched_state s)
+{
+    return s == SCHED_READY || s == SCHED_DEFERRED || s == SCHED_WAITING;
+}
+
 static uint32_t apply_retry(struct admin_ask *a, uint64_t seq)
 {
-    return sched_retry(a->q->sched, seq, SCHED_ALL, qmgr_now(a->q));
+    struct sched_rcpt_info r;
+    uint32_t n = 0;
+    for (uint32_t i = 0; sched_rcpt(a->q->sched, seq, i, &r); i++)
+        n += is_waiting(r.state);
+    sched_retry(a->q->sched, seq, SCHED_ALL, qmgr_now(a->q));
+    return n;
 }
 
 void admin_hold(struct admin_ask *a, struct wire *args)
@@ -265,9 +277,11 @@ static void retry_slice(struct admin_ask *a)
         a->cursor = m.seq;
         uint32_t changed = 0;
         for (uint32_t i = 0; i < m.rcpt_count; i++, looked++)
-            if (sched_rcpt(q->sched, m.seq, i, &r) && r.state < SCHED_LIVE &&
-                (in_domain(r.addr, word) || span_eq(r.dest, word)))
-                changed += sched_retry(q->sched, m.seq, i, qmgr_now(q));
+            if (sched_rcpt(q->sched, m.seq, i, &r) && is_waiting(r.state) &&
+                (in_domain(r.addr, word) || span_eq(r.dest, word))) {
+                sched_retry(q->sched, m.seq, i, qmgr_now(q));
+                changed++;
+            }
         a->recipients += changed;
         a->done += changed > 0;
         /* Stops at any message: the cursor stands behind it. */

@@ -1,0 +1,362 @@
+/* The verbs of the command line: what they take, what they refuse with which words and status,
+ * and how the gateway's answers look. The gateway is played by a socket with a canned answer. */
+#include "test.h"
+
+#include "base/must.h"
+#include "cli/ctl.h"
+#include "cli/queue.h"
+#include "cli/queue_show.h"
+#include "cli/reload.h"
+#include "cli/spool.h"
+#include "cli/table.h"
+#include "cli/term.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CHECK_TEXT(got, want) CHECK_SPAN(span_str(got), span_str(want))
+
+/* --- texts for a terminal --- */
+
+static void harmless_text(void)
+{
+    struct buf b;
+    buf_init(&b, 1024);
+    term_put_text(&b, SPAN("a\x1b[2J\r\n\x7f\xff\xc2\x9b\xc3\xa4\\"));
+    CHECK_TEXT(buf_cstr(&b), "a\\x1B[2J\\x0D\\x0A\\x7F\\xFF\\xC2\\x9B\xc3\xa4\\\\");
+    buf_free(&b);
+}
+
+static void columns_and_cuts(void)
+{
+    CHECK_INT(term_columns(SPAN("a\xc3\xa4z")), 3);
+    CHECK_SPAN(term_cut(SPAN("a\xc3\xa4z"), 2), SPAN("a\xc3\xa4"));
+    CHECK_SPAN(term_cut(SPAN("a\xc3\xa4z"), 1), SPAN("a"));
+    CHECK_SPAN(term_cut(SPAN("abc"), 5), SPAN("abc"));
+}
+
+static void ages(void)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = { { -5, "0s" },        { 59999, "59s" },       { 60000, "1m" },
+                  { 3599999, "59m" },  { 3600000, "1h00m" },   { 90061000, "1d01h" },
+                  { 86399999, "23h59m" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf b;
+        buf_init(&b, 64);
+        term_put_age(&b, cases[i].ms);
+        CHECK_TEXT(buf_cstr(&b), cases[i].text);
+        buf_free(&b);
+    }
+}
+
+/* --- tables --- */
+
+static const struct table_column columns[] = { { "NAME", false, 8 }, { "N", true, 0 },
+                                               { "WHY", false, 0 } };
+
+static void put_row(struct cli_table *t, const char *a, const char *b, const char *c)
+{
+    cli_table_cell(t, span_str(a));
+    cli_table_cell(t, span_str(b));
+    if (c)
+        cli_table_cell_colour(t, span_str(c), TABLE_RED);
+    cli_table_end_row(t);
+}
+
+static void aligned(void)
+{
+    struct buf out;
+    struct cli_table *t = cli_table_new(columns, 3, 0, false);
+    buf_init(&out, 4096);
+    cli_table_put(t, &out);
+    CHECK_INT(out.len, 0); /* no rows, no titles */
+    put_row(t, "a", "1", "because");
+    put_row(t, "\xc3\xa4\xc3\xb6", "1000", NULL);
+    put_row(t, "longer than eight", "2", "x\ny");
+    cli_table_put(t, &out);
+    CHECK_TEXT(buf_cstr(&out), "NAME         N  WHY\n"
+                               "a            1  because\n"
+                               "\xc3\xa4\xc3\xb6        1000\n"
+                               "longer \xe2\x80\xa6     2  x\\x0Ay\n");
+    buf_reset(&out);
+    put_row(t, "b", "3", "later");
+    cli_table_put(t, &out); /* the titles once, the widths as before */
+    CHECK_TEXT(buf_cstr(&out), "b            3  later\n");
+    buf_free(&out);
+    cli_table_free(&t);
+}
+
+static void cut_to_the_terminal(void)
+{
+    struct buf out;
+    struct cli_table *t = cli_table_new(columns, 3, 22, true);
+    buf_init(&out, 4096);
+    put_row(t, "a", "1", "a reason longer than the line");
+    cli_table_put(t, &out);
+    CHECK_TEXT(buf_cstr(&out), "\033[1mNAME  N  WHY\033[0m\n"
+                               "a     1  \033[31ma reason lon\xe2\x80\xa6\033[0m\n");
+    buf_free(&out);
+    cli_table_free(&t);
+}
+
+/* --- rows --- */
+
+static void readable_rows(void)
+{
+    struct buf b;
+    buf_init(&b, 1024);
+    ctl_readable(&b, SPAN("{\"a\":\"x\\udcff\\\\udc41\\n\\uDC80\"}"));
+    CHECK_TEXT(buf_cstr(&b), "{\"a\":\"x\\\\xff\\\\udc41\\n\\\\x80\"}");
+    buf_free(&b);
+}
+
+static const char list_row[] =
+    "{\"id\":\"6AKBuw00000001\",\"age_ms\":61000,\"size\":156,\"sender\":\"\",\"recipients\":["
+    "{\"to\":\"b@example.net\",\"state\":\"deferred\",\"next_try_ms\":1000000060000,"
+    "\"reason\":\"no\\udcff\\u001b[2Jroute\"},"
+    "{\"to\":\"d@example.net\",\"state\":\"delivered\"},"
+    "{\"to\":\"c@example.net\",\"state\":\"held\"}]}";
+
+static void listed(void)
+{
+    struct buf out, err;
+    struct queue_show *s = queue_show_new(QUEUE_LIST, 0, false, 1000000000000);
+    buf_init(&out, 1 << 20);
+    buf_init(&err, 4096);
+    queue_show_row(s, span_str(list_row), &out, &err);
+    queue_show_end(s, &out);
+    CHECK_TEXT(buf_cstr(&out),
+               "ID              AGE  SIZE  STATE     SENDER  RECIPIENT      NEXT  REASON\n"
+               "6AKBuw00000001   1m   156  deferred  <>      b@example.net    1m  "
+               "no\\\\xff\\x1B[2Jroute\n"
+               "                           held              c@example.net\n"
+               "1 message, 156, 2 recipients, 1 deferred, 1 held\n");
+    CHECK_INT(err.len, 0);
+    queue_show_free(&s);
+    buf_free(&out);
+    buf_free(&err);
+}
+
+static void broken_row(void)
+{
+    struct buf out, err;
+    struct queue_show *s = queue_show_new(QUEUE_LIST, 0, false, 0);
+    buf_init(&out, 1 << 20);
+    buf_init(&err, 4096);
+    queue_show_row(s, SPAN("{\"id\":"), &out, &err);
+    queue_show_row(s, SPAN("[1,2]"), &out, &err);
+    queue_show_end(s, &out);
+    CHECK(strstr(buf_cstr(&err), "cannot be read"));
+    queue_show_free(&s);
+    buf_free(&out);
+    buf_free(&err);
+}
+
+/* --- verbs, as they are called --- */
+
+enum { OUTPUT_MAX = 1 << 16 };
+
+struct run {
+    int status;
+    char out[OUTPUT_MAX], err[OUTPUT_MAX]; /* NUL-terminated */
+};
+
+static FILE *scratch(void)
+{
+    FILE *f = tmpfile();
+    MUST(f);
+    return f;
+}
+
+static void take(FILE *f, char *to)
+{
+    rewind(f);
+    to[fread(to, 1, OUTPUT_MAX - 1, f)] = '\0';
+    fclose(f);
+}
+
+/* Calls the verb in a child; args ends with NULL. */
+static struct run *run(int (*verb)(int, char **), const char *const *args)
+{
+    static struct run r;
+    FILE *out = scratch(), *err = scratch();
+    int argc = 0, status = 0;
+    while (args[argc])
+        argc++;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fileno(out), 1);
+        dup2(fileno(err), 2);
+        int rc = verb(argc, (char **)args);
+        fflush(stdout);
+        _exit(rc);
+    }
+    waitpid(pid, &status, 0);
+    r.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    take(out, r.out);
+    take(err, r.err);
+    return &r;
+}
+
+#define QUEUE(...) run(cli_queue, (const char *const[]){ "queue", __VA_ARGS__, NULL })
+#define SPOOL(...) run(cli_spool, (const char *const[]){ "spool", __VA_ARGS__, NULL })
+
+static void usage_errors(void)
+{
+    CHECK_INT(QUEUE("hold")->status, EX_USAGE);
+    CHECK_INT(QUEUE("count", "--limit", "3")->status, EX_USAGE);
+    CHECK_INT(QUEUE("list", "--limit", "many")->status, EX_USAGE);
+    CHECK_INT(QUEUE("list", "more")->status, EX_USAGE);
+    CHECK_INT(QUEUE("retry", "a", "b")->status, EX_USAGE);
+    CHECK_INT(QUEUE("--color")->status, EX_USAGE);
+    CHECK_INT(QUEUE("-C")->status, EX_USAGE);
+    CHECK_INT(SPOOL("cat")->status, EX_USAGE);
+    CHECK_INT(SPOOL("cat", "a", "b")->status, EX_USAGE);
+    CHECK_INT(SPOOL("export")->status, EX_USAGE);
+    CHECK_INT(SPOOL("check", "it")->status, EX_USAGE);
+    struct run *r = QUEUE("relaese", "x");
+    CHECK_INT(r->status, EX_USAGE);
+    CHECK(strstr(r->err, "did you mean \"release\"?"));
+    CHECK(strstr(SPOOL("chekc")->err, "did you mean \"check\"?"));
+}
+
+static void helps(void)
+{
+    struct run *r = QUEUE("--help");
+    CHECK_INT(r->status, 0);
+    CHECK(strstr(r->out, "usage: postern queue"));
+    CHECK(strstr(SPOOL("check", "--help")->out, "usage: postern spool"));
+}
+
+static void nobody_answers(void)
+{
+    struct run *r = QUEUE("--socket", "/nonexistent/control");
+    CHECK_INT(r->status, EX_UNAVAILABLE);
+    CHECK(strstr(r->err, "no gateway answers on /nonexistent/control"));
+    CHECK_INT(r->out[0], 0);
+    CHECK_INT(QUEUE("-C", "/nonexistent.conf")->status, EX_NOINPUT);
+    CHECK_INT(SPOOL("check", "-C", "/nonexistent.conf")->status, EX_NOINPUT);
+    CHECK_INT(SPOOL("check", "--dir", "/nonexistent")->status, EX_NOINPUT);
+}
+
+/* --- a gateway that says what it is told, whatever it is asked --- */
+
+static char fake_path[64];
+static char asked[4096];
+static pid_t fake_pid;
+static int fake_out;
+
+static void fake(const char *answer)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    int p[2], fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(fake_path, sizeof fake_path, "/tmp/postern-cli-%d", (int)getpid());
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", fake_path);
+    unlink(fake_path);
+    MUST(bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, 4) == 0 && pipe(p) == 0);
+    fflush(stdout);
+    fake_pid = fork();
+    if (fake_pid == 0) {
+        char text[4096];
+        int c = accept(fd, NULL, NULL);
+        ssize_t n = read(c, text, sizeof text);
+        if (n > 0)
+            MUST(write(p[1], text, (size_t)n) == n);
+        MUST(write(c, answer, strlen(answer)) >= 0);
+        _exit(0);
+    }
+    close(fd);
+    close(p[1]);
+    fake_out = p[0];
+}
+
+static void fake_over(void)
+{
+    ssize_t n = read(fake_out, asked, sizeof asked - 1);
+    asked[n > 0 ? n : 0] = '\0';
+    close(fake_out);
+    waitpid(fake_pid, NULL, 0);
+    unlink(fake_path);
+}
+
+static void asks_and_shows(void)
+{
+    fake("{\"id\":\"X1\",\"action\":\"held\",\"recipients\":2}\n"
+         "{\"id\":\"X2\",\"error\":\"there is no such message in the queue\"}\n"
+         "{\"end\":\"error\",\"text\":\"not all of them\",\"exit\":66}\n");
+    struct run *r = QUEUE("hold", "X1", "X2", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"hold\",\"args\":[\"X1\",\"X2\"]}\n");
+    CHECK_INT(r->status, 66);
+    CHECK_TEXT(r->out, "X1: held, 2 recipients\n");
+    CHECK_TEXT(r->err, "X2: there is no such message in the queue\n"
+                       "postern queue: not all of them\n");
+}
+
+static void json_is_passed_on(void)
+{
+    fake("{\"a\":\"\\udcff\"}\n{\"end\":\"ok\"}\n");
+    struct run *r = QUEUE("--json", "list", "--limit", "5", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"list\",\"args\":[\"limit=5\"]}\n");
+    CHECK_INT(r->status, 0);
+    CHECK_TEXT(r->out, "{\"a\":\"\\udcff\"}\n");
+}
+
+static void cut_off(void)
+{
+    fake("{\"id\":\"X1\",\"recipients\":[]}\n{\"id\":");
+    struct run *r = QUEUE("list", "--socket", fake_path);
+    fake_over();
+    CHECK_INT(r->status, EX_TEMPFAIL);
+    CHECK(strstr(r->err, "before the end of its answer"));
+}
+
+static void reload_refused(void)
+{
+    fake("{\"end\":\"error\",\"text\":\"f:1:1: \\\"x\\\"\\u000af:2:1: bad\\u000a\","
+         "\"exit\":78}\n");
+    struct run *r = run(cli_reload, (const char *const[]){ "reload", "--socket", fake_path, NULL });
+    fake_over();
+    CHECK_INT(r->status, EX_CONFIG);
+    CHECK_TEXT(r->err, "postern reload: f:1:1: \"x\"\nf:2:1: bad\n");
+    CHECK_TEXT(asked, "{\"verb\":\"reload\",\"args\":[]}\n");
+}
+
+/* --wait 0: does not wait for who listens (which is this test). */
+static void stop_without_waiting(void)
+{
+    fake("{\"text\":\"stopping\"}\n{\"end\":\"ok\"}\n");
+    struct run *r = run(cli_stop, (const char *const[]){ "stop", "--wait", "0", "--socket",
+                                                         fake_path, NULL });
+    fake_over();
+    CHECK_INT(r->status, 0);
+    CHECK_TEXT(r->out, "stopping\n");
+}
+
+static void stop_that_lasts(void)
+{
+    fake("{\"text\":\"stopping\"}\n{\"end\":\"ok\"}\n");
+    struct run *r = run(cli_stop, (const char *const[]){ "stop", "--wait", "300ms", "--socket",
+                                                         fake_path, NULL });
+    fake_over();
+    CHECK_INT(r->status, EX_TEMPFAIL);
+    CHECK(strstr(r->err, "it still runs"));
+}
+
+static const struct test tests[] = {
+    TEST(harmless_text),    TEST(columns_and_cuts),  TEST(ages),
+    TEST(aligned),          TEST(cut_to_the_terminal), TEST(readable_rows),
+    TEST(listed),           TEST(broken_row),        TEST(usage_errors),
+    TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
+    TEST(json_is_passed_on), TEST(cut_off),          TEST(reload_refused),
+    TEST(stop_without_waiting), TEST(stop_that_lasts),
+};
+TEST_MAIN(tests)
