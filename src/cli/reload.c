@@ -105,6 +105,8 @@ int cli_reload(int argc, char **argv)
             got = ctl_next(&c, &row);
         rc = got == CTL_OK ? EX_OK : c.exit;
         say(&rq.a, "reloaded", rc, buf_span(&c.text));
+    } else if (rc == EX_CONFIG) {
+        cli_fail(&rq.a, rc, "a running gateway keeps the configuration it has");
     }
     ctl_close(&c);
     return rc;

@@ -136,7 +136,7 @@ static void put_report(struct check *c, const struct spool_report *r, bool sound
         { "records", r->records },           { "messages", r->messages },
         { "outcomes", r->outcomes },         { "bytes", r->bytes },
         { "dropped", r->dropped },           { "damaged", r->damaged },
-        { "bad messages", r->bad_messages }, { "bad indexes", r->bad_indexes },
+        { "bad_messages", r->bad_messages }, { "bad_indexes", r->bad_indexes },
     };
     if (c->json) {
         json_close_array(&c->j);
