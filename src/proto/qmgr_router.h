@@ -8,9 +8,13 @@
 /* destination: the route's codec (route/route.h); trail: trail_put. */
 #define ROUTED_FIELDS(F) F(U64, q) F(BYTES, destination) F(BYTES, trail)
 
+/* To qmgr: the tables are new ones, and what waits is to be routed again. */
+#define TABLES_FIELDS(F) F(U64, entries)
+
 #define QMGR_ROUTER(M) \
     M(0x30, route, ROUTE_FIELDS) \
-    M(0x31, routed, ROUTED_FIELDS)
+    M(0x31, routed, ROUTED_FIELDS) \
+    M(0x32, tables, TABLES_FIELDS)
 PROTO_DECLARE(QMGR_ROUTER)
 
 #endif

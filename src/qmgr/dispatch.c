@@ -152,7 +152,17 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     arena_free(&a);
     loop_hook_ask(q->env->loop, &q->work);
 }
+/* Not at our own reload: router may not have read its part of it yet. */
+static void on_tables(struct qmgr *q, struct channel *ch, const struct msg_tables *m)
+{
+    (void)ch;
+    (void)m;
+    sched_routes_changed(q->sched);
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
 PROTO_HANDLER(routed, struct qmgr *, on_routed)
+PROTO_HANDLER(tables, struct qmgr *, on_tables)
 
 static void free_all_asks(struct qmgr *q)
 {
@@ -182,8 +192,8 @@ static void on_router_drained(void *ctx, struct channel *ch)
 
 void dispatch_router(struct qmgr *q, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(routed) };
-    static const struct channel_ops ops = { types, 1, on_router_gone, on_router_drained };
+    static const struct channel_type types[] = { PROTO_TYPE(routed), PROTO_TYPE(tables) };
+    static const struct channel_ops ops = { types, 2, on_router_gone, on_router_drained };
     if (q->router)
         on_router_gone(q, q->router, "replaced");
     free_all_asks(q);

@@ -81,6 +81,21 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     return q;
 }
 
+/* What they have to say needs the spool, and they may be quicker than master's start. */
+static void read_peers(struct qmgr *q, bool on)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        if (q->smtpds[i].channel)
+            channel_pause(q->smtpds[i].channel, !on);
+        if (q->delivers[i].channel)
+            channel_pause(q->delivers[i].channel, !on);
+    }
+    if (q->router)
+        channel_pause(q->router, !on);
+    if (q->control)
+        channel_pause(q->control, !on);
+}
+
 static void qmgr_peer(void *role, enum role_id peer, int index, int fd)
 {
     struct qmgr *q = role;
@@ -94,6 +109,8 @@ static void qmgr_peer(void *role, enum role_id peer, int index, int fd)
         admin_peer(q, fd);
     else
         close(fd);
+    if (!q->started)
+        read_peers(q, false);
 }
 
 static bool qmgr_start(void *role, struct err *err)
@@ -102,6 +119,7 @@ static bool qmgr_start(void *role, struct err *err)
     if (!store_open(q, err))
         return false;
     q->started = true;
+    read_peers(q, true);
     loop_timer_in(q->env->loop, &q->upkeep, 1000);
     if (q->config->queue.run_ms > 0)
         loop_timer_in(q->env->loop, &q->run, q->config->queue.run_ms);
@@ -114,7 +132,6 @@ static void qmgr_reload(void *role, struct config *next)
     struct qmgr *q = role;
     struct sched_config sc = sched_config_of(next, 0);
     sched_configure(q->sched, &sc);
-    sched_routes_changed(q->sched);
     config_free(&q->config);
     q->config = next;
     loop_timer_stop(q->env->loop, &q->run);

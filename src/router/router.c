@@ -108,11 +108,15 @@ static void put_verdict(struct router *r, struct buf *b, const struct msg_ask_fl
         /* What the mailertable refuses or puts off is said here already, to the client. */
         struct route_dest d;
         route_find(r->tables, m->sender, rcpt, r->arena, NULL, &d);
-        if (d.mailer != ROUTE_ERROR) {
+        if (d.mailer != ROUTE_ERROR && d.mailer != ROUTE_LOCAL) {
             list_put_verdict(b, 0, SPAN_NONE);
             return;
         }
         reply = (struct route_reply){ .reply = d.reply, .code = d.code, .text = d.text };
+        if (d.mailer == ROUTE_LOCAL)
+            reply = (struct route_reply){ .reply = 550,
+                                          .code = SPAN("5.3.5"),
+                                          .text = SPAN("Local delivery is not in this release") };
     }
     struct buf text;
     buf_init(&text, ENVELOPE_TEXT_MAX);
@@ -196,6 +200,8 @@ static void router_peer(void *role, enum role_id peer, int index, int fd)
     channel_free(&c->channel);
     c->r = r;
     c->channel = channel_new(r->env->loop, fd, role_name(peer), &ops, c);
+    if (!r->tables)
+        channel_pause(c->channel, true); /* asked before master says start */
 }
 
 static void *router_make(struct role_env *env, struct config *cfg, struct err *err)
@@ -211,7 +217,15 @@ static void *router_make(struct role_env *env, struct config *cfg, struct err *e
 static bool router_start(void *role, struct err *err)
 {
     struct router *r = role;
-    return build(r, r->config, err);
+    if (!build(r, r->config, err))
+        return false;
+    struct client *rest[] = { &r->qmgr, &r->control };
+    for (int i = 0; i < CLIENTS_MAX + 2; i++) {
+        struct client *c = i < CLIENTS_MAX ? &r->smtpds[i] : rest[i - CLIENTS_MAX];
+        if (c->channel)
+            channel_pause(c->channel, false);
+    }
+    return true;
 }
 
 /* Maps are read anew with each reload; a bad one keeps the tables that are in force. */
@@ -220,10 +234,13 @@ static void router_reload(void *role, struct config *next)
     struct router *r = role;
     struct err e = { "" };
     if (build(r, next, &e)) {
+        struct msg_tables m = { .entries = r->mailertable ? map_stats(r->mailertable).entries
+                                                          : 0 };
         event_begin(r->env->events, EVENT_map_reloaded);
-        event_int(r->env->events, FIELD_count,
-                  r->mailertable ? (int64_t)map_stats(r->mailertable).entries : 0);
+        event_int(r->env->events, FIELD_count, (int64_t)m.entries);
         event_end(r->env->events);
+        if (r->qmgr.channel)
+            send_tables(r->qmgr.channel, &m);
     } else {
         log_line(r->env->events, EVENT_WARNING, "the old tables stay in force");
     }

@@ -307,9 +307,9 @@ void dns_engine_free(struct dns_engine **ep)
     if (!e)
         return;
     loop_timer_stop(e->loop, &e->probe_deadline);
-    loop_hook_cancel(&e->settle);
     drop_ctx(&e->validating);
     drop_ctx(&e->plain);
+    loop_hook_cancel(&e->settle); /* a probe under way has just been answered, by the deletion */
     struct list *const lists[] = { &e->queries, &e->held };
     for (size_t i = 0; i < 2; i++)
         while (!list_empty(lists[i]))
