@@ -150,12 +150,15 @@ static bool on_lease(void *ctx, uint64_t *seq_r, uint64_t *txn_r)
     return true;
 }
 
+/* Whoever has more than inline_max sends at least one: the spool takes no more inline. */
 static void send_extents(struct session *s)
 {
-    while (s->content.len >= EXTENT_BYTES && s->d->qmgr) {
+    uint64_t inline_max = s->gen->config->spool.inline_max_bytes;
+    size_t piece = inline_max < EXTENT_BYTES ? inline_max : EXTENT_BYTES;
+    while (s->content.len >= piece && s->d->qmgr) {
         struct msg_extent m = { .txn = s->txn,
                                 .seq = s->seq,
-                                .data = span_to(buf_span(&s->content), EXTENT_BYTES) };
+                                .data = span_to(buf_span(&s->content), piece) };
         send_extent(s->d->qmgr, &m);
         buf_take(&s->content, m.data.n);
         s->streamed_bytes += m.data.n;
@@ -263,9 +266,9 @@ static void on_not_committed(struct smtpd *d, struct channel *ch,
     struct session *s = by_txn(d, m->txn);
     if (!s || !s->committing)
         return;
-    struct span text = m->text;
+    struct span text = m->text, enhanced = span_word(&text);
     struct reply r = { .code = m->code };
-    snprintf(r.enhanced, sizeof r.enhanced, "%.*s", SPAN_ARG(span_word(&text)));
+    snprintf(r.enhanced, sizeof r.enhanced, "%.*s", SPAN_ARG(enhanced));
     r.text = span_trim(text);
     s->busy = true;
     refuse_commit(s, &r);
