@@ -134,6 +134,7 @@ struct qmgr {
 
 /* intake.c: mail from smtpd, receipts back */
 void intake_peer(struct qmgr *q, int index, int fd);
+void intake_forget(struct smtpd_peer *p); /* what it was sending; the spool is not told */
 void intake_receipt(void *ctx, const struct receipt *r);
 void intake_refused(void *ctx, uint64_t txn, int error);
 void intake_space(struct qmgr *q);

@@ -218,18 +218,22 @@ PROTO_HANDLER(extent, struct smtpd_peer *, on_extent)
 PROTO_HANDLER(commit, struct smtpd_peer *, on_commit)
 PROTO_HANDLER(abort_txn, struct smtpd_peer *, on_abort_txn)
 
+void intake_forget(struct smtpd_peer *p)
+{
+    for (struct hash_node *n; (n = hash_next(&p->streams, NULL));)
+        stream_forget(p, CONTAINER(n, struct stream, node));
+    hash_free(&p->streams);
+}
+
 /* What it was sending is dropped; what stands in the batch is committed all the same. */
 static void on_gone(void *ctx, struct channel *ch, const char *why)
 {
     struct smtpd_peer *p = ctx;
     (void)ch;
     (void)why;
-    for (struct hash_node *n; (n = hash_next(&p->streams, NULL));) {
-        struct stream *s = CONTAINER(n, struct stream, node);
-        spool_abort(p->q->spool, s->txn);
-        stream_forget(p, s);
-    }
-    hash_free(&p->streams);
+    for (struct hash_node *n = hash_next(&p->streams, NULL); n; n = hash_next(&p->streams, n))
+        spool_abort(p->q->spool, CONTAINER(n, struct stream, node)->txn);
+    intake_forget(p);
     /* The memory of this turn's messages is the channel's: durable first, then gone. */
     if (p->q->batch_count)
         store_flush(p->q);

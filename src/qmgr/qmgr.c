@@ -162,9 +162,9 @@ static void qmgr_free(void *role)
     struct qmgr *q = role;
     q->finishing = false;
     for (int i = 0; i < PEERS_MAX; i++) {
+        intake_forget(&q->smtpds[i]);
         channel_free(&q->smtpds[i].channel);
         channel_free(&q->delivers[i].channel);
-        hash_free(&q->smtpds[i].streams);
     }
     channel_free(&q->router);
     admin_free(q);
