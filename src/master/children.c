@@ -60,8 +60,9 @@ static void on_child_ready(struct child_slot *c, struct channel *ch,
 {
     struct master *m = c->master;
     (void)ch;
-    (void)msg;
     c->ready = true;
+    c->generation = msg->generation;
+    reload_settle(m);
     if (m->starting && children_all_ready(m)) {
         m->starting = false;
         event_begin(m->events, EVENT_gateway_started);
@@ -79,9 +80,10 @@ static void on_reload_ask(struct child_slot *c, struct channel *ch,
 {
     struct buf text;
     buf_init(&text, 256 << 10);
-    bool ok = master_reload(c->master, msg->who, &text);
-    struct msg_master_said said = { .q = msg->q, .ok = ok, .text = buf_span(&text) };
-    send_master_said(ch, &said);
+    if (!master_reload(c->master, msg->who, &msg->q, &text)) {
+        struct msg_master_said said = { .q = msg->q, .text = buf_span(&text) };
+        send_master_said(ch, &said);
+    }
     buf_free(&text);
 }
 
@@ -198,6 +200,7 @@ static void ended(struct master *m, struct child_slot *c, int status)
     channel_free(&c->channel);
     c->pid = 0;
     c->ready = false;
+    reload_settle(m);
     if (m->stopping)
         return;
     if (m->starting) {

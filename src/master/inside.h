@@ -12,7 +12,7 @@
 
 #include <sys/types.h>
 
-enum { CHILDREN_MAX = 80, LISTENERS_MAX = 256 };
+enum { CHILDREN_MAX = 80, LISTENERS_MAX = 256, RELOADS_MAX = 16 };
 
 struct master;
 
@@ -23,6 +23,7 @@ struct child_slot {
     pid_t pid; /* 0: not running */
     struct channel *channel;
     bool ready;
+    uint64_t generation; /* of the configuration it works with */
     int64_t started_ms;
     int64_t backoff_ms; /* before the next restart */
     unsigned deaths;    /* in a row, without having run for a while */
@@ -34,6 +35,13 @@ struct listener {
     struct netaddr address;
     char section[64];
     bool keep; /* during a reload */
+};
+
+/* A reload that not every child has taken over yet. */
+struct reload_wait {
+    uint64_t generation, q;
+    bool by_control; /* waits for the answer to q */
+    char who[128];
 };
 
 struct master {
@@ -50,6 +58,8 @@ struct master {
     int control_fd; /* the admin socket, listening */
     struct loop_signal on_term, on_int, on_hup, on_chld, on_usr1;
     struct loop_timer finish_timer;
+    struct reload_wait reloads[RELOADS_MAX];
+    size_t reload_count;
     bool starting; /* until every child was ready once */
     bool stopping;
     bool echo;
@@ -80,8 +90,10 @@ void listeners_close(struct master *m);
 /* places.c: the directories the roles work in, made and given to their users; control's socket */
 bool places_prepare(struct master *m, struct err *err);
 
-/* reload.c; who: for the log. False: refused, the reason in text. */
-bool master_reload(struct master *m, struct span who, struct buf *text);
+/* reload.c; who: for the log. False: refused, the reason in text. True: it is on its way, and
+ * said (to q of control, too) once every child has it. */
+bool master_reload(struct master *m, struct span who, const uint64_t *q, struct buf *text);
+void reload_settle(struct master *m); /* a child is ready, or gone */
 void master_stop(struct master *m, struct span who);
 
 /* logfile.c */

@@ -20,7 +20,7 @@ static void on_hup(void *ctx)
 {
     struct buf text;
     buf_init(&text, 256 << 10);
-    if (!master_reload(ctx, SPAN("SIGHUP"), &text))
+    if (!master_reload(ctx, SPAN("SIGHUP"), NULL, &text))
         dprintf(STDERR_FILENO, "postern: reload refused:\n%s", buf_cstr(&text));
     buf_free(&text);
 }

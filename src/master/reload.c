@@ -4,7 +4,8 @@
 #include "master/inside.h"
 #include "master/load.h"
 
-#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
 struct refusal {
     struct buf *text;
@@ -50,11 +51,55 @@ static void say_refused(struct master *m, struct span who, const struct buf *tex
     log_end(m->events);
 }
 
-bool master_reload(struct master *m, struct span who, struct buf *text)
+/* --- who has it --- */
+
+static bool has_it(const struct master *m, uint64_t generation)
+{
+    for (size_t i = 0; i < m->child_count; i++) {
+        const struct child_slot *c = &m->children[i];
+        if (c->pid && c->ready && c->generation < generation)
+            return false;
+    }
+    return true;
+}
+
+static void say_reloaded(struct master *m, const struct reload_wait *w)
+{
+    event_begin(m->events, EVENT_config_reloaded);
+    event_int(m->events, FIELD_generation, (int64_t)w->generation);
+    event_end(m->events);
+    log_line(m->events, EVENT_INFO, "configuration %s reloaded, asked by %s", m->config_path,
+             w->who);
+    struct msg_master_said said = { .q = w->q, .ok = 1 };
+    for (size_t i = 0; w->by_control && i < m->child_count; i++)
+        if (m->children[i].role == ROLE_CONTROL && m->children[i].pid)
+            send_master_said(m->children[i].channel, &said);
+}
+
+/* Whoever asked for it may rely on it from now on: said in the order in which it was asked. */
+void reload_settle(struct master *m)
+{
+    while (m->reload_count && has_it(m, m->reloads[0].generation)) {
+        say_reloaded(m, &m->reloads[0]);
+        m->reload_count--;
+        memmove(m->reloads, m->reloads + 1, m->reload_count * sizeof *m->reloads);
+    }
+}
+
+static void wait_for_children(struct master *m, struct span who, const uint64_t *q)
+{
+    struct reload_wait *w = &m->reloads[m->reload_count++];
+    *w = (struct reload_wait){ .generation = m->generation, .by_control = q, .q = q ? *q : 0 };
+    snprintf(w->who, sizeof w->who, "%.*s", SPAN_ARG(who));
+    reload_settle(m);
+}
+
+bool master_reload(struct master *m, struct span who, const uint64_t *q, struct buf *text)
 {
     unsigned count = 0;
-    if (m->stopping) {
-        buf_putz(text, "the gateway is stopping\n");
+    if (m->stopping || m->reload_count == RELOADS_MAX) {
+        buf_putz(text, m->stopping ? "the gateway is stopping\n"
+                                   : "too many reloads are under way\n");
         return false;
     }
     struct config *next = load_acceptable(m, text, &count);
@@ -66,6 +111,7 @@ bool master_reload(struct master *m, struct span who, struct buf *text)
     m->config = next;
     m->generation++;
     listeners_settle(m);
+    events_set_names(m->events, next->log.tag, next->hostname);
     struct err e = { "" };
     if (!logs_reopen(m, &e))
         log_line(m->events, EVENT_WARNING, "%s", e.text);
@@ -79,11 +125,7 @@ bool master_reload(struct master *m, struct span who, struct buf *text)
         struct msg_config_done done = { .generation = m->generation };
         send_config_done(c->channel, &done);
     }
-    event_begin(m->events, EVENT_config_reloaded);
-    event_int(m->events, FIELD_generation, (int64_t)m->generation);
-    event_end(m->events);
-    log_line(m->events, EVENT_INFO, "configuration %s reloaded, asked by %.*s", m->config_path,
-             SPAN_ARG(who));
+    wait_for_children(m, who, q);
     return true;
 }
 

@@ -21,7 +21,8 @@
 /* From now on the listeners named since the last `config_part` are the ones to use. */
 #define CONFIG_DONE_FIELDS(F) F(U64, generation)
 
-#define CHILD_READY_FIELDS(F) F(U8, unused)
+/* Started, or a reload taken over: it works with this configuration. */
+#define CHILD_READY_FIELDS(F) F(U64, generation)
 /* control asks for what only master can do. */
 #define RELOAD_ASK_FIELDS(F) F(U64, q) F(BYTES, who)
 #define STOP_ASK_FIELDS(F) F(U64, q) F(BYTES, who)

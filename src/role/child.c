@@ -30,7 +30,7 @@ struct child {
     void *role;
     struct channel *master;
     struct buf config_bytes;
-    uint64_t generation;
+    uint64_t generation, have_generation; /* being read; read whole */
     struct config *next; /* a reload that is not complete yet */
     const struct config *config; /* owned by the role; for confine */
     char *instance_id;
@@ -92,6 +92,7 @@ static void on_config_part(struct child *c, struct channel *ch, const struct msg
     struct wire w = wire_reader(buf_span(&c->config_bytes));
     struct config *cfg = c->config_bytes.failed ? NULL : config_get(&w);
     buf_free(&c->config_bytes);
+    c->have_generation = c->generation;
     c->generation = 0;
     struct err e;
     err_set(&e, "the configuration master sent cannot be read");
@@ -103,14 +104,15 @@ static void on_config_part(struct child *c, struct channel *ch, const struct msg
 
 static void on_config_done(struct child *c, struct channel *ch, const struct msg_config_done *m)
 {
-    (void)ch;
-    (void)m;
-    if (!c->next || !c->role || !c->ops->reload)
-        return;
     struct config *next = c->next;
+    if (!next || !c->role || !c->ops->reload)
+        return;
     c->next = NULL;
     c->config = next;
+    events_set_names(c->env.events, next->log.tag, next->hostname);
     c->ops->reload(c->role, next);
+    struct msg_child_ready ready = { .generation = m->generation };
+    send_child_ready(ch, &ready);
 }
 
 static void on_start(struct child *c, struct channel *ch, const struct msg_start *m)
@@ -129,7 +131,7 @@ static void on_start(struct child *c, struct channel *ch, const struct msg_start
     for (size_t i = 0; i < c->held_count; i++)
         c->ops->peer(c->role, c->held[i].role, c->held[i].index, c->held[i].fd);
     c->held_count = 0;
-    struct msg_child_ready ready = { 0 };
+    struct msg_child_ready ready = { .generation = c->have_generation };
     send_child_ready(ch, &ready);
 }
 

@@ -70,6 +70,17 @@ struct events *events_new(struct loop *l, const struct events_config *c)
     return e;
 }
 
+void events_set_names(struct events *e, struct span tag, struct span hostname)
+{
+    /* openlog() keeps a pointer to the tag it was given. */
+    if (!e->syslog && !span_eq(span_str(e->tag), tag)) {
+        free(e->tag);
+        e->tag = must_strndup(tag.p, tag.n);
+    }
+    free(e->hostname);
+    e->hostname = must_strndup(hostname.p, hostname.n);
+}
+
 void events_set_files(struct events *e, int line_fd, int event_fd)
 {
     if (e->lines.fd >= 0)

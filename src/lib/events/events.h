@@ -104,6 +104,8 @@ struct events *events_new(struct loop *l, const struct events_config *c);
 void events_free(struct events **e); /* writes what is left */
 /* New files (after rotation or reload); owned. */
 void events_set_files(struct events *e, int line_fd, int event_fd);
+/* Of the lines from here on; copied. The name syslog knows us by stays. */
+void events_set_names(struct events *e, struct span tag, struct span hostname);
 
 /* One event: begin, fields of its line of the table (a field that is not is a MUST), end. */
 void event_begin(struct events *e, enum event_name name);
