@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 WERROR ?= true
 
 all: packages
-	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR)
+	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) -- postern
 
 help:
 	@echo 'make             build/postern and its links sendmail mailq newaliases makemap'
@@ -39,6 +39,7 @@ fuzz:
 	@tools/fuzz $(FUZZ_SECONDS)
 
 bench: all test-packages
+	@tools/build $(BUILD) -- bench/mailload
 	@bench/relay
 
 tidy:
@@ -49,7 +50,7 @@ cover:
 	@tools/cover
 
 install: packages
-	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR)
+	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) -- postern
 	@meson configure $(BUILD) --prefix=$(PREFIX)
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
