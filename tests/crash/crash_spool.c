@@ -146,13 +146,23 @@ static void stream(struct run *r)
     }
 }
 
+static bool is_free(const struct model_rcpt *r) { return !r->final_issued && !r->reporting; }
+
+static bool has_free(const struct model_message *g)
+{
+    for (uint32_t i = 0; i < g->rcpts; i++)
+        if (is_free(&g->rcpt[i]))
+            return g->state == ACKED;
+    return false;
+}
+
 static struct model_message *some_live(struct run *r)
 {
     if (!r->m->n)
         return NULL;
     for (int tries = 0; tries < 20; tries++) {
         struct model_message *g = &r->m->list[roll(r, r->m->n)];
-        if (model_live(g))
+        if (has_free(g))
             return g;
     }
     return NULL;
@@ -161,7 +171,7 @@ static struct model_message *some_live(struct run *r)
 static uint32_t some_rcpt(struct run *r, const struct model_message *g)
 {
     uint32_t i = (uint32_t)roll(r, g->rcpts);
-    while (g->rcpt[i].final_issued)
+    while (!is_free(&g->rcpt[i]))
         i = (i + 1) % g->rcpts;
     return i;
 }
@@ -171,7 +181,7 @@ static void outcome(struct run *r)
     struct model_message *g = some_live(r);
     struct spool_outcome list[3];
     size_t n = 1 + roll(r, 3), used = 0;
-    for (size_t i = 0; i < n && g && model_live(g); i++) {
+    for (size_t i = 0; i < n && g && has_free(g); i++) {
         uint32_t rcpt = some_rcpt(r, g);
         bool final = roll(r, 5) != 0;
         list[used++] = (struct spool_outcome){
@@ -196,15 +206,14 @@ static void report(struct run *r)
     if (!dsn)
         return;
     struct spool_outcome o = { .seq = about, .rcpt = rcpt, .kind = SPOOL_FAILED, .final = true };
-    for (size_t i = 0; i < r->m->n; i++) /* only one report of a recipient is on its way */
-        if (r->m->list[i].bound_seq == about && r->m->list[i].bound_rcpt == rcpt &&
-            r->m->list[i].state == PENDING)
-            return (void)(dsn->state = ABORTED);
     dsn->bound_seq = about;
     dsn->bound_rcpt = rcpt;
+    model_get(r->m, about)->rcpt[rcpt].reporting = true;
     commit(r, dsn, &o);
-    if (dsn->state == ABORTED)
-        dsn->bound_seq = 0;
+    if (dsn->state != ABORTED)
+        return;
+    model_report_done(r->m, dsn);
+    dsn->bound_seq = 0;
 }
 
 static void note_flush(struct run *r, int result)
@@ -247,7 +256,7 @@ static void restart(struct run *r)
     spool_close(&r->s);
     memset(r->open_txns, 0, sizeof r->open_txns);
     buf_reset(&r->keep);
-    if (!start(r))
+    if (!start(r) || vfs_faulty_crashed(r->vfs))
         return;
     model_check(r->m, r->s, true);
     model_adopt(r->m);

@@ -87,6 +87,13 @@ static void on_receipt(void *ctx, const struct receipt *r)
         about->rcpt[g->bound_rcpt].final_issued = about->rcpt[g->bound_rcpt].final_flushed = true;
 }
 
+void model_report_done(struct model *m, const struct model_message *g)
+{
+    struct model_message *about = g->bound_seq ? model_get(m, g->bound_seq) : NULL;
+    if (about)
+        about->rcpt[g->bound_rcpt].reporting = false;
+}
+
 static void on_refused(void *ctx, uint64_t txn, int error)
 {
     struct model *m = ctx;
@@ -99,6 +106,7 @@ static void on_refused(void *ctx, uint64_t txn, int error)
         return;
     }
     g->state = REFUSED;
+    model_report_done(m, g);
     g->refused_at = m->good_flushes;
 }
 
@@ -165,6 +173,20 @@ void model_forget_found(struct model *m)
     }
 }
 
+static ssize_t read_all(struct spool *s, uint64_t seq, char *to, size_t max)
+{
+    int error;
+    struct spool_reader *r = spool_reader_open(s, seq, &error);
+    size_t done = 0;
+    ssize_t got = r ? 1 : -error;
+    while (got > 0 && done < max) {
+        got = spool_reader_read(r, done, to + done, max - done < 700 ? max - done : 700);
+        done += got > 0 ? (size_t)got : 0;
+    }
+    spool_reader_close(&r);
+    return got < 0 ? got : (ssize_t)done;
+}
+
 /* 1: as it was; 0: the spool says that it is damaged; -1: other bytes. */
 static int compare_bytes(struct spool *s, const struct model_message *g)
 {
@@ -174,10 +196,17 @@ static int compare_bytes(struct spool *s, const struct model_message *g)
     size_t n = g->block_bytes + g->content_bytes - g->cut.bytes;
     char *at = want + g->block_bytes + g->cut.offset;
     memmove(at, at + g->cut.bytes, g->content_bytes - g->cut.offset - g->cut.bytes);
-    ssize_t have = spool_read(s, g->seq, 0, got, sizeof got);
+    ssize_t have = read_all(s, g->seq, got, sizeof got);
     if (have == -EILSEQ || have == -EIO)
         return 0;
     return have >= 0 && (size_t)have == n && memcmp(want, got, n) == 0 ? 1 : -1;
+}
+
+/* Was not acknowledged, and may have reached the disk all the same: no void note can be known to
+ * have followed it. */
+static bool may_be_there(const struct model *m, const struct model_message *g)
+{
+    return g->state == PENDING || (g->state == REFUSED && m->good_flushes <= g->refused_at);
 }
 
 static void check_found(struct model *m, struct spool *s, const struct model_message *g,
@@ -188,10 +217,9 @@ static void check_found(struct model *m, struct spool *s, const struct model_mes
         model_fail(m, "message %llu is altered", seq);
     if (g->info.content_bytes != g->content_bytes)
         model_fail(m, "message %llu has another size", seq);
-    if (g->state == ABORTED || (g->state == PENDING && !crashed))
-        model_fail(m, "message %llu was never committed", seq);
-    if (g->state == REFUSED && (!crashed || m->good_flushes > g->refused_at))
-        model_fail(m, "message %llu was refused and has come back", seq);
+    if (g->state != ACKED && !(crashed && may_be_there(m, g)))
+        model_fail(m, "message %llu was %s and has come back", seq,
+                   g->state == REFUSED ? "refused" : "never committed");
     bool left = false;
     for (uint32_t i = 0; i < g->rcpts; i++) {
         const struct model_rcpt *r = &g->rcpt[i];
@@ -213,9 +241,11 @@ static void check_found(struct model *m, struct spool *s, const struct model_mes
 static void check_bound(struct model *m, const struct model_message *g)
 {
     struct model_message *about = g->bound_seq ? model_get(m, g->bound_seq) : NULL;
-    if (!about || g->state != PENDING)
+    if (!about || !may_be_there(m, g))
         return;
     bool done = !about->found || about->rcpt[g->bound_rcpt].final_found;
+    if (g->state == REFUSED && !g->found)
+        return; /* the outcome may have been given once more */
     if (g->found != done)
         model_fail(m, "report %llu %s, outcome of %llu %s", (unsigned long long)g->seq,
                    g->found ? "found" : "missing", (unsigned long long)about->seq,
@@ -227,7 +257,7 @@ bool model_check(struct model *m, struct spool *s, bool crashed)
     for (size_t i = 0; i < m->n; i++) {
         struct model_message *g = &m->list[i];
         /* A pending report's outcome counts as issued: it may have made it. */
-        if (crashed && g->state == PENDING && g->bound_seq)
+        if (crashed && g->bound_seq && may_be_there(m, g))
             model_get(m, g->bound_seq)->rcpt[g->bound_rcpt].final_issued = true;
     }
     for (size_t i = 0; i < m->n; i++) {
@@ -252,7 +282,8 @@ void model_adopt(struct model *m)
     for (size_t i = 0; i < m->n; i++) {
         struct model_message *g = &m->list[i];
         struct model_message *about = g->bound_seq ? model_get(m, g->bound_seq) : NULL;
-        if (about && g->state == PENDING && !g->found)
+        model_report_done(m, g);
+        if (about && may_be_there(m, g) && !g->found)
             about->rcpt[g->bound_rcpt].final_issued = false;
     }
     for (size_t i = 0; i < m->n; i++) {

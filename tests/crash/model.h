@@ -12,6 +12,7 @@ enum message_state { PENDING, ACKED, REFUSED, ABORTED };
 
 struct model_rcpt {
     bool final_issued, final_flushed;
+    bool reporting; /* a report about it is on its way */
     uint32_t attempts_issued, attempts_flushed;
     /* what a replay told */
     bool final_found;
@@ -52,6 +53,8 @@ bool model_live(const struct model_message *g); /* acknowledged, and a recipient
 /* The bytes of a message are made of its counter. */
 void model_content(uint64_t seq, size_t n, char *to);
 void model_blocks(uint64_t seq, size_t n, char *to);
+
+void model_report_done(struct model *m, const struct model_message *g);
 
 /* Every outcome issued so far is on the disk. */
 void model_flushed(struct model *m);

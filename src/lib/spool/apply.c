@@ -54,9 +54,10 @@ static bool mark_finals(struct spool *s, struct entry *e, const struct group *g)
     return all || table_all_final(&s->table, e);
 }
 
-void apply_group(struct spool *s, struct segment *seg, uint64_t off, uint64_t bytes,
-                 const struct group *g, bool snapshot)
+void apply_group(struct spool *s, struct segment *seg, const struct rec *r, const struct group *g,
+                 bool snapshot)
 {
+    uint64_t bytes = group_cost(r, g);
     struct entry *e = table_get(&s->table, g->seq);
     if (!e)
         return;
@@ -66,12 +67,12 @@ void apply_group(struct spool *s, struct segment *seg, uint64_t off, uint64_t by
         entry_set_last(s, e, NULL, 0);
     }
     if (mark_finals(s, e, g)) {
-        seg_add_tomb(seg, g->home_gen, bytes ? bytes : REC_HEAD_BYTES + g->list.n);
+        seg_add_tomb(seg, g->home_gen, bytes);
         apply_remove(s, e);
         return;
     }
     seg_live_add(s, seg, bytes);
-    entry_set_last(s, e, seg, off);
+    entry_set_last(s, e, seg, r->off);
     e->chain_bytes += snapshot ? 0 : (uint32_t)bytes;
     e->flags &= (uint16_t)~(snapshot ? ENTRY_BROKEN : 0);
     chain_due(s, e);
@@ -102,7 +103,7 @@ static void apply_commit(struct spool *s, struct segment *seg, const struct rec 
     if (m.own.seq)
         entry_set_last(s, e, seg, r->off);
     if (m.bound.seq)
-        apply_group(s, seg, r->off, 0, &m.bound, false);
+        apply_group(s, seg, r, &m.bound, false);
 }
 
 void apply_item(struct spool *s, struct segment *seg, const struct batch *b, struct item *it)
@@ -121,6 +122,6 @@ void apply_item(struct spool *s, struct segment *seg, const struct batch *b, str
         if (it->kind == ITEM_TOMB)
             seg_add_tomb(seg, g.home_gen, rec_size(&r));
         else
-            apply_group(s, seg, r.off, rec_size(&r), &g, it->kind == ITEM_SNAPSHOT);
+            apply_group(s, seg, &r, &g, it->kind == ITEM_SNAPSHOT);
     }
 }

@@ -59,7 +59,7 @@ struct release {
 static int release_one(void *ctx, struct segment *seg, const struct rec *r, const struct group *g)
 {
     struct release *x = ctx;
-    uint64_t bytes = r->type == REC_OUTCOME ? rec_size(r) : 0;
+    uint64_t bytes = group_cost(r, g);
     seg_live_sub(x->s, seg, bytes);
     struct wire w = wire_reader(g->list);
     bool final = false;

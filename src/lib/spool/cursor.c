@@ -22,6 +22,7 @@ struct cursor {
     uint64_t window_off;
     size_t window_len, window_cap;
     struct ranges bad;
+    int error;
 };
 
 /* --- one record --- */
@@ -185,8 +186,10 @@ static int64_t ensure(struct cursor *c, uint64_t off, uint64_t n)
     ssize_t got = r < 0 ? r : vfs_pread(c->seg->file, c->window, want, off);
     if (got == -EIO && want > PAGE) /* perhaps only one page of it is bad */
         got = vfs_pread(c->seg->file, c->window, n > PAGE ? n : PAGE - off % PAGE, off);
-    if (got < 0)
+    if (got < 0) {
+        c->error = (int)got;
         return got;
+    }
     c->window_off = off;
     c->window_len = (size_t)got;
     return got;
@@ -291,6 +294,8 @@ int cursor_next(struct cursor *c, struct rec *r)
 }
 
 const struct ranges *cursor_bad(const struct cursor *c) { return &c->bad; }
+
+int cursor_error(const struct cursor *c) { return c->error; }
 
 void cursor_free(struct cursor **c)
 {

@@ -179,6 +179,14 @@ void group_patch(char *at, const struct group *g)
     wire_set_u64(at + 32, g->prev_off);
 }
 
+uint64_t group_cost(const struct rec *r, const struct group *g)
+{
+    if (r->type == REC_OUTCOME)
+        return rec_size(r);
+    bool own = r->meta.n >= 16 && wire_peek_u64(r->meta.p + 8) == g->seq;
+    return own ? 0 : REC_HEAD_BYTES + g->list.n;
+}
+
 bool group_get(struct wire *w, struct group *g)
 {
     g->seq = wire_get_u64(w);

@@ -104,6 +104,10 @@ struct group {
 };
 void group_put(struct buf *b, const struct group *g);
 bool group_get(struct wire *w, struct group *g);
+/* What the group weighs in the sums of live bytes, standing in record r: all of an outcome
+ * record, nothing beside a message's own moved record, its bytes in the record of a report
+ * (which may be dead long before the message it reports about). */
+uint64_t group_cost(const struct rec *r, const struct group *g);
 /* In place, once the locations are known; `at` is where the group begins. */
 void group_patch(char *at, const struct group *g);
 

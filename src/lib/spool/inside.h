@@ -149,6 +149,7 @@ struct spool {
     struct spool_stat stat;
     int64_t now_ms, space_asked_ms;
     size_t open_files, close_next;
+    bool unread; /* recovery could not read everything */
     bool busy; /* inside a callback of a flush */
 };
 
@@ -216,6 +217,8 @@ int cursor_next(struct cursor *c, struct rec *r);
 bool index_sound(struct spool *s, struct segment *seg);
 /* What a scan found unreadable so far. */
 const struct ranges *cursor_bad(const struct cursor *c);
+/* -errno of a read that failed: then what seems damaged may be sound another day. */
+int cursor_error(const struct cursor *c);
 void cursor_free(struct cursor **c);
 
 /* One record by its place: head and meta into `b`, and the body when body_r is given; *r and
@@ -255,9 +258,9 @@ int append_extent(struct spool *s, struct txn *t, struct span data, const uint32
 
 /* --- apply.c: what a flushed record means --- */
 void apply_item(struct spool *s, struct segment *seg, const struct batch *b, struct item *it);
-/* Outcomes of `g` that stand in a record of `bytes` at (seg, off). */
-void apply_group(struct spool *s, struct segment *seg, uint64_t off, uint64_t bytes,
-                 const struct group *g, bool snapshot);
+/* Outcomes that stand in record r of seg. */
+void apply_group(struct spool *s, struct segment *seg, const struct rec *r, const struct group *g,
+                 bool snapshot);
 void apply_remove(struct spool *s, struct entry *e);
 
 /* --- chain.c --- */

@@ -129,7 +129,7 @@ static int load_segment(struct spool *s, struct dir *d, uint64_t gen)
     if (r < 0) {
         seg_emit(s, seg, SPOOL_EVENT_UNREADABLE, 0, 0, r);
         seg_remove(s, seg);
-        s->stat.damaged++;
+        s->unread = true;
         return r == -ENOENT && s->config.read_only ? r : 0;
     }
     if (r == 0 && seg->state == SEG_SEALED)
@@ -197,6 +197,7 @@ int recover(struct spool *s, struct err *err)
         errno = -r;
         if (r != -ENOLCK) /* that one has been told */
             err_errno(err, "%s", d->path);
+        s->unread = true;
         d->out = true;
         d->retry_ms = INT64_MAX; /* its mail is unknown: not before a restart */
         spool_emit(s, (struct spool_event){ .kind = SPOOL_EVENT_DIRECTORY_OUT,

@@ -49,6 +49,11 @@ static bool counts(const struct rec *r)
 static void report_damage(struct spool *s, struct segment *seg, const struct cursor *c)
 {
     const struct ranges *bad = cursor_bad(c);
+    if (cursor_error(c)) { /* not to be freed by this process: it may read the next time */
+        seg->stuck = true;
+        seg_emit(s, seg, SPOOL_EVENT_UNREADABLE, 0, seg->end, cursor_error(c));
+        return;
+    }
     for (size_t i = 0; i < bad->n; i++) {
         struct range r = bad->list[i];
         seg->damaged = true;
@@ -237,10 +242,10 @@ static void tell_group(struct replay *x, struct segment *seg, const struct rec *
         if (broken)
             outcome_put(&broken->outcomes, &o);
     }
-    if (e && r->type == REC_OUTCOME)
-        seg_live_add(s, seg, rec_size(r));
+    if (e)
+        seg_live_add(s, seg, group_cost(r, g));
     if (!e && final)
-        seg_add_tomb(seg, g->home_gen, rec_size(r));
+        seg_add_tomb(seg, g->home_gen, group_cost(r, g));
 }
 
 static void count_extents(struct spool *s, const struct commit_meta *m)

@@ -19,6 +19,7 @@ struct tail {
     size_t n, cap;
     struct ranges bad;
     uint64_t flushed; /* the highest flushed_upto */
+    int error;        /* a read failed: nothing is concluded from what did not read */
 };
 
 uint64_t void_from(const struct spool *s, uint64_t gen)
@@ -65,6 +66,8 @@ static bool look_through(struct spool *s, struct tail *t)
     while (cursor_next(c, &r) == 1)
         note_record(s, t, &r);
     const struct ranges *bad = cursor_bad(c);
+    t->error = cursor_error(c);
+    s->unread |= t->error != 0;
     for (size_t i = 0; i < bad->n; i++)
         ranges_add(&t->bad, bad->list[i].from, bad->list[i].to);
     cursor_free(&c);
@@ -94,24 +97,33 @@ void tail_free(struct tail **t)
 
 /* --- what of the unflushed part is whole --- */
 
-static bool extent_whole(struct spool *s, const struct extent *x, struct buf *b)
+static bool read_whole(struct spool *s, struct tail *t, struct segment *seg,
+                       const struct place *p, struct buf *b, struct rec *r, struct span *body)
+{
+    int error = rec_read(s, seg, p->off, p->size, b, r, body);
+    if (error < 0 && error != -EILSEQ)
+        t->error = error;
+    return error == 0;
+}
+
+static bool extent_whole(struct spool *s, struct tail *t, const struct extent *x, struct buf *b)
 {
     struct segment *seg = seg_by_gen(s, x->gen);
+    struct place p = { x->off, extent_rec_size(x) };
     struct rec r;
     struct span body;
-    return seg && x->off < void_from(s, x->gen) &&
-           rec_read(s, seg, x->off, extent_rec_size(x), b, &r, &body) == 0 &&
+    return seg && x->off < void_from(s, x->gen) && read_whole(s, t, seg, &p, b, &r, &body) &&
            r.type == REC_EXTENT && r.body_len == x->len && r.body_crc == x->crc &&
            crc32c(0, body.p, body.n) == x->crc;
 }
 
-static bool whole(struct spool *s, struct segment *seg, const struct place *p, struct buf *b,
+static bool whole(struct spool *s, struct tail *t, const struct place *p, struct buf *b,
                   struct buf *scratch)
 {
     struct rec r;
     struct span body;
     struct commit_meta m;
-    if (rec_read(s, seg, p->off, p->size, b, &r, &body) < 0)
+    if (!read_whole(s, t, t->seg, p, b, &r, &body))
         return false;
     if (r.type == REC_SKIP)
         return true;
@@ -123,7 +135,7 @@ static bool whole(struct spool *s, struct segment *seg, const struct place *p, s
         return false;
     for (size_t i = 0; i < commit_extents(&m); i++) {
         struct extent x = extent_at(m.extents, i);
-        if (!extent_whole(s, &x, scratch))
+        if (!extent_whole(s, t, &x, scratch))
             return false;
     }
     return true;
@@ -141,7 +153,7 @@ static uint64_t sift(struct spool *s, struct tail *t)
         const struct place *p = &t->recs[i];
         if (p->off < t->flushed)
             continue;
-        if (p->off + p->size <= seg->end && whole(s, seg, p, &b, &scratch)) {
+        if (p->off + p->size <= seg->end && whole(s, t, p, &b, &scratch)) {
             end = p->off + p->size;
             continue;
         }
@@ -240,12 +252,19 @@ static void index_again(struct spool *s, struct segment *seg)
     cursor_free(&c);
 }
 
+/* Nothing is added to a segment about which a void note exists, or may exist where it could not
+ * be read: it would hit what is added, after the next restart. */
+static bool may_resume(const struct spool *s, const struct segment *seg)
+{
+    return !seg->damaged && !s->unread && void_from(s, seg->gen) == UINT64_MAX &&
+           seg->end < s->config.segment_size_bytes;
+}
+
 void tail_finish(struct spool *s, struct tail *t, bool newest)
 {
     struct segment *seg = t->seg;
     uint64_t from = void_from(s, seg->gen);
-    bool void_part = from < seg->end;
-    if (void_part)
+    if (from < seg->end)
         seg->end = from > SEG_HEAD_BYTES ? from : SEG_HEAD_BYTES;
     if (t->flushed > seg->end)
         t->flushed = seg->end;
@@ -255,7 +274,8 @@ void tail_finish(struct spool *s, struct tail *t, bool newest)
         seg->end = seg->flushed = end;
         return;
     }
-    int r = settle(s, seg, t->flushed, end);
+    int r = t->error ? t->error : settle(s, seg, t->flushed, end);
+    seg->stuck |= t->error != 0;
     seg->end = seg->flushed = seg->ahead = end;
     if (r < 0) { /* what reads is believed, and moved to better ground before all else */
         seg_emit(s, seg, SPOOL_EVENT_WRITE_FAILED, t->flushed, end - t->flushed, r);
@@ -265,7 +285,7 @@ void tail_finish(struct spool *s, struct tail *t, bool newest)
     }
     index_again(s, seg);
     seg->state = SEG_ACTIVE;
-    if (newest && !void_part && !seg->damaged && end < s->config.segment_size_bytes)
+    if (newest && may_resume(s, seg))
         seg->dir->active = seg;
     else if (index_seal(s, seg) < 0 && seg->state == SEG_ACTIVE)
         seg->state = SEG_CLOSED;

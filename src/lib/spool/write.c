@@ -68,7 +68,9 @@
  * bad record before the highest flushed_upto is damage (alarm, go on at the next record); behind
  * it, it was never acknowledged and is dropped, and every whole record after it is kept, bodies
  * checked. What is kept there is written again and flushed before anything relies on it (a page
- * that failed to reach the disk may look clean), what is dropped is covered with SKIP. Then all
+ * that failed to reach the disk may look clean), what is dropped is covered with SKIP. The newest
+ * one goes on being written, unless a VOID names it. Where a read fails, nothing is concluded and
+ * nothing changed until another start. Then all
  * records are replayed in the order of lsn. A damaged index is replaced by a scan.
  *
  * FREEING. A segment is unlinked (and the directory flushed) when nothing in it is live, no open
