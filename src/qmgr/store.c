@@ -131,7 +131,8 @@ bool store_open(struct qmgr *q, struct err *err)
     bool ok = dirs.n > 0;
     if (!ok)
         err_set(err, "spool.directories: nothing there matches");
-    ok = ok && spool_open(q->env->vfs, &sc, &calls, loop_wall_ms(q->env->loop), &q->spool, err) == 0;
+    ok = ok && spool_open(q->env->vfs, &sc, &calls, loop_wall_ms(q->env->loop), &q->spool,
+                          err) == 0;
     if (ok)
         say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, dirs.n);
     spool_dirs_free(&dirs);

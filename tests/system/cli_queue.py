@@ -252,6 +252,7 @@ def strangers(where):
 def reload_and_stop(where):
     """reload: all mistakes, 78, and the old configuration stays; stop returns when all is gone."""
     with Desk(where, ("127.0.0.1", ports.free())) as d:
+        d.crash("control")
         good = d.g.conf.read_text()
         d.g.conf.write_text(good + "bogus = 1\nhostnam = 2\n")
         r = d.g.cli("reload", "--socket", d.g.dir / "control")
