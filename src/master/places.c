@@ -46,25 +46,40 @@ static bool own(const char *path, const struct user *user, struct err *err)
     return false;
 }
 
+/* One that stood there before keeps its owner, unless it is root's own. */
+static bool take_over(const char *dir, const struct user *user, struct err *err)
+{
+    struct stat st;
+    if (stat(dir, &st) != 0) {
+        err_errno(err, "%s", dir);
+        return false;
+    }
+    return st.st_uid != 0 || own(dir, user, err);
+}
+
+static bool take_over_all(const glob_t *found, const struct user *user, struct err *err)
+{
+    for (size_t i = 0; i < found->gl_pathc; i++)
+        if (!take_over(found->gl_pathv[i], user, err))
+            return false;
+    return true;
+}
+
 /* "q*" that matches nothing yet becomes "q1": a first start needs no preparation by hand. */
 static bool spool_directory(struct span path, const struct user *user, struct err *err)
 {
-    struct buf b;
+    char *pattern = must_strndup(path.p, path.n);
     glob_t found;
-    struct stat st;
-    buf_init(&b, CONFIG_TEXT_MAX);
-    buf_puts(&b, path);
-    bool pattern = span_find(path, '*') < path.n;
-    bool there = glob(buf_cstr(&b), GLOB_ONLYDIR, NULL, &found) == 0 && found.gl_pathc > 0;
-    globfree(&found);
-    for (char *at = b.mem; pattern && *at; at++)
-        *at = *at == '*' ? '1' : *at;
-    /* A directory that stood there before keeps its owner, unless it is root's own. */
-    bool ok = there && pattern;
-    if (!ok)
-        ok = make_directories(buf_cstr(&b), 0700, err) && stat(buf_cstr(&b), &st) == 0 &&
-             (st.st_uid != 0 || own(buf_cstr(&b), user, err));
-    buf_free(&b);
+    bool ok;
+    if (strchr(pattern, '*') && glob(pattern, GLOB_ONLYDIR, NULL, &found) == 0) {
+        ok = take_over_all(&found, user, err);
+        globfree(&found);
+    } else {
+        for (char *star; (star = strchr(pattern, '*'));)
+            *star = '1';
+        ok = make_directories(pattern, 0700, err) && take_over(pattern, user, err);
+    }
+    free(pattern);
     return ok;
 }
 
