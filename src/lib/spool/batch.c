@@ -225,7 +225,8 @@ static struct prologue put_prologue(struct spool *s, struct segment *seg, uint64
     struct prologue p = { .end = seg->end };
     buf_reset(b);
     buf_put(b, zeros, REC_HEAD_BYTES);
-    batch_put(b, &(struct batch_meta){ s->lsn++, seg->gen, seg->flushed, id_high, s->now_ms });
+    batch_put(b, &(struct batch_meta){ s->lsn++, seg->gen, seg->flushed, id_high, s->gen_high,
+                                       s->now_ms });
     p.end = close_prologue(s, seg, 0, REC_BATCH, SPAN_NONE, p.end);
     if (s->void_count > s->voids_written) {
         p.void_at = b->len;

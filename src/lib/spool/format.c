@@ -146,6 +146,7 @@ void batch_put(struct buf *b, const struct batch_meta *m)
     wire_put_u64(b, m->gen);
     wire_put_u64(b, m->flushed_upto);
     wire_put_u64(b, m->id_high);
+    wire_put_u64(b, m->gen_high);
     wire_put_i64(b, m->now_ms);
 }
 
@@ -156,6 +157,7 @@ bool batch_get(const struct rec *r, struct batch_meta *m)
     m->gen = wire_get_u64(&w);
     m->flushed_upto = wire_get_u64(&w);
     m->id_high = wire_get_u64(&w);
+    m->gen_high = wire_get_u64(&w);
     m->now_ms = wire_get_i64(&w);
     return !w.bad;
 }
@@ -382,6 +384,7 @@ void footer_put(struct buf *b, const struct footer_meta *m)
     wire_put_u64(b, 0);
     wire_put_u64(b, m->flushed_upto);
     wire_put_u64(b, m->id_high);
+    wire_put_u64(b, m->gen_high);
     wire_put_u32(b, m->flags);
     wire_put_bytes(b, m->chunks);
     wire_put_bytes(b, m->voids);
@@ -393,6 +396,7 @@ bool footer_get(const struct rec *r, struct footer_meta *m)
     wire_get_u64(&w);
     m->flushed_upto = wire_get_u64(&w);
     m->id_high = wire_get_u64(&w);
+    m->gen_high = wire_get_u64(&w);
     m->flags = wire_get_u32(&w);
     m->chunks = wire_get_bytes(&w, REC_META_MAX);
     m->voids = wire_get_bytes(&w, REC_META_MAX);

@@ -88,7 +88,7 @@ bool entry_get(struct wire *w, struct rec *r);
 /* --- metas --- */
 
 struct batch_meta {
-    uint64_t lsn, gen, flushed_upto, id_high;
+    uint64_t lsn, gen, flushed_upto, id_high, gen_high;
     int64_t now_ms;
 };
 void batch_put(struct buf *b, const struct batch_meta *m);
@@ -158,7 +158,7 @@ struct void_note void_at(struct span list, size_t i);
 
 enum footer_flag { FOOTER_DAMAGED = 1 };
 struct footer_meta {
-    uint64_t flushed_upto, id_high; /* as in a batch record */
+    uint64_t flushed_upto, id_high, gen_high; /* as in a batch record */
     uint32_t flags;
     struct span chunks; /* u64 each: the index records, in order */
     struct span voids;

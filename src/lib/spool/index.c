@@ -37,6 +37,7 @@ static void close_rec(const struct segment *seg, struct buf *b, size_t at, struc
 static void put_footer(struct spool *s, struct segment *seg, struct buf *b)
 {
     struct footer_meta m = { .flushed_upto = seg->flushed, .id_high = s->id_high,
+                             .gen_high = s->gen_high,
                              .flags = seg->damaged ? FOOTER_DAMAGED : 0 };
     struct buf chunks, voids;
     buf_init(&chunks, REC_META_MAX);

@@ -287,6 +287,12 @@ void space_reserve(struct spool *s, struct dir *d);
 bool space_release(struct spool *s); /* true when there was something to give up */
 
 /* --- recover.c, tail.c, replay.c --- */
+/* No counter and no generation is used twice, also when what used it is gone. */
+static inline void note_high(struct spool *s, uint64_t id_high, uint64_t gen_high)
+{
+    s->id_high = id_high > s->id_high ? id_high : s->id_high;
+    s->gen_high = gen_high > s->gen_high ? gen_high : s->gen_high;
+}
 int recover(struct spool *s, struct err *err);
 /* One unsealed segment: looked through, then (all voids being known) put in order. */
 struct tail;

@@ -58,13 +58,13 @@ static void note_footer(struct spool *s, struct segment *seg)
     buf_init(&b, (size_t)1 << 40);
     if (rec_read(s, seg, seg->footer_off, seg->end - seg->footer_off, &b, &r, NULL) == 0 &&
         r.type == REC_FOOTER && footer_get(&r, &m)) {
-        if (m.id_high > s->id_high)
-            s->id_high = m.id_high;
+        note_high(s, m.id_high, m.gen_high);
         if (m.flags & FOOTER_DAMAGED)
             seg->damaged = true;
         for (size_t i = 0; i < m.voids.n / VOID_BYTES; i++) {
             struct void_note v = void_at(m.voids, i);
             seg_note_void(s, v.gen, v.from);
+            note_high(s, 0, v.gen);
         }
     }
     buf_free(&b);
@@ -104,8 +104,7 @@ static int read_ends(struct spool *s, struct segment *seg)
     if (got == SEG_HEAD_BYTES && seg_head_get(span_of(head, sizeof head), &h) &&
         h.gen == seg->gen) {
         seg->salt = h.salt;
-        if (h.id_high > s->id_high)
-            s->id_high = h.id_high;
+        note_high(s, h.id_high, h.gen);
     } else if (sealed) {
         seg->salt = t.salt;
     } else {

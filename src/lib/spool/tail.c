@@ -37,8 +37,7 @@ static void note_record(struct spool *s, struct tail *t, const struct rec *r)
     if (r->type == REC_BATCH && batch_get(r, &m) && m.gen == t->seg->gen) {
         if (m.flushed_upto > t->flushed && m.flushed_upto <= t->seg->end)
             t->flushed = m.flushed_upto;
-        if (m.id_high > s->id_high)
-            s->id_high = m.id_high;
+        note_high(s, m.id_high, m.gen_high);
     }
     struct footer_meta f;
     if (r->type == REC_FOOTER && footer_get(r, &f) && f.flushed_upto > t->flushed &&
@@ -48,6 +47,7 @@ static void note_record(struct spool *s, struct tail *t, const struct rec *r)
         for (size_t at = 8; at + VOID_BYTES <= r->meta.n; at += VOID_BYTES) {
             struct void_note v = void_at(span_from(r->meta, at), 0);
             seg_note_void(s, v.gen, v.from);
+            note_high(s, 0, v.gen);
         }
     if (t->n == t->cap) {
         t->cap = t->cap ? 2 * t->cap : 256;

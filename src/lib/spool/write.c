@@ -22,9 +22,9 @@
  * Every meta begins with lsn u64, which grows through all writing of the spool (0 in records
  * that are not replayed). In one directory, records stand in the order of their lsn.
  *
- *   1 BATCH    generation, flushed_upto, id_high, now_ms: begins each batch. Everything before
- *              flushed_upto was known to be on the disk; counters below id_high may have been
- *              given out
+ *   1 BATCH    generation, flushed_upto, id_high, gen_high, now_ms: begins each batch. Everything
+ *              before flushed_upto was known to be on the disk; counters below id_high and
+ *              generations up to gen_high may have been used, and are not used again
  *   2 COMMIT   a message: seq, flags u32, number of recipients u32, content bytes u64, bytes as
  *              delivered u64, groups u8 and groups (below), then with u32 lengths: lengths of
  *              the prepended blocks (u32 each), cuts (offset u64, bytes u64), extents
@@ -39,8 +39,8 @@
  *   7 INDEX    the body repeats the records (2, 3, 4, 5 and unknown ones) since the INDEX before,
  *              without their bodies: type u32, meta length u32, offset u64, body length u64, body
  *              CRC u32, zero u32, meta, zeros up to a multiple of 8
- *   8 FOOTER   flushed_upto and id_high as in BATCH, flags u32 (1: bytes of this segment were
- *              lost), offsets of the INDEX records, voids known
+ *   8 FOOTER   flushed_upto, id_high and gen_high as in BATCH, flags u32 (1: bytes of this segment
+ *              were lost), offsets of the INDEX records, voids known
  * Records of other types are kept and carried on unread.
  *
  * A GROUP is outcomes of one message: seq; home (generation, offset): where its COMMIT lay;
@@ -311,7 +311,7 @@ int64_t spool_dirty_since(const struct spool *s) { return s->batch.oldest_ms; }
 /* --- counters --- */
 
 /* The note goes to every directory, so that the loss of one does not lead to an id given twice. */
-static bool note_high(struct spool *s, uint64_t high)
+static bool write_high(struct spool *s, uint64_t high)
 {
     size_t noted = 0;
     for (size_t i = 0; i < s->dir_count; i++)
@@ -326,7 +326,7 @@ uint64_t spool_lease_ids(struct spool *s, uint32_t n, int64_t now_ms)
     s->now_ms = now_ms;
     if (s->id_next + n > s->id_high) {
         uint64_t high = s->id_high + s->config.lease_step;
-        if (!note_high(s, high) && !(space_release(s) && note_high(s, high)))
+        if (!write_high(s, high) && !(space_release(s) && write_high(s, high)))
             return 0;
         s->id_high = high;
     }
