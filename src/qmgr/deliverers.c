@@ -26,6 +26,7 @@ static struct job *job_find(struct qmgr *q, const struct deliver_peer *p, uint64
 static void job_free(struct qmgr *q, struct job *j)
 {
     hash_remove(&q->jobs, &j->node);
+    list_remove(&j->want_node);
     spool_reader_close(&j->reader);
     j->at->jobs--;
     arena_free(&j->arena);
@@ -189,30 +190,62 @@ bool deliverers_give(struct qmgr *q, const struct sched_job *sj)
 
 /* --- content --- */
 
-static void on_want(struct deliver_peer *p, struct channel *ch, const struct msg_want *m)
+static void give_content(struct qmgr *q, struct job *j)
 {
-    struct qmgr *q = p->q;
-    struct job *j = job_find(q, p, m->job);
+    struct channel *ch = j->at->channel;
     int error = 0;
-    if (!j)
-        return;
     /* It went along with the job; another address means another reading. */
     if (!j->reader)
         j->reader = spool_reader_open(q->spool, j->seq, &error);
-    size_t n = m->count < CONTENT_PIECE_MAX ? m->count : CONTENT_PIECE_MAX;
     struct buf *b = channel_begin(ch, MSG_content);
-    wire_put_u64(b, m->job);
-    wire_put_u64(b, m->offset);
+    wire_put_u64(b, j->id);
+    wire_put_u64(b, j->want_offset);
     size_t at = b->len;
     wire_put_u8(b, 0);
     wire_put_u32(b, 0);
-    char *to = buf_space(b, n);
-    ssize_t got = to && j->reader ? spool_reader_read(j->reader, m->offset, to, n) : -EIO;
+    char *to = buf_space(b, j->want_bytes);
+    ssize_t got = to && j->reader
+                      ? spool_reader_read(j->reader, j->want_offset, to, j->want_bytes)
+                      : -EIO;
     if (got >= 0)
         buf_added(b, (size_t)got);
     b->mem[b->off + at] = got < 0;
     wire_set_u32(b->mem + b->off + at + 1, got > 0 ? (uint32_t)got : 0);
     channel_end(ch);
+}
+
+/* All jobs of a deliver may ask in one turn: what goes beyond the turn's share waits for the
+ * next, so that mail that comes in does not wait for large mail that goes out. */
+void deliverers_serve(void *ctx)
+{
+    struct qmgr *q = ctx;
+    size_t left = CONTENT_TURN_BYTES;
+    LIST_EACH(n, &q->wants) {
+        struct job *j = CONTAINER(n, struct job, want_node);
+        if (channel_full(j->at->channel)) /* on_drained comes back to it */
+            continue;
+        if (left < j->want_bytes) {
+            loop_timer_in(q->env->loop, &q->serve_more, 1);
+            return;
+        }
+        left -= j->want_bytes;
+        list_remove(n);
+        give_content(q, j);
+    }
+}
+
+static void on_want(struct deliver_peer *p, struct channel *ch, const struct msg_want *m)
+{
+    struct qmgr *q = p->q;
+    struct job *j = job_find(q, p, m->job);
+    (void)ch;
+    if (!j)
+        return;
+    j->want_offset = m->offset;
+    j->want_bytes = m->count < CONTENT_PIECE_MAX ? m->count : CONTENT_PIECE_MAX;
+    if (!list_linked(&j->want_node))
+        list_append(&q->wants, &j->want_node);
+    loop_hook_ask(q->env->loop, &q->serve);
 }
 
 /* --- results --- */
@@ -353,6 +386,7 @@ static void on_drained(void *ctx, struct channel *ch)
     struct deliver_peer *p = ctx;
     (void)ch;
     loop_hook_ask(p->q->env->loop, &p->q->work);
+    loop_hook_ask(p->q->env->loop, &p->q->serve);
 }
 
 void deliverers_peer(struct qmgr *q, int index, int fd)

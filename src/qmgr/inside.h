@@ -28,7 +28,8 @@ enum {
     BATCH_MAX = 4096,        /* messages committed in one turn */
     JOB_INLINE_MAX = 256 << 10, /* content that goes along with its job */
     ROUTES_AT_ONCE = 512,    /* router questions per turn */
-    COMPACT_SLICE_BYTES = 4 << 20,
+    COMPACT_SLICE_BYTES = 1 << 20,
+    CONTENT_TURN_BYTES = 512 << 10, /* of large messages to all delivers in one turn */
     DSN_AT_ONCE = 200,       /* recipients in one report */
     ASKS_MAX = 4096,         /* router questions on their way */
     DESTS_MAX = 200000,      /* destinations remembered */
@@ -94,6 +95,9 @@ struct job {
     struct job_rcpt *got;
     uint32_t rcpt_count;
     struct spool_reader *reader; /* large content: open while the job runs */
+    struct list want_node;       /* deliver waits for content from here on */
+    uint64_t want_offset;
+    uint32_t want_bytes;
     int64_t begun_ms;
 };
 
@@ -121,8 +125,9 @@ struct qmgr {
     size_t free_ask_count;
     struct hash dests; /* struct dest by key: what the router last said a key means */
     uint64_t next_own_txn;
-    struct loop_hook work, flush;
-    struct loop_timer wake, late, run, upkeep, finish, again;
+    struct loop_hook work, flush, serve;
+    struct loop_timer wake, late, run, upkeep, finish, again, serve_more;
+    struct list wants; /* struct job, in the order they asked */
     struct list reports; /* struct report: composed, their flush is awaited or is to be repeated */
     struct list holds;   /* struct hold_note */
     bool started, finishing, full;
@@ -164,6 +169,7 @@ void qmgr_check_finished(struct qmgr *q);
 void deliverers_peer(struct qmgr *q, int index, int fd);
 bool deliverers_give(struct qmgr *q, const struct sched_job *j);
 bool deliverers_room(const struct qmgr *q);
+void deliverers_serve(void *ctx); /* content that is wanted, as much as a turn may bear */
 bool deliverers_busy(const struct qmgr *q);
 void deliverers_free(struct qmgr *q);
 

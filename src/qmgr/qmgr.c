@@ -68,10 +68,13 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     q->turn = arena_new(TURN_ARENA_MAX);
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
+    list_init(&q->wants);
     list_init(&q->reports);
     list_init(&q->holds);
     loop_hook_init(&q->work, LOOP_STAGE_WORK, on_work, q);
     loop_hook_init(&q->flush, LOOP_STAGE_FLUSH, on_flush, q);
+    loop_hook_init(&q->serve, LOOP_STAGE_WORK, deliverers_serve, q);
+    loop_timer_init(&q->serve_more, deliverers_serve, q);
     loop_timer_init(&q->wake, on_work, q);
     loop_timer_init(&q->late, on_flush, q);
     loop_timer_init(&q->run, on_queue_run, q);
@@ -174,11 +177,12 @@ static void qmgr_free(void *role)
     spool_close(&q->spool);
     sched_free(&q->sched);
     struct loop_timer *timers[] = { &q->wake, &q->late, &q->run, &q->upkeep, &q->again,
-                                    &q->finish };
+                                    &q->finish, &q->serve_more };
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         loop_timer_stop(q->env->loop, timers[i]);
     loop_hook_cancel(&q->work);
     loop_hook_cancel(&q->flush);
+    loop_hook_cancel(&q->serve);
     hash_free(&q->jobs);
     arena_free(&q->turn);
     free(q->batch);
