@@ -27,6 +27,7 @@ struct channel {
     uint64_t written; /* bytes of `out` ever written */
     size_t begun;     /* offset in out of the frame being put */
     bool in_frame, was_full, paused, dispatching, dead;
+    bool deaf; /* the peer reads no more; what it said before is still to be heard */
     struct out_fd out_fds[FDS_MAX];
     size_t out_fd_count;
     int in_fds[FDS_MAX];
@@ -52,6 +53,13 @@ struct channel *channel_new(struct loop *l, int fd, const char *name,
     return ch;
 }
 
+static void drop_out_fds(struct channel *ch)
+{
+    for (size_t i = 0; i < ch->out_fd_count; i++)
+        loop_close(ch->loop, ch->out_fds[i].fd);
+    ch->out_fd_count = 0;
+}
+
 static void shut(struct channel *ch)
 {
     if (ch->fd < 0)
@@ -63,9 +71,7 @@ static void shut(struct channel *ch)
     for (size_t i = 0; i < ch->in_fd_count; i++)
         loop_close(ch->loop, ch->in_fds[i]);
     ch->in_fd_count = 0;
-    for (size_t i = 0; i < ch->out_fd_count; i++)
-        loop_close(ch->loop, ch->out_fds[i].fd);
-    ch->out_fd_count = 0;
+    drop_out_fds(ch);
 }
 
 static void destroy(struct channel *ch)
@@ -76,7 +82,7 @@ static void destroy(struct channel *ch)
     free(ch);
 }
 
-/* Freed from inside one of its own handlers: the memory goes when the dispatch unwinds. */
+/* Freed from inside one of its own handlers: the memory goes when on_ready unwinds. */
 void channel_free(struct channel **chp)
 {
     struct channel *ch = *chp;
@@ -119,7 +125,7 @@ void channel_end_fd(struct channel *ch, int passed)
 {
     MUST(ch->in_frame);
     ch->in_frame = false;
-    if (ch->fd < 0) {
+    if (ch->fd < 0 || ch->deaf) {
         buf_reset(&ch->out);
         if (passed >= 0)
             loop_close(ch->loop, passed);
@@ -217,9 +223,15 @@ void channel_flush(struct channel *ch)
         ssize_t put = write_some(ch);
         if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
-        if (put < 0) {
+        if (put < 0 && errno != EPIPE && errno != ECONNRESET) {
             fail(ch, strerror(errno));
             return;
+        }
+        if (put < 0) { /* its last words (a receipt, a result) may still be unread: EOF ends it */
+            ch->deaf = true;
+            buf_reset(&ch->out);
+            drop_out_fds(ch);
+            break;
         }
         ch->written += (uint64_t)put;
         buf_take(&ch->out, (size_t)put);
@@ -240,7 +252,7 @@ bool channel_flush_all(struct channel *ch, int wait_ms)
     for (;;) {
         channel_flush(ch);
         if (ch->fd < 0 || ch->out.len == 0)
-            return ch->fd >= 0;
+            return ch->fd >= 0 && !ch->deaf;
         int64_t left = until - loop_fresh_ns(ch->loop) / 1000000;
         if (left <= 0)
             return false;
@@ -294,14 +306,10 @@ static void dispatch(struct channel *ch)
 {
     int r;
     size_t at = 0;
-    ch->dispatching = true;
     while ((r = dispatch_one(ch, &at)) > 0 && ch->fd >= 0)
         ;
-    ch->dispatching = false;
-    if (ch->dead) {
-        destroy(ch);
+    if (ch->dead)
         return;
-    }
     buf_take(&ch->in, at);
     if (r < 0)
         fail(ch, "a malformed or unknown message");
@@ -333,10 +341,14 @@ static void on_readable(struct channel *ch)
 static void on_ready(void *ctx, int ready)
 {
     struct channel *ch = ctx;
+    ch->dispatching = true;
     if (ready & LOOP_WRITE)
         channel_flush(ch);
     if ((ready & LOOP_READ) && ch->fd >= 0)
         on_readable(ch);
+    ch->dispatching = false;
+    if (ch->dead)
+        destroy(ch);
 }
 
 void channel_pause(struct channel *ch, bool pause)
