@@ -156,8 +156,13 @@ out:
 
 /* --- failure --- */
 
+/* Each start reads what all earlier ones noted again: what is known already is not kept twice,
+ * else the list would double with every start after a failure. */
 void seg_note_void(struct spool *s, uint64_t gen, uint64_t from)
 {
+    for (size_t i = 0; i < s->void_count; i++)
+        if (s->voids[i].gen == gen && s->voids[i].from <= from)
+            return;
     s->voids = must_realloc(s->voids, must_mul(s->void_count + 1, sizeof *s->voids));
     s->voids[s->void_count++] = (struct void_note){ gen, from };
 }
