@@ -420,11 +420,41 @@ static void channels_run_on_it(void)
     }
 }
 
+/* A peer that says something and goes while we write to it: it is heard all the same, and its
+ * end is told once, in whatever order the loop finds out. */
+static void last_words_are_heard(void)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(ping) };
+    static const struct channel_ops ops = { types, 1, on_closed, NULL };
+    static char body[200000];
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        struct loop *l = loop_sim_new(seed, WALL_MS);
+        struct side a = { 0 }, b = { 0 };
+        int fds[2];
+        CHECK(loop_pair(l, fds) == 0);
+        a.ch = channel_new(l, fds[0], "b", &ops, &a);
+        b.ch = channel_new(l, fds[1], "a", &ops, &b);
+        struct msg_ping m = { .number = 0 }, much = { .body = span_of(body, sizeof body) };
+        send_ping(b.ch, &m);
+        for (int i = 0; i < 4; i++)
+            send_ping(a.ch, &much);
+        channel_flush(a.ch);
+        channel_flush(b.ch);
+        channel_free(&b.ch);
+        run_for(l, 1000);
+        CHECK_INT(a.next, 1);
+        CHECK_INT(a.closed, 1);
+        CHECK_INT(loop_sim_open(l), 0);
+        loop_free(&l);
+    }
+}
+
 static const struct test tests[] = {
     TEST(a_seed_gives_a_run_twice),    TEST(time_jumps_and_the_wall_is_set),
     TEST(a_connection_keeps_its_bytes), TEST(the_end_comes_behind_the_bytes),
     TEST(unread_bytes_make_a_reset),   TEST(nobody_listens),
     TEST(connections_are_reset_and_stall), TEST(a_cut_holds_everything_back),
     TEST(two_share_a_listener),        TEST(channels_run_on_it),
+    TEST(last_words_are_heard),
 };
 TEST_MAIN(tests)
