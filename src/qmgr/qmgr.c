@@ -14,6 +14,13 @@ static struct sched_config sched_config_of(const struct config *cfg, uint64_t se
     sched_config_defaults(&c);
     c.retry_first_ms = cfg->retry.first_ms;
     c.retry_max_ms = cfg->retry.max_ms;
+    /* A site's own back-off is never longer than what was asked for a recipient. */
+    if (c.site_first_ms > c.retry_first_ms)
+        c.site_first_ms = c.retry_first_ms;
+    if (c.site_max_ms > c.retry_max_ms)
+        c.site_max_ms = c.retry_max_ms;
+    if (c.site_max_ms < c.site_first_ms)
+        c.site_max_ms = c.site_first_ms;
     c.warn_after_ms = cfg->retry.warn_after_ms;
     c.expire_after_ms = cfg->retry.expire_after_ms;
     c.site_initial = (uint32_t)cfg->deliver.concurrency_initial;
