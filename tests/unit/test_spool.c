@@ -7,6 +7,7 @@
 #include "vfs/vfs_faulty.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 enum { LOG_MAX = 4096 };
 
@@ -310,7 +311,8 @@ static void the_newest_outcome_counts(void)
     bed_free(b);
 }
 
-static uint64_t put_streamed(struct bed *b, size_t pieces, size_t bytes, const struct spool_cut *cut)
+static uint64_t put_streamed(struct bed *b, size_t pieces, size_t bytes,
+                             const struct spool_cut *cut)
 {
     uint64_t seq = spool_lease_ids(b->s, 1, b->now);
     char *text = must_alloc(pieces * bytes);
@@ -585,6 +587,99 @@ static void one_owner_many_lookers(void)
     bed_free(b);
 }
 
+static void one_write_and_one_flush_serve_a_batch(void)
+{
+    struct bed *b = bed_new(1);
+    uint64_t first = put_flushed(b), ids[20];
+    for (int i = 0; i < 20; i++)
+        ids[i] = put(b);
+    CHECK_INT(done_with(b, first, 0, SPOOL_DEFERRED, false), 0);
+    uint64_t ops = vfs_faulty_ops(b->vfs);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK_INT(vfs_faulty_ops(b->vfs) - ops, 2);
+    CHECK_INT(b->receipt_count, 21);
+    for (int i = 0; i < 20; i++)
+        CHECK_INT(b->receipts[i + 1], ids[i] + 7);
+    ops = vfs_faulty_ops(b->vfs);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK_INT(vfs_faulty_ops(b->vfs), ops); /* nothing to do */
+    bed_free(b);
+}
+
+/* The same on a real file system. */
+static void it_lives_on_a_real_disk(void)
+{
+    char dir[] = "/tmp/test_spool_XXXXXX", path[64];
+    CHECK(mkdtemp(dir) != NULL);
+    const char *const list[] = { dir };
+    struct bed *b = bed_new(1);
+    spool_close(&b->s);
+    vfs_free(&b->vfs);
+    b->vfs = vfs_posix();
+    b->config.directories = list;
+    start(b);
+    uint64_t kept[50];
+    for (int i = 0; i < 1000; i++) {
+        uint64_t seq = put_flushed(b);
+        CHECK(seq != 0);
+        if (i % 20 == 0)
+            kept[i / 20] = seq;
+        else
+            CHECK_INT(done_with(b, seq, 0, SPOOL_RELAYED, true), 0);
+        if (i % 10 == 0)
+            spool_compact(b->s, ++b->now, 1 << 20);
+    }
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK(compact_all(b));
+    again(b);
+    CHECK_INT(b->found_count, 50);
+    for (int i = 0; i < 50; i++)
+        CHECK(reads_right(b, kept[i]));
+    struct spool_report report;
+    struct err err;
+    CHECK_INT(spool_check(b->vfs, list, 1, NULL, NULL, &report, &err), 0);
+    CHECK_INT(report.messages, 50);
+    spool_close(&b->s);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(path, sizeof path, "%s/%016x.seg", dir, (unsigned)i);
+        vfs_unlink(b->vfs, path);
+    }
+    snprintf(path, sizeof path, "%s/lock", dir);
+    vfs_unlink(b->vfs, path);
+    snprintf(path, sizeof path, "%s/reserve", dir);
+    vfs_unlink(b->vfs, path);
+    CHECK_INT(rmdir(dir), 0);
+    bed_free(b);
+}
+
+static void check_finds_a_bad_byte(void)
+{
+    struct bed *b = bed_new(1);
+    uint64_t seq = put_flushed(b);
+    for (int i = 0; i < 5; i++)
+        CHECK(put_flushed(b) != 0);
+    spool_close(&b->s);
+    struct spool_report report;
+    struct err err;
+    CHECK_INT(spool_check(b->vfs, one_dir, 1, NULL, NULL, &report, &err), 0);
+    CHECK_INT(report.messages, 6);
+    CHECK(vfs_faulty_flip(b->vfs, "/s/0000000000000001.seg", 4096 + 1000, 1)); /* content */
+    CHECK_INT(spool_check(b->vfs, one_dir, 1, NULL, NULL, &report, &err), 1);
+    CHECK_INT(report.bad_messages, 1);
+    CHECK_INT(report.messages, 6);
+    start(b);
+    CHECK_INT(spool_verify(b->s, seq), -EILSEQ);
+    for (int i = 0; i < 200; i++) {
+        uint64_t dead = put_flushed(b);
+        CHECK_INT(done_with(b, dead, 0, SPOOL_DELIVERED, true), 0);
+    }
+    CHECK(compact_all(b));
+    again(b);
+    CHECK_INT(spool_verify(b->s, seq), -EILSEQ); /* known also after it has been moved */
+    CHECK_INT(b->found_count, 6);
+    bed_free(b);
+}
+
 static void limits_are_refusals(void)
 {
     struct bed *b = bed_new(1);
@@ -627,6 +722,9 @@ static const struct test tests[] = {
     TEST(compaction_keeps_the_bound),
     TEST(a_reader_outlives_its_message),
     TEST(one_owner_many_lookers),
+    TEST(one_write_and_one_flush_serve_a_batch),
+    TEST(it_lives_on_a_real_disk),
+    TEST(check_finds_a_bad_byte),
     TEST(limits_are_refusals),
 };
 TEST_MAIN(tests)

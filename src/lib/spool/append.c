@@ -90,8 +90,7 @@ static void add_extent(struct txn *t, struct extent e)
     t->bytes += e.len;
 }
 
-int append_extent(struct spool *s, struct txn *t, struct span data, const uint32_t *crc,
-                  bool essential)
+int append_extent(struct spool *s, struct txn *t, struct span data, bool essential)
 {
     static const char zeros[8];
     int error;
@@ -100,7 +99,7 @@ int append_extent(struct spool *s, struct txn *t, struct span data, const uint32
         return error;
     char head[REC_HEAD_BYTES + EXTENT_META_BYTES];
     struct rec r = { .off = seg->end, .type = REC_EXTENT, .head_len = EXTENT_META_BYTES,
-                     .body_len = data.n, .body_crc = crc ? *crc : crc32c(0, data.p, data.n) };
+                     .body_len = data.n, .body_crc = crc32c(0, data.p, data.n) };
     extent_meta_put(head + REC_HEAD_BYTES, s->lsn++, t->seq, t->key);
     r.meta = span_of(head + REC_HEAD_BYTES, EXTENT_META_BYTES);
     rec_close(head, &r, rec_tag(seg->salt, seg->gen, r.off));

@@ -12,6 +12,7 @@ enum {
     AHEAD_MAX = 64 * 1024,
     CHUNK_BYTES = 64 * 1024,       /* of index entries in one index record */
     TRIES_MAX = 4,
+    MAP_KEEP = 4096,
 };
 
 static const char zeros[AHEAD_MAX];
@@ -39,6 +40,11 @@ void batch_reset(struct batch *b)
     b->n = b->span_count = b->commits = 0;
     b->bytes = 0;
     b->oldest_ms = -1;
+    if (b->map_size > MAP_KEEP) { /* after one large batch, small ones need not clear so much */
+        free(b->map);
+        b->map = NULL;
+        b->map_size = 0;
+    }
     if (b->map_size)
         memset(b->map, 0, b->map_size * sizeof *b->map);
 }

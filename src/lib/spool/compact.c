@@ -152,8 +152,7 @@ static int own_group(struct slice *x, const struct entry *e, struct buf *encoded
     return 0;
 }
 
-static void put_move(struct slice *x, struct commit_meta *m, const struct rec *r,
-                     struct span body, struct txn *moved)
+static void put_move(struct slice *x, struct commit_meta *m, struct span body, struct txn *moved)
 {
     struct batch *b = &x->s->batch;
     struct buf extents;
@@ -169,7 +168,6 @@ static void put_move(struct slice *x, struct commit_meta *m, const struct rec *r
     it->txn = moved;
     commit_put(&b->metas, m);
     batch_body(b, it, body);
-    it->body_crc = r->body_crc; /* damage, if any, stays to be seen */
     batch_end(x->s, b, it);
     batch_group(b, it, m->seq, 0);
     x->s->stat.moved_bytes += m->content_bytes;
@@ -189,6 +187,8 @@ static int move_message(struct slice *x, const struct entry *e, struct txn *move
                          &r, &body);
     if (error || !commit_get(&r, &m))
         error = READ_FAILED;
+    if (!error && (crc32c(0, body.p, body.n) != r.body_crc || (moved && moved->damaged)))
+        m.flags |= COMMIT_DAMAGED; /* stays to be seen */
     if (!error) {
         m.own = (struct group){ 0 };
         error = own_group(x, e, &encoded, &m.own);
@@ -197,7 +197,7 @@ static int move_message(struct slice *x, const struct entry *e, struct txn *move
     if (!error && !kept_body.p)
         error = -ENOMEM;
     if (!error)
-        put_move(x, &m, &r, kept_body, moved);
+        put_move(x, &m, kept_body, moved);
     x->budget -= (int64_t)b.len;
     buf_free(&b);
     buf_free(&encoded);
@@ -231,7 +231,8 @@ static int copy_extents(struct slice *x, const struct commit_meta *m)
             body.n != e.len)
             error = READ_FAILED;
         if (!error)
-            error = append_extent(s, c->moving, body, &e.crc, true);
+            error = append_extent(s, c->moving, body, true);
+        c->moving->damaged |= !error && crc32c(0, body.p, body.n) != e.crc;
         x->budget -= (int64_t)e.len + RECORD_COST_BYTES;
         c->next_extent++;
     }

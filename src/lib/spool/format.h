@@ -130,7 +130,11 @@ enum { EXTENT_META_BYTES = 24 };
 void extent_meta_put(char to[EXTENT_META_BYTES], uint64_t lsn, uint64_t seq, uint64_t txn);
 bool extent_meta_get(const struct rec *r, uint64_t *seq_r);
 
-enum commit_flag { COMMIT_MOVED = 1 };
+enum commit_flag {
+    COMMIT_MOVED = 1,
+    COMMIT_DAMAGED = 2, /* its content failed its checksum when it was moved: the checksums now
+                           are of what was left */
+};
 
 struct commit_meta {
     uint64_t lsn, seq, content_bytes, size_bytes;

@@ -72,6 +72,7 @@ struct txn {
     struct extent *extents;
     size_t n, cap;
     bool failed;
+    bool damaged; /* moving: a checksum of the source was wrong */
 };
 
 enum item_kind {
@@ -253,8 +254,7 @@ int append_write(struct spool *s, struct segment *seg, uint64_t bytes);
 struct segment *append_target(struct spool *s, struct dir *d, int *error);
 /* The next directory that takes writes; essential: also one that is low on space. */
 struct segment *append_next(struct spool *s, bool essential, int *error);
-int append_extent(struct spool *s, struct txn *t, struct span data, const uint32_t *crc,
-                  bool essential);
+int append_extent(struct spool *s, struct txn *t, struct span data, bool essential);
 
 /* --- apply.c: what a flushed record means --- */
 void apply_item(struct spool *s, struct segment *seg, const struct batch *b, struct item *it);

@@ -85,6 +85,7 @@ static int open_reader(struct spool_reader *r, const struct entry *e)
     struct commit_meta m;
     int error = rec_read(r->s, seg, off, (uint64_t)e->size8 * 8, &r->record, &rec, &r->body);
     if (error == 0 && (rec.type != REC_COMMIT || !commit_get(&rec, &m) || m.seq != r->seq ||
+                       m.flags & COMMIT_DAMAGED ||
                        crc32c(0, r->body.p, r->body.n) != rec.body_crc))
         error = -EILSEQ;
     if (error == 0) {

@@ -154,8 +154,8 @@ uint64_t spool_lease_ids(struct spool *s, uint32_t n, int64_t now_ms);
 
 /* Appends content of transaction `txn` (any number of the caller's, not 0, in use once at a
  * time) to the active segment at once, unflushed; `data` is free again on return. The first
- * call begins the transaction. Pieces of 64K..1M are best; at most 65536 of them. 0, or -errno: then
- * the transaction is dead (commit will refuse it too) and the caller aborts it. New mail is
+ * call begins the transaction. Pieces of 64K..1M are best; at most 65536 of them. 0, or -errno:
+ * then the transaction is dead (commit will refuse it too) and the caller aborts it. New mail is
  * refused here with -ENOSPC when space is low. */
 int spool_extent(struct spool *s, uint64_t txn, uint64_t seq, struct span data);
 void spool_abort(struct spool *s, uint64_t txn); /* its extents become dead bytes; unknown: fine */
@@ -239,8 +239,9 @@ enum spool_space spool_space(struct spool *s, int64_t now_ms);
 
 /* One slice: moves up to about max_bytes of messages out of segments that are mostly dead,
  * flushes, unlinks what has become free. Pending batches are flushed first (callbacks!). 1: call
- * again soon; 0: nothing worth doing now; -errno. Keeps the disk use within 2 x live bytes plus
- * two segments (and one more for each further directory). */
+ * again soon; 0: nothing worth doing now (ask again in a second, or when space is low); -errno.
+ * Keeps the disk use within 2 x live bytes plus two segments (and one more for each further
+ * directory). A megabyte is a good slice. */
 int spool_compact(struct spool *s, int64_t now_ms, uint64_t max_bytes);
 
 struct spool_stat {

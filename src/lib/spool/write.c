@@ -25,12 +25,12 @@
  *   1 BATCH    generation, flushed_upto, id_high, gen_high, now_ms: begins each batch. Everything
  *              before flushed_upto was known to be on the disk; counters below id_high and
  *              generations up to gen_high may have been used, and are not used again
- *   2 COMMIT   a message: seq, flags u32, number of recipients u32, content bytes u64, bytes as
- *              delivered u64, groups u8 and groups (below), then with u32 lengths: lengths of
- *              the prepended blocks (u32 each), cuts (offset u64, bytes u64), extents
- *              (generation u64, offset u64, bytes u64, CRC u32), envelope (envelope_put). The
- *              body is the blocks and, when there are no extents, the content.
- *              Delivered is: blocks, then content without the cuts
+ *   2 COMMIT   a message: seq, flags u32 (1: moved by compaction, 2: found damaged then), number
+ *              of recipients u32, content bytes u64, bytes as delivered u64, groups u8 and groups
+ *              (below), then with u32 lengths: lengths of the prepended blocks (u32 each), cuts
+ *              (offset u64, bytes u64), extents (generation u64, offset u64, bytes u64, CRC u32),
+ *              envelope (envelope_put). The body is the blocks and, when there are no extents,
+ *              the content. Delivered is: blocks, then content without the cuts
  *   3 EXTENT   seq, transaction; the body is content. Without a COMMIT that names it: dead bytes
  *   4 OUTCOME  one group
  *   5 VOID     (generation u64, from u64)...: all records of that segment at or behind `from` are
@@ -121,8 +121,7 @@ int spool_extent(struct spool *s, uint64_t txn, uint64_t seq, struct span data)
     int r = t->failed ? -EIO : is_low(s) ? -ENOSPC : 0;
     while (!r && data.n) {
         r = t->n == EXTENTS_MAX ? -E2BIG
-                                : append_extent(s, t, span_to(data, EXTENT_PIECE_BYTES), NULL,
-                                              false);
+                                : append_extent(s, t, span_to(data, EXTENT_PIECE_BYTES), false);
         data = span_from(data, EXTENT_PIECE_BYTES);
     }
     if (r)
