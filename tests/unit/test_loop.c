@@ -5,6 +5,7 @@
 #include "ipc/proto.h"
 #include "test.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PING_FIELDS(F) F(U32, number) F(BYTES, body)
@@ -116,6 +117,96 @@ static void channel_keeps_messages_whole(void)
     loop_free(&l);
 }
 
+/* A sender that stopped at channel_full is told to go on, also when a long tail wrote the queue
+ * away before the turn's end did. */
+static void drained_comes_after_a_tail_as_well(void)
+{
+    struct loop *l = loop_new();
+    int fds[2], size = 8 << 20;
+    CHECK(loop_pair(l, fds) == 0);
+    if (setsockopt(fds[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0)
+        TEST_SKIP("a socket that takes a megabyte at once needs root");
+    struct side a = { .loop = l }, b = { .loop = l };
+    struct channel *ca = channel_new(l, fds[0], "b", &ops, &a);
+    struct channel *cb = channel_new(l, fds[1], "a", &ops, &b);
+    static char body[100000];
+    uint32_t sent = 0;
+    while (!channel_full(ca)) {
+        struct msg_ping m = { .number = sent, .body = span_of(body, sent % 3000) };
+        send_ping(ca, &m);
+        sent++;
+    }
+    wire_put_u32(channel_begin(ca, MSG_ping), sent);
+    channel_end_tail(ca, span_of(body, sizeof body));
+    CHECK(!channel_full(ca));
+    while (b.next < sent + 1)
+        loop_turn(l, 1000);
+    CHECK(a.drained);
+    channel_free(&ca);
+    channel_free(&cb);
+    loop_free(&l);
+}
+
+/* The owner is in the middle of something while it sends: its channel does not close there. */
+static void a_send_never_closes(void)
+{
+    struct loop *l = loop_new();
+    for (int how = 0; how < 2; how++) {
+        int fds[2];
+        CHECK(loop_pair(l, fds) == 0);
+        struct side a = { .loop = l };
+        struct channel *ca = channel_new(l, fds[0], "b", &ops, &a);
+        static char body[100000];
+        if (how == 0) /* the peer has gone */
+            close(fds[1]);
+        for (int i = 0; i < 1000; i++) { /* else it does not read, until the queue is full */
+            wire_put_u32(channel_begin(ca, MSG_ping), 1);
+            channel_end_tail(ca, span_of(body, sizeof body));
+            channel_begin(ca, 0x7002);
+            channel_end_fd(ca, dup(0));
+            CHECK_INT(a.closed, 0);
+        }
+        while (!a.closed)
+            loop_turn(l, 1000);
+        CHECK_INT(a.closed, 1);
+        channel_free(&ca);
+        if (how == 1)
+            close(fds[1]);
+    }
+    int next = dup(0);
+    close(next);
+    CHECK(next < 20); /* the descriptors that were to be passed are closed */
+    loop_free(&l);
+}
+
+/* master hands a process as many descriptors in a turn as there are listeners and peers. */
+static void many_descriptors_in_a_turn(void)
+{
+    struct loop *l = loop_new();
+    int fds[2], got = 0;
+    CHECK(loop_pair(l, fds) == 0);
+    struct side a = { .loop = l }, b = { .loop = l };
+    struct channel *ca = channel_new(l, fds[0], "b", &ops, &a);
+    struct channel *cb = channel_new(l, fds[1], "a", &ops, &b);
+    for (int i = 0; i < 300; i++) {
+        channel_begin(ca, 0x7002);
+        channel_end_fd(ca, dup(0));
+    }
+    for (; got < 300 && !b.closed; got += b.fd > 0) {
+        b.fd = 0;
+        loop_turn(l, 1000);
+        if (b.fd > 0)
+            close(b.fd);
+    }
+    CHECK_INT(got, 300);
+    channel_free(&ca);
+    channel_free(&cb);
+    loop_free(&l);
+}
+
 static const struct test tests[] = { TEST(timers_fire_in_order),
-                                     TEST(channel_keeps_messages_whole) };
+                                     TEST(channel_keeps_messages_whole),
+                                     TEST(drained_comes_after_a_tail_as_well),
+                                     TEST(a_send_never_closes),
+                                     TEST(many_descriptors_in_a_turn) };
 TEST_MAIN(tests)

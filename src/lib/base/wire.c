@@ -78,3 +78,9 @@ uint64_t wire_peek_u64(const char *at)
     struct wire w = wire_reader(span_of(at, 8));
     return wire_get_u64(&w);
 }
+
+void wire_end_bytes(struct buf *b, size_t at)
+{
+    if (!b->failed) /* else the four bytes may not be there */
+        wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+}

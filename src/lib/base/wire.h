@@ -14,6 +14,15 @@ void wire_put_u64(struct buf *b, uint64_t v);
 void wire_put_i64(struct buf *b, int64_t v);
 void wire_put_bytes(struct buf *b, struct span s); /* u32 length, then the bytes */
 
+/* A bytes field that is put piece by piece: begin, the pieces, end with what begin returned. */
+static inline size_t wire_begin_bytes(struct buf *b)
+{
+    size_t at = b->len;
+    wire_put_u32(b, 0);
+    return at;
+}
+void wire_end_bytes(struct buf *b, size_t at);
+
 struct wire {
     struct span rest;
     bool bad;

@@ -7,7 +7,13 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { HEADER_BYTES = 8, FLAG_FD = 1, FDS_MAX = 64, TAIL_BYTES = 16 << 10 };
+enum {
+    HEADER_BYTES = 8,
+    FLAG_FD = 1,
+    IN_FDS_MAX = 64,
+    OUT_FDS_MAX = 1024,
+    TAIL_BYTES = 16 << 10,
+};
 
 /* A descriptor to be sent with the byte at `offset` of all that was ever queued. */
 struct out_fd {
@@ -27,10 +33,11 @@ struct channel {
     uint64_t written; /* bytes of `out` ever written */
     size_t begun;     /* offset in out of the frame being put */
     bool in_frame, was_full, paused, dispatching, dead;
-    bool deaf; /* the peer reads no more; what it said before is still to be heard */
-    struct out_fd out_fds[FDS_MAX];
-    size_t out_fd_count;
-    int in_fds[FDS_MAX];
+    bool deaf;     /* the peer reads no more; what it said before is still to be heard */
+    char why[80];  /* deaf, and its end will not come by itself: closed at the turn's end */
+    struct out_fd *out_fds;
+    size_t out_fd_count, out_fd_room;
+    int in_fds[IN_FDS_MAX];
     size_t in_fd_count;
 };
 
@@ -78,6 +85,7 @@ static void destroy(struct channel *ch)
 {
     buf_free(&ch->in);
     buf_free(&ch->out);
+    free(ch->out_fds);
     free(ch->name);
     free(ch);
 }
@@ -103,6 +111,24 @@ static void fail(struct channel *ch, const char *why)
     ch->ops->closed(ch->ctx, ch, why);
 }
 
+/* Nothing can be sent any more. The owner hears of it from the loop and never inside a send:
+ * whoever sends is in the middle of something, and what `closed` frees may be just that. */
+static void go_deaf(struct channel *ch, const char *why, bool peer_gone)
+{
+    ch->deaf = true;
+    buf_reset(&ch->out);
+    drop_out_fds(ch);
+    if (peer_gone && !ch->paused)
+        return; /* its last words (a receipt, a result) may still be unread: EOF ends it */
+    memcpy(ch->why, why, strnlen(why, sizeof ch->why - 1));
+    loop_hook_ask(ch->loop, &ch->hook);
+}
+
+static void write_failed(struct channel *ch, int error)
+{
+    go_deaf(ch, strerror(error), error == EPIPE || error == ECONNRESET);
+}
+
 static int wanted(const struct channel *ch)
 {
     return (ch->paused ? 0 : LOOP_READ) | (ch->out.len && !ch->in_frame ? LOOP_WRITE : 0);
@@ -121,18 +147,26 @@ struct buf *channel_begin(struct channel *ch, uint16_t type)
     return &ch->out;
 }
 
+static void add_fd(struct channel *ch, int fd)
+{
+    if (ch->out_fd_count == ch->out_fd_room) {
+        ch->out_fd_room = ch->out_fd_room ? 2 * ch->out_fd_room : 8;
+        ch->out_fds = must_realloc(ch->out_fds, ch->out_fd_room * sizeof *ch->out_fds);
+    }
+    ch->out_fds[ch->out_fd_count++] =
+        (struct out_fd){ .offset = ch->written + ch->begun, .fd = fd };
+}
+
 void channel_end_fd(struct channel *ch, int passed)
 {
     MUST(ch->in_frame);
     ch->in_frame = false;
-    if (ch->fd < 0 || ch->deaf) {
+    bool full = ch->out.failed || (passed >= 0 && ch->out_fd_count == OUT_FDS_MAX);
+    if (ch->fd < 0 || ch->deaf || full) {
+        if (ch->fd >= 0 && !ch->deaf)
+            go_deaf(ch, "its queue of unread messages is full", false);
         buf_reset(&ch->out);
-        if (passed >= 0)
-            loop_close(ch->loop, passed);
-        return;
-    }
-    if (ch->out.failed) {
-        fail(ch, "its queue of unread messages is full");
+        loop_close(ch->loop, passed);
         return;
     }
     size_t body = ch->out.len - ch->begun - HEADER_BYTES;
@@ -140,10 +174,8 @@ void channel_end_fd(struct channel *ch, int passed)
     char *header = ch->out.mem + ch->out.off + ch->begun;
     wire_set_u32(header, (uint32_t)body);
     if (passed >= 0) {
-        MUST(ch->out_fd_count < FDS_MAX);
         header[6] = FLAG_FD;
-        ch->out_fds[ch->out_fd_count++] =
-            (struct out_fd){ .offset = ch->written + ch->begun, .fd = passed };
+        add_fd(ch, passed);
     }
     loop_hook_ask(ch->loop, &ch->hook);
 }
@@ -160,6 +192,7 @@ void channel_cancel(struct channel *ch)
 /* The frame is whole only with its tail: nothing may be written between the two. */
 static bool write_with_tail(struct channel *ch, struct span tail)
 {
+    ch->was_full = ch->was_full || channel_full(ch); /* who saw it so waits for `drained` */
     struct span s = buf_span(&ch->out);
     struct iovec iov[2] = { { (void *)s.p, s.n }, { (void *)tail.p, tail.n } };
     ssize_t put = loop_writev(ch->loop, ch->fd, iov, 2);
@@ -175,7 +208,7 @@ static bool write_with_tail(struct channel *ch, struct span tail)
 void channel_end_tail(struct channel *ch, struct span tail)
 {
     MUST(ch->in_frame);
-    if (tail.n < TAIL_BYTES || ch->fd < 0 || ch->out_fd_count || ch->out.failed ||
+    if (tail.n < TAIL_BYTES || ch->fd < 0 || ch->deaf || ch->out_fd_count || ch->out.failed ||
         tail.n > buf_room(&ch->out)) {
         wire_put_bytes(&ch->out, tail);
         channel_end(ch);
@@ -186,11 +219,10 @@ void channel_end_tail(struct channel *ch, struct span tail)
     MUST(body <= CHANNEL_FRAME_MAX);
     wire_set_u32(ch->out.mem + ch->out.off + ch->begun, (uint32_t)body);
     ch->in_frame = false;
-    if (!write_with_tail(ch, tail)) {
-        fail(ch, strerror(errno));
-        return;
-    }
-    loop_hook_ask(ch->loop, &ch->hook);
+    if (write_with_tail(ch, tail))
+        loop_hook_ask(ch->loop, &ch->hook);
+    else
+        write_failed(ch, errno);
 }
 
 bool channel_full(const struct channel *ch)
@@ -223,14 +255,8 @@ void channel_flush(struct channel *ch)
         ssize_t put = write_some(ch);
         if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
-        if (put < 0 && errno != EPIPE && errno != ECONNRESET) {
-            fail(ch, strerror(errno));
-            return;
-        }
-        if (put < 0) { /* its last words (a receipt, a result) may still be unread: EOF ends it */
-            ch->deaf = true;
-            buf_reset(&ch->out);
-            drop_out_fds(ch);
+        if (put < 0) {
+            write_failed(ch, errno);
             break;
         }
         ch->written += (uint64_t)put;
@@ -239,7 +265,7 @@ void channel_flush(struct channel *ch)
     if (ch->fd < 0)
         return;
     loop_io_want(ch->loop, &ch->io, wanted(ch));
-    if (ch->was_full && ch->out.len < CHANNEL_QUEUE_MAX / 2) {
+    if (ch->was_full && !ch->deaf && ch->out.len < CHANNEL_QUEUE_MAX / 2) {
         ch->was_full = false;
         if (ch->ops->drained)
             ch->ops->drained(ch->ctx, ch);
@@ -261,7 +287,14 @@ bool channel_flush_all(struct channel *ch, int wait_ms)
     }
 }
 
-static void on_turn_end(void *ctx) { channel_flush(ctx); }
+static void on_turn_end(void *ctx)
+{
+    struct channel *ch = ctx;
+    if (ch->why[0])
+        fail(ch, ch->why);
+    else
+        channel_flush(ch);
+}
 
 /* --- in --- */
 
@@ -324,7 +357,7 @@ static void on_readable(struct channel *ch)
     ssize_t got;
     if (loop_event_base(ch->loop))
         got = loop_read_fds(ch->loop, ch->fd, to, want, ch->in_fds + ch->in_fd_count,
-                            FDS_MAX - ch->in_fd_count, &nfds);
+                            IN_FDS_MAX - ch->in_fd_count, &nfds);
     else
         got = loop_read(ch->loop, ch->fd, to, want);
     ch->in_fd_count += nfds;

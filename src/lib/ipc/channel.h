@@ -41,7 +41,8 @@ struct channel_ops {
     const struct channel_type *types; /* what may arrive here; static */
     size_t type_count;
     /* The peer has gone or the channel was closed for `why`. The owner calls channel_free, at
-     * once or later; nothing more arrives. */
+     * once or later; nothing more arrives. Called from the loop only, never from inside a send:
+     * until then what is sent to a peer that has gone is dropped. */
     void (*closed)(void *ctx, struct channel *ch, const char *why);
     void (*drained)(void *ctx, struct channel *ch); /* NULL when not needed */
 };

@@ -15,6 +15,8 @@
 #include "base/wire.h"
 #include "ipc/channel.h"
 
+#include <unistd.h>
+
 #define PROTO_C_U8 uint8_t
 #define PROTO_C_U16 uint16_t
 #define PROTO_C_U32 uint32_t
@@ -75,6 +77,8 @@
     static bool handle_##name(void *ctx, struct channel *ch, struct span body, int fd) \
     { \
         struct msg_##name m; \
+        if (fd >= 0) \
+            close(fd); /* none belongs to it: malformed */ \
         if (fd >= 0 || !msg_##name##_get(body, &m)) \
             return false; \
         fn((owner_type)ctx, ch, &m); \
