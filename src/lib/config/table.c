@@ -118,7 +118,7 @@ static const struct config_option options[] = {
     { "tls", "key", CONFIG_TEXTS, LIVE | CONFIG_READABLE, AT(tls.key), "{}", .check = check_path,
       .help = "the private keys in PEM, in the order of the certificates" },
     { "tls", "min_version", CONFIG_WORD, LIVE, AT(tls.min_version), "1.2", .words = version_words,
-      .help = "the oldest TLS version that is spoken" },
+      .help = "the oldest TLS version that listeners speak" },
 
     { "relay", "from", CONFIG_CIDRS, LIVE, AT(relay.from), "{\"127.0.0.0/8\", \"[::1]/128\"}",
       .help = "clients that may send anywhere" },
@@ -205,7 +205,7 @@ static const struct config_option options[] = {
       .help = "from the first deferral to the second attempt; the time doubles from then on" },
     { "retry", "max", CONFIG_DURATION, LIVE, AT(retry.max_ms), "4h", SECOND, 30 * DAY,
       .help = "the longest time between two attempts" },
-    { "retry", "warn_after", CONFIG_DURATION, LIVE, AT(retry.warn_after_ms), "4h", MINUTE,
+    { "retry", "warn_after", CONFIG_DURATION, LIVE, AT(retry.warn_after_ms), "4h", SECOND,
       90 * DAY, .zero = true,
       .help = "the sender is told that mail is late; 0 means never" },
     { "retry", "expire_after", CONFIG_DURATION, LIVE, AT(retry.expire_after_ms), "5d", SECOND,
