@@ -4,8 +4,12 @@
 #include "base/must.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +32,8 @@ _Static_assert(EVENT_FIELD_COUNT <= 64, "a set of fields is 64 bits");
 /* One file that is written once a turn. */
 struct sink {
     int fd;
+    bool may_block; /* a pipe, a terminal: no file */
+    bool broken;    /* the last write failed */
     struct buf pending;
     uint64_t lost_bytes;
 };
@@ -81,26 +87,46 @@ void events_set_names(struct events *e, struct span tag, struct span hostname)
     e->hostname = must_strndup(hostname.p, hostname.n);
 }
 
+static void sink_use(struct sink *s, int fd)
+{
+    enum { MEMORY_DEVICES = 1 }; /* /dev/null */
+    struct stat st;
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = fd;
+    s->broken = false;
+    s->may_block = fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) &&
+                   !(S_ISCHR(st.st_mode) && major(st.st_rdev) == MEMORY_DEVICES);
+}
+
 void events_set_files(struct events *e, int line_fd, int event_fd)
 {
-    if (e->lines.fd >= 0)
-        close(e->lines.fd);
-    if (e->json.fd >= 0)
-        close(e->json.fd);
+    sink_use(&e->lines, line_fd);
+    sink_use(&e->json, event_fd);
     e->syslog = line_fd == -2;
     if (e->syslog)
         openlog(e->tag, LOG_PID | LOG_NDELAY, LOG_MAIL);
-    e->lines.fd = line_fd;
-    e->json.fd = event_fd;
+}
+
+/* A pipe whose reader sleeps must not put us to sleep: what it has no room for is lost. POLLOUT
+ * promises room for PIPE_BUF bytes. */
+static size_t write_piece(const struct sink *s, struct span out)
+{
+    struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+    if (s->may_block && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT)))
+        return 0;
+    ssize_t put = write(s->fd, out.p, s->may_block && out.n > PIPE_BUF ? PIPE_BUF : out.n);
+    return put > 0 ? (size_t)put : 0;
 }
 
 static void sink_write(struct sink *s)
 {
     struct span out = buf_span(&s->pending);
     if (s->fd >= 0 && out.n) {
-        ssize_t put = write(s->fd, out.p, out.n);
-        if (put < (ssize_t)out.n)
-            s->lost_bytes += out.n - (put > 0 ? (size_t)put : 0);
+        for (size_t put; out.n && (put = write_piece(s, out)) > 0;)
+            out = span_from(out, put);
+        s->broken = out.n > 0;
+        s->lost_bytes += out.n;
     }
     buf_reset(&s->pending);
 }
@@ -115,9 +141,11 @@ static void drop_partial(struct sink *s, size_t start)
     s->pending.failed = false;
 }
 
+/* Once writing works again: said into a file that takes nothing it would be lost as well, and
+ * said again, without end. */
 static void say_lost(struct events *e, struct sink *s, const char *which)
 {
-    if (!s->lost_bytes || s->fd < 0)
+    if (!s->lost_bytes || s->fd < 0 || s->broken || e->json.broken)
         return;
     uint64_t lost = s->lost_bytes;
     s->lost_bytes = 0;

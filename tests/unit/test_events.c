@@ -1,0 +1,76 @@
+/* The log never stalls mail: files that take nothing, pipes that nobody reads, and what is said
+ * about it once writing works again. */
+#include "events/events.h"
+#include "test.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+static struct events *events_for(struct loop *l, int lines, int json)
+{
+    struct events_config c = { .tag = "postern", .role = "test", .hostname = "h.example",
+                               .line_fd = lines, .event_fd = json };
+    return events_new(l, &c);
+}
+
+static void say(struct events *e, size_t bytes)
+{
+    static char text[2000];
+    memset(text, 'x', sizeof text);
+    for (size_t said = 0; said < bytes; said += sizeof text) {
+        event_begin(e, EVENT_gateway_stopping);
+        event_str(e, FIELD_text, span_of(text, sizeof text));
+        event_end(e);
+        log_line(e, EVENT_INFO, "%.*s", (int)sizeof text, text);
+    }
+}
+
+static void a_full_disk_ends_no_turn(void)
+{
+    struct loop *l = loop_new();
+    alarm(20); /* a turn that does not end would hang here */
+    struct events *e = events_for(l, open("/dev/full", O_WRONLY), open("/dev/full", O_WRONLY));
+    for (int i = 0; i < 3; i++) {
+        say(e, 1);
+        loop_turn(l, 0);
+    }
+    events_free(&e);
+    alarm(0);
+    loop_free(&l);
+}
+
+static size_t read_all(int fd, char *to, size_t max)
+{
+    size_t n = 0;
+    for (ssize_t got; n < max && (got = read(fd, to + n, max - n)) > 0;)
+        n += (size_t)got;
+    to[n] = '\0';
+    return n;
+}
+
+static void a_pipe_that_nobody_reads_holds_nobody_up(void)
+{
+    static char text[1 << 20];
+    struct loop *l = loop_new();
+    int p[2];
+    CHECK(pipe(p) == 0);
+    fcntl(p[0], F_SETFL, O_NONBLOCK);
+    alarm(20);
+    struct events *e = events_for(l, -1, p[1]);
+    say(e, 500000);
+    loop_turn(l, 0);
+    CHECK(read_all(p[0], text, sizeof text - 1) > 4096);
+    say(e, 1);
+    loop_turn(l, 0);
+    loop_turn(l, 0);
+    read_all(p[0], text, sizeof text - 1);
+    CHECK(strstr(text, "log_lost"));
+    events_free(&e);
+    alarm(0);
+    close(p[0]);
+    loop_free(&l);
+}
+
+static const struct test tests[] = { TEST(a_full_disk_ends_no_turn),
+                                     TEST(a_pipe_that_nobody_reads_holds_nobody_up) };
+TEST_MAIN(tests)
