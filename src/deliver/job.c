@@ -90,7 +90,7 @@ static struct conn *kept_connection(struct deliver *d, uint64_t keeper)
     return n ? CONTAINER(n, struct conn, keeper_node) : NULL;
 }
 
-static struct span dup(struct job *j, struct span s)
+static struct span copied(struct job *j, struct span s)
 {
     struct span copy = arena_dup(j->arena, s);
     return copy.p ? copy : SPAN_NONE;
@@ -129,7 +129,7 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     if (j->conn && j->sent_bytes == j->size_bytes)
         j->content = SPAN_NONE;
     else
-        j->content = dup(j, m->content);
+        j->content = copied(j, m->content);
 }
 
 /* --- addresses --- */
@@ -211,9 +211,9 @@ static void remember(struct job *j, size_t i, const struct smtp_outcome *o)
 {
     struct smtp_outcome *last = &j->states[i].last;
     *last = *o;
-    last->enhanced = dup(j, o->enhanced);
-    last->reply = dup(j, o->reply);
-    last->text = dup(j, o->text);
+    last->enhanced = copied(j, o->enhanced);
+    last->reply = copied(j, o->reply);
+    last->text = copied(j, o->text);
     j->why = last->text.n ? last->text : last->reply;
 }
 
@@ -270,7 +270,7 @@ void job_message_done(struct job *j)
             keeper = c->keeper;
         }
         if (!j->have_plan)
-            j->plan.site = dup(j, span_str(c->site));
+            j->plan.site = copied(j, span_str(c->site));
         end(j, keeper);
         return;
     }
