@@ -34,10 +34,21 @@ static void on_rcpt_done(void *ctx, size_t i, const struct smtp_outcome *o)
 /* Acted upon when the engine's call has returned: the job may open another connection then. */
 static void on_message_done(void *ctx) { ((struct conn *)ctx)->messages++; }
 
+static void say_tls_failed(struct conn *c, struct span why)
+{
+    c->tls_failed = c->tls_told = true;
+    event_begin(c->d->env->events, EVENT_tls_failed);
+    event_str(c->d->env->events, FIELD_host, span_str(c->host));
+    event_str(c->d->env->events, FIELD_text, why);
+    event_end(c->d->env->events);
+}
+
+/* A handshake may also fail by ending: dropped, or its time is over. */
 static void on_closed(void *ctx, const struct smtp_outcome *why)
 {
     struct conn *c = ctx;
-    (void)why;
+    if (c->tls && !c->tls_told)
+        say_tls_failed(c, why ? why->text : SPAN_NONE);
     c->closed = true;
 }
 
@@ -231,11 +242,7 @@ static void begin_tls(struct conn *c)
 static void look_at_tls(struct conn *c)
 {
     if (tls_state(c->tls) == TLS_FAILED && !c->tls_told) {
-        c->tls_failed = c->tls_told = true;
-        event_begin(c->d->env->events, EVENT_tls_failed);
-        event_str(c->d->env->events, FIELD_host, span_str(c->host));
-        event_str(c->d->env->events, FIELD_text, span_str(tls_why(c->tls)));
-        event_end(c->d->env->events);
+        say_tls_failed(c, span_str(tls_why(c->tls)));
         smtp_client_eof(c->client, SPAN("TLS handshake failed"), now_of(c));
     }
     if (tls_state(c->tls) == TLS_OPEN && !c->tls_told) {
@@ -281,10 +288,11 @@ static void on_readable(struct conn *c)
         take_input(c, span_of(to, (size_t)got));
         return;
     }
+    struct span why = got < 0 ? span_str(strerror(errno)) : SPAN_NONE;
     c->eof = true;
     if (c->tls)
         tls_input_end(c->tls);
-    smtp_client_eof(c->client, got < 0 ? span_str(strerror(errno)) : SPAN_NONE, now_of(c));
+    smtp_client_eof(c->client, why, now_of(c));
 }
 
 /* --- turning --- */

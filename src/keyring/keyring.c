@@ -16,6 +16,9 @@ enum {
     KEYS_MAX = 16,
     KEY_FILE_MAX = 64 << 10,
     TICKET_ROTATE_MS = 12 * 3600 * 1000,
+    REPLACED_KEPT_MS = 3600 * 1000, /* sessions begun before a reload may still begin TLS */
+    PARKED_MAX = 1000,
+    PARKED_MS = 2000,
 };
 
 struct keyring;
@@ -26,13 +29,24 @@ struct client {
     struct channel *channel;
 };
 
+/* A request for a key that is not here: with a reload smtpd may have the new certificate before
+ * we have its key. */
+struct parked {
+    struct list node;
+    struct client *client;
+    uint64_t q;
+    struct buf request;
+};
+
 struct keyring {
     struct role_env *env;
     struct config *config;
     struct keyserver *server;
     struct client clients[CLIENTS_MAX];
     struct buf pem[KEYS_MAX];
-    struct loop_timer rotate;
+    struct list parked;
+    size_t parked_count;
+    struct loop_timer rotate, replaced, park;
     bool finishing;
 };
 
@@ -58,16 +72,71 @@ static void on_rotate(void *ctx)
     loop_timer_at(k->env->loop, &k->rotate, keyserver_next_ms(k->server));
 }
 
-static void on_sign(struct client *c, struct channel *ch, const struct msg_sign *m)
+static void park(struct client *c, const struct msg_sign *m)
+{
+    struct keyring *k = c->k;
+    struct parked *p = NEW(struct parked);
+    p->client = c;
+    p->q = m->q;
+    buf_init(&p->request, m->request.n);
+    buf_puts(&p->request, m->request);
+    list_append(&k->parked, &p->node);
+    k->parked_count++;
+    if (!loop_timer_set(&k->park))
+        loop_timer_in(k->env->loop, &k->park, PARKED_MS);
+}
+
+static void unpark(struct keyring *k, struct parked *p)
+{
+    list_remove(&p->node);
+    k->parked_count--;
+    buf_free(&p->request);
+    free(p);
+}
+
+/* Of this client, or of all with NULL. */
+static void unpark_of(struct keyring *k, const struct client *c)
+{
+    LIST_EACH(n, &k->parked) {
+        struct parked *p = CONTAINER(n, struct parked, node);
+        if (!c || p->client == c)
+            unpark(k, p);
+    }
+}
+
+static void answer(struct client *c, const struct msg_sign *m, bool may_park)
 {
     struct buf b;
     buf_init(&b, KEY_REPLY_MAX);
-    keyserver_request(c->k->server, m->request, &b);
-    struct msg_key_signed said = { .q = m->q, .reply = buf_span(&b) };
-    send_key_signed(ch, &said);
+    enum key_status status = keyserver_request(c->k->server, m->request, &b);
+    if (status == KEY_UNKNOWN && may_park && c->k->parked_count < PARKED_MAX) {
+        park(c, m);
+    } else {
+        struct msg_key_signed said = { .q = m->q, .reply = buf_span(&b) };
+        send_key_signed(c->channel, &said);
+    }
     buf_free(&b);
 }
+
+static void on_sign(struct client *c, struct channel *ch, const struct msg_sign *m)
+{
+    (void)ch;
+    answer(c, m, true);
+}
 PROTO_HANDLER(sign, struct client *, on_sign)
+
+/* Other keys have come, or none in time. */
+static void answer_parked(void *ctx)
+{
+    struct keyring *k = ctx;
+    loop_timer_stop(k->env->loop, &k->park);
+    LIST_EACH(n, &k->parked) {
+        struct parked *p = CONTAINER(n, struct parked, node);
+        struct msg_sign m = { .q = p->q, .request = buf_span(&p->request) };
+        answer(p->client, &m, false);
+        unpark(k, p);
+    }
+}
 
 static void check_finished(struct keyring *k)
 {
@@ -83,6 +152,7 @@ static void on_client_gone(void *ctx, struct channel *ch, const char *why)
     struct client *c = ctx;
     (void)ch;
     (void)why;
+    unpark_of(c->k, c);
     channel_free(&c->channel);
     check_finished(c->k);
 }
@@ -97,6 +167,7 @@ static void keyring_peer(void *role, enum role_id peer, int index, int fd)
         return;
     }
     struct client *c = &k->clients[index];
+    unpark_of(k, c);
     channel_free(&c->channel);
     *c = (struct client){ .k = k, .index = index };
     c->channel = channel_new(k->env->loop, fd, "smtpd", &ops, c);
@@ -134,6 +205,12 @@ static void take_keys(struct keyring *k)
     }
 }
 
+static void on_replaced_old(void *ctx)
+{
+    struct keyring *k = ctx;
+    keyserver_forget_replaced(k->server);
+}
+
 static void *keyring_make(struct role_env *env, struct config *cfg, struct err *err)
 {
     struct keyring *k = NEW(struct keyring);
@@ -143,7 +220,10 @@ static void *keyring_make(struct role_env *env, struct config *cfg, struct err *
     k->server = keyserver_new(TICKET_ROTATE_MS);
     for (int i = 0; i < KEYS_MAX; i++)
         buf_init(&k->pem[i], KEY_FILE_MAX);
+    list_init(&k->parked);
     loop_timer_init(&k->rotate, on_rotate, k);
+    loop_timer_init(&k->replaced, on_replaced_old, k);
+    loop_timer_init(&k->park, answer_parked, k);
     return k;
 }
 
@@ -161,6 +241,8 @@ static void keyring_reload(void *role, struct config *next)
     config_free(&k->config);
     k->config = next;
     take_keys(k);
+    loop_timer_in(k->env->loop, &k->replaced, REPLACED_KEPT_MS);
+    answer_parked(k);
 }
 
 static void on_finish_late(void *ctx)
@@ -183,6 +265,9 @@ static void keyring_free(void *role)
 {
     struct keyring *k = role;
     loop_timer_stop(k->env->loop, &k->rotate);
+    loop_timer_stop(k->env->loop, &k->replaced);
+    loop_timer_stop(k->env->loop, &k->park);
+    unpark_of(k, NULL);
     for (int i = 0; i < CLIENTS_MAX; i++)
         channel_free(&k->clients[i].channel);
     for (int i = 0; i < KEYS_MAX; i++)

@@ -10,4 +10,8 @@
  * caller made), with their number in *count_r. Notices of an accepted file are in cfg->notices. */
 struct config *master_load(const char *path, struct buf *text, unsigned *count_r);
 
+/* Whether certificates and keys can be read and belong together: opened with our rights, looked
+ * at in a process without any. False adds the mistakes to *text and *count_r. */
+bool master_load_certs(const struct config *cfg, struct buf *text, unsigned *count_r);
+
 #endif

@@ -29,7 +29,7 @@ static struct config *load_acceptable(struct master *m, struct buf *text, unsign
         return NULL;
     children_settle_counts(next);
     *count_r = (unsigned)config_diff(m->config, next, on_change, &r);
-    if (*count_r == 0 && listeners_open(m, next, &e))
+    if (master_load_certs(next, text, count_r) && *count_r == 0 && listeners_open(m, next, &e))
         return next;
     if (e.text[0]) {
         *count_r = 1;

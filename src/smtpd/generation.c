@@ -43,10 +43,13 @@ static void fill_server(struct smtp_server_config *c, const struct config *cfg,
     c->commit_ms = cfg->server.commit_ms;
 }
 
+enum { TLS_1_3 = 0x0304 };
+
 static struct tls_server_ctx *make_tls(struct generation *g, struct err *err)
 {
     struct smtpd *d = g->d;
     struct tls_server_config tc = { 0 };
+    tc.min_version = g->config->tls.min_version == CONFIG_TLS_1_3 ? TLS_1_3 : 0;
     struct tls_server_ops ops = { .sign_request = backend_sign, .arg = g };
     for (size_t i = 0; i < CERTS_MAX; i++)
         if (d->certs[i])

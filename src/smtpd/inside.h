@@ -75,6 +75,7 @@ struct session {
     struct smtp_server *server;
     struct tls *tls;
     bool tls_told, tls_pending; /* the handshake was reported; 220 is still to be written */
+    int64_t tls_until_ms;       /* the handshake has its own clock */
     struct buf in;  /* read (and decrypted), not consumed yet */
     struct buf out; /* TLS only: ciphertext is in tls_output */
     struct netaddr client;

@@ -200,12 +200,13 @@ void say_tls(struct session *s)
 void say_tls_failed(struct session *s)
 {
     struct events *e = s->d->env->events;
+    const char *why = tls_why(s->tls)[0] ? tls_why(s->tls) : "its time is over";
     event_begin(e, EVENT_tls_failed);
     event_client(s);
-    event_str(e, FIELD_text, span_str(tls_why(s->tls)));
+    event_str(e, FIELD_text, span_str(why));
     event_end(e);
     log_line(e, EVENT_NOTICE, "STARTTLS=server, relay=[%s], handshake failed: %s", s->ip,
-             tls_why(s->tls));
+             why);
 }
 
 void say_lost_peer(struct smtpd *d, const char *peer, const char *why)

@@ -152,6 +152,7 @@ static void begin_tls(struct session *s)
     s->tls_pending = false;
     buf_reset(&s->in);
     s->tls = tls_server_new(s->gen->tls, s);
+    s->tls_until_ms = loop_mono_ms(s->d->env->loop) + s->gen->config->server.starttls_ms;
 }
 
 static bool end_handshake(struct session *s)
@@ -227,11 +228,7 @@ static bool step(struct session *s)
 
 static void set_timer(struct session *s)
 {
-    int64_t at = smtp_server_timer(s->server);
-    if (s->tls && !s->tls_told) {
-        int64_t limit = loop_mono_ms(s->d->env->loop) + s->gen->config->server.starttls_ms;
-        at = at < 0 || limit < at ? limit : at;
-    }
+    int64_t at = s->tls && !s->tls_told ? s->tls_until_ms : smtp_server_timer(s->server);
     if (at < 0)
         return;
     /* An earlier alarm than needed is cheaper than moving it at each command. */
@@ -267,10 +264,13 @@ void session_run(struct session *s)
 static void on_timer(void *ctx)
 {
     struct session *s = ctx;
-    int64_t at = smtp_server_timer(s->server);
+    int64_t at = smtp_server_timer(s->server), now = loop_mono_ms(s->d->env->loop);
     if (s->tls && !s->tls_told) {
-        s->dead = true;
-    } else if (at >= 0 && at <= loop_mono_ms(s->d->env->loop)) {
+        if (now >= s->tls_until_ms) {
+            say_tls_failed(s);
+            s->dead = true;
+        }
+    } else if (at >= 0 && at <= now) {
         s->busy = true;
         smtp_server_tick(s->server, session_now(s));
         s->busy = false;

@@ -75,9 +75,19 @@ static void smtpd_file(void *role, int kind, int index, struct span path, int fd
     close(fd);
 }
 
+/* The next reload brings all anew: one that is no longer configured must not stay. */
+static void forget_certs(struct smtpd *d)
+{
+    for (int i = 0; i < CERTS_MAX; i++) {
+        free(d->certs[i]);
+        d->certs[i] = NULL;
+    }
+}
+
 static bool change_generation(struct smtpd *d, struct config *cfg, struct err *err)
 {
     struct generation *next = generation_new(d, cfg, err);
+    forget_certs(d);
     bool ok = !err->text[0];
     if (!ok)
         log_line(d->env->events, EVENT_WARNING, "TLS is not offered: %s", err->text);
@@ -145,8 +155,7 @@ static void smtpd_free(void *role)
     free_hash(&d->clients);
     free_hash(&d->questions);
     free_hash(&d->txns);
-    for (int i = 0; i < CERTS_MAX; i++)
-        free(d->certs[i]);
+    forget_certs(d);
     buf_free(&d->tickets);
     buf_free(&d->read_buf);
     loop_timer_stop(d->env->loop, &d->finish);

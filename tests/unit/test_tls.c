@@ -267,7 +267,16 @@ static void keyring_refuses(void)
     struct err why;
     struct span only_ec = pem_span(&b.ec.key);
     CHECK(keyserver_set_keys(b.ks, &only_ec, 1, &why));
+    CHECK_INT(keyserver_count(b.ks), 1);
+    /* a key that was replaced signs until it is forgotten, however often it is replaced */
+    CHECK(keyserver_set_keys(b.ks, NULL, 0, &why) && keyserver_set_keys(b.ks, &only_ec, 1, &why));
     struct tls *c = dial(&b), *s = tls_server_new(b.server, NULL);
+    shake(&b, b.server, c, s, SIZE_MAX);
+    CHECK_INT(tls_state(s), TLS_OPEN);
+    tls_free(&c);
+    tls_free(&s);
+    keyserver_forget_replaced(b.ks);
+    c = dial(&b), s = tls_server_new(b.server, NULL);
     shake(&b, b.server, c, s, SIZE_MAX);
     CHECK_INT(tls_state(s), TLS_FAILED);
     CHECK(strstr(tls_why(s), "no private key"));

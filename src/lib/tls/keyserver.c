@@ -18,6 +18,8 @@ struct held_key {
 struct keyserver {
     struct held_key *keys;
     size_t n;
+    struct held_key *replaced; /* KEYSERVER_KEYS_MAX at most: the oldest go first */
+    size_t replaced_n;
     struct ticket_keys tickets;
     int64_t rotate_ms, next_ms;
     struct keyserver_stats stats;
@@ -26,6 +28,7 @@ struct keyserver {
 struct keyserver *keyserver_new(int64_t ticket_rotate_ms)
 {
     struct keyserver *ks = NEW(struct keyserver);
+    ks->replaced = must_calloc(KEYSERVER_KEYS_MAX, sizeof *ks->replaced);
     ks->rotate_ms = ticket_rotate_ms;
     ks->next_ms = ticket_rotate_ms > 0 ? INT64_MIN : INT64_MAX;
     return ks;
@@ -43,6 +46,8 @@ void keyserver_free(struct keyserver **ks)
     if (!*ks)
         return;
     free_keys((*ks)->keys, (*ks)->n);
+    keyserver_forget_replaced(*ks);
+    free((*ks)->replaced);
     ticket_keys_wipe(&(*ks)->tickets);
     free(*ks);
     *ks = NULL;
@@ -80,6 +85,33 @@ err0:
     return -1;
 }
 
+void keyserver_forget_replaced(struct keyserver *ks)
+{
+    for (size_t i = 0; i < ks->replaced_n; i++)
+        EVP_PKEY_free(ks->replaced[i].key);
+    ks->replaced_n = 0;
+}
+
+static const struct held_key *find_any(const struct keyserver *ks, const struct key_id *id)
+{
+    const struct held_key *held = find(ks->keys, ks->n, id);
+    return held ? held : find(ks->replaced, ks->replaced_n, id);
+}
+
+/* Takes the key over. */
+static void keep_replaced(struct keyserver *ks, struct held_key held)
+{
+    if (find_any(ks, &held.id)) {
+        EVP_PKEY_free(held.key);
+        return;
+    }
+    if (ks->replaced_n == KEYSERVER_KEYS_MAX) {
+        EVP_PKEY_free(ks->replaced[0].key);
+        memmove(ks->replaced, ks->replaced + 1, --ks->replaced_n * sizeof *ks->replaced);
+    }
+    ks->replaced[ks->replaced_n++] = held;
+}
+
 bool keyserver_set_keys(struct keyserver *ks, const struct span *pem, size_t n, struct err *why)
 {
     if (n > KEYSERVER_KEYS_MAX) {
@@ -96,9 +128,13 @@ bool keyserver_set_keys(struct keyserver *ks, const struct span *pem, size_t n, 
             return false;
         }
     }
-    free_keys(ks->keys, ks->n);
+    struct held_key *before = ks->keys;
+    size_t before_n = ks->n;
     ks->keys = keys;
     ks->n = got;
+    for (size_t i = 0; i < before_n; i++)
+        keep_replaced(ks, before[i]);
+    free(before);
     return true;
 }
 
@@ -106,7 +142,7 @@ size_t keyserver_count(const struct keyserver *ks) { return ks->n; }
 
 bool keyserver_has(const struct keyserver *ks, const struct key_id *id)
 {
-    return find(ks->keys, ks->n, id) != NULL;
+    return find_any(ks, id) != NULL;
 }
 
 static bool allowed(EVP_PKEY *key, const struct key_request *r)
@@ -145,7 +181,7 @@ enum key_status keyserver_request(struct keyserver *ks, struct span in, struct b
     uint8_t signature[KEY_SIGNATURE_MAX];
     size_t n = sizeof signature;
     if (key_request_get(in, &r)) {
-        const struct held_key *held = find(ks->keys, ks->n, &r.key);
+        const struct held_key *held = find_any(ks, &r.key);
         if (!held)
             reply.status = KEY_UNKNOWN;
         else if (!allowed(held->key, &r))

@@ -28,9 +28,11 @@ void keyserver_free(struct keyserver **ks); /* wipes; accepts NULL in *ks */
 /* Replaces all keys by those in the `n` PEM texts (one key each, RSA 2048..8192 bits or EC
  * P-256/384/521, no passphrase; the same key twice is fine). All or nothing: on false `why` says
  * which text (1-based) is bad and the keys are as before. The texts stay the caller's, who wipes
- * them. */
+ * them. The replaced keys still sign, for sessions that have the old certificates, until
+ * keyserver_forget_replaced. */
 bool keyserver_set_keys(struct keyserver *ks, const struct span *pem, size_t n, struct err *why);
-size_t keyserver_count(const struct keyserver *ks);
+void keyserver_forget_replaced(struct keyserver *ks);
+size_t keyserver_count(const struct keyserver *ks); /* without the replaced ones */
 bool keyserver_has(const struct keyserver *ks, const struct key_id *id);
 
 /* Answers one request: appends one reply (<= KEY_REPLY_MAX bytes) to `out`, whatever `in` is. */

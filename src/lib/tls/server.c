@@ -99,7 +99,8 @@ static bool configure(SSL_CTX *ssl, const struct tls_server_config *config, stru
 {
     static const unsigned char id[] = "postern"; /* one for all workers: they share sessions */
     long lifetime_s = config->ticket_lifetime_s > 0 ? (long)config->ticket_lifetime_s : 7200;
-    SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+    SSL_CTX_set_min_proto_version(ssl, config->min_version ? config->min_version
+                                                           : TLS1_2_VERSION);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(ssl, SSL_MODE_ASYNC | SSL_MODE_RELEASE_BUFFERS |

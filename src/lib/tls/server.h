@@ -15,6 +15,7 @@ struct tls_server_config {
     /* Chains in PEM, leaf first: at most one RSA and one EC. The client's offer chooses. */
     struct span chain_pem[TLS_SERVER_CERTS_MAX];
     size_t chains;
+    int min_version;          /* 0: TLS 1.2; 0x0304: TLS 1.3 only */
     const char *ciphers;      /* TLS 1.2 only, OpenSSL's language; NULL: forward secret AEAD/AES */
     int64_t ticket_lifetime_s; /* 0: 2 hours */
     size_t signing_max;       /* handshakes that may wait for a signature at once; 0: 1000 */
