@@ -1,0 +1,476 @@
+#include "qmgr_rig.h"
+
+#include "base/must.h"
+#include "loop/sim.h"
+#include "proto/lists.h"
+#include "route/dest.h"
+#include "smtp/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WALL_MS INT64_C(1790000000000)
+
+enum { LEASE = 100, INLINE_MAX = 8 << 10, CONTENT_MAX = 256 << 10 };
+
+static const char config_text[] =
+    "hostname = \"gw.example\"\n"
+    "postmaster = \"ok.postmaster@gw.example\"\n"
+    "spool { directories = {\"/spool\"} free_min = 64K inline_max = 8K\n"
+    "        segment_size = 1M reserve = 64K }\n"
+    "listen \"mx\" { address = {\"10.0.0.1:25\"} tls = off }\n"
+    "relay { from = {\"10.2.0.0/16\"} }\n"
+    "dns { servers = {\"10.0.0.53\"} }\n"
+    "retry { first = 20s max = 10m warn_after = 1h expire_after = 4h }\n"
+    "deliver { tls = off }\n";
+
+/* --- the ledger --- */
+
+struct rig_address *rig_address(struct rig *r, const char *text)
+{
+    for (size_t i = 0; i < r->address_count; i++)
+        if (strcmp(r->addresses[i].text, text) == 0)
+            return &r->addresses[i];
+    MUST(r->address_count < RIG_ADDRESSES_MAX);
+    struct rig_address *a = &r->addresses[r->address_count++];
+    snprintf(a->text, sizeof a->text, "%s", text);
+    return a;
+}
+
+static struct rig_address *address_of(struct rig *r, struct span s)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(s));
+    return rig_address(r, text);
+}
+
+/* Of a message whose sender cannot be told, the sender's name stands in the double bounce. */
+static bool done_with(struct rig *r, const struct rig_mail *m, const struct rig_address *a)
+{
+    if (a->delivered || a->reported)
+        return true;
+    return strncmp(m->sender, "bad", 3) == 0 && rig_address(r, m->sender)->reported;
+}
+
+const char *rig_wrong(struct rig *r)
+{
+    for (size_t i = 0; i < r->mail_count; i++) {
+        const struct rig_mail *m = &r->mails[i];
+        for (unsigned k = 0; k < m->rcpt_count; k++) {
+            const struct rig_address *a = rig_address(r, m->rcpts[k]);
+            if (m->committed ? !done_with(r, m, a) : m->refused && done_with(r, m, a))
+                return a->text;
+        }
+    }
+    return r->altered ? "altered content" : NULL;
+}
+
+const char *rig_twice(struct rig *r)
+{
+    const char *wrong = rig_wrong(r);
+    for (size_t i = 0; i < r->mail_count && !wrong; i++) {
+        for (unsigned k = 0; k < r->mails[i].rcpt_count && !wrong; k++) {
+            const struct rig_address *a = rig_address(r, r->mails[i].rcpts[k]);
+            if (a->delivered + a->reported > 1 || a->success > 1 || a->delayed > 1)
+                wrong = a->text;
+        }
+    }
+    return wrong;
+}
+
+/* --- the router --- */
+
+static void put_destination(struct buf *b, struct span rcpt)
+{
+    struct arena *a = arena_new(65536);
+    struct route_dest d = { .mailer = ROUTE_ERROR, .reply = 550, .code = SPAN("5.1.2"),
+                            .text = SPAN("no such place"), .queue = SPAN("error") };
+    struct dns_hop hop = { .host = SPAN("10.9.9.9"), .bracketed = true, .literal = true,
+                           .addr = { .family = NETADDR_V4, .ip = { 10, 9, 9, 9 } } };
+    if (!span_starts(rcpt, SPAN("none")))
+        d = (struct route_dest){ .mailer = ROUTE_RELAY, .hops = &hop, .hop_count = 1,
+                                 .queue = SPAN("host:[10.9.9.9]") };
+    route_dest_put(b, &d);
+    arena_free(&a);
+}
+
+static void on_route(struct rig *r, struct channel *ch, const struct msg_route *m)
+{
+    struct buf b;
+    (void)r;
+    buf_init(&b, 65536);
+    put_destination(&b, m->rcpt);
+    struct msg_routed said = { .q = m->q, .destination = buf_span(&b) };
+    send_routed(ch, &said);
+    buf_free(&b);
+}
+
+/* --- deliver --- */
+
+static void note_report(struct rig *r, struct span content)
+{
+    bool failed = memmem(content.p, content.n, "Action: failed", 14) != NULL;
+    bool delayed = memmem(content.p, content.n, "Action: delayed", 15) != NULL;
+    static const char mark[] = "\nFinal-Recipient: rfc822; ";
+    for (const char *at; (at = memmem(content.p, content.n, mark, sizeof mark - 1)) != NULL;) {
+        content = span_from(content, (size_t)(at - content.p) + sizeof mark - 1);
+        struct rig_address *a = address_of(r, span_to(content, span_find(content, '\r')));
+        *(failed ? &a->reported : delayed ? &a->delayed : &a->success) += 1;
+    }
+}
+
+/* "X-Pad: " and then the byte's own place, over and over: altered bytes are seen. */
+static void put_content(struct buf *b, const struct rig_mail *m)
+{
+    buf_printf(b, "Subject: mail %llu\r\n\r\n", (unsigned long long)m->txn);
+    size_t end = b->len + m->extra_bytes;
+    for (unsigned line = 0; b->len < end; line++)
+        buf_printf(b, "line %u of mail %llu\r\n", line, (unsigned long long)m->txn);
+}
+
+static void check_content(struct rig *r, uint64_t seq, struct span content)
+{
+    for (size_t i = 0; i < r->mail_count; i++) {
+        if (r->mails[i].seq != seq || r->mails[i].extra_bytes > CONTENT_MAX)
+            continue;
+        struct buf want;
+        buf_init(&want, CONTENT_MAX * 2);
+        buf_putz(&want, "Received: by gw.example\r\n");
+        put_content(&want, &r->mails[i]);
+        r->altered += !span_eq(buf_span(&want), content);
+        buf_free(&want);
+    }
+}
+
+static struct msg_result result_for(struct rig *r, struct span addr, uint8_t notify)
+{
+    struct rig_address *a = address_of(r, addr);
+    unsigned puts_off = span_starts(addr, SPAN("tmp")) ? (unsigned)atoi(a->text + 3) : 0;
+    struct msg_result m = { .result = SMTP_DELIVERED, .stage = SMTP_STAGE_FINAL, .code = 250,
+                            .enhanced = SPAN("2.0.0"), .reply = SPAN("250 2.0.0 taken"),
+                            .text = SPAN("taken"), .host = SPAN("hub.example") };
+    a->tries++;
+    if (span_starts(addr, SPAN("bad"))) {
+        m.result = SMTP_FAILED;
+        m.stage = SMTP_STAGE_RCPT;
+        m.code = 550;
+        m.enhanced = SPAN("5.1.1");
+        m.reply = SPAN("550 5.1.1 nobody of that name");
+        m.text = SPAN("nobody of that name");
+    } else if (a->tries <= puts_off) {
+        m.result = SMTP_DEFERRED;
+        m.stage = SMTP_STAGE_RCPT;
+        m.code = 450;
+        m.enhanced = SPAN("4.2.1");
+        m.reply = SPAN("450 4.2.1 busy");
+        m.text = SPAN("busy");
+    } else if (notify & NOTIFY_SUCCESS) {
+        m.bits = RESULT_DSN_DUE;
+    }
+    return m;
+}
+
+static void end_job(struct channel *ch, uint64_t job)
+{
+    struct msg_job_done done = { .job = job, .site = SPAN("hub.example"), .reached = 1 };
+    send_job_done(ch, &done);
+}
+
+static void on_job(struct rig *r, struct channel *ch, const struct msg_job *m)
+{
+    struct wire w = wire_reader(m->rcpts);
+    struct envelope_rcpt rcpt;
+    bool slow = r->mute, any = false;
+    for (struct wire look = w; list_next_rcpt(&look, &rcpt);)
+        slow |= span_starts(rcpt.addr, SPAN("slow"));
+    if (slow) {
+        MUST(r->slow_count < RIG_SLOW_MAX);
+        r->slow_jobs[r->slow_count++] = m->job;
+        return;
+    }
+    if (m->content.n == m->size)
+        check_content(r, m->seq, m->content);
+    for (uint32_t i = 0; list_next_rcpt(&w, &rcpt); i++) {
+        struct msg_result res = result_for(r, rcpt.addr, rcpt.notify);
+        res.job = m->job;
+        res.rcpt = i;
+        send_result(ch, &res);
+        if (res.result != SMTP_DELIVERED)
+            continue;
+        any = true;
+        address_of(r, rcpt.addr)->delivered++;
+    }
+    if (any && m->flags & ENVELOPE_DSN)
+        note_report(r, m->content);
+    end_job(ch, m->job);
+}
+
+void rig_answer_slow(struct rig *r)
+{
+    for (size_t i = 0; i < r->slow_count && r->deliver; i++) {
+        struct msg_result res = { .job = r->slow_jobs[i], .result = SMTP_DEFERRED,
+                                  .enhanced = SPAN("4.4.2"), .text = SPAN("it was slow") };
+        send_result(r->deliver, &res);
+        end_job(r->deliver, r->slow_jobs[i]);
+    }
+    r->slow_count = 0;
+}
+
+static void on_content(struct rig *r, struct channel *ch, const struct msg_content *m)
+{
+    (void)r;
+    (void)ch;
+    (void)m;
+}
+static void on_let_go(struct rig *r, struct channel *ch, const struct msg_let_go *m)
+{
+    (void)r;
+    (void)ch;
+    (void)m;
+}
+
+/* --- smtpd --- */
+
+static struct rig_mail *by_txn(struct rig *r, uint64_t txn)
+{
+    for (size_t i = 0; i < r->mail_count; i++)
+        if (r->mails[i].txn == txn)
+            return &r->mails[i];
+    return NULL;
+}
+
+static void on_receipt(void *ctx, const struct receipt *receipt)
+{
+    struct rig_mail *m = by_txn(ctx, receipt_txn(receipt));
+    MUST(m && !m->committed && !m->refused && m->seq == receipt_seq(receipt));
+    m->committed = true;
+}
+
+static bool handle_committed(void *ctx, struct channel *ch, struct span body, int fd)
+{
+    (void)ch;
+    return fd < 0 && committed_read(body, ctx, on_receipt);
+}
+
+static void on_not_committed(struct rig *r, struct channel *ch,
+                             const struct msg_not_committed *said)
+{
+    struct rig_mail *m = by_txn(r, said->txn);
+    (void)ch;
+    MUST(m && !m->committed && !m->refused);
+    m->refused = true;
+    m->code = said->code;
+}
+
+static void on_leased(struct rig *r, struct channel *ch, const struct msg_leased *m)
+{
+    (void)ch;
+    r->ids = m->first;
+    r->ids_left = m->count;
+}
+
+static void on_space(struct rig *r, struct channel *ch, const struct msg_space *m)
+{
+    (void)r;
+    (void)ch;
+    (void)m;
+}
+
+struct rig_mail *rig_mail(struct rig *r, const char *sender, const char *rcpt)
+{
+    MUST(r->mail_count < RIG_MAILS_MAX);
+    struct rig_mail *m = &r->mails[r->mail_count++];
+    *m = (struct rig_mail){ .sender = sender, .rcpts = { rcpt }, .rcpt_count = 1,
+                            .txn = UINT64_C(1) << 48 | ++r->next_txn };
+    return m;
+}
+
+void rig_also(struct rig_mail *m, const char *rcpt)
+{
+    MUST(m->rcpt_count < RIG_RCPTS_MAX);
+    m->rcpts[m->rcpt_count++] = rcpt;
+}
+
+static void send_mail(struct rig *r, struct rig_mail *m)
+{
+    struct envelope_rcpt rcpts[RIG_RCPTS_MAX] = { { .notify = 0 } };
+    struct envelope env = { .seq = m->seq, .received_ms = loop_wall_ms(r->l),
+                            .sender = span_str(m->sender), .proto = SPAN("ESMTP"),
+                            .rcpts = rcpts, .rcpt_count = m->rcpt_count };
+    for (unsigned i = 0; i < m->rcpt_count; i++)
+        rcpts[i] = (struct envelope_rcpt){ .addr = span_str(m->rcpts[i]), .notify = m->notify };
+    struct buf e, c;
+    buf_init(&e, 65536);
+    buf_init(&c, 4 << 20);
+    envelope_put(&e, &env);
+    put_content(&c, m);
+    while (c.len > INLINE_MAX / 2 && m->extra_bytes > INLINE_MAX) {
+        struct msg_extent x = { .txn = m->txn, .seq = m->seq,
+                                .data = span_to(buf_span(&c), INLINE_MAX) };
+        send_extent(r->smtpd, &x);
+        buf_take(&c, x.data.n);
+    }
+    if (m->extra_bytes > INLINE_MAX && c.len) {
+        struct msg_extent x = { .txn = m->txn, .seq = m->seq, .data = buf_span(&c) };
+        send_extent(r->smtpd, &x);
+        buf_reset(&c);
+    }
+    struct msg_commit commit = { .txn = m->txn, .envelope = buf_span(&e),
+                                 .headers = SPAN("Received: by gw.example\r\n"),
+                                 .content = buf_span(&c) };
+    send_commit(r->smtpd, &commit);
+    buf_free(&e);
+    buf_free(&c);
+}
+
+bool rig_send(struct rig *r, struct rig_mail *m)
+{
+    for (int i = 0; i < 20 && r->smtpd && !r->ids_left; i++) {
+        struct msg_lease ask = { .count = LEASE };
+        send_lease(r->smtpd, &ask);
+        rig_run(r, 1);
+    }
+    if (!r->smtpd || !r->ids_left)
+        return false;
+    r->ids_left--;
+    m->seq = r->ids++;
+    m->sent = true;
+    send_mail(r, m);
+    return true;
+}
+
+/* --- peers come and go --- */
+
+static void on_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct rig *r = ctx;
+    struct channel **all[] = { &r->smtpd, &r->router, &r->deliver };
+    (void)why;
+    for (size_t i = 0; i < 3; i++)
+        if (*all[i] == ch)
+            channel_free(all[i]);
+}
+
+PROTO_HANDLER(route, struct rig *, on_route)
+PROTO_HANDLER(job, struct rig *, on_job)
+PROTO_HANDLER(content, struct rig *, on_content)
+PROTO_HANDLER(let_go, struct rig *, on_let_go)
+PROTO_HANDLER(not_committed, struct rig *, on_not_committed)
+PROTO_HANDLER(leased, struct rig *, on_leased)
+PROTO_HANDLER(space, struct rig *, on_space)
+
+static struct channel *wire_up(struct rig *r, enum role_id role, const struct channel_ops *ops)
+{
+    int fds[2];
+    MUST(loop_pair(r->l, fds) == 0);
+    qmgr_role.peer(r->q, role, 0, fds[0]);
+    return channel_new(r->l, fds[1], "qmgr", ops, r);
+}
+
+void rig_new_deliver(struct rig *r)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(job), PROTO_TYPE(content),
+                                                 PROTO_TYPE(let_go) };
+    static const struct channel_ops ops = { types, 3, on_gone, NULL };
+    channel_free(&r->deliver);
+    r->slow_count = 0;
+    r->deliver = wire_up(r, ROLE_DELIVER, &ops);
+}
+
+static void wire_all(struct rig *r)
+{
+    static const struct channel_type from_router[] = { PROTO_TYPE(route) };
+    static const struct channel_type from_smtpd[] = {
+        { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
+        PROTO_TYPE(leased), PROTO_TYPE(space) };
+    static const struct channel_ops router_ops = { from_router, 1, on_gone, NULL };
+    static const struct channel_ops smtpd_ops = { from_smtpd, 4, on_gone, NULL };
+    r->ids_left = 0;
+    r->smtpd = wire_up(r, ROLE_SMTPD, &smtpd_ops);
+    r->router = wire_up(r, ROLE_ROUTER, &router_ops);
+    rig_new_deliver(r);
+}
+
+static void on_done(struct role_env *env)
+{
+    struct rig *r = env->host;
+    r->done = true;
+}
+
+static struct config *read_config(void)
+{
+    struct config *c = NULL;
+    struct config_report *report = config_report_new();
+    bool ok = config_parse(span_str(config_text), SPAN("rig.conf"), &c, report);
+    MUST(ok && c);
+    config_report_free(&report);
+    return c;
+}
+
+void rig_start(struct rig *r)
+{
+    struct events_config ec = { .tag = "rig", .role = "qmgr", .hostname = "gw.example",
+                                .line_fd = getenv("RIG_LOG") ? dup(2) : -1, .event_fd = -1 };
+    struct err e = { "" };
+    r->env = (struct role_env){ .loop = r->l, .vfs = r->disk, .instance_id = "rig",
+                                .events = events_new(r->l, &ec), .done = on_done, .host = r };
+    r->done = false;
+    r->q = qmgr_role.make(&r->env, read_config(), &e);
+    MUST(r->q);
+    if (!qmgr_role.start(r->q, &e)) {
+        rig_kill(r);
+        return;
+    }
+    wire_all(r);
+}
+
+void rig_kill(struct rig *r)
+{
+    if (r->q)
+        qmgr_role.free(r->q);
+    r->q = NULL;
+    events_free(&r->env.events);
+    channel_free(&r->smtpd);
+    channel_free(&r->router);
+    channel_free(&r->deliver);
+    r->ids_left = r->slow_count = 0;
+}
+
+void rig_reboot(struct rig *r, uint64_t seed)
+{
+    rig_kill(r);
+    vfs_faulty_reboot(r->disk, seed);
+    rig_start(r);
+}
+
+struct rig *rig_new(uint64_t seed)
+{
+    struct rig *r = NEW(struct rig);
+    r->l = loop_sim_new(seed, WALL_MS);
+    r->disk = vfs_faulty(seed);
+    MUST(vfs_mkdir(r->disk, "/spool") == 0);
+    rig_start(r);
+    return r;
+}
+
+void rig_free(struct rig **rp)
+{
+    struct rig *r = *rp;
+    rig_kill(r);
+    vfs_free(&r->disk);
+    loop_free(&r->l);
+    free(r);
+    *rp = NULL;
+}
+
+void rig_turn(struct rig *r) { loop_turn(r->l, 1); }
+
+void rig_run(struct rig *r, int64_t ms)
+{
+    int64_t until = loop_mono_ms(r->l) + ms;
+    while (loop_mono_ms(r->l) < until) {
+        int64_t left = until - loop_mono_ms(r->l);
+        loop_turn(r->l, left < 60000 ? (int)left : 60000);
+    }
+}

@@ -1,0 +1,76 @@
+/* qmgr alone between played peers: an smtpd that hands it mail, a router that sends all of it to
+ * one hub, a deliver that does with each recipient what the recipient's name says. Simulated
+ * time, a disk that fails as told, and a ledger of what was said and done about every address.
+ *
+ *   ok...    delivered                     bad...   refused at RCPT with 550
+ *   tmpN...  put off N times, delivered    none...  the router knows no way: 550
+ *   slow...  answered only by rig_answer_slow
+ */
+#ifndef POSTERN_TESTS_UNIT_QMGR_RIG_H
+#define POSTERN_TESTS_UNIT_QMGR_RIG_H
+
+#include "proto/qmgr_deliver.h"
+#include "proto/smtpd_qmgr.h"
+#include "qmgr/inside.h"
+#include "vfs/vfs_faulty.h"
+
+enum { RIG_MAILS_MAX = 256, RIG_RCPTS_MAX = 4, RIG_ADDRESSES_MAX = 1024, RIG_SLOW_MAX = 256 };
+
+struct rig_mail {
+    uint64_t txn, seq;
+    const char *sender;
+    const char *rcpts[RIG_RCPTS_MAX];
+    unsigned rcpt_count;
+    uint8_t notify;
+    size_t extra_bytes; /* content beyond a few lines; streamed when it is large */
+    bool sent, committed, refused;
+    unsigned code; /* of the refusal */
+};
+
+struct rig_address {
+    char text[128];
+    unsigned delivered, reported, delayed, success, tries;
+};
+
+struct rig {
+    struct loop *l;
+    struct vfs *disk;
+    char config_text[1024];
+    struct role_env env;
+    struct qmgr *q; /* NULL: not running */
+    struct channel *smtpd, *router, *deliver;
+    bool done;
+    uint64_t ids, ids_left, next_txn;
+    struct rig_mail mails[RIG_MAILS_MAX];
+    size_t mail_count;
+    struct rig_address addresses[RIG_ADDRESSES_MAX];
+    size_t address_count;
+    uint64_t slow_jobs[RIG_SLOW_MAX]; /* jobs that wait for rig_answer_slow */
+    size_t slow_count;
+    bool mute;        /* deliver answers nothing */
+    unsigned altered; /* deliveries whose content was not what was sent */
+};
+
+struct rig *rig_new(uint64_t seed);
+void rig_free(struct rig **r);
+
+void rig_start(struct rig *r);  /* qmgr and its peers; false in r->q when the spool cannot open */
+void rig_kill(struct rig *r);   /* kill -9 */
+void rig_new_deliver(struct rig *r); /* the old one died */
+void rig_reboot(struct rig *r, uint64_t seed); /* power failure, then kill and start */
+
+struct rig_mail *rig_mail(struct rig *r, const char *sender, const char *rcpt);
+void rig_also(struct rig_mail *m, const char *rcpt);
+bool rig_send(struct rig *r, struct rig_mail *m); /* false: no id can be had */
+void rig_run(struct rig *r, int64_t ms);          /* simulated */
+void rig_turn(struct rig *r);
+void rig_answer_slow(struct rig *r);
+
+struct rig_address *rig_address(struct rig *r, const char *text);
+/* NULL, or the first address of an accepted message that is neither delivered nor reported; or of
+ * a refused one that went out. */
+const char *rig_wrong(struct rig *r);
+/* As rig_wrong, and nothing more than once. */
+const char *rig_twice(struct rig *r);
+
+#endif
