@@ -394,8 +394,7 @@ static void settle_with_envelope(struct qmgr *q, const struct envelope *env, con
     free(piles);
 }
 
-/* Facts of one call are of one kind where a report is due (a job's failures and its "relayed"
- * reports are settled apart). */
+/* Facts of one kind: one report of all of them (or as many as DSN_AT_ONCE asks for). */
 static void settle_kind(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
 {
     struct envelope env;
@@ -408,17 +407,21 @@ static void settle_kind(struct qmgr *q, uint64_t seq, const struct fact *f, size
     arena_free(&a);
 }
 
+/* A job's failures and its "relayed" reports may stand in any order, with others between. */
 void facts_settle(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
 {
-    for (size_t i = 0; i < n;) {
-        size_t k = i + 1;
-        if (!may_be_due(&f[i])) {
+    static const enum dsn_kind kinds[] = { DSN_FAILURE, DSN_DELAY, DSN_SUCCESS };
+    struct fact *due = must_calloc(n ? n : 1, sizeof *due);
+    for (size_t i = 0; i < n; i++)
+        if (!may_be_due(&f[i]))
             record(q, seq, &f[i], f[i].final);
-        } else {
-            while (k < n && may_be_due(&f[k]) && dsn_kind_of(&f[k]) == dsn_kind_of(&f[i]))
-                k++;
-            settle_kind(q, seq, &f[i], k - i);
-        }
-        i = k;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t count = 0;
+        for (size_t i = 0; i < n; i++)
+            if (may_be_due(&f[i]) && dsn_kind_of(&f[i]) == kinds[k])
+                due[count++] = f[i];
+        if (count)
+            settle_kind(q, seq, due, count);
     }
+    free(due);
 }

@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""Reports: what the sender hears of failure, delay and expiry, what the next hop is asked for by
+DSN parameters, and where reports go that cannot be delivered. Read with Python's email package."""
+import email
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import smtpclient, temp                    # noqa: E402
+from lib.gateway import Gateway, Word               # noqa: E402
+from lib.report import Report                       # noqa: E402
+from lib.sink import EXTENSIONS, Sink               # noqa: E402
+
+CONTENT = "Subject: plan\r\nFrom: a@from.example\r\n\r\nthe body: gr\u00fc\u00df\r\n".encode()
+SHORT = {"first": Word("1s"), "max": Word("1s")}
+
+
+class Hops:
+    """The gateway between a sink for the sender's domain, one that refuses `gone` and puts off
+    `busy`, and one for the postmaster."""
+
+    def __init__(self, where, retry=None, far=None, options=None):
+        self.back, self.post = Sink(), Sink()
+        self.far = Sink(extensions=far)
+        self.far.at("rcpt", "550-5.1.1 no such user\n550 5.1.1 here", match=b"gone")
+        self.far.at("rcpt", "450 4.2.1 busy", match=b"busy")
+        self.where = where
+        self.options = {"retry": {**SHORT, **(retry or {})}, "deliver": {"idle": Word("1s")},
+                        "processes": {"finish": Word("1s"), "restart_first": Word("20ms"),
+                                      "restart_max": Word("50ms")}, **(options or {})}
+
+    def __enter__(self):
+        for s in (self.back, self.far, self.post):
+            s.start()
+        table = {"from.example": ("127.0.0.1", self.back.port),
+                 "far.example": ("127.0.0.1", self.far.port),
+                 "gateway.example": ("127.0.0.1", self.post.port)}
+        self.gateway = Gateway(self.where, mailertable=table, options=self.options).start()
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.gateway.stop()
+        finally:
+            for s in (self.back, self.far, self.post):
+                s.stop()
+
+    def send(self, *rcpts, sender="a@from.example", mail="", content=CONTENT):
+        """rcpts: 'u@x' or ('u@x', 'NOTIFY=...')."""
+        with smtpclient.Client(self.gateway.port) as c:
+            c.ehlo()
+            assert c.cmd(f"MAIL FROM:<{sender}> {mail}".rstrip()).code == 250
+            for r in rcpts:
+                address, words = r if isinstance(r, tuple) else (r, "")
+                reply = c.cmd(f"RCPT TO:<{address}> {words}".rstrip())
+                assert reply.code == 250, reply
+            reply = c.data(content)
+            assert reply.code == 250, reply
+
+    def report(self, sink=None, count=1, timeout_s=20):
+        """The count-th message at the sink, taken apart."""
+        return Parsed((sink or self.back).wait(count, timeout_s)[count - 1])
+
+
+class Parsed:
+    def __init__(self, message):
+        self.raw, self.to, self.sender = message.data, message.recipients, message.sender
+        self.mail = message.mail
+        assert self.sender == "", f"a report's sender is {self.sender!r}"
+        assert b"\r\n" in self.raw and b"\n" not in self.raw.replace(b"\r\n", b"")
+        self.m = email.message_from_bytes(self.raw)
+        assert not self.m.defects and self.m.get_content_type() == "multipart/report", self.raw
+        assert self.m["Auto-Submitted"] == "auto-replied" and self.m["Date"]
+        assert self.m["Message-ID"] and "MAILER-DAEMON@gateway.example" in self.m["From"]
+        self.text, self.status, self.original = self.m.get_payload()
+        kind = self.m.get_param("report-type")
+        assert self.status.get_content_type() == f"message/{kind}"
+        if kind == "delivery-status":
+            groups = self.status.get_payload()
+        else:
+            body = self.status.get_payload(decode=True)
+            if body is None:
+                body = self.status.get_payload(0).as_bytes()
+            groups = [email.message_from_bytes(g) for g in
+                      body.replace(b"\r\n", b"\n").split(b"\n\n") if g.strip()]
+        groups = [g for g in groups if list(g)]
+        self.message, self.rcpts = groups[0], groups[1:]
+        assert self.message["Reporting-MTA"] == "dns; gateway.example"
+        assert self.message["Arrival-Date"]
+
+    def words(self):
+        return self.text.get_payload(decode=True).decode()
+
+
+def events(g, name):
+    return [e for e in g.events() if e["event"] == name]
+
+
+def wait_for(what, truth, timeout_s=20):
+    end = time.monotonic() + timeout_s
+    while not (found := truth()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not after {timeout_s} s")
+        time.sleep(0.05)
+    return found
+
+
+def failure(where):
+    """One report of the two that failed, none of the others; headers or all, as asked."""
+    with Hops(where) as h:
+        h.send(("gone1@far.example", "ORCPT=rfc822;first+2Blist@far.example"), "ok@far.example",
+               "gone2@far.example", mail="RET=HDRS ENVID=QQ+2B314 BODY=8BITMIME")
+        r = h.report()
+        assert r.to == ["a@from.example"]
+        assert r.message["Original-Envelope-Id"] == "QQ+314", r.message.items()
+        assert [g["Final-Recipient"] for g in r.rcpts] == [
+            "rfc822; gone1@far.example", "rfc822; gone2@far.example"], r.raw
+        assert r.rcpts[0]["Original-Recipient"] == "rfc822;first+list@far.example"
+        for g in r.rcpts:
+            assert g["Action"] == "failed" and g["Status"] == "5.1.1", g.items()
+            assert "no such user" in g["Diagnostic-Code"] and g["Remote-MTA"]
+            assert g["Diagnostic-Code"].startswith("smtp; 550"), g["Diagnostic-Code"]
+        assert "no such user" in r.words() and "gone1@far.example" in r.words()
+        assert "ok@far" not in r.raw.decode("latin-1").replace("To: ", "")
+        assert r.original.get_content_type() == "text/rfc822-headers"
+        assert b"the body" not in r.raw and b"Subject: plan" in r.raw
+        h.send("gone@far.example", mail="RET=FULL BODY=8BITMIME")
+        full = h.report(count=2)
+        assert full.original.get_content_type() == "message/rfc822"
+        assert full.original.get_payload(0).get_payload(decode=True) == \
+            CONTENT.split(b"\r\n\r\n")[1], full.raw
+        time.sleep(0.3)
+        assert len(h.back.messages) == 2 and not h.post.messages
+
+
+def notify(where):
+    """NOTIFY decides: never, success (of a next hop that cannot say), failure."""
+    with Hops(where, far=["PIPELINING", "8BITMIME"]) as h:
+        h.send(("gone@far.example", "NOTIFY=NEVER"), ("ok@far.example", "NOTIFY=NEVER"))
+        h.send(("gone@far.example", "NOTIFY=SUCCESS"), ("ok@far.example", "NOTIFY=FAILURE"))
+        h.gateway.wait_log(r"(?s)(to=<gone@far.*){2}")
+        h.send(("said@far.example", "NOTIFY=SUCCESS"))
+        r = h.report()
+        assert [g["Action"] for g in r.rcpts] == ["relayed"], r.raw
+        assert r.rcpts[0]["Final-Recipient"] == "rfc822; said@far.example"
+        h.send(("gone@far.example", "NOTIFY=FAILURE"), ("said@far.example", "NOTIFY=SUCCESS"))
+        actions = sorted(h.report(count=n).rcpts[0]["Action"] for n in (2, 3))
+        assert actions == ["failed", "relayed"], actions
+        time.sleep(0.3)
+        assert len(h.back.messages) == 3
+
+
+def passed_on(where):
+    """DSN parameters go to a next hop that knows them, as they were, and it does the telling."""
+    with Hops(where) as h:
+        h.send(("u@far.example", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x+2By@far.example"),
+               ("v@far.example", "NOTIFY=NEVER"), "w@far.example",
+               mail="RET=FULL ENVID=id+3D7")
+        m = h.far.wait(1)[0]
+        assert b"RET=FULL" in m.mail and b"ENVID=id+3D7" in m.mail, m.mail
+        by = {a.split(b">")[0].split(b"<")[1]: a for a in m.rcpts}
+        assert b"NOTIFY=SUCCESS,FAILURE" in by[b"u@far.example"], by
+        assert b"ORCPT=rfc822;x+2By@far.example" in by[b"u@far.example"], by
+        assert b"NOTIFY=NEVER" in by[b"v@far.example"], by
+        assert b"NOTIFY" not in by[b"w@far.example"], by
+        time.sleep(0.3)
+        assert not h.back.messages
+        g = h.gateway                                   # survives a restart of everything
+        h.far.at("connect", "421 4.3.2 later", times=3)
+        h.send(("again@far.example", "NOTIFY=FAILURE ORCPT=rfc822;orig@far.example"),
+               mail="ENVID=second")
+        g.stop()
+        g.start()
+        m = h.far.wait(2, 30)[1]
+        assert b"ENVID=second" in m.mail and b"ORCPT=rfc822;orig@far.example" in m.rcpts[0], m
+
+
+def delay_and_expiry(where):
+    """A warning once, then the end, each to whom it was asked for."""
+    with Hops(where, {"warn_after": Word("2s"), "expire_after": Word("6s")}) as h:
+        h.send("busy@far.example", mail="ENVID=slow")
+        h.send(("busy2@far.example", "NOTIFY=FAILURE"), sender="b@from.example",
+               mail="ENVID=quiet")
+        h.send(("busy3@far.example", "NOTIFY=NEVER"), sender="c@from.example")
+        r = h.report()
+        assert r.to == ["a@from.example"] and r.rcpts[0]["Action"] == "delayed", r.raw
+        assert r.message["Original-Envelope-Id"] == "slow"
+        assert r.rcpts[0]["Will-Retry-Until"] and r.rcpts[0]["Status"].startswith("4.")
+        assert "busy" in r.words(), r.words()
+        ends = [h.report(count=2), h.report(count=3)]
+        for e in ends:
+            assert e.rcpts[0]["Action"] == "failed" and e.rcpts[0]["Status"] == "4.4.7", e.raw
+            assert "busy" in e.words(), e.words()
+        assert sorted(e.to[0] for e in ends) == ["a@from.example", "b@from.example"]
+        g = h.gateway
+        wait_for("nothing is left", lambda: len(events(g, "failed")) >= 3)
+        time.sleep(1.5)
+        assert len(h.back.messages) == 3, [m.recipients for m in h.back.messages]
+        assert not h.post.messages
+
+
+def double_bounce(where):
+    """A report that fails goes to the postmaster; so does a failure of mail without a sender."""
+    with Hops(where) as h:
+        h.send("gone@far.example", sender="gone-too@far.example")
+        r = h.report(h.post)
+        assert r.to == ["postmaster@gateway.example"], r.to
+        assert events(h.gateway, "double_bounce")
+        h.send("gone@far.example", sender="")
+        r = h.report(h.post, 2)
+        assert r.rcpts[0]["Final-Recipient"] == "rfc822; gone@far.example"
+        assert not h.back.messages
+
+
+def held(where):
+    """When the postmaster cannot be reached either it is held with an alarm, and goes out once it
+    is released."""
+    with Hops(where) as h:
+        rule = h.post.at("rcpt", "550 5.1.1 no postmaster")
+        h.send("gone@far.example", sender="")
+        event = wait_for("an alarm", lambda: events(h.gateway, "bounce_held"))[-1]
+        assert event["severity"] == "alarm", event
+        listed = h.gateway.cli("queue", "list", "--json")
+        assert listed.returncode == 0, listed
+        assert event["id"].encode() in listed.stdout and b"held" in listed.stdout.lower(), listed
+        time.sleep(1.5)
+        assert not h.post.messages
+        h.gateway.stop()
+        h.gateway.start()                               # it is held after a restart as well
+        time.sleep(0.5)
+        assert not h.post.messages
+        h.post.rules.remove(rule)
+        r = h.gateway.cli("queue", "release", event["id"])
+        assert r.returncode == 0, r
+        h.post.wait(1)
+
+
+def utf8(where):
+    """An address in UTF-8: the report speaks it when its way allows."""
+    with Hops(where) as h:
+        h.send("gone-j\u00fcrgen@far.example", mail="SMTPUTF8 BODY=8BITMIME")
+        r = h.report()
+        assert "j\u00fcrgen" in r.raw.decode("utf-8", "replace"), r.raw
+        assert r.m.get_param("report-type") in ("delivery-status", "global-delivery-status")
+
+
+def killed(where):
+    """qmgr dies again and again while mail fails: every sender hears of it."""
+    count = 300
+    with Hops(where) as h:
+        for n in range(count):
+            h.send(f"gone{n}@far.example", mail=f"ENVID=n{n}x")
+            if n % 60 == 30:
+                before = h.gateway.roles()["qmgr"]
+                os.kill(before[0], signal.SIGKILL)
+                wait_for("qmgr", lambda before=before: taken(h, before))
+        told = wait_for("all are told", lambda: all_told(h, count), 40)
+        extra = len(h.back.messages) - count
+        print(f"# {count} failures, {len(told)} told, {extra} of them more than once")
+        assert extra <= 60, f"{extra} were told twice"
+
+
+def taken(h, before):
+    if h.gateway.roles().get("qmgr", before) == before:
+        return False
+    with smtpclient.Client(h.gateway.port) as c:
+        c.ehlo()
+        return c.envelope("a@from.example", "probe@gateway.example").code == 250
+
+
+def all_told(h, count):
+    want = {f"n{n}x" for n in range(count)}
+    with h.back.changed:
+        have = {Parsed(m).message["Original-Envelope-Id"] for m in list(h.back.messages)}
+    return have if have >= want else None
+
+
+def main():
+    temp.exit_on_term()
+    report = Report()
+    wanted = sys.argv[1:]
+    assert "DSN" in EXTENSIONS
+    for case in (failure, notify, passed_on, delay_and_expiry, double_bounce, held, utf8, killed):
+        if wanted and case.__name__ not in wanted:
+            continue
+        with temp.Dir("dsn") as where:
+            report.run(f"dsn/{case.__name__}", case, where)
+    return report.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
