@@ -335,6 +335,33 @@ static void router_decisions(void)
     sched_free(&s);
 }
 
+static void failures_nobody_is_told_of(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    uint64_t seq;
+    struct msg_loc loc;
+    add_at(s, 1, "u@x.example", 2, 0, 0);
+    CHECK_INT(route_all(s, "x", 0), 2);
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK(!sched_hold_failed(s, 1, 0, SPAN("nobody to tell")));
+    end_job(s, &job, SCHED_OUT_FAILED, SCHED_NEWS_OK, 0);
+    CHECK(sched_hold_failed(s, 1, 1, SPAN("nobody to tell")));
+    CHECK(!sched_hold_failed(s, 1, 1, SPAN("nobody to tell")));
+    CHECK(!sched_next_gone(s, &seq, &loc));
+    CHECK_INT(state_of(s, 1, 0), SCHED_FAILED);
+    CHECK_INT(state_of(s, 1, 1), SCHED_HELD);
+    CHECK_INT(sched_next_wake(s, at(0), 3), INT64_MAX);
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, at(5)), 1);
+    CHECK_INT(route_all(s, "x", 5), 1);
+    CHECK(sched_next_job(s, at(5), &job));
+    CHECK_INT(job.rcpt_count, 1);
+    end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 5);
+    CHECK(sched_next_gone(s, &seq, &loc));
+    CHECK(!sched_hold_failed(s, 1, 0, SPAN("too late")));
+    sched_free(&s);
+}
+
 static void hold_release_delete(void)
 {
     struct sched *s = make();
@@ -656,6 +683,7 @@ static const struct test tests[] = {
     TEST(a_lost_job_comes_again_soon),
     TEST(unknown_is_flagged),
     TEST(router_decisions),
+    TEST(failures_nobody_is_told_of),
     TEST(hold_release_delete),
     TEST(queue_only_waits_for_a_run),
     TEST(warning_then_expiry),

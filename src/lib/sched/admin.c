@@ -77,6 +77,22 @@ uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt)
     return each(s, seq, rcpt, delete, NULL);
 }
 
+bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason)
+{
+    struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
+    if (!r || (r->state != SCHED_FAILED && r->state != SCHED_EXPIRED))
+        return false;
+    struct sched_msg *m = sched_msg_of(r);
+    if (m->live++ == 0) {
+        list_remove(&m->at.gone);
+        memset(&m->at, 0, sizeof m->at);
+    }
+    r->flags &= (uint8_t)~(RCPT_EXPIRE | RCPT_DELETE | RCPT_HOLD);
+    sched_rcpt_reason(s, r, reason);
+    sched_rcpt_enter(s, r, SCHED_HELD);
+    return true;
+}
+
 /* Ends a back-off: one job goes through at once. */
 static bool open_now(struct sched *s, struct sched_dest *d)
 {

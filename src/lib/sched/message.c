@@ -2,7 +2,10 @@
 
 #include <stdlib.h>
 
-enum { STRIKES_ADDED_MAX = 4 };
+enum {
+    STRIKES_ADDED_MAX = 4,
+    FRESH_MS = 60000, /* what waits for longer (before a restart) does not go before new mail */
+};
 
 /* Cuts an address into what is stored: a domain to intern, in lower case, and the rest. */
 struct cut {
@@ -86,7 +89,8 @@ static void place_rcpt(struct sched *s, struct sched_msg *m, struct sched_rcpt *
         heap_add(&s->deferred, &r->at.due, now.mono_ms + delay_ms);
     } else {
         sched_rcpt_enter(s, r, SCHED_PENDING);
-        list_append(e->attempts ? &s->bulk : &s->urgent, &r->at.link);
+        bool fresh = !e->attempts && now.mono_ms - m->born_ms <= FRESH_MS;
+        list_append(fresh ? &s->urgent : &s->bulk, &r->at.link);
     }
 }
 

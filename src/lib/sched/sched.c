@@ -108,8 +108,10 @@ void sched_free(struct sched **sp)
     }
     free(s->jobs);
     free_messages(s);
-    for (struct hash_node *n; (n = hash_next(&s->dests, NULL)) != NULL;)
+    for (struct hash_node *n = hash_next(&s->dests, NULL), *next; n; n = next) {
+        next = hash_next(&s->dests, n);
         sched_dest_free(s, CONTAINER(n, struct sched_dest, node));
+    }
     sched_name_put(&s->reasons, s->many_reasons);
     MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0);
     struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests, &s->sites };

@@ -265,6 +265,9 @@ bool sched_wake_dest(struct sched *s, struct span key);
 uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
 uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt);
+/* A failure nobody can be told of: FAILED or EXPIRED is HELD instead. Only until sched_next_gone
+ * has told of the message; false then. */
+bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
 
 /* --- looking --- */
 
