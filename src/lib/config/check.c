@@ -39,8 +39,13 @@ bool check_host(struct span s, struct err *e)
     return true;
 }
 
+/* Also ".example.net" for all below it, and an address literal (RFC 5321 4.1.3). */
 bool check_domain(struct span s, struct err *e)
 {
+    struct netaddr a;
+    if (s.n && s.p[0] == '[')
+        return netaddr_parse_literal(s, &a) ||
+               bad(e, "is not an address literal like [192.0.2.1] or [IPv6:2001:db8::1]");
     return check_host(s.n > 1 && s.p[0] == '.' ? span_from(s, 1) : s, e);
 }
 
