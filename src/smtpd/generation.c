@@ -33,6 +33,7 @@ static void fill_server(struct smtp_server_config *c, const struct config *cfg,
     if (cfg->server.greeting_pause_ms > 0)
         c->ask |= SMTP_ASK(SMTP_HOOK_CONNECT);
     c->message_bytes = cfg->limits.message_size_bytes;
+    c->line_bytes = cfg->limits.line_length_bytes;
     c->command_bytes = cfg->limits.command_length_bytes;
     c->recipients = (unsigned)cfg->limits.recipients;
     c->received_max = (unsigned)cfg->limits.hops;

@@ -118,7 +118,9 @@ static bool d_config(struct run *r, struct span arg)
     }
     if (!num_u64(value, &n))
         return false;
-    if (span_eq(name, SPAN("message_bytes")))
+    if (span_eq(name, SPAN("line_bytes")))
+        c->line_bytes = n;
+    else if (span_eq(name, SPAN("message_bytes")))
         c->message_bytes = n;
     else if (span_eq(name, SPAN("recipients")))
         c->recipients = (unsigned)n;

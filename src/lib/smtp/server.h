@@ -77,6 +77,7 @@ struct smtp_server_config {
 
     uint64_t message_bytes;  /* content of one message; 0 = no limit */
     size_t envelope_bytes;   /* all addresses of one transaction */
+    uint64_t line_bytes;     /* one line of content with its CRLF; 0 = no limit */
     size_t command_bytes;    /* one command line */
     unsigned recipients;
     unsigned bad_commands;   /* the one after these closes the session */

@@ -88,6 +88,36 @@ bool server_swallow_step(struct smtp_server *s, struct span in, size_t *used_r)
 
 /* ---- content ---- */
 
+static void refuse_line(struct smtp_server *s)
+{
+    struct buf text;
+    buf_init(&text, 128);
+    buf_printf(&text, "A line of the message exceeds the maximum (%llu)",
+               (unsigned long long)s->config->line_bytes);
+    struct reply r = { .code = 554, .enhanced = "5.6.0", .text = buf_span(&text) };
+    server_txn_refuse(s, &r);
+    buf_free(&text);
+}
+
+/* Behind the scan each LF is the end of a line. */
+static bool lines_fit(struct smtp_server *s, struct span piece)
+{
+    struct txn *t = s->txn;
+    if (!s->config->line_bytes)
+        return true;
+    while (piece.n) {
+        size_t lf = span_find(piece, '\n');
+        bool whole = lf < piece.n;
+        t->line_bytes += whole ? lf + 1 : piece.n;
+        if (t->line_bytes > s->config->line_bytes)
+            return false;
+        if (whole)
+            t->line_bytes = 0;
+        piece = span_from(piece, whole ? lf + 1 : piece.n);
+    }
+    return true;
+}
+
 /* A piece for the owner, unless the message is refused already. */
 static void give(struct smtp_server *s, struct span piece)
 {
@@ -97,6 +127,10 @@ static void give(struct smtp_server *s, struct span piece)
         return;
     if (max && piece.n > max - t->bytes) {
         refuse_size(s);
+        return;
+    }
+    if (!lines_fit(s, piece)) {
+        refuse_line(s);
         return;
     }
     t->bytes += piece.n;

@@ -55,7 +55,7 @@ struct txn {
     enum content_by by;
     struct data_scan scan;
     struct headerwalk header;
-    uint64_t bytes;
+    uint64_t bytes, line_bytes; /* line: of the one that is being read */
     bool ended, header_asked, chunk_due, end_asked;
     bool pipelined_end;   /* input stood behind the end of data */
     struct reply refused; /* code 0 = not; decided before the end, said at the end */
