@@ -32,6 +32,8 @@ struct run {
     int64_t now;
     uint64_t open_txns[OPEN_TXNS]; /* seq of streamed messages on the way; 0 = free */
     bool lie;
+    uint64_t again_op; /* a second fault after the first one; 0: none */
+    enum vfs_fault again;
     struct buf keep; /* bytes the batch points to */
 };
 
@@ -281,8 +283,13 @@ static void step(struct run *r)
 
 static void work(struct run *r)
 {
-    for (int i = 0; i < STEPS && r->s && !vfs_faulty_crashed(r->vfs) && !r->m->why[0]; i++)
+    for (int i = 0; i < STEPS && r->s && !vfs_faulty_crashed(r->vfs) && !r->m->why[0]; i++) {
         step(r);
+        if (r->again_op && vfs_faulty_ops(r->vfs) + 1 >= r->again_op) {
+            vfs_faulty_plan(r->vfs, vfs_faulty_ops(r->vfs) + 1 + r->again_op % 3, r->again);
+            r->again_op = 0;
+        }
+    }
 }
 
 /* --- runs --- */
@@ -369,6 +376,10 @@ static bool one(uint64_t seed, uint64_t op, enum vfs_fault fault, uint64_t crash
     struct run *r = run_new(seed, lie);
     vfs_faulty_lie(r->vfs, lie);
     vfs_faulty_plan(r->vfs, op, fault);
+    if (crash_seed % 2) { /* and a second fault some time later */
+        r->again_op = op + 1 + crash_seed / 2 % 40;
+        r->again = (enum vfs_fault)(1 + crash_seed / 80 % 4);
+    }
     if (start(r))
         work(r);
     if (!r->m->why[0] && come_back(r, crash_seed))
@@ -429,12 +440,12 @@ static bool faults_here_and_there(uint64_t seed, bool longer)
     for (size_t i = 0; i < runs; i++) {
         uint64_t mine = seed + 100000 + i, op = 1 + mine * 2654435761u % 160;
         enum vfs_fault fault = (enum vfs_fault)(1 + mine % 4);
-        if (one(mine, op, fault, mine * 17, false, why))
+        if (one(mine, op, fault, mine * 17 + i / 7, false, why))
             continue;
         if (!broken++)
             printf("# crash_spool --seed %llu --only %llu %s %llu: %s\n",
                    (unsigned long long)mine, (unsigned long long)op, fault_names[fault],
-                   (unsigned long long)(mine * 17), why);
+                   (unsigned long long)(mine * 17 + i / 7), why);
     }
     printf("# %zu runs\n", runs);
     return broken == 0;

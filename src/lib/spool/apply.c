@@ -87,6 +87,7 @@ static void apply_commit(struct spool *s, struct segment *seg, const struct rec 
     struct entry *e = table_get(&s->table, m.seq);
     if (it->kind == ITEM_MOVE) {
         MUST(e != NULL);
+        seg_at(s, e->slot)->twins = true;
         chain_release(s, e, false);
         release_commit(s, e);
         entry_set_last(s, e, NULL, 0);

@@ -42,23 +42,23 @@ static bool may_go(const struct segment *seg)
 }
 
 /* What must go before anything else may: segments whose last part may not be on the disk (it
- * may hold the only new copy of what lies in another), then those with older copies. */
+ * may hold the only new copy of what lies in another), then those with older copies. One that
+ * cannot go yet is waited for. Older copies in a segment that does not read are provided for in
+ * another way: as long as there is one, all tombs are kept. */
 static struct segment *urgent(const struct spool *s, bool *blocked)
 {
     struct segment *found = NULL;
     *blocked = false;
     for (size_t i = 0; i < s->slot_count; i++) {
         struct segment *seg = s->slots[i];
-        if (!seg || !(seg->unsettled || seg->twins))
+        if (!seg || !(seg->unsettled || (seg->twins && !seg->stuck)))
             continue;
-        if (seg->unsettled && !may_go(seg)) {
-            *blocked = true;
+        *blocked = true;
+        if (!may_go(seg) && seg->unsettled)
             return NULL;
-        }
         if (may_go(seg) && (!found || seg->unsettled))
             found = seg;
     }
-    *blocked = found != NULL;
     return found;
 }
 
@@ -299,10 +299,7 @@ static int passes_through(void *ctx, struct segment *seg, const struct rec *r,
 static void carry_tomb(struct slice *x, const struct segment *victim, const struct group *g)
 {
     struct spool *s = x->s;
-    bool needed = g->home_gen != victim->gen && seg_by_gen(s, g->home_gen);
-    for (size_t i = 0; i < s->slot_count && !needed; i++)
-        needed = s->slots[i] && s->slots[i]->stuck;
-    if (!needed)
+    if (!(g->home_gen != victim->gen && seg_by_gen(s, g->home_gen)) && !seg_any_stuck(s))
         return;
     struct buf finals;
     struct wire w = wire_reader(g->list);
@@ -490,7 +487,7 @@ static int begin_victim(struct spool *s)
     struct compaction *c = &s->compaction;
     bool blocked;
     c->victim = urgent(s, &blocked);
-    int r = blocked ? 0 : free_empty(s);
+    int r = blocked || seg_any_stuck(s) ? 0 : free_empty(s);
     if (r == 0 && !c->victim && !blocked)
         c->victim = choose(s);
     if (c->victim)

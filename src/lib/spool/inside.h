@@ -195,7 +195,9 @@ void entry_set_home(struct spool *s, struct entry *e, struct segment *seg, uint6
 void entry_set_last(struct spool *s, struct entry *e, struct segment *seg, uint64_t off);
 void seg_unref(struct spool *s, struct segment *seg);
 void seg_add_tomb(struct segment *seg, uint64_t home, uint64_t bytes);
-uint64_t seg_tombs(const struct spool *s, const struct segment *seg); /* bytes still needed */
+/* Bytes of tombs still needed: the home is there, or an unreadable segment may hold a copy. */
+uint64_t seg_tombs(const struct spool *s, const struct segment *seg);
+bool seg_any_stuck(const struct spool *s);
 void ranges_add(struct ranges *r, uint64_t from, uint64_t to); /* kept sorted and apart */
 /* The range that holds off, or NULL. */
 const struct range *ranges_find(const struct ranges *r, uint64_t off);

@@ -328,11 +328,20 @@ void seg_add_tomb(struct segment *seg, uint64_t home, uint64_t bytes)
     seg->tombs[seg->tomb_count++] = (struct tomb){ home, bytes };
 }
 
+bool seg_any_stuck(const struct spool *s)
+{
+    for (size_t i = 0; i < s->slot_count; i++)
+        if (s->slots[i] && s->slots[i]->stuck)
+            return true;
+    return false;
+}
+
 uint64_t seg_tombs(const struct spool *s, const struct segment *seg)
 {
     uint64_t sum = 0;
+    bool all = seg->tomb_count && seg_any_stuck(s);
     for (size_t i = 0; i < seg->tomb_count; i++)
-        if (seg_by_gen(s, seg->tombs[i].home))
+        if (all || seg_by_gen(s, seg->tombs[i].home))
             sum += seg->tombs[i].bytes;
     return sum;
 }
