@@ -45,6 +45,21 @@ static void say_report(struct router *r, const struct map_report *rep)
     }
 }
 
+/* user@[ip] is ours when one of our listeners stands at that address; a wildcard listener says
+ * nothing about which addresses this host has, but loopback is among them. */
+static bool is_own_ip(void *ctx, const struct netaddr *ip)
+{
+    const struct config *cfg = ((struct router *)ctx)->config;
+    for (size_t i = 0; i < cfg->n_listens; i++) {
+        const struct config_addrs *a = &cfg->listens[i].address;
+        for (size_t k = 0; k < a->n; k++)
+            if (netaddr_same_ip(&a->v[k], ip) ||
+                (netaddr_is_any(&a->v[k]) && netaddr_is_loopback(ip)))
+                return true;
+    }
+    return false;
+}
+
 /* A table that cannot be read must not turn its mail to the MX hosts: then there is no routing
  * at all, and mail waits (design: never "not there" for "cannot say"). */
 static bool build(struct router *r, struct config *cfg, struct err *err)
@@ -77,6 +92,9 @@ static bool build(struct router *r, struct config *cfg, struct err *err)
                               .relay_from_count = n,
                               .relay_domains = cfg->relay.domains.v,
                               .relay_domains_count = cfg->relay.domains.n,
+                              .postmaster = cfg->postmaster,
+                              .is_own_ip = is_own_ip,
+                              .is_own_ip_ctx = r,
                               .seed = seed };
     struct route_tables *t = ok ? route_tables_new(&p, &rep) : NULL;
     buf_free(&text);

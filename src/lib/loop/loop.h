@@ -94,6 +94,7 @@ void loop_io_del(struct loop *l, struct loop_io *io);            /* fine when no
 /* --- signals (never in the simulator) --- */
 struct loop_signal {
     struct event *ev;
+    struct loop *loop;
     void (*fn)(void *ctx);
     void *ctx;
 };

@@ -197,6 +197,7 @@ static void on_signal(evutil_socket_t signo, short what, void *ctx)
     (void)signo;
     (void)what;
     struct loop_signal *s = ctx;
+    loop_update_clock(s->loop);
     s->fn(s->ctx);
 }
 
@@ -205,6 +206,7 @@ void loop_signal_add(struct loop *l, struct loop_signal *s, int signo, void (*fn
 {
     struct event_base *base = loop_event_base(l);
     MUST(base);
+    s->loop = l;
     s->fn = fn;
     s->ctx = ctx;
     s->ev = evsignal_new(base, signo, on_signal, s);
