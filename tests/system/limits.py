@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""What a listener takes at most: recipients, bytes, lines, connections, errors and time. Each
+limit has its answer, and whoever keeps within it does not notice."""
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import smtpclient, temp                    # noqa: E402
+from lib.gateway import Gateway, Word               # noqa: E402
+from lib.report import Report                       # noqa: E402
+from lib.sink import Sink                           # noqa: E402
+
+MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
+K64 = 65536
+
+
+class Desk:
+    """A gateway with one smtpd, whose smart host is a sink."""
+
+    def __init__(self, where, **options):
+        self.sink = Sink()
+        self.where, self.options = where, {"processes": {"smtpd": 1, "deliver": 1}, **options}
+
+    def __enter__(self):
+        self.sink.start()
+        self.g = Gateway(self.where, smart_host=("127.0.0.1", self.sink.port),
+                         options=self.options)
+        self.g.start()
+        self.port = self.g.port
+        return self
+
+    def __exit__(self, *what):
+        self.g.__exit__(*what)
+        self.sink.stop()
+
+    def client(self, source=None, hello=True):
+        c = smtpclient.Client(self.port, source=source)
+        if hello:
+            assert c.ehlo().code == 250
+        return c
+
+    def works(self, **options):
+        reply = smtpclient.deliver(self.port, MESSAGE, **options)
+        assert reply.code == 250, reply
+
+
+def wait_for(what, truth, timeout_s=10):
+    end = time.monotonic() + timeout_s
+    while not (found := truth()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not after {timeout_s} s")
+        time.sleep(0.02)
+    return found
+
+
+def ended(c, began, at_least, at_most):
+    """421, closed, after so many seconds."""
+    reply = c.reply()
+    took = time.monotonic() - began
+    assert reply.code == 421, reply
+    assert c.closed()
+    assert at_least <= took <= at_most, f"{took:.2f} s, not {at_least} to {at_most}: {reply}"
+    return reply
+
+
+def recipients(where):
+    """452 4.5.3 for one too many (RFC 5321 4.5.3.1.10), asked one by one or in one flight; the
+    others get the message."""
+    with Desk(where, limits={"recipients": 10}) as d:
+        for pipelined in (False, True):
+            with d.client() as c:
+                commands = ["MAIL FROM:<a@x.example>"] + [
+                    f"RCPT TO:<r{n}@y.example>" for n in range(13)]
+                if pipelined:
+                    c.send("".join(x + "\r\n" for x in commands))
+                    replies = [c.reply() for _ in commands]
+                else:
+                    replies = [c.cmd(x) for x in commands]
+                assert [r.code for r in replies] == [250] * 11 + [452] * 3, replies
+                assert all(" 4.5.3 " in r.text for r in replies[11:]), replies
+                assert c.data(MESSAGE).code == 250
+        for m in d.sink.wait(2):
+            assert sorted(m.recipients) == sorted(f"r{n}@y.example" for n in range(10)), m
+
+
+def sized(size):
+    line = b"x" * 62 + b"\r\n"
+    head = b"Subject: x\r\n\r\n"
+    body = line * ((size - len(head)) // 64 - 1)
+    rest = size - len(head) - len(body)
+    return head + body + b"y" * (rest - 2) + b"\r\n"
+
+
+def bytes_of_a_message(where):
+    """SIZE= is answered at MAIL, what was not announced at the end; the limit itself fits."""
+    with Desk(where, limits={"message_size": Word("64K")}) as d:
+        with d.client() as c:
+            assert f"SIZE {K64}" in c.ehlo().text.replace("-", " ")
+            reply = c.cmd(f"MAIL FROM:<a@x.example> SIZE={K64 + 1}")
+            assert reply.code == 552 and " 5.2.3 " in reply.text, reply
+            reply = c.cmd("MAIL FROM:<a@x.example> SIZE=99999999999999999999999")
+            assert reply.code // 100 == 5, reply
+            assert c.cmd(f"MAIL FROM:<a@x.example> SIZE={K64}").code == 250
+            assert c.cmd("RCPT TO:<b@y.example>").code == 250
+            assert c.data(sized(K64)).code == 250
+            for announced in ("", " SIZE=100"):
+                c.cmd(f"MAIL FROM:<a@x.example>{announced}")
+                c.cmd("RCPT TO:<b@y.example>")
+                reply = c.data(sized(K64 + 1))
+                assert reply.code == 552 and " 5." in reply.text, reply
+            c.envelope("a@x.example", "b@y.example")        # dots are not counted twice
+            assert c.data(b".\r\n" * (K64 // 3)).code == 250
+            c.envelope("a@x.example", "b@y.example")
+            whole = sized(K64)
+            c.send(b"BDAT 40000\r\n" + whole[:40000])
+            assert c.reply().code == 250
+            c.send(b"BDAT 25537\r\n" + whole[40000:] + b"z")
+            assert c.reply().code == 552
+            c.send(b"BDAT 3 LAST\r\nx\r\n")
+            assert c.reply().code == 503
+            assert c.cmd("NOOP").code == 250
+        first, second = d.sink.wait(2)
+        assert len(second.data) - len(first.data) < 64     # both are as long as the limit
+        assert first.data.endswith(sized(K64)) and second.data.count(b"\r\n.") >= K64 // 3 - 1
+        time.sleep(0.3)
+        assert len(d.sink.messages) == 2
+        left = d.g.cli("queue", "count").stdout
+        assert left.startswith(b"messages      0"), left
+
+
+def lines(where):
+    """limits.line_length counts the CRLF; no line is ever split."""
+    with Desk(where, limits={"line_length": 1000, "command_length": 1024}) as d:
+        with d.client() as c:
+            c.envelope("a@x.example", "b@y.example")
+            assert c.data(b"Subject: x\r\n\r\n" + b"l" * 998 + b"\r\n").code == 250
+            c.envelope("a@x.example", "b@y.example")
+            reply = c.data(b"Subject: x\r\n\r\n" + b"l" * 999 + b"\r\n")
+            assert reply.code == 554 and "1000" in reply.text, reply
+            assert c.cmd("NOOP " + "n" * 1000).code == 250
+            began = time.monotonic()
+            c.send("NOOP " + "n" * 1100 + "\r\n")
+            ended(c, began, 0, 2)
+        assert b"l" * 998 + b"\r\n" in d.sink.wait(1)[0].data
+    with Desk(where / "none") as d:         # by default there is no limit
+        with d.client() as c:
+            c.envelope("a@x.example", "b@y.example")
+            assert c.data(b"Subject: x\r\n\r\n" + b"l" * 300000 + b"\r\n").code == 250
+        assert b"l" * 300000 + b"\r\n" in d.sink.wait(1)[0].data
+
+
+def connections(where):
+    """421 for one too many, in all and of one client; a place that is left is free again."""
+    with Desk(where, limits={"connections": 6, "connections_per_client": 3}) as d:
+        mine = [d.client(source="127.0.0.2") for _ in range(3)]
+        refused = d.client(source="127.0.0.2", hello=False)
+        assert refused.greeting.code == 421 and refused.closed(), refused.greeting
+        others = [d.client(source="127.0.0.3") for _ in range(3)]
+        refused = d.client(source="127.0.0.4", hello=False)
+        assert refused.greeting.code == 421 and refused.closed(), refused.greeting
+        for c in mine + others:
+            assert c.cmd("NOOP").code == 250
+        mine.pop().sock.close()
+        again = wait_for("a place", lambda: greeted(d, "127.0.0.2"))
+        again.sock.close()
+        wait_for("the place again", lambda: greeted(d, "127.0.0.4")).sock.close()
+        refused = wait_for("events", lambda: [
+            e for e in d.g.events() if e["event"] == "refused"])
+        assert {e["client"] for e in refused} >= {"127.0.0.2", "127.0.0.4"}, refused
+        d.g.wait_log(r"rejecting connection from \[127\.0\.0\.2\]")
+        for c in mine + others:
+            c.sock.close()
+        wait_for("all free", lambda: greeted(d, "127.0.0.2")).sock.close()
+        d.works()
+
+
+def greeted(d, source):
+    c = d.client(source=source, hello=False)
+    if c.greeting.code == 220:
+        return c
+    c.sock.close()
+    return None
+
+
+def errors(where):
+    """So many errors, then 421; what a working client sends is none."""
+    with Desk(where, server={"bad_commands": 3}) as d:
+        with d.client() as c:
+            for _ in range(20):
+                assert c.cmd("RSET").code == 250 and c.cmd("NOOP").code == 250
+            for wrong in ("NONSENSE", "RCPT TO:<b@y.example>", "MAIL FROM:<"):
+                assert c.cmd(wrong).code // 100 == 5, wrong
+            began = time.monotonic()
+            assert c.cmd("DATA").code == 503
+            ended(c, began, 0, 2)
+        with d.client() as c:                # many at once: no more than the limit is answered
+            c.send("NONSENSE\r\n" * 1000)
+            codes = []
+            try:
+                while True:
+                    codes.append(c.reply().code)
+            except (smtpclient.Closed, ConnectionError):
+                pass
+            assert codes[:4] == [500] * 4 and codes[4:] in ([421], []), codes[:10]
+        d.works()
+
+
+def dripping(c, until):
+    while time.monotonic() < until:
+        c.send(b"x\r\n")
+        time.sleep(0.1)
+
+
+def times(where):
+    """server.command for each wait, in commands and in content; server.transaction for a client
+    that is slow and steady; and a client that stalls hinders no other."""
+    with Desk(where, server={"command": Word("1s"), "transaction": Word("2s")}) as d:
+        with d.client() as idle, d.client() as half, d.client() as data, d.client() as steady:
+            began = time.monotonic()
+            half.send("MAIL FROM:<a@x.exa")
+            data.envelope("a@x.example", "b@y.example")
+            data.cmd("DATA")
+            data.send(b"Subject: x\r\n\r\nhel")
+            steady.envelope("a@x.example", "b@y.example")
+            steady.cmd("DATA")
+            drip = threading.Thread(target=dripping, args=(steady, began + 1.8), daemon=True)
+            drip.start()
+            d.works()
+            for c in (idle, half, data):
+                assert "4.4.2" in ended(c, began, 0.9, 1.7).text
+            drip.join()
+            ended(steady, began, 1.9, 2.8)
+        with d.client() as c:                # who talks at all may stay
+            for _ in range(6):
+                time.sleep(0.5)
+                assert c.cmd("NOOP").code == 250
+        assert len(d.sink.wait(1)) == 1
+        d.g.wait_log(r"timeout waiting for input from \[127\.0\.0\.1\] to mx")
+
+
+def greeting_pause(where):
+    """Who talks before the greeting is refused; who waits is greeted after the pause."""
+    with Desk(where, server={"greeting_pause": Word("400ms")}) as d:
+        began = time.monotonic()
+        with d.client() as c:
+            assert time.monotonic() - began >= 0.39
+            c.envelope("a@x.example", "b@y.example")
+            assert c.data(MESSAGE).code == 250
+        with smtpclient.Client(d.port, greet=False) as c:
+            c.send("EHLO eager.example\r\n")
+            reply = c.reply()
+            assert reply.code == 554, reply
+            assert c.cmd("MAIL FROM:<a@x.example>").code // 100 == 5
+        d.sink.wait(1)
+
+
+def main():
+    temp.exit_on_term()
+    report = Report()
+    wanted = sys.argv[1:]
+    for case in (recipients, bytes_of_a_message, lines, connections, errors, times,
+                 greeting_pause):
+        if wanted and case.__name__ not in wanted:
+            continue
+        with temp.Dir("limits") as where:
+            report.run(f"limits/{case.__name__}", case, where)
+    return report.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
