@@ -85,6 +85,11 @@ struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_a
     snprintf(c->site, sizeof c->site, "%.*s", SPAN_ARG(j->plan.site));
     snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
     j->last_addr = a->addr;
+    /* A connection is not kept for longer than what led to it stays true: a host that moves is
+     * found again when its TTL says so. */
+    c->valid_until_ms = j->plan.ttl_s == DNS_TTL_FOREVER
+                            ? INT64_MAX
+                            : now_of(c) + (int64_t)j->plan.ttl_s * 1000;
     c->job = j;
     j->conn = c;
     list_append(&d->conns, &c->node);
@@ -104,8 +109,6 @@ void conn_free(struct conn *c)
     if (c->job)
         c->job->conn = NULL;
     smtp_client_free(&c->client);
-    if (c->conf != &d->client_conf)
-        free(c->conf);
     tls_free(&c->tls);
     loop_timer_stop(d->env->loop, &c->timer);
     loop_io_del(d->env->loop, &c->io);
@@ -164,7 +167,8 @@ bool conn_may_keep(const struct conn *c)
 {
     const struct config_deliver *cfg = &c->d->config->deliver;
     return !c->closed && !c->d->finishing && cfg->idle_ms > 0 &&
-           c->messages < cfg->messages_per_connection && smtp_client_idle(c->client);
+           c->messages < cfg->messages_per_connection && now_of(c) < c->valid_until_ms &&
+           smtp_client_idle(c->client);
 }
 
 void conn_keep(struct conn *c)
@@ -172,7 +176,10 @@ void conn_keep(struct conn *c)
     c->state = CONN_KEPT;
     c->keeper = ++c->d->next_keeper;
     hash_add(&c->d->kept, &c->keeper_node, span_of(&c->keeper, sizeof c->keeper));
-    loop_timer_in(c->d->env->loop, &c->timer, c->d->config->deliver.idle_ms);
+    int64_t until = now_of(c) + c->d->config->deliver.idle_ms;
+    if (until > c->valid_until_ms)
+        until = c->valid_until_ms;
+    loop_timer_at(c->d->env->loop, &c->timer, until);
 }
 
 /* --- bytes --- */
@@ -226,7 +233,7 @@ static void begin_tls(struct conn *c)
 {
     char session[600];
     struct err e;
-    snprintf(session, sizeof session, "%s %.*s", c->host, SPAN_ARG(c->conf->hostname));
+    snprintf(session, sizeof session, "%s %.*s", c->host, SPAN_ARG(c->conf.hostname));
     bool literal = c->host[0] == '[';
     struct tls_peer peer = { .name = literal ? SPAN_NONE : span_str(c->host),
                              .session = span_str(session),
@@ -274,6 +281,10 @@ static void take_input(struct conn *c, struct span in)
         if (!used)
             break;
     } while (in.n);
+    /* It has ended TLS, but not the connection: nothing more comes and nothing can be said. */
+    enum tls_state state = tls_state(c->tls);
+    if (!c->closed && (state == TLS_CLOSED || state == TLS_FAILED))
+        smtp_client_eof(c->client, span_str(tls_why(c->tls)), now_of(c));
 }
 
 static void on_readable(struct conn *c)
@@ -306,11 +317,13 @@ static void set_timer(struct conn *c)
         loop_timer_at(c->d->env->loop, &c->timer, at);
 }
 
-/* A message ended inside the engine's call (counted in `before`): the job goes on from here. */
-static void settle(struct conn *c, unsigned before)
+/* A message has ended inside one of the engine's calls: the job goes on from here. */
+static void settle(struct conn *c)
 {
     struct job *j = c->job;
-    if (c->messages != before && j)
+    bool ended = c->messages != c->settled;
+    c->settled = c->messages;
+    if (ended && j)
         job_message_done(j);
     if (c->state == CONN_KEPT && c->closed)
         upstream_unkept(c);
@@ -318,8 +331,10 @@ static void settle(struct conn *c, unsigned before)
         conn_free(c);
         return;
     }
-    if (c->state == CONN_TALKING && !c->job)
-        conn_quit(c);
+    if (c->state == CONN_TALKING && !c->job) {
+        conn_quit(c); /* settles it, and may free it */
+        return;
+    }
     int want = LOOP_READ | (out_waits(c) ? LOOP_WRITE : 0);
     loop_io_want(c->d->env->loop, &c->io, want);
     set_timer(c);
@@ -328,7 +343,6 @@ static void settle(struct conn *c, unsigned before)
 /* Calls what may make the engine act; everything that follows from it is settled after. */
 static void drive(struct conn *c, void (*act)(struct conn *c))
 {
-    unsigned before = c->messages;
     if (c->busy)
         return;
     c->busy = true;
@@ -342,7 +356,7 @@ static void drive(struct conn *c, void (*act)(struct conn *c))
             write_tls(c);
     }
     c->busy = false;
-    settle(c, before);
+    settle(c);
 }
 
 void conn_run(struct conn *c) { drive(c, NULL); }
@@ -384,14 +398,12 @@ static void connected(struct conn *c)
     }
     c->state = CONN_TALKING;
     loop_timer_stop(c->d->env->loop, &c->timer);
-    c->conf = &c->d->client_conf;
-    if (c->job->no_tls) {
-        static const enum smtp_client_tls off = SMTP_TLS_OFF;
-        c->conf = NEW(struct smtp_client_config);
-        *c->conf = c->d->client_conf;
-        c->conf->tls = off;
-    }
-    c->client = smtp_client_new(c->conf, span_str(c->host), &client_ops, c, now_of(c));
+    c->conf = c->d->client_conf;
+    snprintf(c->hostname, sizeof c->hostname, "%.*s", SPAN_ARG(c->conf.hostname));
+    c->conf.hostname = span_str(c->hostname);
+    if (c->job->plain_addr == c->job->next_addr)
+        c->conf.tls = SMTP_TLS_OFF;
+    c->client = smtp_client_new(&c->conf, span_str(c->host), &client_ops, c, now_of(c));
     drive(c, act_begin);
 }
 

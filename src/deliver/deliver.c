@@ -12,9 +12,8 @@ static void configure(struct deliver *d, struct config *cfg)
     struct smtp_client_config *c = &d->client_conf;
     config_free(&d->config);
     d->config = cfg;
-    snprintf(d->hostname, sizeof d->hostname, "%.*s", SPAN_ARG(cfg->hostname));
     smtp_client_defaults(c);
-    c->hostname = span_str(d->hostname);
+    c->hostname = cfg->hostname;
     c->tls = cfg->deliver.tls == CONFIG_TLS_OFF        ? SMTP_TLS_OFF
              : cfg->deliver.tls == CONFIG_TLS_REQUIRED ? SMTP_TLS_REQUIRE
                                                        : SMTP_TLS_TRY;

@@ -61,8 +61,9 @@ struct job {
     uint64_t question; /* at resolver; 0: none */
     struct hash_node question_node;
     struct dns_plan plan;
-    bool have_plan, reached, dns_failed, no_tls, content_asked;
-    size_t next_addr; /* of the plan */
+    bool have_plan, reached, dns_failed, content_asked;
+    size_t next_addr;  /* of the plan */
+    size_t plain_addr; /* next_addr of the one to be asked without TLS, whose handshake failed */
     int64_t begun_ms, deadline_ms;
     struct conn *conn;
     struct span why; /* the last trouble with the site, for its back-off */
@@ -81,7 +82,8 @@ struct conn {
     struct loop_io io;
     struct loop_timer timer;
     struct smtp_client *client;
-    struct smtp_client_config *conf; /* of the generation; see deliver.c */
+    struct smtp_client_config conf; /* as it stood when the connection was made */
+    char hostname[256];             /* conf's */
     struct tls *tls;
     bool tls_pending, tls_told, tls_failed, busy, closed, eof;
     struct netaddr addr;
@@ -91,15 +93,15 @@ struct conn {
     struct job *job;
     uint64_t keeper; /* while kept */
     struct hash_node keeper_node;
-    unsigned messages;
+    unsigned messages, settled; /* begun and ended here; of them those the job has heard of */
     int64_t connect_until_ms;
+    int64_t valid_until_ms; /* by the TTLs of its addresses */
 };
 
 struct deliver {
     struct role_env *env;
     struct config *config;
-    struct smtp_client_config client_conf; /* hostname points into `hostname` */
-    char hostname[256];
+    struct smtp_client_config client_conf; /* for new connections; hostname is the config's */
     struct tls_client_ctx *tls;
     struct channel *qmgr, *resolver;
     struct hash jobs, questions, kept;

@@ -16,6 +16,15 @@ static void try_next(struct job *j);
 
 /* --- a job comes --- */
 
+/* What holds for a recipient until an address has said something else. */
+static const struct smtp_outcome not_asked = {
+    .result = SMTP_DEFERRED,
+    .cause = SMTP_CAUSE_ATTEMPT,
+    .stage = SMTP_STAGE_CONNECT,
+    .enhanced = { "4.4.7", 5 },
+    .text = { "the time for this attempt ended before a host could be asked", 60 },
+};
+
 static size_t count_rcpts(struct span list)
 {
     struct wire w = wire_reader(list);
@@ -38,8 +47,10 @@ static bool take_rcpts(struct job *j, struct span list)
     if (!j->rcpts || !j->states || !j->now_rcpts || !j->now_index || !copy.p)
         return false;
     struct wire w = wire_reader(copy);
-    for (size_t i = 0; i < j->rcpt_count; i++)
+    for (size_t i = 0; i < j->rcpt_count; i++) {
         list_next_rcpt(&w, &j->rcpts[i]);
+        j->states[i] = (struct rcpt_state){ .waits = true, .last = not_asked };
+    }
     return j->rcpt_count > 0;
 }
 
@@ -111,8 +122,6 @@ void job_begin(struct deliver *d, const struct msg_job *m)
         return;
     }
     struct conn *c = kept_connection(d, m->keeper);
-    for (size_t i = 0; i < j->rcpt_count; i++)
-        j->states[i].waits = true;
     /* The content lies in the channel's memory until the turn's end. With a connection at hand
      * the client takes it from there; otherwise it is copied, and for another address asked of
      * qmgr again. */
@@ -186,6 +195,23 @@ static void give_up(struct job *j, uint64_t keeper)
     end(j, keeper);
 }
 
+static void remember(struct job *j, size_t i, const struct smtp_outcome *o)
+{
+    struct smtp_outcome *last = &j->states[i].last;
+    *last = *o;
+    last->enhanced = copied(j, o->enhanced);
+    last->reply = copied(j, o->reply);
+    last->text = copied(j, o->text);
+    j->why = last->text.n ? last->text : last->reply;
+}
+
+static void remember_for_all(struct job *j, const struct smtp_outcome *o)
+{
+    for (size_t i = 0; i < j->rcpt_count; i++)
+        if (j->states[i].waits && !j->states[i].told)
+            remember(j, i, o);
+}
+
 static void try_next(struct job *j)
 {
     int64_t now = loop_mono_ms(j->d->env->loop);
@@ -199,31 +225,16 @@ static void try_next(struct job *j)
                                   .next_mx = true,
                                   .enhanced = SPAN("4.4.1"),
                                   .text = span_str(strerror(errno)) };
-        for (size_t i = 0; i < j->rcpt_count; i++)
-            if (j->states[i].waits && !j->states[i].told)
-                j->states[i].last = o;
-        j->why = o.text;
+        remember_for_all(j, &o);
     }
     give_up(j, 0);
-}
-
-static void remember(struct job *j, size_t i, const struct smtp_outcome *o)
-{
-    struct smtp_outcome *last = &j->states[i].last;
-    *last = *o;
-    last->enhanced = copied(j, o->enhanced);
-    last->reply = copied(j, o->reply);
-    last->text = copied(j, o->text);
-    j->why = last->text.n ? last->text : last->reply;
 }
 
 void job_no_connection(struct job *j, const struct smtp_outcome *o)
 {
     struct smtp_outcome mine = *o;
     mine.next_mx = true;
-    for (size_t i = 0; i < j->rcpt_count; i++)
-        if (j->states[i].waits && !j->states[i].told)
-            remember(j, i, &mine);
+    remember_for_all(j, &mine);
     j->conn = NULL;
     say_left(j);
     try_next(j);
@@ -252,14 +263,12 @@ void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
 void job_message_done(struct job *j)
 {
     struct conn *c = j->conn;
-    bool again = c->tls_failed && !j->no_tls &&
+    bool again = c->tls_failed && j->plain_addr != j->next_addr &&
                  j->d->config->deliver.tls != CONFIG_TLS_REQUIRED && !j->reached;
     /* An opportunistic handshake that failed is no reason to leave this host: once more without
      * TLS. */
-    if (again) {
-        j->no_tls = true;
-        j->next_addr = j->next_addr ? j->next_addr - 1 : 0;
-    }
+    if (again && j->next_addr)
+        j->plain_addr = j->next_addr--;
     uint64_t keeper = 0;
     c->job = NULL;
     j->conn = NULL;
@@ -309,11 +318,13 @@ void job_want(struct job *j, size_t budget_bytes)
 void job_content(struct job *j, uint64_t offset, bool failed, struct span data)
 {
     struct conn *c = j->conn;
-    j->content_asked = false;
-    if (!c || !c->client || offset != j->sent_bytes)
+    /* Else it was asked for by a transaction that has ended since (see job_rewind). */
+    if (!c || !c->client || !j->content_asked || offset != j->sent_bytes ||
+        data.n > j->budget_bytes)
         return;
+    j->content_asked = false;
     int64_t now = loop_mono_ms(j->d->env->loop);
-    if (failed || data.n == 0 || data.n > j->budget_bytes) {
+    if (failed || data.n == 0) {
         smtp_client_content_failed(c->client, SPAN("our spool could not be read"), now);
     } else {
         j->sent_bytes += data.n;
