@@ -114,6 +114,8 @@ static void twin_peer(void *role, enum role_id peer, int index, int fd)
     if (a->channel)
         on_gone(a, a->channel, "replaced");
     a->channel = channel_new(t->env->loop, fd, role_name(peer), &ops, a);
+    if (!t->dns)
+        channel_pause(a->channel, true);
 }
 
 static void *twin_make(struct role_env *env, struct config *cfg, struct err *err)
@@ -144,6 +146,9 @@ static bool twin_start(void *role, struct err *err)
         .deadline_ms = c->timeout_ms,
     };
     t->dns = dns_resolver_new(t->env->loop, &p, dns_zone_backend(t->zone));
+    for (int i = 0; i < DELIVERS; i++)
+        if (t->askers[i].channel)
+            channel_pause(t->askers[i].channel, false);
     return true;
 }
 

@@ -21,14 +21,20 @@
 #include <sys/random.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { FIXED_SEEDS = 30, LIE_SEEDS = 3, SUMMARY_MAX = 4096, DEFAULT_MESSAGES = 40,
-       DEFAULT_MINUTES = 40, LONG_SECONDS = 600 };
+       DEFAULT_MINUTES = 40, LONG_SECONDS = 600,
+       WORLD_SECONDS = 90 }; /* of real time: a world takes about one */
 
+/* The seed comes first: whatever ends this program, it is known. */
 static bool run_one(const struct options *opt, uint64_t *trace_r)
 {
     struct buf b;
     buf_init(&b, SUMMARY_MAX);
+    printf("# seed %" PRIu64 "\n", opt->seed);
+    fflush(stdout);
+    alarm(WORLD_SECONDS);
     int failures = world_run(opt, trace_r, &b);
     printf("%s sim seed %" PRIu64 ": %s; trace %016" PRIx64 "\n", failures ? "not ok" : "ok",
            opt->seed, buf_cstr(&b), *trace_r);
