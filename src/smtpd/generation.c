@@ -20,6 +20,7 @@ static void fill_server(struct smtp_server_config *c, const struct config *cfg,
 {
     smtp_server_config_init(c);
     c->hostname = cfg->hostname;
+    c->postmaster = cfg->postmaster;
     if (l->greeting.n)
         c->greeting = l->greeting;
     c->instance = instance;

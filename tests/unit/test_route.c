@@ -114,6 +114,7 @@ static struct route_tables *make(const char *table, const char *smart_host, stru
     snprintf(spec, sizeof spec, "inline:%s", table);
     *m_r = table ? route_open_mailertable(span_str(spec), 5, &r) : NULL;
     p.mailertable = *m_r;
+    p.postmaster = SPAN("postmaster@far.example");
     p.smart_host = span_str(smart_host);
     struct route_tables *t = r.errors ? NULL : route_tables_new(&p, &r);
     if (!t)
@@ -323,6 +324,8 @@ static void relay(void)
         { "203.0.113.5", "", "u@a.b.sub.example", NULL },
         { "203.0.113.5", "", "u@home.example", NULL },
         { "203.0.113.5", "", "postmaster", NULL },
+        { "203.0.113.5", "", "Postmaster@Far.example", NULL }, /* configured as such */
+        { "203.0.113.5", "", "x@far.example", "550 5.7.1 <x@far.example>... Relaying denied" },
         { "203.0.113.5", "", "u%gmail.com@home.example", NULL }, /* a user of that name */
         { "203.0.113.5", "", "u@[127.0.0.1]", NULL },
         { "203.0.113.5", "", "u@[192.0.2.99]", NULL },

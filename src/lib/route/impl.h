@@ -10,7 +10,7 @@ struct route_tables {
     struct arena *arena;       /* of the smart host */
     bool has_smart_host;
     struct route_dest smart_host;
-    struct span smart_host_text;
+    struct span smart_host_text, postmaster;
     struct route_names *local, *relay_domains;
     struct cidr *relay_from;
     size_t relay_from_count;

@@ -65,6 +65,10 @@ bool route_relay_allowed(const struct route_tables *tables, const struct route_c
     }
     if (trusted(tables, client, t))
         return true;
+    if (tables->postmaster.n && span_ieq(rcpt, tables->postmaster)) {
+        trail_say(t, TRAIL_MATCH, "postmaster", rcpt, "everybody may write to it");
+        return true;
+    }
     if (route_is_local(tables, &addr, &entry)) {
         trail_say(t, TRAIL_MATCH, "local", addr.domain, "%.*s", SPAN_ARG(entry));
         return true;

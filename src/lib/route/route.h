@@ -18,6 +18,7 @@ struct route_params {
     size_t relay_from_count;
     const struct span *relay_domains; /* "example.net", ".example.net", "[192.0.2.1]" */
     size_t relay_domains_count;
+    struct span postmaster;        /* everybody may write to it; empty = none */
     /* Whether ip is one of this host's, for recipients user@[ip]. NULL: loopback only. */
     bool (*is_own_ip)(void *ctx, const struct netaddr *ip);
     void *is_own_ip_ctx;
@@ -64,7 +65,7 @@ struct route_reply {
 };
 
 /* True: this client may send to this recipient: it is in relay.from, or authenticated, or the
- * recipient is local or in relay.domains. A mailertable entry alone allows nothing. For clients
+ * recipient is local, in relay.domains, or the postmaster (RFC 5321 4.5.1). A mailertable entry alone allows nothing. For clients
  * that are not trusted a local part with % ! or @ is not relayed ("user%elsewhere@ours"), since
  * a next hop may act on it. False: reply_r says no; its spans live in `a`. */
 bool route_relay_allowed(const struct route_tables *tables, const struct route_client *client,

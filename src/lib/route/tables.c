@@ -64,6 +64,7 @@ struct route_tables *route_tables_new(const struct route_params *p, struct map_r
                                   p->seed, r);
     make_from(t, p, r);
     make_smart_host(t, p->smart_host, r);
+    t->postmaster = arena_dup(t->arena, p->postmaster);
     if (r->errors > errors)
         route_tables_free(&t);
     return t;

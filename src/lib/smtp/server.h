@@ -72,6 +72,8 @@ struct smtp_server_config {
     bool pipelining, chunking, smtputf8, eightbitmime, dsn;
     bool need_helo;       /* MAIL without HELO gets 503; off, as with sendmail */
     enum data_policy bare_newline; /* in content; see also client.normalise */
+    struct span postmaster; /* takes the place of the recipient "postmaster" without a domain
+                               (RFC 5321 4.5.1); "" = it stays as it is */
     uint32_t envelope_flags; /* put into every envelope: ENVELOPE_HOLD ... */
     unsigned ask;            /* SMTP_ASK bits */
 

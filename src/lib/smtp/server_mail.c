@@ -54,9 +54,18 @@ void server_mail(struct smtp_server *s, struct span arg, struct span line)
     buf_free(&scratch);
 }
 
-/* Appends to the flight; false: its memory is used up. */
-static bool flight_add(struct txn *t, const struct command_rcpt *c)
+static struct span rcpt_address(const struct smtp_server *s, const struct command_rcpt *c)
 {
+    struct arena *a = s->txn->flight_arena;
+    struct span addr = address_normal(a, &c->to);
+    bool bare = s->config->postmaster.n && span_ieq(addr, SPAN("postmaster"));
+    return bare ? arena_dup(a, s->config->postmaster) : addr;
+}
+
+/* Appends to the flight; false: its memory is used up. */
+static bool flight_add(struct smtp_server *s, const struct command_rcpt *c)
+{
+    struct txn *t = s->txn;
     if (t->flight_count == t->flight_room) {
         size_t room = t->flight_room ? 2 * t->flight_room : 4;
         struct flight_rcpt *grown = arena_alloc(t->flight_arena, room * sizeof *grown);
@@ -67,7 +76,7 @@ static bool flight_add(struct txn *t, const struct command_rcpt *c)
         t->flight = grown;
         t->flight_room = room;
     }
-    struct flight_rcpt f = { .rcpt = { .addr = address_normal(t->flight_arena, &c->to),
+    struct flight_rcpt f = { .rcpt = { .addr = rcpt_address(s, c),
                                        .orcpt = arena_dup(t->flight_arena, c->orcpt),
                                        .notify = c->notify },
                              .typed = arena_dup(t->flight_arena, c->to.typed) };
@@ -93,7 +102,7 @@ static void rcpt_in_txn(struct smtp_server *s, struct span arg, struct span line
             else
                 server_rcpt(s, arg, line);
         }
-    } else if (!flight_add(t, &c)) {
+    } else if (!flight_add(s, &c)) {
         if (server_flight_pending(s)) {
             if (!server_flight_first(s, line) && s->state != STATE_CLOSED)
                 server_rcpt(s, arg, line);
