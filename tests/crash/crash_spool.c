@@ -474,17 +474,22 @@ static void list_segment(void *ctx, const char *name)
         snprintf(f->path[f->n++], sizeof f->path[0], "%s/%s", f->dir, name);
 }
 
-static bool flip_somewhere(struct run *r)
+/* One of the segment files, or "". */
+static void some_segment(struct run *r, char path[64])
 {
     struct files f = { .n = 0 };
     for (size_t i = 0; i < r->config.directory_count; i++) {
         f.dir = dirs[i];
         vfs_list(r->vfs, dirs[i], list_segment, &f);
     }
-    if (!f.n)
-        return false;
-    const char *path = f.path[roll(r, f.n)];
+    memcpy(path, f.n ? f.path[roll(r, f.n)] : "", f.n ? 64 : 1);
+}
+
+static bool flip_somewhere(struct run *r)
+{
+    char path[64];
     struct vfs_file *file;
+    some_segment(r, path);
     if (vfs_open(r->vfs, path, 0, &file) < 0)
         return false;
     uint64_t size = (uint64_t)vfs_size(file);
@@ -532,6 +537,52 @@ static bool one_bad_byte(uint64_t seed, bool longer)
     return broken == 0;
 }
 
+/* A disk that does not read for a while: whatever is done meanwhile, all is there afterwards. */
+static bool blind_one(uint64_t seed, char *why)
+{
+    struct run *r = run_new(seed, false);
+    char path[64];
+    if (start(r))
+        work(r);
+    flush(r);
+    spool_close(&r->s);
+    vfs_faulty_reboot(r->vfs, seed);
+    some_segment(r, path);
+    vfs_faulty_blind(r->vfs, roll(r, 3) ? path : dirs[0]);
+    bool trouble = r->m->why[0];
+    if (start(r)) {
+        r->m->why[0] = '\0'; /* outcomes of what does not read are no surprise now */
+        use_ids(r);
+        put_inline(r);
+        flush(r);
+        for (int i = 0; i < 30 && spool_compact(r->s, ++r->now, 4000) == 1; i++)
+            ;
+    }
+    spool_close(&r->s);
+    vfs_faulty_blind(r->vfs, NULL);
+    vfs_faulty_reboot(r->vfs, seed ^ 9);
+    r->m->damage_events = 0;
+    if (!start(r))
+        model_fail(r->m, "does not open again");
+    else if (!trouble)
+        model_check(r->m, r->s, true);
+    memcpy(why, r->m->why, sizeof r->m->why);
+    bool good = !r->m->why[0];
+    run_free(r);
+    return good;
+}
+
+static bool blind_for_a_while(uint64_t seed, bool longer)
+{
+    char why[512];
+    size_t broken = 0, runs = longer ? 100000 : 1500;
+    for (size_t i = 0; i < runs; i++)
+        if (!blind_one(seed + i, why) && !broken++)
+            printf("# blind, seed %llu: %s\n", (unsigned long long)(seed + i), why);
+    printf("# %zu runs\n", runs);
+    return broken == 0;
+}
+
 /* --- main --- */
 
 static const struct {
@@ -542,6 +593,7 @@ static const struct {
     { "faults_here_and_there", faults_here_and_there },
     { "the_harness_sees_a_lie", the_harness_sees_a_lie },
     { "one_bad_byte", one_bad_byte },
+    { "blind_for_a_while", blind_for_a_while },
 };
 
 static int only(uint64_t seed, char **argv)

@@ -532,6 +532,8 @@ int spool_compact(struct spool *s, int64_t now_ms, uint64_t max_bytes)
     }
     if (s->batch.n)
         return 1; /* the callbacks keep it busy */
+    if (s->unread)
+        return 0; /* outcomes may lie where nothing reads: nothing is merged, nothing freed */
     struct slice x = { .s = s, .arena = arena_new((size_t)1 << 40),
                        .budget = max_bytes > INT64_MAX ? INT64_MAX : (int64_t)max_bytes };
     int r = run_slice(&x);

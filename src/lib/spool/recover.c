@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { UNREAD_STEPS = 1024 };
+
 struct listing {
     struct spool *s;
     struct dir *d;
@@ -206,6 +208,11 @@ int recover(struct spool *s, struct err *err)
         return -EIO;
     repair(s);
     int r = replay(s);
+    if (s->unread) { /* higher numbers than those seen may have been used where nothing reads */
+        s->id_high += UNREAD_STEPS * s->config.lease_step;
+        s->gen_high += (uint64_t)1 << 24;
+        s->lsn += (uint64_t)1 << 40;
+    }
     if (r < 0) {
         errno = -r;
         err_errno(err, "replay");

@@ -50,7 +50,7 @@ static void report_damage(struct spool *s, struct segment *seg, const struct cur
 {
     const struct ranges *bad = cursor_bad(c);
     if (cursor_error(c)) { /* not to be freed by this process: it may read the next time */
-        seg->stuck = true;
+        seg->stuck = s->unread = true;
         seg_emit(s, seg, SPOOL_EVENT_UNREADABLE, 0, seg->end, cursor_error(c));
         return;
     }
@@ -355,7 +355,7 @@ int replay(struct spool *s)
     enum { LSN_GAP = 1 << 20 }; /* whatever was lost unseen had a lower one */
     pass(&x, true);
     s->lsn += LSN_GAP;
-    int r = s->config.read_only ? 0 : mend_broken(&x);
+    int r = s->config.read_only || s->unread ? 0 : mend_broken(&x);
     free_notes(&x);
     arena_free(&x.arena);
     return r == -ENOSPC || r == -EIO ? 0 : r; /* tried again by compaction */

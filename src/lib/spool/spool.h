@@ -99,7 +99,9 @@ enum spool_event_kind {
     SPOOL_EVENT_DIRECTORY_OUT, /* directory, error: not written to any more: alarm */
     SPOOL_EVENT_DIRECTORY_BACK,
     SPOOL_EVENT_RESERVE_USED,  /* directory: the disk is full; outcomes live on the reserve */
-    SPOOL_EVENT_UNREADABLE,    /* segment (0 = the directory), error: set aside: alarm */
+    SPOOL_EVENT_UNREADABLE,    /* segment (0 = the directory), error: alarm. Met at the start,
+                                  nothing is compacted until a start without it: what does not
+                                  read now may hold the newest outcomes of what does */
     SPOOL_EVENT_SEALED,        /* segment, bytes */
     SPOOL_EVENT_FREED,         /* segment, bytes: unlinked by compaction */
 };

@@ -110,6 +110,8 @@ static bool extent_whole(struct spool *s, struct tail *t, const struct extent *x
 {
     struct segment *seg = seg_by_gen(s, x->gen);
     struct place p = { x->off, extent_rec_size(x) };
+    if (!seg && s->unread)
+        t->error = -EIO; /* it may be where nothing reads now */
     struct rec r;
     struct span body;
     return seg && x->off < void_from(s, x->gen) && read_whole(s, t, seg, &p, b, &r, &body) &&

@@ -64,14 +64,14 @@
  * are facts: they are written again.
  *
  * RECOVERY. Sealed segments are read by their indexes, metas only. An unsealed one (or one whose
- * trailer reached the disk without the footer or the last INDEX) is scanned: a
- * bad record before the highest flushed_upto is damage (alarm, go on at the next record); behind
- * it, it was never acknowledged and is dropped, and every whole record after it is kept, bodies
- * checked. What is kept there is written again and flushed before anything relies on it (a page
- * that failed to reach the disk may look clean), what is dropped is covered with SKIP. The newest
- * one goes on being written, unless a VOID names it. Where a read fails, nothing is concluded and
- * nothing changed until another start. Then all
- * records are replayed in the order of lsn. A damaged index is replaced by a scan.
+ * trailer reached the disk without the footer or the last INDEX) is scanned: a bad record before
+ * the highest flushed_upto is damage (alarm, go on at the next record); behind it, it was never
+ * acknowledged and is dropped, and every whole record after it is kept, bodies checked. What is
+ * kept there is written again and flushed before anything relies on it (a page that failed to
+ * reach the disk may look clean), what is dropped is covered with SKIP. The newest one goes on
+ * being written, unless a VOID names it. Then all records are replayed in the order of lsn. A
+ * damaged index is replaced by a scan. Where a read fails, nothing is concluded from it, and
+ * nothing merged or freed until a start at which everything reads.
  *
  * FREEING. A segment is unlinked (and the directory flushed) when nothing in it is live, no open
  * transaction has extents in it, and no final outcome in it is about a message whose COMMIT

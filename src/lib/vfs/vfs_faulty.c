@@ -55,7 +55,7 @@ struct faulty {
     size_t op_count, op_cap;
     uint64_t rng, counter, fault_at, capacity;
     enum vfs_fault fault;
-    char *broken;
+    char *broken, *blind;
     bool crashed, lie;
     void (*on_flush)(void *ctx);
     void *on_flush_ctx;
@@ -313,7 +313,9 @@ static void faulty_close(struct vfs_file *base)
 static ssize_t faulty_pread(struct vfs_file *base, void *to, size_t n, uint64_t off)
 {
     const struct bytes *b = &file_of(base)->inode->cache;
-    if (of(base->vfs)->crashed)
+    const char *blind = of(base->vfs)->blind;
+    if (of(base->vfs)->crashed ||
+        (blind && strncmp(file_of(base)->path, blind, strlen(blind)) == 0))
         return -EIO;
     if (off >= b->n)
         return 0;
@@ -542,6 +544,7 @@ static void faulty_free(struct vfs *base)
     reap(v);
     MUST(!v->inodes);
     free(v->broken);
+    free(v->blind);
     free(v);
 }
 
@@ -686,10 +689,20 @@ bool vfs_faulty_crashed(const struct vfs *v)
 void vfs_faulty_capacity(struct vfs *v, uint64_t bytes) { of(v)->capacity = bytes; }
 void vfs_faulty_lie(struct vfs *v, bool lie) { of(v)->lie = lie; }
 
+static void set_path(char **to, const char *path)
+{
+    free(*to);
+    *to = path ? must_strndup(path, strlen(path)) : NULL;
+}
+
 void vfs_faulty_break(struct vfs *v, const char *path_prefix)
 {
-    free(of(v)->broken);
-    of(v)->broken = path_prefix ? must_strndup(path_prefix, strlen(path_prefix)) : NULL;
+    set_path(&of(v)->broken, path_prefix);
+}
+
+void vfs_faulty_blind(struct vfs *v, const char *path_prefix)
+{
+    set_path(&of(v)->blind, path_prefix);
 }
 
 void vfs_faulty_on_flush(struct vfs *v, void (*fn)(void *ctx), void *ctx)

@@ -36,6 +36,8 @@ void vfs_faulty_reboot(struct vfs *v, uint64_t seed);
 void vfs_faulty_capacity(struct vfs *v, uint64_t bytes);
 /* Every write and flush under this path fails with -EIO from now on; NULL mends it. */
 void vfs_faulty_break(struct vfs *v, const char *path_prefix);
+/* Every read under this path fails with -EIO from now on; NULL mends it. */
+void vfs_faulty_blind(struct vfs *v, const char *path_prefix);
 /* Flushes claim success and do nothing: to see that a test notices. */
 void vfs_faulty_lie(struct vfs *v, bool lie);
 /* Called at each fdatasync and sync_dir: a simulator advances its clock there. */
