@@ -77,7 +77,7 @@ class Load:
     def sending(self):
         return self.source.poll() is None
 
-    def sent(self, timeout_s=60):
+    def sent(self, timeout_s=120):
         self.said = result(self.source, timeout_s)
         return self.said
 
@@ -93,9 +93,9 @@ class Load:
             time.sleep(0.01)
         return {int(n): int(k) for n, k in read_list(path)}
 
-    def wait_arrived(self, timeout_s=60):
+    def wait_arrived(self, timeout_s=120):
         """Until all that was accepted has arrived, and nothing more comes for a second."""
-        self.said = self.said or self.sent()
+        self.said = self.said or self.sent(timeout_s)
         accepted = {int(n) for n, how in read_list(self.dir / "accepted") if how == "accepted"}
         end, still, last = time.monotonic() + timeout_s, time.monotonic(), {}
         while time.monotonic() < end:
