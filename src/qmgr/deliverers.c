@@ -37,7 +37,7 @@ static struct job *job_new(struct qmgr *q, struct deliver_peer *p, const struct 
                            const struct dest *d)
 {
     struct job *j = NEW(struct job);
-    j->arena = arena_new(JOB_ARENA_MAX + sj->rcpt_count * (sizeof *j->got + 64));
+    j->arena = arena_new(JOB_ARENA_MAX);
     j->id = sj->id;
     j->seq = sj->seq;
     j->at = p;
@@ -47,7 +47,9 @@ static struct job *job_new(struct qmgr *q, struct deliver_peer *p, const struct 
     j->rcpt_count = sj->rcpt_count;
     j->rcpts = arena_alloc(j->arena, sj->rcpt_count * sizeof *j->rcpts);
     j->got = arena_alloc(j->arena, sj->rcpt_count * sizeof *j->got);
-    MUST(j->rcpts && j->got);
+    j->outcomes = arena_alloc(j->arena, sj->rcpt_count * sizeof *j->outcomes);
+    j->verdicts = arena_alloc(j->arena, sj->rcpt_count * sizeof *j->verdicts);
+    MUST(j->rcpts && j->got && j->outcomes && j->verdicts);
     memcpy(j->rcpts, sj->rcpts, sj->rcpt_count * sizeof *j->rcpts);
     j->begun_ms = loop_mono_ms(q->env->loop);
     hash_add(&q->jobs, &j->node, span_of(&j->id, sizeof j->id));
@@ -60,8 +62,9 @@ static struct deliver_peer *choose(struct qmgr *q, uint64_t keeper)
 {
     struct deliver_peer *best = NULL;
     uint64_t kept_at = keeper >> KEEPER_INDEX_SHIFT;
-    if (kept_at && kept_at <= PEERS_MAX && q->delivers[kept_at - 1].channel)
-        return &q->delivers[kept_at - 1];
+    struct deliver_peer *kept = kept_at && kept_at <= PEERS_MAX ? &q->delivers[kept_at - 1] : NULL;
+    if (kept && kept->channel && !channel_full(kept->channel))
+        return kept;
     for (int i = 0; i < PEERS_MAX; i++) {
         struct deliver_peer *p = &q->delivers[i];
         if (p->channel && !channel_full(p->channel) && (!best || p->jobs < best->jobs))
@@ -271,7 +274,8 @@ static void on_result(struct deliver_peer *p, struct channel *ch, const struct m
 {
     struct job *j = job_find(p->q, p, m->job);
     (void)ch;
-    if (!j || m->rcpt >= j->rcpt_count)
+    /* One for each: a second one would use up the job's memory. */
+    if (!j || m->rcpt >= j->rcpt_count || j->got[m->rcpt].told || m->stage >= SMTP_STAGES)
         return;
     struct job_rcpt *g = &j->got[m->rcpt];
     *g = (struct job_rcpt){ .kind = kind_of(m),
@@ -292,11 +296,6 @@ static void on_result(struct deliver_peer *p, struct channel *ch, const struct m
 static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
                        uint64_t keeper)
 {
-    struct sched_outcome *outcomes =
-        arena_alloc(j->arena, j->rcpt_count * sizeof *outcomes);
-    struct sched_verdict *verdicts =
-        arena_alloc(j->arena, j->rcpt_count * sizeof *verdicts);
-    MUST(outcomes && verdicts);
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
         if (!g->told) { /* deliver owes one for each: without, it may have gone out */
@@ -305,13 +304,13 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
         }
         bool site = (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_DEST_DOWN) &&
                     g->kind == SCHED_OUT_DEFERRED;
-        outcomes[i].kind = site ? SCHED_OUT_SITE : g->kind;
-        outcomes[i].reason = g->text.n ? g->text : g->reply;
+        j->outcomes[i].kind = site ? SCHED_OUT_SITE : g->kind;
+        j->outcomes[i].reason = g->text.n ? g->text : g->reply;
     }
-    struct sched_result res = { .outcomes = outcomes, .news = news, .why = why,
+    struct sched_result res = { .outcomes = j->outcomes, .news = news, .why = why,
                                 .keeper = keeper };
-    if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), verdicts))
-        verdict_job(q, j, verdicts);
+    if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), j->verdicts))
+        verdict_job(q, j, j->verdicts);
     job_free(q, j);
     loop_hook_ask(q->env->loop, &q->work);
 }
@@ -359,6 +358,25 @@ PROTO_HANDLER(result, struct deliver_peer *, on_result)
 PROTO_HANDLER(job_done, struct deliver_peer *, on_job_done)
 PROTO_HANDLER(unkept, struct deliver_peer *, on_unkept)
 
+/* What it told before it died is known; if that is nothing, all of the job comes due again soon. */
+static void lose_job(struct qmgr *q, struct job *j)
+{
+    bool told = false;
+    for (uint32_t i = 0; i < j->rcpt_count; i++)
+        told |= j->got[i].told;
+    if (told) {
+        finish_job(q, j, SCHED_NEWS_NONE, SPAN_NONE, 0);
+        return;
+    }
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        j->got[i].kind = SCHED_OUT_UNKNOWN;
+        j->got[i].text = SPAN("the delivering process was lost");
+    }
+    if (sched_job_lost(q->sched, j->id, qmgr_now(q), j->verdicts))
+        verdict_job(q, j, j->verdicts);
+    job_free(q, j);
+}
+
 /* deliver died: its jobs may or may not have been delivered. They come due again, and a message
  * that had gone out may go out twice (at-least-once). */
 static void on_gone(void *ctx, struct channel *ch, const char *why)
@@ -372,10 +390,8 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     for (; n; n = next) {
         next = hash_next(&q->jobs, n);
         struct job *j = CONTAINER(n, struct job, node);
-        if (j->at != p)
-            continue;
-        sched_job_lost(q->sched, j->id, qmgr_now(q), NULL);
-        job_free(q, j);
+        if (j->at == p)
+            lose_job(q, j);
     }
     loop_hook_ask(q->env->loop, &q->work);
     qmgr_check_finished(q);
@@ -420,6 +436,8 @@ bool deliverers_busy(const struct qmgr *q)
 
 void deliverers_free(struct qmgr *q)
 {
-    for (struct hash_node *n; (n = hash_next(&q->jobs, NULL));)
+    for (struct hash_node *n = hash_next(&q->jobs, NULL), *next; n; n = next) {
+        next = hash_next(&q->jobs, n);
         job_free(q, CONTAINER(n, struct job, node));
+    }
 }

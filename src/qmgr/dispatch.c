@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEST_ARENA_MAX = 256 << 10 };
+enum { DEST_ARENA_MAX = 256 << 10, STUCK_LOOK_MS = 1000 };
 
 struct sched_now qmgr_now(const struct qmgr *q)
 {
@@ -39,6 +39,7 @@ static void dests_trim(struct qmgr *q)
             free(d);
         }
     }
+    q->dests_trim_at = 2 * q->dests.n > DESTS_MAX ? 2 * q->dests.n : DESTS_MAX;
 }
 
 static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct span codec)
@@ -53,7 +54,7 @@ static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct sp
         hash_remove(&q->dests, &old->node);
         free(old);
     }
-    if (q->dests.n >= DESTS_MAX)
+    if (q->dests.n >= DESTS_MAX && q->dests.n >= q->dests_trim_at)
         dests_trim(q);
     struct span mailer = span_str(route_mailer_name(rd->mailer));
     struct dest *d = must_alloc(sizeof *d + rd->queue.n + mailer.n + codec.n);
@@ -69,7 +70,8 @@ static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct sp
 
 void dests_free(struct qmgr *q)
 {
-    for (struct hash_node *n; (n = hash_next(&q->dests, NULL));) {
+    for (struct hash_node *n = hash_next(&q->dests, NULL), *next; n; n = next) {
+        next = hash_next(&q->dests, n);
         hash_remove(&q->dests, n);
         free(CONTAINER(n, struct dest, node));
     }
@@ -144,6 +146,8 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     bool readable = route_dest_get(&w, a, &d) && wire_done(&w);
     if (readable)
         decision = decision_of(&d, &text);
+    if (readable)
+        say_routed(q, &ask, &d);
     if (decision == SCHED_TO)
         dest_remember(q, &d, m->destination);
     if (sched_routed(q->sched, ask.seq, ask.rcpt, decision, text, qmgr_now(q), &v) &&
@@ -233,6 +237,10 @@ void dispatch_pump(struct qmgr *q)
 {
     if (!q->started || q->finishing)
         return;
+    if (store_stuck(q)) {
+        loop_timer_in(q->env->loop, &q->wake, STUCK_LOOK_MS);
+        return;
+    }
     while (pump_jobs(q) | pump_routes(q))
         ;
     verdict_events(q);

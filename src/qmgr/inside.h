@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/hash.h"
 #include "config/config.h"
+#include "dsn/dsn.h"
 #include "events/events.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
@@ -27,6 +28,7 @@ enum {
     PEERS_MAX = 64,          /* smtpd or deliver instances */
     BATCH_MAX = 4096,        /* messages committed in one turn */
     JOB_INLINE_MAX = 256 << 10, /* content that goes along with its job */
+    JOB_RCPTS_MAX = 300, /* so that with the longest addresses a job is one message of a channel */
     ROUTES_AT_ONCE = 512,    /* router questions per turn */
     COMPACT_SLICE_BYTES = 1 << 20,
     CONTENT_TURN_BYTES = 512 << 10, /* of large messages to all delivers in one turn */
@@ -39,12 +41,14 @@ enum {
 #define QMGR_HAS_DSN (UINT32_C(1) << 31)
 
 struct qmgr;
+struct report;
 
 struct smtpd_peer {
     struct qmgr *q;
     int index;
     struct channel *channel;
     bool told_full;
+    bool gone; /* while its mail was flushed: taken leave of when that is over */
     struct hash streams; /* struct stream by txn: those with extents */
 };
 
@@ -59,13 +63,13 @@ struct stream {
 /* A message in this turn's batch: everything points into this turn's memory. */
 struct batch_item {
     uint64_t txn;
-    struct smtpd_peer *from; /* NULL: a report of our own */
+    struct smtpd_peer *from; /* NULL: a report of our own, this: */
+    struct report *report;
     struct envelope env;
     uint64_t size_bytes;
 };
 
 struct job_rcpt {
-    struct sched_outcome outcome;
     enum sched_outcome_kind kind;
     uint8_t result, cause, stage, bits;
     unsigned code;
@@ -93,6 +97,8 @@ struct job {
     uint32_t flags;
     uint32_t *rcpts;
     struct job_rcpt *got;
+    struct sched_outcome *outcomes; /* at its end: what is told the schedule, */
+    struct sched_verdict *verdicts; /* and what it makes of it */
     uint32_t rcpt_count;
     struct spool_reader *reader; /* large content: open while the job runs */
     struct list want_node;       /* deliver waits for content from here on */
@@ -118,19 +124,24 @@ struct qmgr {
     struct deliver_peer delivers[PEERS_MAX];
     struct channel *router, *control;
     struct batch_item *batch;
+    uint64_t *batch_seqs; /* of the batch's items */
     size_t batch_count, batch_done;
+    uint64_t leased_upto; /* no message has a counter from here on */
+    bool flushing; /* inside spool_flush */
     struct arena *turn; /* decoded envelopes of this turn */
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
     uint16_t free_asks[ASKS_MAX];
     size_t free_ask_count;
     struct hash dests; /* struct dest by key: what the router last said a key means */
+    size_t dests_trim_at;
     uint64_t next_own_txn;
     struct loop_hook work, flush, serve;
     struct loop_timer wake, late, run, upkeep, finish, again, serve_more;
     struct list wants; /* struct job, in the order they asked */
-    struct list reports; /* struct report: composed, their flush is awaited or is to be repeated */
-    struct list holds;   /* struct hold_note */
-    bool started, finishing, full;
+    struct list reports;     /* struct report: their commit is to be tried again */
+    struct list reports_out; /* in the batch */
+    size_t report_count;     /* in reports */
+    bool started, finishing, full, stuck;
     int next_deliver;
     /* recovery */
     uint64_t recovered, recovered_bytes;
@@ -143,17 +154,20 @@ void intake_forget(struct smtpd_peer *p); /* what it was sending; the spool is n
 void intake_receipt(void *ctx, const struct receipt *r);
 void intake_refused(void *ctx, uint64_t txn, int error);
 void intake_space(struct qmgr *q);
+void intake_flushed(struct qmgr *q); /* peers that went during the flush */
 bool intake_any_peer(const struct qmgr *q);
 /* Adds one message to the batch: to be called before spool_commit with the same txn. */
 struct batch_item *batch_add(struct qmgr *q);
 uint32_t dsn_flag(const struct envelope *env);
-void intake_schedule(struct qmgr *q, const struct batch_item *item);
 
 /* store.c: opening the spool, its events, flushing */
 bool store_open(struct qmgr *q, struct err *err);
 void store_flush(struct qmgr *q);
 void store_flush_soon(struct qmgr *q);
 void store_upkeep(void *ctx);
+/* What becomes of mail cannot be written for a while: nothing more is to be begun, since a crash
+ * would repeat it all, and what waits to be written is kept in memory. */
+bool store_stuck(struct qmgr *q);
 
 /* dispatch.c: routes asked, jobs given */
 void dispatch_router(struct qmgr *q, int fd);
@@ -184,10 +198,17 @@ struct fact {
     struct span enhanced, reply, text; /* reply: the peer's words; text: without codes, or ours */
     struct span host;
     struct netaddr relay;
-    struct span mailer, stage;
+    struct span mailer, stage, dest;
     unsigned code;
     int64_t xdelay_ms;
     bool relayed_report; /* delivered, and the "relayed" report is ours to send */
+    bool warned;         /* not final: the sender has been told of the delay */
+    bool no_dsn;         /* final, and no report is due */
+    bool deleted;        /* by an administrator */
+};
+
+struct fact_remote {
+    char text[SPOOL_REMOTE_MAX];
 };
 
 /* verdict.c: from results to facts */
@@ -195,20 +216,31 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v);
 void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                    const struct route_dest *d, struct span reason);
 void verdict_events(struct qmgr *q); /* expiry and warnings */
-void verdict_gone(struct qmgr *q);   /* messages whose last recipient is final */
+void verdict_gone(struct qmgr *q);   /* messages whose last recipient is final: forgotten */
 
 /* say.c: sendmail's "to=" lines and the events */
 void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
 void say_queued(struct qmgr *q, const struct envelope *env);
+void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d);
 
-/* report.c: recording facts, and reports of them in the same commit */
-void facts_settle(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
-void report_stored(struct qmgr *q, uint64_t txn);
-void report_refused(struct qmgr *q, uint64_t txn, int error);
-void reports_again(void *ctx); /* timer: those that could not be stored */
+/* settle.c: facts are recorded, and reported where that is due. Changes their order. */
+void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n);
+/* Without a report. */
+void fact_record(struct qmgr *q, uint64_t seq, const struct fact *f);
+/* A failure nobody can be told of is held instead, with an alarm that says why. */
+void fact_hold(struct qmgr *q, uint64_t seq, struct span id, const struct fact *f,
+               const char *why);
+/* Points into *f and *to. */
+struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fact *f,
+                                  struct fact_remote *to);
+
+/* report.c: reports, whose commits carry the facts. */
+void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_postmaster,
+                  const struct fact *const *facts, size_t n); /* all of one kind; copied */
+void report_stored(struct qmgr *q, struct report *r);
+void reports_flushed(struct qmgr *q); /* after each flush */
+void reports_again(void *ctx);        /* timer: those that could not be stored */
 void reports_free(struct qmgr *q);
-/* A failure nobody can be told of: held instead, once the schedule has let go of it. */
-bool report_wants_hold(struct qmgr *q, uint64_t seq);
 
 /* admin.c: what control asks */
 void admin_peer(struct qmgr *q, int fd);

@@ -32,6 +32,8 @@ static void on_lease(struct smtpd_peer *p, struct channel *ch, const struct msg_
     struct qmgr *q = p->q;
     uint32_t n = m->count < LEASE_MAX ? m->count : LEASE_MAX;
     uint64_t first = n ? spool_lease_ids(q->spool, n, loop_wall_ms(q->env->loop)) : 0;
+    if (first)
+        q->leased_upto = first + n;
     struct msg_leased said = { .first = first, .count = first ? n : 0 };
     send_leased(ch, &said);
 }
@@ -67,7 +69,7 @@ static void on_extent(struct smtpd_peer *p, struct channel *ch, const struct msg
 static void on_abort_txn(struct smtpd_peer *p, struct channel *ch, const struct msg_abort_txn *m)
 {
     (void)ch;
-    struct stream *s = stream_of(p, m->txn, false);
+    struct stream *s = owns(p, m->txn) ? stream_of(p, m->txn, false) : NULL;
     if (!s)
         return;
     spool_abort(p->q->spool, m->txn);
@@ -84,16 +86,30 @@ struct batch_item *batch_add(struct qmgr *q)
     return item;
 }
 
+/* A counter names one message for ever: it must have been leased, and stand in this batch once
+ * (the spool knows those before). */
+static bool seq_is_good(struct qmgr *q, uint64_t seq)
+{
+    if (seq >= q->leased_upto)
+        return false;
+    for (size_t i = 0; i + 1 < q->batch_count; i++)
+        if (q->batch_seqs[i] == seq)
+            return false;
+    return true;
+}
+
 /* 0, or the errno of the refusal; then nothing is in the batch. */
 static int commit(struct smtpd_peer *p, const struct msg_commit *m, const struct stream *s)
 {
     struct qmgr *q = p->q;
     struct batch_item *item = batch_add(q);
     struct wire w = wire_reader(m->envelope);
-    if (!envelope_get(&w, q->turn, &item->env) || !wire_done(&w)) {
+    if (!envelope_get(&w, q->turn, &item->env) || !wire_done(&w) ||
+        !seq_is_good(q, item->env.seq)) {
         q->batch_count--;
         return EINVAL;
     }
+    q->batch_seqs[q->batch_count - 1] = item->env.seq;
     item->txn = m->txn;
     item->from = p;
     struct spool_commit c = { .txn = m->txn,
@@ -101,7 +117,7 @@ static int commit(struct smtpd_peer *p, const struct msg_commit *m, const struct
                               .blocks = &m->headers,
                               .block_count = m->headers.n ? 1 : 0,
                               .content = &m->content,
-                              .content_count = s ? 0 : 1 };
+                              .content_count = s && !m->content.n ? 0 : 1 };
     int r = s && s->error ? -s->error : spool_commit(q->spool, &c);
     item->size_bytes = m->headers.n + m->content.n + (s ? s->bytes : 0);
     if (r != 0)
@@ -112,8 +128,12 @@ static int commit(struct smtpd_peer *p, const struct msg_commit *m, const struct
 static void on_commit(struct smtpd_peer *p, struct channel *ch, const struct msg_commit *m)
 {
     (void)ch;
+    if (!owns(p, m->txn)) {
+        refuse(p, m->txn, EINVAL);
+        return;
+    }
     struct stream *s = stream_of(p, m->txn, false);
-    int error = owns(p, m->txn) ? commit(p, m, s) : EINVAL;
+    int error = commit(p, m, s);
     if (error) {
         spool_abort(p->q->spool, m->txn);
         refuse(p, m->txn, error);
@@ -145,7 +165,7 @@ uint32_t dsn_flag(const struct envelope *env)
     return has ? QMGR_HAS_DSN : 0;
 }
 
-void intake_schedule(struct qmgr *q, const struct batch_item *item)
+static void schedule(struct qmgr *q, const struct batch_item *item)
 {
     const struct envelope *env = &item->env;
     struct sched_entry_rcpt few[8], *rcpts = few;
@@ -173,23 +193,21 @@ void intake_receipt(void *ctx, const struct receipt *r)
     if (item->from && item->from->channel)
         send_committed(item->from->channel, r);
     else if (!item->from)
-        report_stored(q, item->txn);
-    intake_schedule(q, item);
+        report_stored(q, item->report);
+    schedule(q, item);
     if (item->env.flags & (ENVELOPE_HOLD | ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER))
         say_queued(q, &item->env);
 }
 
 /* A report that could not be stored is not lost: the outcome that causes it was bound to it and
  * did not become durable either, so the recipient is still there after a restart, and until then
- * verdict.c keeps it (see report_refused). */
+ * report.c keeps it. */
 void intake_refused(void *ctx, uint64_t txn, int error)
 {
     struct qmgr *q = ctx;
     struct batch_item *item = item_of(q, txn);
     if (item->from)
         refuse(item->from, txn, error);
-    else
-        report_refused(q, txn, error);
 }
 
 void intake_space(struct qmgr *q)
@@ -231,6 +249,10 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     struct smtpd_peer *p = ctx;
     (void)ch;
     (void)why;
+    if (p->q->flushing) { /* it did not read its receipts; the batch lies in its memory */
+        p->gone = true;
+        return;
+    }
     for (struct hash_node *n = hash_next(&p->streams, NULL); n; n = hash_next(&p->streams, n))
         spool_abort(p->q->spool, CONTAINER(n, struct stream, node)->txn);
     intake_forget(p);
@@ -238,7 +260,15 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     if (p->q->batch_count)
         store_flush(p->q);
     channel_free(&p->channel);
+    p->gone = false;
     qmgr_check_finished(p->q);
+}
+
+void intake_flushed(struct qmgr *q)
+{
+    for (int i = 0; i < PEERS_MAX; i++)
+        if (q->smtpds[i].gone)
+            on_gone(&q->smtpds[i], q->smtpds[i].channel, "gone");
 }
 
 void intake_peer(struct qmgr *q, int index, int fd)

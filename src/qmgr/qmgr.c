@@ -26,8 +26,8 @@ static struct sched_config sched_config_of(const struct config *cfg, uint64_t se
     c.site_initial = (uint32_t)cfg->deliver.concurrency_initial;
     c.site_max = (uint32_t)cfg->deliver.concurrency_max;
     c.job_rcpts_max = (uint32_t)cfg->deliver.recipients_per_transaction;
-    if (c.job_rcpts_max > SCHED_JOB_RCPTS_MAX)
-        c.job_rcpts_max = SCHED_JOB_RCPTS_MAX;
+    if (c.job_rcpts_max > JOB_RCPTS_MAX)
+        c.job_rcpts_max = JOB_RCPTS_MAX;
     c.jobs_max = (uint32_t)cfg->deliver.connections;
     c.seed = seed;
     return c;
@@ -72,12 +72,13 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     struct sched_config sc = sched_config_of(cfg, loop_random_u64(env->loop));
     q->sched = sched_new(&sc);
     q->batch = must_calloc(BATCH_MAX, sizeof *q->batch);
+    q->batch_seqs = must_calloc(BATCH_MAX, sizeof *q->batch_seqs);
     q->turn = arena_new(TURN_ARENA_MAX);
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
     list_init(&q->wants);
     list_init(&q->reports);
-    list_init(&q->holds);
+    list_init(&q->reports_out);
     loop_hook_init(&q->work, LOOP_STAGE_WORK, on_work, q);
     loop_hook_init(&q->flush, LOOP_STAGE_FLUSH, on_flush, q);
     loop_hook_init(&q->serve, LOOP_STAGE_WORK, deliverers_serve, q);
@@ -193,6 +194,7 @@ static void qmgr_free(void *role)
     hash_free(&q->jobs);
     arena_free(&q->turn);
     free(q->batch);
+    free(q->batch_seqs);
     config_free(&q->config);
     free(q);
 }

@@ -35,7 +35,7 @@ static void put_relay(struct buf *b, const struct fact *f)
     if (!f->host.n)
         return;
     buf_putz(b, ", relay=");
-    buf_puts(b, f->host);
+    log_text(b, f->host, ADDRESS_SHOWN);
     if (f->host.p[0] != '[')
         buf_putc(b, '.');
     if (f->relay.family != NETADDR_NONE) {
@@ -65,7 +65,7 @@ static void put_stat(struct buf *b, const struct fact *f)
         buf_putz(b, "held: ");
         log_text(b, f->text, TEXT_SHOWN);
         break;
-    case SPOOL_REMOVED: buf_putz(b, "discarded"); break;
+    case SPOOL_REMOVED: buf_putz(b, f->deleted ? "deleted" : "discarded"); break;
     case SPOOL_EXPIRED:
         buf_putz(b, "Cannot send message for too long: ");
         log_text(b, words, TEXT_SHOWN);
@@ -149,7 +149,7 @@ static void put_event_relay(struct events *e, const struct fact *f)
 }
 
 static void put_result(struct events *e, const struct fact *f, const struct sched_msg_info *m,
-                       int64_t now, struct span dest)
+                       int64_t now)
 {
     event_str(e, FIELD_mailer, f->mailer);
     event_str(e, FIELD_dsn, f->enhanced);
@@ -159,8 +159,8 @@ static void put_result(struct events *e, const struct fact *f, const struct sche
     event_int(e, FIELD_delay_ms, now - m->received_ms);
     event_int(e, FIELD_xdelay_ms, f->xdelay_ms);
     event_int(e, FIELD_attempts, f->attempts);
-    if (dest.n)
-        event_str(e, FIELD_route, dest);
+    if (f->dest.n)
+        event_str(e, FIELD_route, f->dest);
 }
 
 static void event(struct qmgr *q, uint64_t seq, const struct sched_msg_info *m,
@@ -184,7 +184,7 @@ static void event(struct qmgr *q, uint64_t seq, const struct sched_msg_info *m,
         event_str(e, FIELD_text, f->text);
         event_int(e, FIELD_attempts, f->attempts);
     } else if (name != EVENT_held) {
-        put_result(e, f, m, loop_wall_ms(q->env->loop), r.dest);
+        put_result(e, f, m, loop_wall_ms(q->env->loop));
     }
     if (name == EVENT_deferred || name == EVENT_failed || name == EVENT_outcome_unknown)
         event_str(e, FIELD_stage, f->stage);
@@ -200,7 +200,8 @@ void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
     if (!sched_msg(q->sched, seq, &m))
         return;
     for (size_t i = 0; i < n; i++)
-        event(q, seq, &m, &f[i]);
+        if (!f[i].deleted) /* said as admin_deleted */
+            event(q, seq, &m, &f[i]);
     for (size_t i = 0; i < n;) {
         size_t k = i + 1;
         while (k < n && k - i < ADDRESSES_PER_LINE && same(&f[i], &f[k]))
@@ -208,6 +209,26 @@ void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
         line(q, seq, &m, &f[i], k - i);
         i = k;
     }
+}
+
+/* Where to, and what decided. */
+void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d)
+{
+    struct events *e = q->env->events;
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    struct buf addr;
+    if (!sched_msg(q->sched, ask->seq, &m) || !sched_rcpt(q->sched, ask->seq, ask->rcpt, &r))
+        return;
+    buf_init(&addr, ENVELOPE_ADDR_MAX + 8);
+    sched_addr_put(&addr, r.addr);
+    event_begin(e, EVENT_routed);
+    event_str(e, FIELD_id, span_str(queueid_make(ask->seq, m.received_ms).text));
+    event_str(e, FIELD_to, buf_span(&addr));
+    event_str(e, FIELD_route, d->queue);
+    event_str(e, FIELD_text, d->matched);
+    event_end(e);
+    buf_free(&addr);
 }
 
 /* What a listener parks is said at once, as sendmail's "stat=queued" does. */

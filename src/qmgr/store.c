@@ -11,7 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UPKEEP_MS = 1000, UPKEEP_BUSY_MS = 20 };
+enum {
+    UPKEEP_MS = 1000,
+    UPKEEP_BUSY_MS = 20,
+    FLUSH_AGAIN_MS = 1000,
+    STUCK_MS = 10000,       /* outcomes that cannot be written for so long */
+    REPORTS_WAIT_MAX = 200, /* reports that cannot */
+};
 
 /* --- what the spool tells --- */
 
@@ -85,7 +91,8 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
                                   .next_try_wall_ms = o->next_ms,
                                   .attempts = (uint16_t)(o->attempts < UINT16_MAX ? o->attempts
                                                                                   : UINT16_MAX),
-                                  .warned = o->kind == SPOOL_DELAY_REPORTED,
+                                  .warned = o->kind == SPOOL_DELAY_REPORTED ||
+                                            (o->no_dsn && !o->final),
                                   .held = o->kind == SPOOL_HELD };
     if (o->final)
         e.done = o->kind < sizeof done && done[o->kind] ? done[o->kind] : SCHED_FAILED;
@@ -133,8 +140,10 @@ bool store_open(struct qmgr *q, struct err *err)
         err_set(err, "spool.directories: nothing there matches");
     ok = ok && spool_open(q->env->vfs, &sc, &calls, loop_wall_ms(q->env->loop), &q->spool,
                           err) == 0;
-    if (ok)
+    if (ok) {
+        q->leased_upto = spool_lease_ids(q->spool, 1, loop_wall_ms(q->env->loop)) + 1;
         say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, dirs.n);
+    }
     spool_dirs_free(&dirs);
     return ok;
 }
@@ -145,14 +154,34 @@ void store_flush_soon(struct qmgr *q)
         loop_timer_in(q->env->loop, &q->late, q->config->spool.flush_late_ms);
 }
 
-/* The commit instant of every message of this turn lies inside spool_flush. */
+/* The commit instant of every message of this turn lies inside spool_flush. Outcomes that could
+ * not be written are facts all the same, and wait for the next one. */
 void store_flush(struct qmgr *q)
 {
+    MUST(!q->flushing);
+    q->flushing = true;
     spool_flush(q->spool, loop_wall_ms(q->env->loop));
+    q->flushing = false;
     loop_timer_stop(q->env->loop, &q->late);
+    if (spool_dirty_since(q->spool) >= 0)
+        loop_timer_in(q->env->loop, &q->late, FLUSH_AGAIN_MS);
     q->batch_count = q->batch_done = 0;
+    reports_flushed(q);
     arena_reset(q->turn);
+    intake_flushed(q);
     intake_space(q);
+}
+
+bool store_stuck(struct qmgr *q)
+{
+    int64_t since_ms = spool_dirty_since(q->spool);
+    bool stuck = q->report_count >= REPORTS_WAIT_MAX ||
+                 (since_ms >= 0 && loop_wall_ms(q->env->loop) - since_ms > STUCK_MS);
+    if (stuck != q->stuck)
+        log_line(q->env->events, stuck ? EVENT_ALARM : EVENT_NOTICE,
+                 stuck ? "spool: what becomes of mail cannot be written; deliveries wait for that"
+                       : "spool: it can be written again; deliveries go on");
+    return q->stuck = stuck;
 }
 
 /* Once a second, and in small steps while there is something to move. */
@@ -160,8 +189,10 @@ void store_upkeep(void *ctx)
 {
     struct qmgr *q = ctx;
     intake_space(q);
-    int more = 0;
-    if (spool_batch_count(q->spool) == 0)
-        more = spool_compact(q->spool, loop_wall_ms(q->env->loop), COMPACT_SLICE_BYTES);
+    /* Mail of this turn goes first: it comes in every turn when there is much of it, and that is
+     * when room must be made. */
+    if (q->batch_count)
+        store_flush(q);
+    int more = spool_compact(q->spool, loop_wall_ms(q->env->loop), COMPACT_SLICE_BYTES);
     loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
 }

@@ -39,7 +39,7 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         const struct job_rcpt *g = &j->got[i];
         /* Nothing was tried for it: it goes out again at once, and there is nothing to say. */
-        if (v[i].state < SCHED_LIVE && g->kind == SCHED_OUT_STALE)
+        if (v[i].state == SCHED_READY && g->kind == SCHED_OUT_STALE)
             continue;
         facts[n++] = (struct fact){
             .rcpt = v[i].rcpt,
@@ -53,10 +53,13 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
             .host = g->host,
             .relay = g->relay,
             .mailer = j->mailer,
+            .dest = j->dest,
             .stage = span_str(smtp_stage_name(g->stage, false)),
             .code = g->code,
             .xdelay_ms = g->ms,
             .relayed_report = v[i].state == SCHED_DELIVERED && g->bits & RESULT_DSN_DUE,
+            .warned = v[i].warned,
+            .deleted = v[i].state == SCHED_DELETED,
         };
     }
     say_facts(q, j->seq, facts, n);
@@ -75,7 +78,9 @@ void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                       .enhanced = status_of(v, d ? d->code : SPAN_NONE),
                       .text = reason,
                       .mailer = span_str(d ? route_mailer_name(d->mailer) : "error"),
-                      .code = d ? d->reply : 0 };
+                      .dest = d ? d->queue : SPAN_NONE,
+                      .code = d ? d->reply : 0,
+                      .warned = v->warned };
     say_facts(q, seq, &f, 1);
     facts_settle(q, seq, &f, 1);
 }
@@ -88,7 +93,12 @@ static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, stru
     sched_rcpt(q->sched, ev->seq, ev->rcpt, &r);
     bool expired = ev->kind == SCHED_EVENT_EXPIRED;
     struct span reason = arena_dup(a, r.reason);
+    struct sched_now now = qmgr_now(q);
     return (struct fact){ .rcpt = ev->rcpt,
+                          .next_wall_ms = r.next_try_ms && !expired
+                                              ? now.wall_ms + (r.next_try_ms - now.mono_ms)
+                                              : 0,
+                          .warned = !expired,
                           .kind = expired ? SPOOL_EXPIRED : SPOOL_DELAY_REPORTED,
                           .final = expired,
                           .attempts = r.attempts,
@@ -97,38 +107,35 @@ static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, stru
                           .mailer = SPAN("esmtp") };
 }
 
+static void settle_events(struct qmgr *q, const struct sched_event *ev, struct fact *facts,
+                          size_t n)
+{
+    if (ev->kind == SCHED_EVENT_EXPIRED)
+        say_facts(q, ev->seq, facts, n);
+    facts_settle(q, ev->seq, facts, n);
+}
+
 void verdict_events(struct qmgr *q)
 {
     enum { AT_ONCE = 256, TEXTS_MAX = 1 << 20 };
-    struct fact facts[DSN_AT_ONCE];
-    size_t n = 0;
     struct sched_event ev;
+    struct sched_now now = qmgr_now(q);
+    if (!sched_next_event(q->sched, now, &ev))
+        return;
+    struct fact facts[DSN_AT_ONCE];
     struct arena *a = arena_new(TEXTS_MAX);
-    for (int i = 0; i < AT_ONCE && sched_next_event(q->sched, qmgr_now(q), &ev); i++) {
+    size_t n = 0;
+    int i = 0;
+    do {
         facts[n++] = event_fact(q, &ev, a);
         if (!ev.last && n < DSN_AT_ONCE)
             continue;
-        if (ev.kind == SCHED_EVENT_EXPIRED)
-            say_facts(q, ev.seq, facts, n);
-        facts_settle(q, ev.seq, facts, n);
+        settle_events(q, &ev, facts, n);
         n = 0;
         arena_reset(a);
-    }
+    } while (++i < AT_ONCE && sched_next_event(q->sched, now, &ev));
     if (n)
-        facts_settle(q, ev.seq, facts, n);
-    arena_free(&a);
-}
-
-/* Not gone after all: the spool has it still, and it is to be held. */
-static void take_back(struct qmgr *q, uint64_t seq)
-{
-    enum { ENVELOPE_BYTES_MAX = 64 << 20 };
-    struct arena *a = arena_new(ENVELOPE_BYTES_MAX);
-    struct batch_item item = { 0 };
-    if (spool_envelope(q->spool, seq, a, &item.env, &item.size_bytes) == 0) {
-        item.env.flags |= ENVELOPE_HOLD;
-        intake_schedule(q, &item);
-    }
+        settle_events(q, &ev, facts, n);
     arena_free(&a);
 }
 
@@ -137,6 +144,5 @@ void verdict_gone(struct qmgr *q)
     uint64_t seq;
     struct msg_loc loc;
     while (sched_next_gone(q->sched, &seq, &loc))
-        if (report_wants_hold(q, seq))
-            take_back(q, seq);
+        ;
 }

@@ -128,8 +128,28 @@ static void kill_everywhere(void)
     }
 }
 
+/* --- the disk is away for hours --- */
+
+static void disk_away(void)
+{
+    struct rig *r = rig_new(3);
+    make_mixture(r);
+    for (size_t i = 0; i < r->mail_count; i++)
+        rig_send(r, &r->mails[i]);
+    while (!r->mails[r->mail_count - 1].committed)
+        rig_turn(r);
+    vfs_faulty_break(r->disk, "/spool");
+    rig_run(r, 3 * HOUR_MS);
+    vfs_faulty_break(r->disk, NULL);
+    rig_run(r, HOUR_MS);
+    if (rig_twice(r))
+        TEST_FAIL("%s", rig_twice(r));
+    CHECK_INT(spool_stat(r->q->spool).messages, 0);
+    rig_free(&r);
+}
+
 static const struct test tests[] = {
     TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere), TEST(crash_everywhere),
-    TEST(kill_everywhere),
+    TEST(kill_everywhere), TEST(disk_away),
 };
 TEST_MAIN(tests)

@@ -166,6 +166,7 @@ void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct s
         .state = r->state,
         .attempts = r->attempts,
         .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
+        .warned = (r->flags & RCPT_WARNED) != 0,
         .site_wait = r->state == SCHED_READY && next_ms != 0,
         .next_try_ms = next_ms,
         .next_try_wall_ms = next_ms ? now.wall_ms + (next_ms - now.mono_ms) : 0,

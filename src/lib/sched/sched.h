@@ -160,6 +160,7 @@ struct sched_verdict {
     enum sched_state state;
     uint16_t attempts;
     bool duplicate;       /* outcome unknown: the next delivery may be a second one */
+    bool warned;          /* told of its delay (SCHED_EVENT_WARN) */
     bool site_wait;       /* READY behind a back-off which ends at next_try */
     int64_t next_try_ms;  /* monotonic; 0 when there is none */
     int64_t next_try_wall_ms;

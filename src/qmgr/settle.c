@@ -1,0 +1,213 @@
+/* What became of recipients is recorded in the spool. Where somebody is to be told, a report is
+ * begun, and its commit carries the record (design: a permanent failure and the DSN it causes
+ * are one commit). Whom nobody can be told of is held for a person. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- facts as the spool keeps them --- */
+
+struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fact *f,
+                                  struct fact_remote *to)
+{
+    struct span host = span_to(f->host, SPOOL_REMOTE_MAX - NETADDR_TEXT_MAX - 1);
+    size_t n = host.n;
+    if (n)
+        memcpy(to->text, host.p, n);
+    if (f->relay.family != NETADDR_NONE) {
+        struct buf ip;
+        buf_init(&ip, NETADDR_TEXT_MAX + 1);
+        buf_putc(&ip, ' ');
+        netaddr_put(&ip, &f->relay);
+        struct span s = span_to(buf_span(&ip), sizeof to->text - n);
+        memcpy(to->text + n, s.p, s.n);
+        n += s.n;
+        buf_free(&ip);
+    }
+    return (struct spool_outcome){ .seq = seq,
+                                   .rcpt = f->rcpt,
+                                   .kind = f->kind,
+                                   .final = f->final,
+                                   .no_dsn = f->final ? f->no_dsn : f->warned,
+                                   .attempts = f->attempts,
+                                   .at_ms = loop_wall_ms(q->env->loop),
+                                   .next_ms = f->next_wall_ms,
+                                   .status = span_to(f->enhanced, SPOOL_STATUS_MAX),
+                                   .diag = f->reply.n ? f->reply : f->text,
+                                   .remote = span_of(to->text, n) };
+}
+
+/* As one record of the log, whatever their number. */
+static void record(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
+{
+    enum { FEW = 4 };
+    struct spool_outcome few[FEW], *list = few;
+    struct fact_remote few_remotes[FEW], *remotes = few_remotes;
+    if (n > FEW) {
+        list = must_calloc(n, sizeof *list);
+        remotes = must_calloc(n, sizeof *remotes);
+    }
+    for (size_t i = 0; i < n; i++)
+        list[i] = fact_outcome(q, seq, &f[i], &remotes[i]);
+    /* -ENOENT: an administrator was quicker; there is nothing left to know. */
+    if (n)
+        spool_outcome(q->spool, list, n);
+    if (list != few) {
+        free(list);
+        free(remotes);
+    }
+    store_flush_soon(q);
+}
+
+void fact_record(struct qmgr *q, uint64_t seq, const struct fact *f)
+{
+    struct fact alone = *f;
+    alone.no_dsn = alone.final;
+    record(q, seq, &alone, 1);
+}
+
+void fact_hold(struct qmgr *q, uint64_t seq, struct span id, const struct fact *f, const char *why)
+{
+    struct fact held = *f;
+    held.kind = SPOOL_HELD;
+    held.final = false;
+    sched_hold_failed(q->sched, seq, f->rcpt, f->reply.n ? f->reply : f->text);
+    record(q, seq, &held, 1);
+    event_begin(q->env->events, EVENT_bounce_held);
+    event_str(q->env->events, FIELD_id, id);
+    event_str(q->env->events, FIELD_text, f->reply.n ? f->reply : f->text);
+    event_end(q->env->events);
+    log_line(q->env->events, EVENT_ALARM, "%.*s: %s; it is held", SPAN_ARG(id), why);
+}
+
+/* --- what is due --- */
+
+static enum dsn_outcome dsn_outcome_of(const struct fact *f)
+{
+    switch (f->kind) {
+    case SPOOL_FAILED:
+    case SPOOL_EXPIRED: return DSN_OUT_FAILED;
+    case SPOOL_DELAY_REPORTED: return DSN_OUT_DELAYED;
+    default: return f->relayed_report ? DSN_OUT_RELAYED : DSN_OUT_PASSED_ON;
+    }
+}
+
+static bool may_be_due(const struct fact *f)
+{
+    return f->relayed_report || f->kind == SPOOL_FAILED || f->kind == SPOOL_EXPIRED ||
+           f->kind == SPOOL_DELAY_REPORTED;
+}
+
+static enum dsn_kind dsn_kind_of(const struct fact *f)
+{
+    if (f->kind == SPOOL_DELAY_REPORTED)
+        return DSN_DELAY;
+    return f->relayed_report ? DSN_SUCCESS : DSN_FAILURE;
+}
+
+struct pile {
+    const struct fact *facts[DSN_AT_ONCE];
+    size_t n;
+};
+
+static void pile_add(struct qmgr *q, struct pile *p, uint64_t seq, bool to_postmaster,
+                     const struct fact *f)
+{
+    if (f)
+        p->facts[p->n++] = f;
+    if (p->n && (!f || p->n == DSN_AT_ONCE)) {
+        report_begin(q, seq, dsn_kind_of(p->facts[0]), to_postmaster, p->facts, p->n);
+        p->n = 0;
+    }
+}
+
+static void settle_with_envelope(struct qmgr *q, const struct envelope *env, const struct fact *f,
+                                 size_t n)
+{
+    struct pile *piles = must_calloc(2, sizeof *piles); /* to the sender, to the postmaster */
+    struct queueid id = envelope_id(env);
+    for (size_t i = 0; i < n; i++) {
+        enum dsn_due due = DSN_NONE;
+        if (f[i].rcpt < env->rcpt_count)
+            due = dsn_due(env, &env->rcpts[f[i].rcpt], dsn_outcome_of(&f[i]),
+                          q->config->postmaster);
+        if (due == DSN_TO_SENDER)
+            pile_add(q, &piles[0], env->seq, false, &f[i]);
+        else if (due == DSN_TO_POSTMASTER)
+            pile_add(q, &piles[1], env->seq, true, &f[i]);
+        else if (due == DSN_ALARM)
+            fact_hold(q, env->seq, span_str(id.text), &f[i],
+                      "a report that cannot be delivered to the postmaster either");
+        else
+            fact_record(q, env->seq, &f[i]);
+    }
+    pile_add(q, &piles[0], env->seq, false, NULL);
+    pile_add(q, &piles[1], env->seq, true, NULL);
+    free(piles);
+}
+
+/* Who is to be told stands in the envelope only, and that does not read. */
+static void settle_blind(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
+{
+    struct sched_msg_info m = { 0 };
+    sched_msg(q->sched, seq, &m);
+    struct queueid id = queueid_make(seq, m.received_ms);
+    for (size_t i = 0; i < n; i++) {
+        if (dsn_kind_of(&f[i]) == DSN_FAILURE)
+            fact_hold(q, seq, span_str(id.text), &f[i],
+                      "it failed, and its sender cannot be read from the spool");
+        else
+            fact_record(q, seq, &f[i]);
+    }
+}
+
+/* Facts of one kind: one report of all of them (or as many as DSN_AT_ONCE asks for). */
+static void settle_kind(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
+{
+    enum { ENVELOPE_BYTES_MAX = 256 << 20 };
+    struct envelope env;
+    struct arena *a = arena_new(ENVELOPE_BYTES_MAX);
+    int error = spool_envelope(q->spool, seq, a, &env, NULL);
+    if (!error)
+        settle_with_envelope(q, &env, f, n);
+    else if (error != -ENOENT)
+        settle_blind(q, seq, f, n);
+    arena_free(&a);
+}
+
+/* A job's failures and its "relayed" reports may stand in any order, with others between. */
+static void settle_due(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
+{
+    static const enum dsn_kind kinds[] = { DSN_FAILURE, DSN_DELAY, DSN_SUCCESS };
+    struct fact *due = must_calloc(n, sizeof *due);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t count = 0;
+        for (size_t i = 0; i < n; i++)
+            if (may_be_due(&f[i]) && dsn_kind_of(&f[i]) == kinds[k])
+                due[count++] = f[i];
+        if (count)
+            settle_kind(q, seq, due, count);
+    }
+    free(due);
+}
+
+void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n)
+{
+    size_t at = 0; /* in front of it: due, and not recorded yet */
+    for (size_t i = 0; i < n; i++) {
+        f[i].no_dsn = f[i].final;
+        if (!may_be_due(&f[i]))
+            continue;
+        struct fact due = f[i];
+        due.no_dsn = false;
+        f[i] = f[at];
+        f[at++] = due;
+    }
+    if (at < n)
+        record(q, seq, f + at, n - at);
+    if (at)
+        settle_due(q, seq, f, at);
+}
