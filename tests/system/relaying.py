@@ -153,18 +153,21 @@ def literals(where):
     not sent in a circle, and what is no address is refused."""
     with Sink() as smart, gateway(where / "bad", smart, {"from": ["127.0.0.0/8"]}) as g:
         for bad in ("u@[300.1.1.1]", "u@[127.0.0.1", "u@127.0.0.1]", "u@[x]", "u@[IPv6:zz]",
-                    "u@[127.0.0.1]", "u@[127.0.0.9]", "u@[IPv6:::1]"):
+                    "u@[127.0.0.1]"):
             reply = ask(g.port, bad)
             assert reply.code // 100 == 5, (bad, reply)
         assert not smart.sessions
-    outside = other_address()
-    if outside is None:
-        raise Skip("this host has no address but loopback to send to")
-    with Sink(host=outside) as direct, Sink() as smart, gateway(
-            where / "good", smart, {"from": ["127.0.0.0/8"]}, deliver={"port": direct.port}) as g:
-        assert smtpclient.deliver(g.port, MESSAGE, rcpts=[f"u@[{outside}]"]).code == 250
-        assert direct.wait(1)[0].recipients == [f"u@[{outside}]"]
-        assert not smart.sessions
+    for host, literal in (("127.0.0.9", "[127.0.0.9]"), ("::1", "[IPv6:::1]")):
+        try:
+            ports.free(host)
+        except (OSError, RuntimeError):
+            continue                    # no IPv6 here
+        with Sink(host=host) as direct, Sink() as smart, gateway(
+                where / literal, smart, {"from": ["127.0.0.0/8"]},
+                deliver={"port": direct.port}) as g:
+            assert smtpclient.deliver(g.port, MESSAGE, rcpts=[f"u@{literal}"]).code == 250
+            assert direct.wait(1)[0].recipients == [f"u@{literal}"]
+            assert not smart.sessions
 
 
 def main():
