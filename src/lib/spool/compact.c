@@ -538,5 +538,6 @@ int spool_compact(struct spool *s, int64_t now_ms, uint64_t max_bytes)
                        .budget = max_bytes > INT64_MAX ? INT64_MAX : (int64_t)max_bytes };
     int r = run_slice(&x);
     arena_free(&x.arena);
-    return r;
+    bool dying = seg_dying_step(s);
+    return r == 0 && dying ? 1 : r;
 }

@@ -124,6 +124,14 @@ struct compaction {
     char *piece;             /* for copying extents */
 };
 
+/* A file without a name, given back to the system bit by bit (segment.c). */
+struct dying_file {
+    struct vfs_file *file;
+    uint64_t bytes;
+};
+
+enum { DYING_MAX = 64 };
+
 struct spool {
     struct vfs *vfs;
     struct spool_config config;
@@ -150,6 +158,8 @@ struct spool {
     struct spool_stat stat;
     int64_t now_ms, space_asked_ms;
     size_t open_files, close_next;
+    struct dying_file dying[DYING_MAX];
+    size_t dying_count;
     bool unread; /* recovery could not read everything */
     bool busy; /* inside a callback of a flush */
 };
@@ -169,6 +179,8 @@ static inline struct segment *seg_at(const struct spool *s, uint16_t slot)
 int seg_create(struct spool *s, struct dir *d); /* makes d->active: 0 or -errno */
 char *seg_path(const struct segment *seg, const char *suffix); /* to be freed */
 int seg_file(struct spool *s, struct segment *seg);            /* opens it: 0 or -errno */
+bool seg_dying_step(struct spool *s); /* gives back a bit of what was unlinked; false: no more */
+void seg_dying_close(struct spool *s);
 /* Exactly n bytes: 0, -EIO (also when the file is shorter), -errno. */
 int seg_pread(struct spool *s, struct segment *seg, void *to, size_t n, uint64_t off);
 void seg_failed(struct spool *s, struct segment *seg, int error); /* a write or flush failed */

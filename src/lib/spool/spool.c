@@ -107,6 +107,7 @@ void spool_close(struct spool **sp)
         txn_free(s, CONTAINER(n, struct txn, node), false);
     }
     hash_free(&s->txns);
+    seg_dying_close(s);
     free_segments(s);
     table_free(&s->table);
     for (size_t i = 0; i < s->dir_count; i++) {
