@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLIGHT_REPLIES_MAX = 1024 };
+
 #define REPLY(code_, enhanced_, text_) \
     { .code = code_, .enhanced = enhanced_, .text = { text_, sizeof(text_) - 1 } }
 
@@ -100,6 +102,18 @@ static void forget_question(struct session *s)
     s->q = s->question_id = 0;
 }
 
+/* "5.7.1 text" as another process put it. What only its own folly explains is a 451. */
+static struct reply refusal(unsigned code, struct span text)
+{
+    struct reply r = { .code = (unsigned short)code };
+    struct span enhanced = span_word(&text);
+    if (code < 400 || code > 599)
+        return reply_away;
+    snprintf(r.enhanced, sizeof r.enhanced, "%.*s", SPAN_ARG(enhanced));
+    r.text = span_trim(text);
+    return r;
+}
+
 static void on_flight_verdict(struct smtpd *d, struct channel *ch,
                               const struct msg_flight_verdict *m)
 {
@@ -108,17 +122,15 @@ static void on_flight_verdict(struct smtpd *d, struct channel *ch,
     if (!n)
         return;
     struct session *s = CONTAINER(n, struct session, q_node);
-    struct reply replies[1024];
+    struct reply replies[FLIGHT_REPLIES_MAX];
     size_t count = 0;
     struct wire w = wire_reader(m->verdicts);
     unsigned code;
     struct span text;
     while (count < sizeof replies / sizeof *replies && list_next_verdict(&w, &code, &text)) {
         struct reply *r = &replies[count++];
-        *r = (struct reply){ .code = (unsigned short)code, .about_address = true };
-        struct span enhanced = code ? span_word(&text) : SPAN_NONE;
-        snprintf(r->enhanced, sizeof r->enhanced, "%.*s", SPAN_ARG(enhanced));
-        r->text = span_trim(text);
+        *r = code ? refusal(code, text) : (struct reply){ .code = 0 };
+        r->about_address = true;
     }
     uint64_t id = s->question_id;
     forget_question(s);
@@ -169,6 +181,8 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
 {
     struct session *s = ctx;
     (void)txn;
+    if (s->lost) /* its first part went with the qmgr that had it: refused at the end */
+        return true;
     /* Where much comes at once more will follow: room for all that can stay inline, once. */
     if (!s->content.len && bytes.n >= LARGE_BYTES)
         buf_space(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES);
@@ -209,10 +223,9 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     }
     struct buf *b = channel_begin(d->qmgr, MSG_commit);
     wire_put_u64(b, s->txn);
-    size_t at = b->len;
-    wire_put_u32(b, 0);
+    size_t at = wire_begin_bytes(b);
     envelope_put(b, c->envelope);
-    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+    wire_end_bytes(b, at);
     wire_put_bytes(b, c->head);
     channel_end_tail(d->qmgr, buf_span(&s->content));
     buf_free(&s->content);
@@ -223,7 +236,8 @@ static void on_end(void *ctx, uint64_t txn, enum smtp_server_end how)
     struct session *s = ctx;
     if (!s->txn || s->txn != txn)
         return;
-    if (how == SMTP_END_ABORTED && s->streamed_bytes && s->d->qmgr) {
+    (void)how;
+    if (!s->committing && s->streamed_bytes && !s->lost && s->d->qmgr) {
         struct msg_abort_txn m = { .txn = txn };
         send_abort_txn(s->d->qmgr, &m);
     }
@@ -243,7 +257,8 @@ static void on_receipt(void *ctx, const struct receipt *r)
 {
     struct smtpd *d = ctx;
     struct session *s = by_txn(d, receipt_txn(r));
-    if (!s) /* the client has gone meanwhile; the message is ours all the same */
+    /* Without one the client has gone meanwhile, and the message is ours all the same. */
+    if (!s || !s->committing || receipt_seq(r) != s->seq)
         return;
     say_received(s);
     s->accepted++;
@@ -266,10 +281,7 @@ static void on_not_committed(struct smtpd *d, struct channel *ch,
     struct session *s = by_txn(d, m->txn);
     if (!s || !s->committing)
         return;
-    struct span text = m->text, enhanced = span_word(&text);
-    struct reply r = { .code = m->code };
-    snprintf(r.enhanced, sizeof r.enhanced, "%.*s", SPAN_ARG(enhanced));
-    r.text = span_trim(text);
+    struct reply r = refusal(m->code, m->text);
     s->busy = true;
     refuse_commit(s, &r);
     s->busy = false;

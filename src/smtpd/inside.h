@@ -29,6 +29,7 @@ enum {
     LEASE_LOW = 512,
     LISTEN_LATE_MS = 2000,
     ACCEPT_AT_ONCE = 64,
+    ACCEPT_AGAIN_MS = 200, /* after having run out of descriptors */
     CERTS_MAX = TLS_SERVER_CERTS_MAX,
     CERT_FILE_MAX = 256 << 10,
 };
@@ -53,6 +54,7 @@ struct listener {
     struct netaddr address;
     char section[64];
     bool open; /* watched */
+    bool keep; /* while the listeners change */
 };
 
 /* How many sessions one client address has. */
@@ -76,8 +78,7 @@ struct session {
     struct tls *tls;
     bool tls_told, tls_pending; /* the handshake was reported; 220 is still to be written */
     int64_t tls_until_ms;       /* the handshake has its own clock */
-    struct buf in;  /* read (and decrypted), not consumed yet */
-    struct buf out; /* TLS only: ciphertext is in tls_output */
+    struct buf in; /* read (and decrypted), not consumed yet */
     struct netaddr client;
     struct client_count *count;
     char ip[NETADDR_TEXT_MAX + 1];
@@ -89,7 +90,10 @@ struct session {
     uint64_t streamed_bytes;   /* handed over in extents */
     uint64_t size_bytes;
     bool lost; /* extents went to a qmgr that has died */
-    bool committing, no_credit, dead, busy, eof, shut;
+    bool committing, no_credit, dead, busy, shut;
+    bool eof;  /* the client says no more; what it asked is answered */
+    bool gone; /* the connection is broken */
+    int64_t closing_until_ms;
     struct list credit_node;   /* among those that wait for qmgr to read */
     int64_t begun_ns, commit_ns;
     unsigned accepted;
@@ -113,7 +117,7 @@ struct smtpd {
     size_t cert_bytes[CERTS_MAX];
     struct buf tickets;
     struct buf read_buf; /* shared: a read is consumed or kept before the next */
-    struct loop_timer finish, listen_late;
+    struct loop_timer finish, listen_late, accept_again;
 };
 
 /* generation.c */
@@ -125,6 +129,7 @@ void generation_drop(struct generation **g);
 void listener_add(struct smtpd *d, int fd, const struct netaddr *a, struct span section);
 void smtpd_listen(struct smtpd *d);  /* the given ones replace the present ones */
 void smtpd_unlisten(struct smtpd *d);
+void smtpd_accept_again(void *ctx);
 void client_uncount(struct smtpd *d, struct client_count **c);
 
 /* session.c */

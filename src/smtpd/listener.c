@@ -82,6 +82,22 @@ static void accepted(struct listener *l, int fd, const struct netaddr *peer)
     session_new(d, fd, peer, &cfg->listens[section], section, c);
 }
 
+/* Who waits in the kernel's queue makes the listener readable without end: look again later. */
+static void pause_accepting(struct smtpd *d, int error)
+{
+    log_line(d->env->events, EVENT_WARNING, "cannot accept connections: %s", strerror(error));
+    LIST_EACH(n, &d->listeners)
+        loop_io_want(d->env->loop, &CONTAINER(n, struct listener, node)->io, 0);
+    loop_timer_in(d->env->loop, &d->accept_again, ACCEPT_AGAIN_MS);
+}
+
+void smtpd_accept_again(void *ctx)
+{
+    struct smtpd *d = ctx;
+    LIST_EACH(n, &d->listeners)
+        loop_io_want(d->env->loop, &CONTAINER(n, struct listener, node)->io, LOOP_READ);
+}
+
 static void on_connection(void *ctx, int ready)
 {
     struct listener *l = ctx;
@@ -89,8 +105,11 @@ static void on_connection(void *ctx, int ready)
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
         struct netaddr peer;
         int fd = loop_accept(l->d->env->loop, l->fd, &peer);
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK)
+                pause_accepting(l->d, errno);
             return;
+        }
         accepted(l, fd, &peer);
     }
 }
@@ -99,6 +118,8 @@ static void free_listeners(struct smtpd *d, struct list *head)
 {
     LIST_EACH(n, head) {
         struct listener *l = CONTAINER(n, struct listener, node);
+        if (l->keep)
+            continue;
         list_remove(n);
         if (l->open)
             loop_io_del(d->env->loop, &l->io);
@@ -107,10 +128,40 @@ static void free_listeners(struct smtpd *d, struct list *head)
     }
 }
 
+static struct listener *listener_at(struct smtpd *d, const struct netaddr *a)
+{
+    LIST_EACH(n, &d->listeners) {
+        struct listener *l = CONTAINER(n, struct listener, node);
+        if (netaddr_eq(&l->address, a))
+            return l;
+    }
+    return NULL;
+}
+
+/* One that stays goes on as it is: it is the same socket, and epoll would go on reporting a closed
+ * copy of it for as long as anybody has another. */
+static void keep_what_stays(struct smtpd *d)
+{
+    LIST_EACH(n, &d->next_listeners) {
+        struct listener *l = CONTAINER(n, struct listener, node);
+        struct listener *old = listener_at(d, &l->address);
+        if (!old)
+            continue;
+        old->keep = true;
+        memcpy(old->section, l->section, sizeof old->section);
+        list_remove(n);
+        loop_close(d->env->loop, l->fd);
+        free(l);
+    }
+}
+
 void smtpd_listen(struct smtpd *d)
 {
     loop_timer_stop(d->env->loop, &d->listen_late);
+    keep_what_stays(d);
     free_listeners(d, &d->listeners);
+    LIST_EACH(n, &d->listeners)
+        CONTAINER(n, struct listener, node)->keep = false;
     LIST_EACH(n, &d->next_listeners) {
         struct listener *l = CONTAINER(n, struct listener, node);
         list_remove(n);

@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IN_MAX = 256 << 10, OUT_MAX = 256 << 10 };
+enum {
+    IN_MAX = 256 << 10,
+    IN_IDLE_BYTES = 4096,   /* an empty buffer larger than this is given back */
+    CLOSING_MS = 30 * 1000, /* for the client to read our last words, at most */
+};
 
 struct smtp_server_time session_now(const struct session *s)
 {
@@ -51,7 +55,6 @@ void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
     s->count = count;
     text_of(s);
     buf_init(&s->in, IN_MAX);
-    buf_init(&s->out, OUT_MAX);
     buf_init(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES + IN_MAX);
     list_init(&s->credit_node);
     list_append(&d->sessions, &s->node);
@@ -81,7 +84,6 @@ void session_free(struct session *s)
     client_uncount(d, &s->count);
     generation_drop(&s->gen);
     buf_free(&s->in);
-    buf_free(&s->out);
     buf_free(&s->content);
     list_remove(&s->node);
     list_remove(&s->credit_node);
@@ -174,13 +176,12 @@ static bool end_handshake(struct session *s)
     return true;
 }
 
-static bool decrypt(struct session *s)
+static void decrypt(struct session *s)
 {
     char plain[16384];
     ssize_t got;
     while (buf_room(&s->in) >= sizeof plain && (got = tls_read(s->tls, plain, sizeof plain)) > 0)
         buf_put(&s->in, plain, (size_t)got);
-    return true;
 }
 
 /* --- in --- */
@@ -203,12 +204,28 @@ static void shut_when_free(struct session *s)
     smtp_server_shutdown(s->server);
 }
 
+/* What is within TLS; false when it has ended, properly or not: nothing can be said any more. */
+static bool run_tls(struct session *s)
+{
+    if (s->eof || !end_handshake(s))
+        return false;
+    decrypt(s);
+    return tls_state(s->tls) != TLS_CLOSED;
+}
+
+/* A client that has said all it will (shutdown, nc -N) is owed its answers. */
+static bool answer_owed(const struct session *s)
+{
+    return smtp_server_blocked(s->server) && !(s->tls && !s->tls_told);
+}
+
 /* Moves bytes until nothing moves: what was written may have made room for a reply, and with it
- * for a command that waits inside the engine (smtp/server.h: call input again after sent). */
+ * for a command that waits inside the engine (smtp/server.h: call input again after sent). False:
+ * the connection is of no more use. */
 static bool step(struct session *s)
 {
     for (;;) {
-        if (s->eof || (s->tls && (!end_handshake(s) || !decrypt(s))))
+        if (s->gone || (s->tls && !run_tls(s)))
             return false;
         bool moved = feed(s);
         shut_when_free(s);
@@ -222,13 +239,29 @@ static bool step(struct session *s)
         if (s->tls_pending)
             begin_tls(s);
         else if (!moved || smtp_server_blocked(s->server))
-            return true;
+            return !s->eof || answer_owed(s);
     }
+}
+
+static int64_t deadline(const struct session *s)
+{
+    if (s->tls && !s->tls_told)
+        return s->tls_until_ms;
+    return smtp_server_closing(s->server) ? s->closing_until_ms : smtp_server_timer(s->server);
+}
+
+static int64_t closing_ms(const struct session *s)
+{
+    int64_t patience = s->gen->config->server.command_ms;
+    return patience < CLOSING_MS ? patience : CLOSING_MS;
 }
 
 static void set_timer(struct session *s)
 {
-    int64_t at = s->tls && !s->tls_told ? s->tls_until_ms : smtp_server_timer(s->server);
+    /* Who does not read what we said last must not keep his place for ever. */
+    if (smtp_server_closing(s->server) && !s->closing_until_ms)
+        s->closing_until_ms = loop_mono_ms(s->d->env->loop) + closing_ms(s);
+    int64_t at = deadline(s);
     if (at < 0)
         return;
     /* An earlier alarm than needed is cheaper than moving it at each command. */
@@ -241,11 +274,10 @@ void session_run(struct session *s)
     if (s->busy)
         return;
     s->busy = true;
-    bool alive = step(s);
-    s->eof = s->eof || !alive;
-    /* Gone. A commit under way is waited for all the same, so that what was accepted is logged
-     * as such; only nobody hears the 250. */
-    if (s->eof && !s->committing) {
+    s->gone = !step(s);
+    /* A commit under way is waited for all the same, so that what was accepted is logged as such;
+     * only nobody hears the 250. */
+    if (s->gone && !s->committing) {
         smtp_server_lost(s->server);
         s->dead = true;
     }
@@ -254,9 +286,11 @@ void session_run(struct session *s)
         session_free(s);
         return;
     }
+    if (!s->in.len && s->in.cap > IN_IDLE_BYTES)
+        buf_free(&s->in);
     bool hold = s->in.len && smtp_server_blocked(s->server);
-    int want = (hold || buf_room(&s->in) < READ_BYTES || s->eof ? 0 : LOOP_READ) |
-               (out_waits(s) && !s->eof ? LOOP_WRITE : 0);
+    bool read = !hold && buf_room(&s->in) >= READ_BYTES && !s->eof && !s->gone;
+    int want = (read ? LOOP_READ : 0) | (out_waits(s) && !s->gone ? LOOP_WRITE : 0);
     loop_io_want(s->d->env->loop, &s->io, want);
     set_timer(s);
 }
@@ -264,13 +298,14 @@ void session_run(struct session *s)
 static void on_timer(void *ctx)
 {
     struct session *s = ctx;
-    int64_t at = smtp_server_timer(s->server), now = loop_mono_ms(s->d->env->loop);
-    if (s->tls && !s->tls_told) {
-        if (now >= s->tls_until_ms) {
-            say_tls_failed(s);
-            s->dead = true;
-        }
-    } else if (at >= 0 && at <= now) {
+    int64_t at = deadline(s);
+    bool due = at >= 0 && at <= loop_mono_ms(s->d->env->loop);
+    if (due && s->tls && !s->tls_told) {
+        say_tls_failed(s);
+        s->dead = true;
+    } else if (due && smtp_server_closing(s->server)) {
+        s->dead = true;
+    } else if (due) {
         s->busy = true;
         smtp_server_tick(s->server, session_now(s));
         s->busy = false;
@@ -320,6 +355,7 @@ static void on_readable(struct session *s)
         return;
     }
     s->eof = true;
+    s->gone = got < 0;
 }
 
 static void on_ready(void *ctx, int ready)

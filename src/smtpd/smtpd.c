@@ -32,6 +32,7 @@ static void *smtpd_make(struct role_env *env, struct config *cfg, struct err *er
     buf_init(&d->read_buf, READ_BYTES);
     loop_timer_init(&d->listen_late, on_listen_late, d);
     loop_timer_init(&d->finish, on_finish_late, d);
+    loop_timer_init(&d->accept_again, smtpd_accept_again, d);
     tls_warm_up(err); /* before the process is closed in; a failure shows at the first use */
     d->gen = NULL;
     /* The certificates come after the configuration: the generation is made at start. */
@@ -160,6 +161,7 @@ static void smtpd_free(void *role)
     buf_free(&d->read_buf);
     loop_timer_stop(d->env->loop, &d->finish);
     loop_timer_stop(d->env->loop, &d->listen_late);
+    loop_timer_stop(d->env->loop, &d->accept_again);
     free(d);
 }
 

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Clients that behave badly at awkward moments: none keeps its place for ever, none makes a process
+spin, and who has only stopped talking still hears what became of the message."""
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import certs, proc, smtpclient, temp   # noqa: E402
+from lib.gateway import Gateway, Word           # noqa: E402
+from lib.report import Report                   # noqa: E402
+from lib.sink import Sink                       # noqa: E402
+
+
+def died(g):
+    return [e for e in g.events() if e["event"] == "child_died"]
+
+
+def who_never_reads_loses_his_place(directory):
+    with Gateway(directory, smart_host=("127.0.0.1", 9), options={
+            "limits": {"connections": 1, "connections_per_client": 1}, "processes": {"smtpd": 1},
+            "server": {"command": Word("500ms"), "bad_commands": 10000}}) as g:
+        time.sleep(0.2)                 # the banner that start() waited for has gone
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        s.connect(("127.0.0.1", g.port))
+        assert s.recv(500).startswith(b"220")
+        s.sendall(b"HELO x\r\n")
+        assert s.recv(500).startswith(b"250")
+        s.settimeout(0.3)
+        try:
+            while True:
+                s.send(b"HELP\r\n" * 10000)
+        except TimeoutError:
+            pass
+        end = time.monotonic() + 10
+        while True:
+            time.sleep(0.2)
+            with smtpclient.Client(g.port) as c:
+                if c.greeting.code == 220:
+                    break
+            assert time.monotonic() < end, "his place is still taken"
+        s.close()
+
+
+def tls_that_ends_alone(directory):
+    cert = certs.make(directory, "own")
+    with Gateway(directory, smart_host=("127.0.0.1", 9), tls=cert,
+                 options={"processes": {"smtpd": 1}}) as g:
+        s = socket.create_connection(("127.0.0.1", g.port), 10)
+        s.recv(4096)
+        s.sendall(b"EHLO x\r\n")
+        s.recv(4096)
+        s.sendall(b"STARTTLS\r\n")
+        s.recv(4096)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                s.sendall(outgoing.read())
+                incoming.write(s.recv(65536))
+        tls.write(b"EHLO x\r\n")
+        try:
+            tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        pid = g.roles()["smtpd"][0]
+        before = proc.cpu_s(pid)
+        s.sendall(outgoing.read())
+        s.settimeout(2)
+        try:
+            while s.recv(65536):
+                pass
+        except (TimeoutError, ConnectionResetError):
+            pass
+        spent = proc.cpu_s(pid) - before
+        assert spent < 0.5, f"smtpd spent {spent} s on a client that had ended"
+        s.settimeout(0.1)
+        assert s.recv(1) == b"", "still open"
+        s.close()
+
+
+def who_stops_talking_hears_the_answer(directory):
+    with Sink() as sink, Gateway(directory, smart_host=(sink.host, sink.port)) as g:
+        with smtpclient.Client(g.port) as c:
+            c.ehlo()
+            c.cmd("MAIL FROM:<a@sender.example>")
+            c.cmd("RCPT TO:<b@dest.example>")
+            assert c.cmd("DATA").code == 354
+            c.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
+            c.sock.shutdown(socket.SHUT_WR)
+            assert c.reply().code == 250
+            assert c.closed()
+        sink.wait(1)
+        with smtpclient.Client(g.port) as c:    # in the middle of it: over at once
+            c.ehlo()
+            c.cmd("MAIL FROM:<a@sender.example>")
+            c.sock.shutdown(socket.SHUT_WR)
+            started = time.monotonic()
+            assert c.closed()
+            assert time.monotonic() - started < 5
+        g.wait_log("lost input channel")
+
+
+def qmgr_dies_under_large_content(directory):
+    """In the middle of what it is being given: 451 for what it had, and nobody else dies."""
+    with Sink() as sink, Gateway(directory, smart_host=(sink.host, sink.port), options={
+            "processes": {"smtpd": 1}}) as g:
+        for _ in range(4):
+            clients = [smtpclient.Client(g.port) for _ in range(8)]
+            for c in clients:
+                c.ehlo()
+                c.envelope("a@sender.example", "b@dest.example")
+                c.cmd("DATA")
+                c.send(b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 4000)
+            os.kill(g.roles()["qmgr"][0], signal.SIGKILL)
+            for c in clients:
+                c.send((b"y" * 70 + b"\r\n") * 1500 + b".\r\n")
+            for c in clients:
+                assert c.reply().code in (250, 451)
+                assert c.cmd("NOOP").code == 250
+                c.sock.close()
+            while "qmgr" not in g.roles():
+                time.sleep(0.05)
+        assert all(e["role"] == "qmgr" for e in died(g)), died(g)
+
+
+def main():
+    report = Report()
+    for case in (who_never_reads_loses_his_place, tls_that_ends_alone,
+                 who_stops_talking_hears_the_answer, qmgr_dies_under_large_content):
+        with temp.Dir("clients") as d:
+            report.run(case.__name__, case, d)
+    return report.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
