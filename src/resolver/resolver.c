@@ -112,6 +112,11 @@ static bool resolver_start(void *role, struct err *err)
         .deadline_ms = c->timeout_ms,
     };
     r->dns = dns_resolver_new(r->env->loop, &p, dns_engine_backend(r->engine));
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        if (r->clients[i].channel)
+            channel_pause(r->clients[i].channel, false);
+    if (r->control.channel)
+        channel_pause(r->control.channel, false);
     return true;
 }
 
@@ -240,6 +245,8 @@ static void resolver_peer(void *role, enum role_id peer, int index, int fd)
         on_gone(c, c->channel, "replaced");
     c->r = r;
     c->channel = channel_new(r->env->loop, fd, role_name(peer), &ops, c);
+    if (!r->dns)
+        channel_pause(c->channel, true); /* asked before master says start */
 }
 
 static void on_finish_late(void *ctx)
