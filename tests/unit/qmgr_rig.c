@@ -16,13 +16,14 @@ enum { LEASE = 100, INLINE_MAX = 8 << 10, CONTENT_MAX = 256 << 10 };
 
 static const char config_text[] =
     "hostname = \"gw.example\"\n"
-    "postmaster = \"ok.postmaster@gw.example\"\n"
+    "postmaster = \"%s\"\n"
     "spool { directories = {\"/spool\"} free_min = 64K inline_max = 8K\n"
     "        segment_size = 1M reserve = 64K }\n"
     "listen \"mx\" { address = {\"10.0.0.1:25\"} tls = off }\n"
     "relay { from = {\"10.2.0.0/16\"} }\n"
     "dns { servers = {\"10.0.0.53\"} }\n"
     "retry { first = 20s max = 10m warn_after = 1h expire_after = 4h }\n"
+    "timeout { attempt = 20h }\n"
     "deliver { tls = off }\n";
 
 /* --- the ledger --- */
@@ -181,12 +182,12 @@ static void on_job(struct rig *r, struct channel *ch, const struct msg_job *m)
 {
     struct wire w = wire_reader(m->rcpts);
     struct envelope_rcpt rcpt;
-    bool slow = r->mute, any = false;
-    for (struct wire look = w; list_next_rcpt(&look, &rcpt);)
-        slow |= span_starts(rcpt.addr, SPAN("slow"));
-    if (slow) {
+    bool any = false;
+    struct wire look = w;
+    if (list_next_rcpt(&look, &rcpt) && span_starts(rcpt.addr, SPAN("slow"))) {
         MUST(r->slow_count < RIG_SLOW_MAX);
-        r->slow_jobs[r->slow_count++] = m->job;
+        r->slow_jobs[r->slow_count++] =
+            (struct rig_slow){ m->job, address_of(r, rcpt.addr) };
         return;
     }
     if (m->content.n == m->size)
@@ -206,13 +207,14 @@ static void on_job(struct rig *r, struct channel *ch, const struct msg_job *m)
     end_job(ch, m->job);
 }
 
-void rig_answer_slow(struct rig *r)
+void rig_answer_slow(struct rig *r, uint8_t result)
 {
     for (size_t i = 0; i < r->slow_count && r->deliver; i++) {
-        struct msg_result res = { .job = r->slow_jobs[i], .result = SMTP_DEFERRED,
+        struct msg_result res = { .job = r->slow_jobs[i].job, .result = result,
                                   .enhanced = SPAN("4.4.2"), .text = SPAN("it was slow") };
         send_result(r->deliver, &res);
-        end_job(r->deliver, r->slow_jobs[i]);
+        end_job(r->deliver, r->slow_jobs[i].job);
+        r->slow_jobs[i].address->delivered += result == SMTP_DELIVERED;
     }
     r->slow_count = 0;
 }
@@ -360,6 +362,26 @@ PROTO_HANDLER(not_committed, struct rig *, on_not_committed)
 PROTO_HANDLER(leased, struct rig *, on_leased)
 PROTO_HANDLER(space, struct rig *, on_space)
 
+static void ignore_gone(void *ctx, struct channel *ch, const char *why)
+{
+    (void)ctx;
+    (void)ch;
+    (void)why;
+}
+
+struct channel *rig_stranger(struct rig *r, enum role_id role)
+{
+    static const struct channel_type types[] = {
+        { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
+        PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(job) };
+    static const struct channel_ops ops = { types, 5, ignore_gone, NULL };
+    int fds[2];
+    MUST(loop_pair(r->l, fds) == 0);
+    qmgr_role.peer(r->q, role, 1, fds[0]);
+    channel_free(&r->stranger);
+    return r->stranger = channel_new(r->l, fds[1], "qmgr", &ops, r);
+}
+
 static struct channel *wire_up(struct rig *r, enum role_id role, const struct channel_ops *ops)
 {
     int fds[2];
@@ -398,11 +420,13 @@ static void on_done(struct role_env *env)
     r->done = true;
 }
 
-static struct config *read_config(void)
+static struct config *read_config(const struct rig *r)
 {
     struct config *c = NULL;
     struct config_report *report = config_report_new();
-    bool ok = config_parse(span_str(config_text), SPAN("rig.conf"), &c, report);
+    char text[sizeof config_text + 128];
+    snprintf(text, sizeof text, config_text, r->postmaster);
+    bool ok = config_parse(span_str(text), SPAN("rig.conf"), &c, report);
     MUST(ok && c);
     config_report_free(&report);
     return c;
@@ -416,7 +440,7 @@ void rig_start(struct rig *r)
     r->env = (struct role_env){ .loop = r->l, .vfs = r->disk, .instance_id = "rig",
                                 .events = events_new(r->l, &ec), .done = on_done, .host = r };
     r->done = false;
-    r->q = qmgr_role.make(&r->env, read_config(), &e);
+    r->q = qmgr_role.make(&r->env, read_config(r), &e);
     MUST(r->q);
     if (!qmgr_role.start(r->q, &e)) {
         rig_kill(r);
@@ -434,6 +458,7 @@ void rig_kill(struct rig *r)
     channel_free(&r->smtpd);
     channel_free(&r->router);
     channel_free(&r->deliver);
+    channel_free(&r->stranger);
     r->ids_left = r->slow_count = 0;
 }
 
@@ -444,9 +469,12 @@ void rig_reboot(struct rig *r, uint64_t seed)
     rig_start(r);
 }
 
-struct rig *rig_new(uint64_t seed)
+struct rig *rig_new(uint64_t seed) { return rig_new_with(seed, "ok.postmaster@gw.example"); }
+
+struct rig *rig_new_with(uint64_t seed, const char *postmaster)
 {
     struct rig *r = NEW(struct rig);
+    r->postmaster = postmaster;
     r->l = loop_sim_new(seed, WALL_MS);
     r->disk = vfs_faulty(seed);
     MUST(vfs_mkdir(r->disk, "/spool") == 0);

@@ -4,7 +4,7 @@
  *
  *   ok...    delivered                     bad...   refused at RCPT with 550
  *   tmpN...  put off N times, delivered    none...  the router knows no way: 550
- *   slow...  answered only by rig_answer_slow
+ *   slow...  answered only by rig_answer_slow, for the first recipient of each job
  */
 #ifndef POSTERN_TESTS_UNIT_QMGR_RIG_H
 #define POSTERN_TESTS_UNIT_QMGR_RIG_H
@@ -32,26 +32,31 @@ struct rig_address {
     unsigned delivered, reported, delayed, success, tries;
 };
 
+struct rig_slow {
+    uint64_t job;
+    struct rig_address *address;
+};
+
 struct rig {
     struct loop *l;
     struct vfs *disk;
-    char config_text[1024];
+    const char *postmaster;
     struct role_env env;
     struct qmgr *q; /* NULL: not running */
-    struct channel *smtpd, *router, *deliver;
+    struct channel *smtpd, *router, *deliver, *stranger;
     bool done;
     uint64_t ids, ids_left, next_txn;
     struct rig_mail mails[RIG_MAILS_MAX];
     size_t mail_count;
     struct rig_address addresses[RIG_ADDRESSES_MAX];
     size_t address_count;
-    uint64_t slow_jobs[RIG_SLOW_MAX]; /* jobs that wait for rig_answer_slow */
+    struct rig_slow slow_jobs[RIG_SLOW_MAX]; /* they wait for rig_answer_slow */
     size_t slow_count;
-    bool mute;        /* deliver answers nothing */
     unsigned altered; /* deliveries whose content was not what was sent */
 };
 
 struct rig *rig_new(uint64_t seed);
+struct rig *rig_new_with(uint64_t seed, const char *postmaster);
 void rig_free(struct rig **r);
 
 void rig_start(struct rig *r);  /* qmgr and its peers; false in r->q when the spool cannot open */
@@ -64,7 +69,9 @@ void rig_also(struct rig_mail *m, const char *rcpt);
 bool rig_send(struct rig *r, struct rig_mail *m); /* false: no id can be had */
 void rig_run(struct rig *r, int64_t ms);          /* simulated */
 void rig_turn(struct rig *r);
-void rig_answer_slow(struct rig *r);
+void rig_answer_slow(struct rig *r, uint8_t result); /* enum smtp_result */
+/* Another smtpd or deliver, which says what the test lets it say. */
+struct channel *rig_stranger(struct rig *r, enum role_id role);
 
 struct rig_address *rig_address(struct rig *r, const char *text);
 /* NULL, or the first address of an accepted message that is neither delivered nor reported; or of

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "loop/sim.h"
+#include "smtp/client.h"
 
 enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS };
 
@@ -148,8 +149,219 @@ static void disk_away(void)
     rig_free(&r);
 }
 
+/* --- when things cross --- */
+
+static void warning_after_delivery(void)
+{
+    struct rig *r = rig_new(4);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "slow.1@x.example");
+    rig_also(m, "tmp999.2@x.example");
+    rig_send(r, m);
+    rig_run(r, HOUR_MS - 5000);
+    CHECK(r->slow_count == 1 || rig_address(r, "tmp999.2@x.example")->tries > 3);
+    vfs_faulty_break(r->disk, "/spool");
+    rig_run(r, 10000); /* the warning is due for both, and cannot be stored */
+    CHECK_INT(r->q->report_count, 1);
+    rig_answer_slow(r, SMTP_DELIVERED);
+    rig_run(r, MINUTE_MS);
+    vfs_faulty_break(r->disk, NULL);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(rig_address(r, "slow.1@x.example")->delayed, 0);
+    CHECK_INT(rig_address(r, "tmp999.2@x.example")->delayed, 1);
+    struct arena *a = arena_new(1 << 20);
+    struct spool_outcome *list;
+    size_t n;
+    CHECK_INT(spool_outcomes(r->q->spool, m->seq, a, &list, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        CHECK(list[i].rcpt != 0 || list[i].final);
+    arena_free(&a);
+    rig_free(&r);
+}
+
+static void warned_once_over_restarts(void)
+{
+    struct rig *r = rig_new(5);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "tmp999.1@x.example");
+    struct arena *a = arena_new(1 << 20);
+    struct spool_outcome *newest;
+    size_t n;
+    rig_send(r, m);
+    rig_run(r, 2 * HOUR_MS);
+    CHECK_INT(rig_address(r, "tmp999.1@x.example")->delayed, 1);
+    /* All that compaction leaves of it. */
+    CHECK_INT(spool_outcomes(r->q->spool, m->seq, a, &newest, &n), 0);
+    CHECK(n == 1 && newest->kind == SPOOL_DEFERRED && !newest->final && newest->no_dsn);
+    arena_free(&a);
+    for (int i = 0; i < 3; i++) {
+        rig_kill(r);
+        rig_start(r);
+        rig_run(r, HOUR_MS / 2);
+    }
+    CHECK_INT(rig_address(r, "tmp999.1@x.example")->delayed, 1);
+    rig_run(r, 4 * HOUR_MS);
+    CHECK_INT(rig_address(r, "tmp999.1@x.example")->reported, 1);
+    CHECK_INT(spool_stat(r->q->spool).messages, 0);
+    rig_free(&r);
+}
+
+static void expired_with_a_dead_deliver(void)
+{
+    struct rig *r = rig_new(6);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "slow.1@x.example");
+    struct rig_mail *deleted = rig_mail(r, "s@src.example", "slow.2@x.example");
+    rig_send(r, m);
+    rig_send(r, deleted);
+    rig_run(r, 5 * HOUR_MS);
+    CHECK_INT(r->slow_count, 2);
+    CHECK_INT(sched_delete(r->q->sched, deleted->seq, SCHED_ALL), 1);
+    rig_new_deliver(r);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(rig_address(r, "slow.1@x.example")->reported, 1);
+    CHECK_INT(rig_address(r, "slow.2@x.example")->reported, 0);
+    CHECK_INT(spool_stat(r->q->spool).messages, 0);
+    rig_free(&r);
+}
+
+static void half_told_by_a_dead_deliver(void)
+{
+    struct rig *r = rig_new(7);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "slow.1@x.example");
+    rig_also(m, "ok.2@x.example");
+    rig_send(r, m);
+    rig_run(r, 1000);
+    CHECK_INT(r->slow_count, 1);
+    struct msg_result res = { .job = r->slow_jobs[0].job, .rcpt = 1, .result = SMTP_DELIVERED,
+                              .enhanced = SPAN("2.0.0"), .text = SPAN("taken") };
+    send_result(r->deliver, &res);
+    rig_run(r, 100);
+    rig_new_deliver(r);
+    rig_run(r, HOUR_MS);
+    CHECK_INT(rig_address(r, "ok.2@x.example")->delivered, 0); /* not again */
+    CHECK_INT(r->slow_count, 1);
+    rig_answer_slow(r, SMTP_DELIVERED);
+    rig_run(r, HOUR_MS);
+    CHECK_INT(rig_address(r, "ok.2@x.example")->delivered, 0);
+    CHECK_INT(spool_stat(r->q->spool).messages, 0);
+    rig_free(&r);
+}
+
+static enum sched_state state_of(struct rig *r, const struct rig_mail *m, uint32_t rcpt)
+{
+    struct sched_rcpt_info info;
+    return sched_rcpt(r->q->sched, m->seq, rcpt, &info) ? info.state : SCHED_STATES;
+}
+
+static void nobody_to_tell(void)
+{
+    struct rig *r = rig_new_with(8, "bad.postmaster@gw.example");
+    struct rig_mail *m = rig_mail(r, "", "ok.1@x.example");
+    rig_also(m, "bad.postmaster@gw.example");
+    rig_also(m, "tmp1.2@x.example");
+    rig_send(r, m);
+    rig_run(r, HOUR_MS);
+    CHECK_INT(state_of(r, m, 1), SCHED_HELD);
+    CHECK_INT(state_of(r, m, 0), SCHED_DELIVERED);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(sched_release(r->q->sched, m->seq, SCHED_ALL, qmgr_now(r->q)), 1);
+        rig_run(r, HOUR_MS);
+        CHECK_INT(rig_address(r, "bad.postmaster@gw.example")->tries, 2 + i);
+        CHECK_INT(state_of(r, m, 1), SCHED_HELD);
+        rig_kill(r);
+        rig_start(r);
+        rig_run(r, MINUTE_MS);
+        CHECK_INT(state_of(r, m, 1), SCHED_HELD);
+    }
+    CHECK_INT(rig_address(r, "ok.1@x.example")->delivered, 1);
+    CHECK_INT(rig_address(r, "tmp1.2@x.example")->delivered, 1);
+    rig_free(&r);
+}
+
+static void sender_does_not_read(void)
+{
+    struct rig *r = rig_new(9);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "slow.1@x.example");
+    rig_send(r, m);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(r->slow_count, 1);
+    for (uint64_t off = 4096; off < 16384; off += 32)
+        vfs_faulty_flip(r->disk, "/spool/0000000000000001.seg", off, 0x55);
+    rig_answer_slow(r, SMTP_FAILED);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(state_of(r, m, 0), SCHED_HELD);
+    CHECK(spool_has(r->q->spool, m->seq));
+    rig_free(&r);
+}
+
+/* --- peers that have gone mad --- */
+
+static void put_commit(struct channel *ch, uint64_t txn, uint64_t seq, struct span content)
+{
+    struct envelope_rcpt rcpt = { .addr = SPAN("slow.mad@x.example") };
+    struct envelope env = { .seq = seq, .received_ms = 1, .rcpts = &rcpt, .rcpt_count = 1 };
+    struct buf b;
+    buf_init(&b, 4096);
+    envelope_put(&b, &env);
+    struct msg_commit c = { .txn = txn, .envelope = buf_span(&b), .content = content };
+    send_commit(ch, &c);
+    buf_free(&b);
+}
+
+static struct rig_mail *known(struct rig *r, uint64_t txn, uint64_t seq)
+{
+    struct rig_mail *m = rig_mail(r, "", "ok.mad@x.example");
+    m->txn = txn;
+    m->seq = seq;
+    m->extra_bytes = SIZE_MAX; /* its content is not looked at */
+    return m;
+}
+
+static void mad_smtpd(void)
+{
+    enum { OTHER = 2 };
+    struct rig *r = rig_new(10);
+    struct rig_mail *victim = rig_mail(r, "s@src.example", "slow.1@x.example");
+    rig_send(r, rig_mail(r, "s@src.example", "ok.0@x.example"));
+    rig_run(r, 1000);
+    uint64_t mine = (uint64_t)OTHER << 48, seq = r->ids + 1;
+    struct channel *mad = rig_stranger(r, ROLE_SMTPD);
+    struct msg_extent x = { .txn = victim->txn, .seq = r->ids, .data = SPAN("half of it, ") };
+    victim->seq = r->ids;
+    send_extent(r->smtpd, &x);
+    rig_run(r, 10);
+    known(r, mine | 1, seq);
+    struct rig_mail *twin = known(r, mine | 2, seq);
+    struct rig_mail *unleased = known(r, mine | 3, seq + 1000000000);
+    struct rig_mail *both = known(r, mine | 4, seq + 1);
+    struct msg_abort_txn bye = { .txn = victim->txn };
+    send_abort_txn(mad, &bye);
+    put_commit(mad, victim->txn, seq, SPAN("x\r\n")); /* refused as a transaction of the victim */
+    put_commit(mad, mine | 1, seq, SPAN("x\r\n"));
+    put_commit(mad, mine | 2, seq, SPAN("y\r\n"));
+    put_commit(mad, mine | 3, seq + 1000000000, SPAN("z\r\n"));
+    x.txn = mine | 4;
+    send_extent(mad, &x);
+    put_commit(mad, mine | 4, seq + 1, SPAN("an extent and content\r\n"));
+    rig_run(r, 1000);
+    CHECK(twin->refused && unleased->refused && both->refused);
+    CHECK(victim->refused); /* so the stranger was told; */
+    victim->refused = false;
+    x.txn = victim->txn;
+    x.data = SPAN("and the other\r\n");
+    send_extent(r->smtpd, &x);
+    put_commit(r->smtpd, victim->txn, victim->seq, SPAN(""));
+    rig_run(r, 1000);
+    CHECK(victim->committed);
+    char text[64];
+    ssize_t n = spool_read(r->q->spool, victim->seq, 0, text, sizeof text);
+    CHECK_SPAN(span_of(text, n > 0 ? (size_t)n : 0), SPAN("half of it, and the other\r\n"));
+    rig_free(&r);
+}
+
 static const struct test tests[] = {
     TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere), TEST(crash_everywhere),
-    TEST(kill_everywhere), TEST(disk_away),
+    TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
+    TEST(warned_once_over_restarts), TEST(expired_with_a_dead_deliver),
+    TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell), TEST(sender_does_not_read),
+    TEST(mad_smtpd),
 };
 TEST_MAIN(tests)

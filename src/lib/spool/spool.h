@@ -79,7 +79,8 @@ struct spool_outcome {
     uint32_t rcpt;     /* index in the envelope, or SPOOL_RCPT_ALL */
     uint8_t kind;      /* enum spool_outcome_kind */
     bool final;        /* this recipient (or, with SPOOL_RCPT_ALL, the message) is done for good */
-    bool no_dsn;       /* final, and noted that no report is due */
+    bool no_dsn;       /* final, and noted that no report is due; not final: its delay has been
+                          reported (a newer outcome takes the place of DELAY_REPORTED) */
     uint32_t attempts; /* so far */
     int64_t at_ms, next_ms; /* wall time: when it happened; next attempt, 0 = none */
     struct span status; /* "4.4.1" */
