@@ -423,8 +423,8 @@ def opportunistic(where):
 
 
 def failed_handshake(where):
-    """One that is dropped, stalls or finds no common cipher: the same host at once without TLS, in the same
-    attempt."""
+    """One that is dropped, stalls or finds no common cipher: the same host at once
+    without TLS, in the same attempt."""
     pair = certs.make(where, "r", "rsa")
     options = {"timeout": {"starttls": Word("1s")}, "deliver": {"idle": 0}}
     with Sink(tls=pair) as dropped, Sink(tls=pair) as stalled, Sink(tls=pair) as other:

@@ -299,7 +299,8 @@ static void s_server(void)
     close(listener(&port));
     snprintf(accept_at, sizeof accept_at, "127.0.0.1:%d", port);
     char *argv[] = { (char *)"openssl", (char *)"s_server", (char *)"-accept", accept_at,
-                     (char *)"-cert", (char *)in_dir(&s, "rsa.crt"), (char *)"-key", (char *)in_dir(&s, "rsa.key"),
+                     (char *)"-cert", (char *)in_dir(&s, "rsa.crt"),
+                     (char *)"-key", (char *)in_dir(&s, "rsa.key"),
                      (char *)"-rev", (char *)"-quiet", NULL };
     pid_t pid = openssl(argv, &out, &in);
     for (int v = 0; v < 2; v++) {
