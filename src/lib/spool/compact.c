@@ -89,16 +89,20 @@ static struct segment *choose(const struct spool *s)
 
 /* --- the end of a segment --- */
 
-/* What else lives in segments: the notes of voids, and of the highest counter. */
+/* What else lives in segments: the notes of voids, and of the highest counter. The note about
+ * the segment itself stays until it is gone: the unlink may fail. */
 static int note_elsewhere(struct spool *s, const struct segment *gone)
 {
-    size_t left = 0;
-    for (size_t i = 0; i < s->void_count; i++)
-        if (s->voids[i].gen != gone->gen && seg_by_gen(s, s->voids[i].gen))
-            s->voids[left++] = s->voids[i];
+    size_t left = 0, others = 0;
+    for (size_t i = 0; i < s->void_count; i++) {
+        if (!seg_by_gen(s, s->voids[i].gen))
+            continue;
+        others += s->voids[i].gen != gone->gen;
+        s->voids[left++] = s->voids[i];
+    }
     s->void_count = left;
     s->voids_written = 0;
-    if (!left && s->id_gen != gone->gen && s->id_gen)
+    if (!others && s->id_gen != gone->gen && s->id_gen)
         return 0;
     int r = -EIO;
     for (size_t i = 0; i < s->dir_count && r < 0; i++)
