@@ -67,7 +67,8 @@ struct route_reply {
 /* True: this client may send to this recipient: it is in relay.from, or authenticated, or the
  * recipient is local, in relay.domains, or the postmaster (RFC 5321 4.5.1). A mailertable entry
  * alone allows nothing. For clients that are not trusted a local part with % ! or @ is not
- * relayed ("user%elsewhere@ours"), since a next hop may act on it. False: reply_r says no; its spans live in `a`. */
+ * relayed ("user%elsewhere@ours"), since a next hop may act on it. False: reply_r says no; its
+ * spans live in `a`. */
 bool route_relay_allowed(const struct route_tables *tables, const struct route_client *client,
                          struct span rcpt, struct arena *a, struct trail *t,
                          struct route_reply *reply_r);
