@@ -143,6 +143,8 @@ static void later(struct master *m, struct child_slot *c)
         event_int(m->events, FIELD_count, c->deaths);
         event_end(m->events);
     }
+    if (!c->backoff_ms) /* it could not even be started */
+        c->backoff_ms = m->config->processes.restart_first_ms;
     loop_timer_in(m->loop, &c->restart, c->backoff_ms);
 }
 

@@ -6,6 +6,7 @@
 #include "events/events.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
+#include "mail/headerwalk.h"
 #include "master/master.h"
 #include "proto/master_child.h"
 #include "proto/roles.h"
@@ -33,8 +34,9 @@ struct child_slot {
 struct listener {
     int fd;
     struct netaddr address;
-    char section[64];
-    bool keep; /* during a reload */
+    char section[LISTEN_NAME_MAX + 1];
+    char next_section[LISTEN_NAME_MAX + 1]; /* what a reload not yet accepted would make of it */
+    bool keep;                              /* during a reload */
 };
 
 /* A reload that not every child has taken over yet. */
@@ -50,7 +52,7 @@ struct master {
     struct config *config;
     uint64_t generation;
     const char *config_path;
-    char instance_id[17];
+    char instance_id[HEADERWALK_INSTANCE_MAX + 1];
     struct child_slot children[CHILDREN_MAX];
     size_t child_count;
     struct listener listeners[LISTENERS_MAX];

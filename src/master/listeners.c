@@ -1,6 +1,7 @@
 #include "master/inside.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { BACKLOG = 1024 };
 
@@ -28,7 +29,7 @@ static bool open_one(struct master *m, const struct netaddr *a, struct span sect
         *l = (struct listener){ .fd = fd, .address = *a };
     }
     l->keep = true;
-    snprintf(l->section, sizeof l->section, "%.*s", SPAN_ARG(section));
+    snprintf(l->next_section, sizeof l->next_section, "%.*s", SPAN_ARG(section));
     return true;
 }
 
@@ -56,10 +57,12 @@ void listeners_settle(struct master *m)
 {
     size_t n = 0;
     for (size_t i = 0; i < m->listener_count; i++) {
-        if (m->listeners[i].keep)
-            m->listeners[n++] = m->listeners[i];
+        struct listener *l = &m->listeners[i];
+        memcpy(l->section, l->next_section, sizeof l->section);
+        if (l->keep)
+            m->listeners[n++] = *l;
         else
-            loop_close(m->loop, m->listeners[i].fd);
+            loop_close(m->loop, l->fd);
     }
     m->listener_count = n;
 }

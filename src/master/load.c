@@ -56,6 +56,18 @@ static void write_all(int fd, struct span s)
 
 /* --- in the checking process --- */
 
+/* The rest of what master has open (the ends of its channels) is not its business. */
+static void close_others(int a, int b)
+{
+    unsigned lo = (unsigned)(a < b ? a : b), hi = (unsigned)(a < b ? b : a);
+    unsigned first = STDERR_FILENO + 1;
+    if (lo > first)
+        close_range(first, lo - 1, 0);
+    if (hi > lo + 1 && hi > first)
+        close_range(lo < first ? first : lo + 1, hi - 1, 0);
+    close_range(hi < first ? first : hi + 1, ~0U, 0);
+}
+
 /* Whoever parses what a person wrote needs no right at all. */
 static void become_nobody(void)
 {
@@ -157,6 +169,7 @@ static bool in_child(void (*work)(const struct task *, int), const struct task *
         return false;
     pid_t pid = fork();
     if (pid == 0) {
+        close_others(t->in, p[1]);
         work(t, p[1]);
         _exit(0);
     }

@@ -10,7 +10,8 @@ int log_open(const struct config *cfg, int which, struct err *err)
 {
     struct span path = which == 1 ? cfg->log.events : cfg->log.file;
     if (which == 0 && path.n == 0)
-        return cfg->log.syslog != CONFIG_SYSLOG_OFF ? -2 : dup(STDERR_FILENO);
+        return cfg->log.syslog != CONFIG_SYSLOG_OFF ? -2
+                                                         : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
     if (path.n == 0)
         return -1;
     char *name = must_strndup(path.p, path.n);

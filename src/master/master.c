@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "master/inside.h"
 #include "master/load.h"
+#include "role/logs.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -52,13 +53,7 @@ static bool open_events(struct master *m, struct err *err)
     int events = err->text[0] ? -1 : log_open(m->config, 1, err);
     if (err->text[0])
         return false;
-    char *tag = must_strndup(m->config->log.tag.p, m->config->log.tag.n);
-    char *host = must_strndup(m->config->hostname.p, m->config->hostname.n);
-    struct events_config ec = { .tag = tag, .role = "master", .hostname = host,
-                                .line_fd = lines, .event_fd = events };
-    m->events = events_new(m->loop, &ec);
-    free(tag);
-    free(host);
+    m->events = logs_new(m->loop, m->config, "master", lines, events);
     return true;
 }
 

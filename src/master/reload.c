@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "master/inside.h"
 #include "master/load.h"
+#include "role/logs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,7 +112,7 @@ bool master_reload(struct master *m, struct span who, const uint64_t *q, struct 
     m->config = next;
     m->generation++;
     listeners_settle(m);
-    events_set_names(m->events, next->log.tag, next->hostname);
+    logs_follow(m->events, next);
     struct err e = { "" };
     if (!logs_reopen(m, &e))
         log_line(m->events, EVENT_WARNING, "%s", e.text);

@@ -8,6 +8,8 @@
 #define CONFIG_PART_FIELDS(F) F(U64, generation) F(U8, last) F(BYTES, part)
 /* Comes with a descriptor: the child's end of a channel to instance `index` of `role`. */
 #define PEER_FIELDS(F) F(U8, role) F(U16, index)
+enum { LISTEN_NAME_MAX = 64 }; /* config's check_label */
+
 /* Comes with a descriptor: a listening socket. `section` names the listen section. */
 #define LISTENER_FIELDS(F) F(ADDR, address) F(BYTES, section)
 /* Comes with a descriptor: a log file. which: 0 lines, 1 events, 2 no lines but syslog. */

@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "proto/master_child.h"
 #include "role/confine.h"
+#include "role/logs.h"
 #include "role/role.h"
 #include "vfs/vfs.h"
 
@@ -42,25 +43,11 @@ struct child {
 
 static void give_up(struct child *c, const struct err *e)
 {
-    log_line(c->env.events, EVENT_ALARM, "%s: %s", role_name(c->id), e->text);
+    if (c->env.events)
+        log_line(c->env.events, EVENT_ALARM, "%s: %s", role_name(c->id), e->text);
     dprintf(STDERR_FILENO, "postern: %s: %s\n", role_name(c->id), e->text);
     c->failed = true;
     loop_stop(c->env.loop);
-}
-
-static void make_events(struct child *c, const struct config *cfg)
-{
-    char *tag = must_strndup(cfg->log.tag.p, cfg->log.tag.n);
-    char *host = must_strndup(cfg->hostname.p, cfg->hostname.n);
-    struct events_config ec = { .tag = tag,
-                                .role = role_name(c->id),
-                                .hostname = host,
-                                .line_fd = c->line_fd,
-                                .event_fd = c->event_fd };
-    c->line_fd = c->event_fd = -1;
-    c->env.events = events_new(c->env.loop, &ec);
-    free(tag);
-    free(host);
 }
 
 /* The first configuration makes the role; a later one waits for config_done. */
@@ -72,7 +59,8 @@ static void take_config(struct child *c, struct config *cfg)
         return;
     }
     struct err e = { "" };
-    make_events(c, cfg);
+    c->env.events = logs_new(c->env.loop, cfg, role_name(c->id), c->line_fd, c->event_fd);
+    c->line_fd = c->event_fd = -1;
     c->config = cfg;
     c->role = c->ops->make(&c->env, cfg, &e);
     if (!c->role)
@@ -109,7 +97,7 @@ static void on_config_done(struct child *c, struct channel *ch, const struct msg
         return;
     c->next = NULL;
     c->config = next;
-    events_set_names(c->env.events, next->log.tag, next->hostname);
+    logs_follow(c->env.events, next);
     c->ops->reload(c->role, next);
     struct msg_child_ready ready = { .generation = m->generation };
     send_child_ready(ch, &ready);

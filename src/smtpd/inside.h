@@ -14,6 +14,7 @@
 #include "events/events.h"
 #include "ipc/channel.h"
 #include "loop/loop.h"
+#include "proto/master_child.h"
 #include "proto/smtpd_keyring.h"
 #include "proto/smtpd_qmgr.h"
 #include "proto/smtpd_router.h"
@@ -52,7 +53,7 @@ struct listener {
     int fd;
     struct loop_io io;
     struct netaddr address;
-    char section[64];
+    char section[LISTEN_NAME_MAX + 1];
     bool open; /* watched */
     bool keep; /* while the listeners change */
 };

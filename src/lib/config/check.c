@@ -142,3 +142,11 @@ bool check_label(struct span s, struct err *e)
         good = ascii_isalnum(s.p[i]) || (s.p[i] && strchr("-_.", s.p[i]));
     return good || bad(e, "may only have letters, digits and - _ . (64 at most)");
 }
+
+bool check_instance(struct span s, struct err *e)
+{
+    bool good = s.n > 0 && s.n <= 64;
+    for (size_t i = 0; good && i < s.n; i++)
+        good = ascii_isalnum(s.p[i]) || s.p[i] == '-' || s.p[i] == '.';
+    return good || bad(e, "may only have letters, digits and - . (64 at most)");
+}

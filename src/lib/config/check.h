@@ -13,7 +13,8 @@ bool check_path(struct span s, struct err *e);    /* absolute */
 bool check_map(struct span s, struct err *e);     /* "text:/path" */
 bool check_next_hop(struct span s, struct err *e); /* [host]:port, host:port, [1.2.3.4] */
 bool check_user(struct span s, struct err *e);
-bool check_label(struct span s, struct err *e);   /* of a section; log tag; instance id */
+bool check_label(struct span s, struct err *e);   /* of a section; log tag */
+bool check_instance(struct span s, struct err *e); /* what may stand in our Received lines */
 bool check_printable(struct span s, struct err *e); /* one line of ASCII text */
 
 #endif

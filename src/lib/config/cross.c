@@ -43,9 +43,6 @@ static void check_values(const struct cross *x)
          "retry.first must not be longer than retry.max");
     rule(x, c->retry.warn_after_ms < c->retry.expire_after_ms, error, "retry.warn_after",
          "retry.expire_after", "retry.warn_after must be shorter than retry.expire_after");
-    rule(x, c->spool.inline_max_bytes <= c->spool.segment_size_bytes / 2, error,
-         "spool.inline_max", "spool.segment_size",
-         "spool.inline_max must not be more than half of spool.segment_size");
     rule(x, c->limits.connections_per_client <= c->limits.connections, error,
          "limits.connections_per_client", "limits.connections",
          "limits.connections_per_client must not be more than limits.connections");

@@ -70,7 +70,7 @@ static const struct config_option options[] = {
       .help = "the name of this gateway in greetings, HELO, Received and reports" },
     { "", "postmaster", CONFIG_TEXT, LIVE, AT(postmaster), "\"\"", .check = check_mailbox,
       .help = "who gets double bounces and alarms; empty means postmaster at hostname" },
-    { "", "instance_id", CONFIG_TEXT, 0, AT(instance_id), "\"\"", .check = check_label,
+    { "", "instance_id", CONFIG_TEXT, 0, AT(instance_id), "\"\"", .check = check_instance,
       .help = "tells this gateway from others of the same name when looking for mail loops; "
               "empty means one is made when the spool is made" },
 
@@ -80,7 +80,7 @@ static const struct config_option options[] = {
               "all of them" },
     { "spool", "free_min", CONFIG_SIZE, LIVE, AT(spool.free_min_bytes), "512M",
       .help = "with less free space new mail is put off with 452" },
-    { "spool", "inline_max", CONFIG_SIZE, LIVE, AT(spool.inline_max_bytes), "128K", 4 * K, 16 * M,
+    { "spool", "inline_max", CONFIG_SIZE, LIVE, AT(spool.inline_max_bytes), "128K", 4 * K, 256 * K,
       .help = "content above this size is written in extents while it arrives" },
     { "spool", "segment_size", CONFIG_SIZE, LIVE, AT(spool.segment_size_bytes), "64M", 1 * M,
       2 * G, .help = "a segment file is sealed at this size" },
@@ -253,10 +253,10 @@ static const struct config_option options[] = {
     { "deliver", "port", CONFIG_NUMBER, LIVE, AT(deliver.port), "25", 1, 65535,
       .help = "port of a next hop that names none" },
 
-    { "processes", "smtpd", CONFIG_NUMBER, 0, AT(processes.smtpd), "0", 0, 256,
-      .help = "processes that receive; 0 means as many as processors" },
-    { "processes", "deliver", CONFIG_NUMBER, 0, AT(processes.deliver), "0", 0, 256,
-      .help = "processes that send; 0 means as many as processors" },
+    { "processes", "smtpd", CONFIG_NUMBER, 0, AT(processes.smtpd), "0", 0, 32,
+      .help = "processes that receive; 0 means by the number of processors" },
+    { "processes", "deliver", CONFIG_NUMBER, 0, AT(processes.deliver), "0", 0, 32,
+      .help = "processes that send; 0 means by the number of processors" },
     { "processes", "restart_first", CONFIG_DURATION, LIVE, AT(processes.restart_first_ms),
       "100ms", 1, MINUTE,
       .help = "a process that ended is started again after this time, which doubles each time" },

@@ -42,6 +42,7 @@ struct events {
     struct loop *loop;
     char *tag, *role, *hostname;
     bool echo, syslog;
+    int facility;
     pid_t pid; /* asked once: getpid is a system call */
     struct sink lines, json;
     struct loop_hook hook;
@@ -65,6 +66,7 @@ struct events *events_new(struct loop *l, const struct events_config *c)
     e->role = must_strndup(c->role, strlen(c->role));
     e->hostname = must_strndup(c->hostname, strlen(c->hostname));
     e->echo = c->echo;
+    e->facility = c->facility ? c->facility : LOG_MAIL;
     e->pid = getpid();
     buf_init(&e->lines.pending, PENDING_MAX);
     buf_init(&e->json.pending, PENDING_MAX);
@@ -76,8 +78,9 @@ struct events *events_new(struct loop *l, const struct events_config *c)
     return e;
 }
 
-void events_set_names(struct events *e, struct span tag, struct span hostname)
+void events_set_names(struct events *e, struct span tag, struct span hostname, int facility)
 {
+    e->facility = facility;
     /* openlog() keeps a pointer to the tag it was given. */
     if (!e->syslog && !span_eq(span_str(e->tag), tag)) {
         free(e->tag);
@@ -105,7 +108,7 @@ void events_set_files(struct events *e, int line_fd, int event_fd)
     sink_use(&e->json, event_fd);
     e->syslog = line_fd == -2;
     if (e->syslog)
-        openlog(e->tag, LOG_PID | LOG_NDELAY, LOG_MAIL);
+        openlog(e->tag, LOG_PID | LOG_NDELAY, e->facility);
 }
 
 /* A pipe whose reader sleeps must not put us to sleep: what it has no room for is lost. POLLOUT
@@ -269,7 +272,7 @@ void log_end(struct events *e)
     static const int priority[] = { LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ALERT };
     struct span s = buf_span(&e->line);
     if (e->syslog)
-        syslog(LOG_MAIL | priority[e->line_severity], "%.*s", SPAN_ARG(s));
+        syslog(e->facility | priority[e->line_severity], "%.*s", SPAN_ARG(s));
     if (e->lines.fd >= 0 || e->echo) {
         struct buf *b = &e->lines.pending;
         e->line_start = b->len;

@@ -95,6 +95,7 @@ struct events_config {
     const char *hostname; /* copied */
     int line_fd;      /* file of log lines, -1 none, -2 syslog; owned */
     int event_fd;     /* file of events, -1 none; owned */
+    int facility;     /* of syslog: LOG_MAIL ...; 0 is LOG_MAIL */
     bool echo;        /* log lines also go to stderr, for people who watch */
 };
 
@@ -105,7 +106,7 @@ void events_free(struct events **e); /* writes what is left */
 /* New files (after rotation or reload); owned. */
 void events_set_files(struct events *e, int line_fd, int event_fd);
 /* Of the lines from here on; copied. The name syslog knows us by stays. */
-void events_set_names(struct events *e, struct span tag, struct span hostname);
+void events_set_names(struct events *e, struct span tag, struct span hostname, int facility);
 
 /* One event: begin, fields of its line of the table (a field that is not is a MUST), end. */
 void event_begin(struct events *e, enum event_name name);
