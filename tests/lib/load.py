@@ -43,7 +43,9 @@ class Result:
 
 
 def program():
-    return gateway.binary().resolve().parent / "bench" / "mailload"
+    """Beside the gateway's binary, or the product's where that one has none (sanitizers)."""
+    beside = gateway.binary().resolve().parent / "bench" / "mailload"
+    return beside if beside.exists() else gateway.TOP / "build" / "bench" / "mailload"
 
 
 def read_list(path):
