@@ -141,7 +141,7 @@ bool store_open(struct qmgr *q, struct err *err)
     ok = ok && spool_open(q->env->vfs, &sc, &calls, loop_wall_ms(q->env->loop), &q->spool,
                           err) == 0;
     if (ok) {
-        q->leased_upto = spool_lease_ids(q->spool, 1, loop_wall_ms(q->env->loop)) + 1;
+        q->leased_upto = spool_ids_upto(q->spool);
         say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, dirs.n);
     }
     spool_dirs_free(&dirs);

@@ -154,6 +154,8 @@ void spool_close(struct spool **s);
 /* n (<= lease_step) consecutive counters, never given out before nor after; returns the first,
  * or 0 when no directory takes the note (as good as EIO). A flush once per lease_step. */
 uint64_t spool_lease_ids(struct spool *s, uint32_t n, int64_t now_ms);
+/* All counters that were ever given out are below this. */
+uint64_t spool_ids_upto(const struct spool *s);
 
 /* Appends content of transaction `txn` (any number of the caller's, not 0, in use once at a
  * time) to the active segment at once, unflushed; `data` is free again on return. The first

@@ -333,3 +333,5 @@ uint64_t spool_lease_ids(struct spool *s, uint32_t n, int64_t now_ms)
     s->id_next += n;
     return first;
 }
+
+uint64_t spool_ids_upto(const struct spool *s) { return s->id_next; }
