@@ -5,7 +5,7 @@
 #include "loop/sim.h"
 #include "smtp/client.h"
 
-enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS };
+enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, LEASE_LEFT = 1000 };
 
 /* One of each kind; `send` each in turns of its own, some together. */
 static void make_mixture(struct rig *r)
@@ -294,9 +294,10 @@ static void sender_does_not_read(void)
 
 /* --- peers that have gone mad --- */
 
-static void put_commit(struct channel *ch, uint64_t txn, uint64_t seq, struct span content)
+static void put_commit(struct channel *ch, uint64_t txn, uint64_t seq, const char *to,
+                       struct span content)
 {
-    struct envelope_rcpt rcpt = { .addr = SPAN("slow.mad@x.example") };
+    struct envelope_rcpt rcpt = { .addr = span_str(to) };
     struct envelope env = { .seq = seq, .received_ms = 1, .rcpts = &rcpt, .rcpt_count = 1 };
     struct buf b;
     buf_init(&b, 4096);
@@ -318,6 +319,7 @@ static struct rig_mail *known(struct rig *r, uint64_t txn, uint64_t seq)
 static void mad_smtpd(void)
 {
     enum { OTHER = 2 };
+    static const char slow[] = "slow.mad@x.example";
     struct rig *r = rig_new(10);
     struct rig_mail *victim = rig_mail(r, "s@src.example", "slow.1@x.example");
     rig_send(r, rig_mail(r, "s@src.example", "ok.0@x.example"));
@@ -334,13 +336,13 @@ static void mad_smtpd(void)
     struct rig_mail *both = known(r, mine | 4, seq + 1);
     struct msg_abort_txn bye = { .txn = victim->txn };
     send_abort_txn(mad, &bye);
-    put_commit(mad, victim->txn, seq, SPAN("x\r\n")); /* refused as a transaction of the victim */
-    put_commit(mad, mine | 1, seq, SPAN("x\r\n"));
-    put_commit(mad, mine | 2, seq, SPAN("y\r\n"));
-    put_commit(mad, mine | 3, seq + 1000000000, SPAN("z\r\n"));
+    put_commit(mad, victim->txn, seq, slow, SPAN("x\r\n")); /* as if it were the victim */
+    put_commit(mad, mine | 1, seq, slow, SPAN("x\r\n"));
+    put_commit(mad, mine | 2, seq, slow, SPAN("y\r\n"));
+    put_commit(mad, mine | 3, seq + 1000000000, slow, SPAN("z\r\n"));
     x.txn = mine | 4;
     send_extent(mad, &x);
-    put_commit(mad, mine | 4, seq + 1, SPAN("an extent and content\r\n"));
+    put_commit(mad, mine | 4, seq + 1, slow, SPAN("an extent and content\r\n"));
     rig_run(r, 1000);
     CHECK(twin->refused && unleased->refused && both->refused);
     CHECK(victim->refused); /* so the stranger was told; */
@@ -348,7 +350,7 @@ static void mad_smtpd(void)
     x.txn = victim->txn;
     x.data = SPAN("and the other\r\n");
     send_extent(r->smtpd, &x);
-    put_commit(r->smtpd, victim->txn, victim->seq, SPAN(""));
+    put_commit(r->smtpd, victim->txn, victim->seq, slow, SPAN(""));
     rig_run(r, 1000);
     CHECK(victim->committed);
     char text[64];
@@ -357,11 +359,45 @@ static void mad_smtpd(void)
     rig_free(&r);
 }
 
+/* What it is told grows until its channel is closed: here in the middle of a flush, with more of
+ * its mail in the batch. */
+static void smtpd_that_reads_nothing(void)
+{
+    enum { PER_TURN = 10000, REFUSAL_BYTES = 80, COMMITS_PER_TURN = 400 };
+    struct rig *r = rig_new(11);
+    rig_send(r, rig_mail(r, "s@src.example", "ok.0@x.example"));
+    rig_run(r, 1000);
+    struct channel *mad = rig_stranger(r, ROLE_SMTPD);
+    channel_pause(mad, true);
+    struct msg_commit stray = { .txn = 1 };
+    size_t left = (CHANNEL_QUEUE_HARD - CHANNEL_QUEUE_MAX) / REFUSAL_BYTES;
+    for (uint64_t i = 0; left; left--) {
+        send_commit(mad, &stray);
+        if (++i % PER_TURN == 0)
+            rig_turn(r);
+    }
+    rig_run(r, 100);
+    CHECK(r->q->smtpds[1].channel);
+    uint64_t txn = UINT64_C(2) << 48, seq = r->ids + LEASE_LEFT;
+    for (int turn = 0; turn < 1000 && r->q->smtpds[1].channel; turn++) {
+        for (int i = 0; i < COMMITS_PER_TURN; i++)
+            put_commit(mad, ++txn, ++seq, "ok.mad@x.example", SPAN("x\r\n"));
+        rig_run(r, 3);
+    }
+    CHECK(!r->q->smtpds[1].channel);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "ok.1@x.example");
+    rig_send(r, m);
+    rig_run(r, MINUTE_MS);
+    CHECK(m->committed);
+    CHECK_INT(rig_address(r, "ok.1@x.example")->delivered, 1);
+    rig_free(&r);
+}
+
 static const struct test tests[] = {
     TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere), TEST(crash_everywhere),
     TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
     TEST(warned_once_over_restarts), TEST(expired_with_a_dead_deliver),
     TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell), TEST(sender_does_not_read),
-    TEST(mad_smtpd),
+    TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)
