@@ -29,6 +29,7 @@ void compact_stop(struct spool *s)
     cursor_free(&c->cursor);
     if (c->moving)
         txn_free(s, c->moving, true);
+    free(c->carried.slots);
     *c = (struct compaction){ 0 };
 }
 
@@ -298,12 +299,49 @@ static int passes_through(void *ctx, struct segment *seg, const struct rec *r,
     return 0;
 }
 
+static struct carried_tomb *carried_slot(const struct carried *c, const struct carried_tomb *t)
+{
+    size_t i = (size_t)((t->seq * 31 + t->rcpt) * 0x9e3779b97f4a7c15u >> 20) ^ (size_t)t->home;
+    for (i &= c->size - 1; c->slots[i].seq; i = (i + 1) & (c->size - 1)) {
+        struct carried_tomb *k = &c->slots[i];
+        if (k->seq == t->seq && k->rcpt == t->rcpt && k->home == t->home)
+            break;
+    }
+    return &c->slots[i];
+}
+
+static void carried_grow(struct carried *c)
+{
+    struct carried old = *c;
+    c->size = old.size ? 2 * old.size : 256;
+    c->slots = must_calloc(c->size, sizeof *c->slots);
+    for (size_t i = 0; i < old.size; i++)
+        if (old.slots[i].seq)
+            *carried_slot(c, &old.slots[i]) = old.slots[i];
+    free(old.slots);
+}
+
+/* False: it was carried before. Unlinking that fails again and again makes copies of copies:
+ * without this their number would double each time. */
+static bool carry_once(struct carried *c, const struct carried_tomb *t)
+{
+    if (2 * c->n >= c->size)
+        carried_grow(c);
+    struct carried_tomb *slot = carried_slot(c, t);
+    if (slot->seq)
+        return false;
+    *slot = *t;
+    c->n++;
+    return true;
+}
+
 /* The outcomes are about a message that is gone: those that say so stay as long as its commit
  * record lies somewhere. */
 static void carry_tomb(struct slice *x, const struct segment *victim, const struct group *g)
 {
     struct spool *s = x->s;
-    if (!(g->home_gen != victim->gen && seg_by_gen(s, g->home_gen)) && !seg_any_stuck(s))
+    bool needed = g->home_gen != victim->gen && seg_by_gen(s, g->home_gen);
+    if (victim->carried || !(needed || seg_any_stuck(s)))
         return;
     struct buf finals;
     struct wire w = wire_reader(g->list);
@@ -313,7 +351,8 @@ static void carry_tomb(struct slice *x, const struct segment *victim, const stru
         struct spool_outcome o;
         if (!outcome_get(&w, g->seq, &o))
             break;
-        if (!o.final)
+        if (!o.final || !carry_once(&s->compaction.carried, &(struct carried_tomb){
+                                        g->seq, g->home_gen, o.rcpt }))
             continue;
         o.status = o.diag = o.remote = SPAN_NONE;
         outcome_put(&finals, &o);
@@ -479,7 +518,8 @@ static int finish_victim(struct spool *s)
 {
     struct segment *victim = s->compaction.victim;
     compact_stop(s);
-    if (!kept(victim))
+    victim->carried = !kept(victim);
+    if (victim->carried)
         return let_go(s, victim);
     s->compaction.victim = victim;
     give_up(s, READ_FAILED);

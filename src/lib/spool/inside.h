@@ -62,6 +62,7 @@ struct segment {
     bool twins;           /* holds older copies of moved messages: must be freed first */
     bool unsettled;       /* recovery could not make sure of its last part: moved first */
     bool stuck;           /* could not be read to its end by compaction */
+    bool carried;         /* all of it stands elsewhere: only the unlinking is left */
     bool unlinked;
 };
 
@@ -115,9 +116,19 @@ struct batch {
     size_t map_size;
 };
 
+/* The tombs that were carried out of the victim: each once, however often it stands there. */
+struct carried {
+    struct carried_tomb {
+        uint64_t seq, home; /* seq 0: unused */
+        uint32_t rcpt;
+    } *slots;
+    size_t n, size; /* size: a power of two */
+};
+
 struct compaction {
     struct segment *victim;
     struct cursor *cursor;
+    struct carried carried;
     struct txn *moving;      /* a message with extents, half moved */
     size_t next_extent;
     struct arena *arena;     /* of the slice */

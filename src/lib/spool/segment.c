@@ -377,6 +377,8 @@ bool seg_any_stuck(const struct spool *s)
 uint64_t seg_tombs(const struct spool *s, const struct segment *seg)
 {
     uint64_t sum = 0;
+    if (seg->carried)
+        return 0;
     bool all = seg->tomb_count && seg_any_stuck(s);
     for (size_t i = 0; i < seg->tomb_count; i++)
         if (all || seg_by_gen(s, seg->tombs[i].home))
