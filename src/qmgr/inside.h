@@ -48,7 +48,6 @@ struct smtpd_peer {
     int index;
     struct channel *channel;
     bool told_full;
-    bool gone; /* while its mail was flushed: taken leave of when that is over */
     struct hash streams; /* struct stream by txn: those with extents */
 };
 
@@ -127,7 +126,6 @@ struct qmgr {
     uint64_t *batch_seqs; /* of the batch's items */
     size_t batch_count, batch_done;
     uint64_t leased_upto; /* no message has a counter from here on */
-    bool flushing; /* inside spool_flush */
     struct arena *turn; /* decoded envelopes of this turn */
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
     uint16_t free_asks[ASKS_MAX];
@@ -154,7 +152,6 @@ void intake_forget(struct smtpd_peer *p); /* what it was sending; the spool is n
 void intake_receipt(void *ctx, const struct receipt *r);
 void intake_refused(void *ctx, uint64_t txn, int error);
 void intake_space(struct qmgr *q);
-void intake_flushed(struct qmgr *q); /* peers that went during the flush */
 bool intake_any_peer(const struct qmgr *q);
 /* Adds one message to the batch: to be called before spool_commit with the same txn. */
 struct batch_item *batch_add(struct qmgr *q);

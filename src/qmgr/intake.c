@@ -249,10 +249,6 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     struct smtpd_peer *p = ctx;
     (void)ch;
     (void)why;
-    if (p->q->flushing) { /* it did not read its receipts; the batch lies in its memory */
-        p->gone = true;
-        return;
-    }
     for (struct hash_node *n = hash_next(&p->streams, NULL); n; n = hash_next(&p->streams, n))
         spool_abort(p->q->spool, CONTAINER(n, struct stream, node)->txn);
     intake_forget(p);
@@ -260,15 +256,7 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     if (p->q->batch_count)
         store_flush(p->q);
     channel_free(&p->channel);
-    p->gone = false;
     qmgr_check_finished(p->q);
-}
-
-void intake_flushed(struct qmgr *q)
-{
-    for (int i = 0; i < PEERS_MAX; i++)
-        if (q->smtpds[i].gone)
-            on_gone(&q->smtpds[i], q->smtpds[i].channel, "gone");
 }
 
 void intake_peer(struct qmgr *q, int index, int fd)

@@ -158,17 +158,13 @@ void store_flush_soon(struct qmgr *q)
  * not be written are facts all the same, and wait for the next one. */
 void store_flush(struct qmgr *q)
 {
-    MUST(!q->flushing);
-    q->flushing = true;
     spool_flush(q->spool, loop_wall_ms(q->env->loop));
-    q->flushing = false;
     loop_timer_stop(q->env->loop, &q->late);
     if (spool_dirty_since(q->spool) >= 0)
         loop_timer_in(q->env->loop, &q->late, FLUSH_AGAIN_MS);
     q->batch_count = q->batch_done = 0;
     reports_flushed(q);
     arena_reset(q->turn);
-    intake_flushed(q);
     intake_space(q);
 }
 

@@ -5,7 +5,7 @@
 #include "loop/sim.h"
 #include "smtp/client.h"
 
-enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, LEASE_LEFT = 1000 };
+enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS };
 
 /* One of each kind; `send` each in turns of its own, some together. */
 static void make_mixture(struct rig *r)
@@ -363,25 +363,31 @@ static void mad_smtpd(void)
  * its mail in the batch. */
 static void smtpd_that_reads_nothing(void)
 {
-    enum { PER_TURN = 10000, REFUSAL_BYTES = 80, COMMITS_PER_TURN = 400 };
+    enum { PER_TURN = 10000, REFUSAL_BYTES = 22 + 54, COMMITS_PER_TURN = 400,
+           LEASED = 60000 };
     struct rig *r = rig_new(11);
     rig_send(r, rig_mail(r, "s@src.example", "ok.0@x.example"));
     rig_run(r, 1000);
     struct channel *mad = rig_stranger(r, ROLE_SMTPD);
+    struct msg_lease lease = { .count = LEASED };
+    send_lease(mad, &lease);
+    rig_run(r, 100);
+    uint64_t txn = UINT64_C(2) << 48, seq = r->ids;
+    CHECK_INT(r->ids_left, LEASED);
+    r->ids_left = 0;
     channel_pause(mad, true);
     struct msg_commit stray = { .txn = 1 };
-    size_t left = (CHANNEL_QUEUE_HARD - CHANNEL_QUEUE_MAX) / REFUSAL_BYTES;
+    size_t left = (CHANNEL_QUEUE_HARD - (512 << 10)) / REFUSAL_BYTES;
     for (uint64_t i = 0; left; left--) {
         send_commit(mad, &stray);
         if (++i % PER_TURN == 0)
             rig_turn(r);
     }
-    rig_run(r, 100);
+    rig_run(r, MINUTE_MS);
     CHECK(r->q->smtpds[1].channel);
-    uint64_t txn = UINT64_C(2) << 48, seq = r->ids + LEASE_LEFT;
-    for (int turn = 0; turn < 1000 && r->q->smtpds[1].channel; turn++) {
+    for (int turn = 0; turn < LEASED / COMMITS_PER_TURN && r->q->smtpds[1].channel; turn++) {
         for (int i = 0; i < COMMITS_PER_TURN; i++)
-            put_commit(mad, ++txn, ++seq, "ok.mad@x.example", SPAN("x\r\n"));
+            put_commit(mad, ++txn, seq++, "ok.mad@x.example", SPAN("x\r\n"));
         rig_run(r, 3);
     }
     CHECK(!r->q->smtpds[1].channel);
