@@ -128,10 +128,14 @@ static bool all_literal(const struct route_dest *dest)
 
 /* Whether one of our own listeners stands at that address and port: mail sent there would come
  * back. By address, never by name. */
+static bool is_local(void *ctx, const struct netaddr *ip)
+{
+    return loop_is_local(((struct deliver *)ctx)->env->loop, ip);
+}
+
 static bool is_own(void *ctx, const struct netaddr *a)
 {
-    const struct deliver *d = ctx;
-    return config_listen_at(d->config, a) != NULL;
+    return config_listens_at(((struct deliver *)ctx)->config, a, is_local, ctx);
 }
 
 /* Addresses written as such need no DNS, and so no question. */

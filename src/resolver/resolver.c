@@ -170,10 +170,14 @@ static void on_plan(void *ctx, const struct dns_plan *plan)
     lookup_free(l);
 }
 
+static bool is_local(void *ctx, const struct netaddr *ip)
+{
+    return loop_is_local(((struct resolver *)ctx)->env->loop, ip);
+}
+
 static bool is_own(void *ctx, const struct netaddr *a)
 {
-    const struct resolver *r = ctx;
-    return config_listen_at(r->config, a) != NULL;
+    return config_listens_at(((struct resolver *)ctx)->config, a, is_local, ctx);
 }
 
 static void on_lookup(struct client *c, struct channel *ch, const struct msg_lookup *m)

@@ -7,13 +7,8 @@
 
 static int facility_of(const struct config *cfg)
 {
-    switch (cfg->log.syslog) {
-    case CONFIG_SYSLOG_OFF:
-    case CONFIG_SYSLOG_MAIL: return LOG_MAIL;
-    case CONFIG_SYSLOG_DAEMON: return LOG_DAEMON;
-    case CONFIG_SYSLOG_USER: return LOG_USER;
-    default: return LOG_LOCAL0 + (((int)cfg->log.syslog - CONFIG_SYSLOG_LOCAL0) << 3);
-    }
+    int facility = config_syslog_facility(cfg->log.syslog);
+    return facility < 0 ? LOG_MAIL : facility; /* nothing goes there */
 }
 
 struct events *logs_new(struct loop *l, const struct config *cfg, const char *role, int line_fd,

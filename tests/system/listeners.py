@@ -9,8 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import ports, smtpclient, temp     # noqa: E402
-from lib.gateway import Gateway             # noqa: E402
+from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
+from lib.zonedns import ZoneDns             # noqa: E402
 
 
 def a_hundred_addresses(directory):
@@ -44,9 +45,26 @@ def a_refused_reload_renames_nothing(directory):
             assert c.greeting.code == 220, c.greeting
 
 
+def a_wildcard_is_not_everywhere(directory):
+    """Another host's port of the same number is not ours; this machine's own addresses are."""
+    port = ports.free()
+    zone = ("far.example MX 10 mx.far.example\nmx.far.example A 203.0.113.5\n"
+            "self.example MX 10 mx.self.example\nmx.self.example A 127.0.0.1\n")
+    with ZoneDns(zone) as dns, Gateway(directory, port=port, options={
+            'listen "mx"': {"address": [f"0.0.0.0:{port}"]},
+            "dns": {"servers": [dns.address], "dnssec": Word("off")},
+            # from loopback nothing leaves this machine
+            "deliver": {"port": port, "source_address": ["127.0.0.1"]}}) as g:
+        smtpclient.deliver(port, b"Subject: x\r\n\r\nx\r\n", rcpts=["b@far.example"])
+        g.wait_log(r"to=<b@far\.example>.*stat=Deferred")
+        smtpclient.deliver(port, b"Subject: x\r\n\r\nx\r\n", rcpts=["b@self.example"])
+        g.wait_log(r"to=<b@self\.example>.*5\.3\.5")
+
+
 def main():
     report = Report()
-    for case in (a_hundred_addresses, a_refused_reload_renames_nothing):
+    for case in (a_hundred_addresses, a_refused_reload_renames_nothing,
+                 a_wildcard_is_not_everywhere):
         with temp.Dir("listeners") as d:
             report.run(case.__name__, case, d)
     return report.code()

@@ -354,6 +354,34 @@ static void most_specific_listener(void)
     config_free(&c);
 }
 
+static bool is_ten(void *ctx, const struct netaddr *ip)
+{
+    (void)ctx;
+    return ip->family == NETADDR_V4 && ip->ip[0] == 10;
+}
+
+/* A wildcard listener does not make every host's port 25 ours. */
+static void own_addresses(void)
+{
+    static const struct {
+        const char *at;
+        bool own;
+    } cases[] = {
+        { "10.0.0.1:25", true },   { "203.0.113.5:25", false }, { "127.0.0.2:26", true },
+        { "127.0.0.3:26", false }, { "10.0.0.1:27", false },    { "[2001:db8::1]:25", false },
+    };
+    struct config *c = parse_text("hostname = \"h\""
+                                  "listen \"all\" { address = \"0.0.0.0\" }"
+                                  "listen \"one\" { address = \"127.0.0.2:26\" }");
+    CHECK(c);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct netaddr at;
+        CHECK(netaddr_parse(span_str(cases[i].at), 0, &at, NULL));
+        CHECK_INT(config_listens_at(c, &at, is_ten, NULL), cases[i].own);
+    }
+    config_free(&c);
+}
+
 static void places(void)
 {
     uint32_t line, col;
@@ -453,7 +481,7 @@ static const struct test tests[] = {
     TEST(all_mistakes_in_one_run), TEST(typed_fields),  TEST(defaults),
     TEST(table_is_sane),           TEST(written_and_read_again),
     TEST(flattened),               TEST(flattened_and_damaged),
-    TEST(differences),             TEST(most_specific_listener),
+    TEST(differences),             TEST(most_specific_listener), TEST(own_addresses),
     TEST(places),                  TEST(limits),        TEST(too_many_listeners),
     TEST(suggestions),             TEST(manual_page),
 };

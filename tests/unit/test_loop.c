@@ -204,7 +204,17 @@ static void many_descriptors_in_a_turn(void)
     loop_free(&l);
 }
 
-static const struct test tests[] = { TEST(timers_fire_in_order),
+static void own_addresses_are_known(void)
+{
+    struct loop *l = loop_new();
+    struct netaddr a;
+    CHECK(netaddr_parse(SPAN("127.0.0.7:25"), 0, &a, NULL) && loop_is_local(l, &a));
+    CHECK(netaddr_parse(SPAN("[::1]:25"), 0, &a, NULL) && loop_is_local(l, &a));
+    CHECK(netaddr_parse(SPAN("203.0.113.5:25"), 0, &a, NULL) && !loop_is_local(l, &a));
+    loop_free(&l);
+}
+
+static const struct test tests[] = { TEST(own_addresses_are_known), TEST(timers_fire_in_order),
                                      TEST(channel_keeps_messages_whole),
                                      TEST(drained_comes_after_a_tail_as_well),
                                      TEST(a_send_never_closes),

@@ -112,6 +112,16 @@ const struct config_listen *config_listen_at(const struct config *cfg, const str
     return wild;
 }
 
+bool config_listens_at(const struct config *cfg, const struct netaddr *at,
+                       bool (*is_local)(void *ctx, const struct netaddr *ip), void *ctx)
+{
+    const struct config_listen *l = config_listen_at(cfg, at);
+    for (size_t i = 0; l && i < l->address.n; i++)
+        if (netaddr_eq(&l->address.v[i], at))
+            return true;
+    return l && is_local(ctx, at);
+}
+
 int config_syslog_facility(enum config_syslog facility)
 {
     static const int facilities[] = {

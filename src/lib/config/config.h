@@ -249,6 +249,10 @@ size_t config_diff(const struct config *a, const struct config *b, config_change
 /* The listener that owns a local address (the most specific one: its own address with its port
  * before the wildcard with that port); NULL when none does. */
 const struct config_listen *config_listen_at(const struct config *cfg, const struct netaddr *at);
+/* Whether who connects to `at` reaches a listener of ours. A wildcard listener has the addresses
+ * of this machine only: is_local is asked about them. */
+bool config_listens_at(const struct config *cfg, const struct netaddr *at,
+                       bool (*is_local)(void *ctx, const struct netaddr *ip), void *ctx);
 
 /* syslog(3)'s facility number; -1 for off. */
 int config_syslog_facility(enum config_syslog facility);

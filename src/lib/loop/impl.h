@@ -19,6 +19,7 @@ struct loop_ops {
     int (*connect_result)(struct loop *l, int fd);
     int (*pair)(struct loop *l, int fds_r[2]);
     bool (*local_addr)(struct loop *l, int fd, struct netaddr *addr_r);
+    bool (*is_local)(struct loop *l, const struct netaddr *ip);
     ssize_t (*read)(struct loop *l, int fd, void *p, size_t n);
     ssize_t (*writev)(struct loop *l, int fd, const struct iovec *iov, int n);
     void (*close)(struct loop *l, int fd);

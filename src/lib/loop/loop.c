@@ -189,6 +189,11 @@ bool loop_local_addr(struct loop *l, int fd, struct netaddr *addr_r)
     return l->ops->local_addr(l, fd, addr_r);
 }
 
+bool loop_is_local(struct loop *l, const struct netaddr *ip)
+{
+    return netaddr_is_loopback(ip) || l->ops->is_local(l, ip);
+}
+
 ssize_t loop_read(struct loop *l, int fd, void *p, size_t n) { return l->ops->read(l, fd, p, n); }
 
 ssize_t loop_write(struct loop *l, int fd, const void *p, size_t n)

@@ -113,6 +113,8 @@ int loop_connect_result(struct loop *l, int fd); /* 0, or the errno of the failu
 int loop_connect_unix(struct loop *l, const char *path, struct err *err); /* blocking connect */
 int loop_pair(struct loop *l, int fds_r[2]); /* a connected stream pair */
 bool loop_local_addr(struct loop *l, int fd, struct netaddr *addr_r);
+/* Whether an address is one of this machine's own. */
+bool loop_is_local(struct loop *l, const struct netaddr *ip);
 ssize_t loop_read(struct loop *l, int fd, void *p, size_t n);
 ssize_t loop_write(struct loop *l, int fd, const void *p, size_t n);
 ssize_t loop_writev(struct loop *l, int fd, const struct iovec *iov, int n);

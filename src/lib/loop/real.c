@@ -150,6 +150,7 @@ int loop_real_connect(struct loop *l, const struct netaddr *to, const struct net
 int loop_real_connect_result(struct loop *l, int fd);
 int loop_real_pair(struct loop *l, int fds_r[2]);
 bool loop_real_local_addr(struct loop *l, int fd, struct netaddr *addr_r);
+bool loop_real_is_local(struct loop *l, const struct netaddr *ip);
 
 static const struct loop_ops real_ops = {
     .free = real_free,
@@ -164,6 +165,7 @@ static const struct loop_ops real_ops = {
     .connect_result = loop_real_connect_result,
     .pair = loop_real_pair,
     .local_addr = loop_real_local_addr,
+    .is_local = loop_real_is_local,
     .read = real_read,
     .writev = real_writev,
     .close = real_close,

@@ -139,6 +139,14 @@ static void free_of(struct loop *l)
     free(s);
 }
 
+/* Nothing but loopback: the hosts of a simulation are all on one network. */
+static bool is_local(struct loop *l, const struct netaddr *ip)
+{
+    (void)l;
+    (void)ip;
+    return false;
+}
+
 static const struct loop_ops sim_ops = {
     .free = free_of,
     .clock = clock_of,
@@ -152,6 +160,7 @@ static const struct loop_ops sim_ops = {
     .connect_result = sim_connect_result,
     .pair = sim_pair,
     .local_addr = sim_local_addr,
+    .is_local = is_local,
     .read = sim_read,
     .writev = sim_writev,
     .close = sim_close,

@@ -20,6 +20,7 @@ int loop_real_connect(struct loop *l, const struct netaddr *to, const struct net
 int loop_real_connect_result(struct loop *l, int fd);
 int loop_real_pair(struct loop *l, int fds_r[2]);
 bool loop_real_local_addr(struct loop *l, int fd, struct netaddr *addr_r);
+bool loop_real_is_local(struct loop *l, const struct netaddr *ip);
 
 static int close_keep_errno(int fd)
 {
@@ -175,6 +176,21 @@ bool loop_real_local_addr(struct loop *l, int fd, struct netaddr *addr_r)
     socklen_t len = sizeof sa;
     return getsockname(fd, (struct sockaddr *)&sa, &len) == 0 &&
            netaddr_from_sockaddr((struct sockaddr *)&sa, len, addr_r);
+}
+
+/* The kernel speaks to an address of its own from that very address. Nothing is sent by this. */
+bool loop_real_is_local(struct loop *l, const struct netaddr *ip)
+{
+    struct sockaddr_storage sa;
+    struct netaddr from, to = *ip;
+    to.port = to.port ? to.port : 1;
+    socklen_t len = netaddr_to_sockaddr(&to, &sa);
+    int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool same = fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0 &&
+                loop_real_local_addr(l, fd, &from) && netaddr_same_ip(&from, ip);
+    if (fd >= 0)
+        close(fd);
+    return same;
 }
 
 ssize_t loop_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed)
