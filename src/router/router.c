@@ -170,10 +170,9 @@ static void on_route(struct client *c, struct channel *ch, const struct msg_rout
     route_find(r->tables, m->sender, m->rcpt, r->arena, NULL, &d);
     struct buf *b = channel_begin(ch, MSG_routed);
     wire_put_u64(b, m->q);
-    size_t at = b->len;
-    wire_put_u32(b, 0);
+    size_t at = wire_begin_bytes(b);
     route_dest_put(b, &d);
-    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+    wire_end_bytes(b, at);
     wire_put_u32(b, 0); /* no trail on the hot path: `why` and `route` ask for it */
     channel_end(ch);
 }

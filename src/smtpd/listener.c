@@ -51,12 +51,20 @@ static uint64_t share(const struct smtpd *d, uint64_t limit)
     return part ? part : 1;
 }
 
+/* Chance spreads the few connections of one client unevenly: he is refused here at twice the
+ * share only, or he would hear of too many long before there are. */
+static uint64_t client_share(const struct smtpd *d, uint64_t limit)
+{
+    uint64_t part = 2 * share(d, limit);
+    return part < limit ? part : limit;
+}
+
 static const char *over_limit(struct smtpd *d, const struct client_count *c)
 {
     const struct config_limits *l = &d->gen->config->limits;
     if (d->session_count >= share(d, l->connections))
         return "421 4.3.2 Too many connections, try again later\r\n";
-    if (c->count > share(d, l->connections_per_client))
+    if (c->count > client_share(d, l->connections_per_client))
         return "421 4.7.0 Too many connections from your address\r\n";
     return NULL;
 }
