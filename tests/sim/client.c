@@ -263,7 +263,7 @@ static void on_end(struct client *c, int code, struct span text)
         fail(c->w, "message %u was refused with %d %.*s", c->m->n, code, SPAN_ARG(text));
     if (code / 100 == 2 && !any)
         fail(c->w, "message %u was accepted for nobody", c->m->n);
-    next_message(c, true);
+    next_message(c, any); /* BDAT for nobody leaves the transaction as it was */
 }
 
 static void on_mail(struct client *c, int code)

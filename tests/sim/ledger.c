@@ -20,6 +20,7 @@ void fail(struct world *w, const char *fmt, ...)
     va_end(ap);
     if (w->failures++ == 0)
         memcpy(w->first_failure, text, sizeof text);
+    say(w, "FAILURE: %s", text);
     if (w->failures <= FAILURES_SHOWN && !w->opt.quiet)
         printf("# seed %llu, %.3f s: %s\n", (unsigned long long)w->opt.seed,
                (double)(loop_mono_ms(w->l) - w->begun_ms) / SECOND_MS, text);
