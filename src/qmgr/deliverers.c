@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum {
+    ANSWER_LATE_MS = 300000, /* beyond the longest attempt */
     KEEPER_INDEX_SHIFT = 48,
     CONTENT_PIECE_MAX = 256 << 10,
     JOB_ARENA_MAX = 16 << 20,
@@ -395,6 +396,23 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     }
     loop_hook_ask(q->env->loop, &q->work);
     qmgr_check_finished(q);
+}
+
+/* Every wait has a deadline: a deliver that lives but answers nothing keeps no mail. */
+void deliverers_check(struct qmgr *q)
+{
+    int64_t late_ms = q->config->timeout.attempt_ms + ANSWER_LATE_MS;
+    int64_t now_ms = loop_mono_ms(q->env->loop);
+    for (struct hash_node *n = hash_next(&q->jobs, NULL); n; n = hash_next(&q->jobs, n)) {
+        struct job *j = CONTAINER(n, struct job, node);
+        if (now_ms - j->begun_ms <= late_ms)
+            continue;
+        log_line(q->env->events, EVENT_ALARM,
+                 "deliver %d does not answer, far beyond timeout.attempt; its mail is taken back",
+                 j->at->index);
+        on_gone(j->at, j->at->channel, "it does not answer");
+        return;
+    }
 }
 
 static void on_drained(void *ctx, struct channel *ch)

@@ -181,6 +181,7 @@ void deliverers_peer(struct qmgr *q, int index, int fd);
 bool deliverers_give(struct qmgr *q, const struct sched_job *j);
 bool deliverers_room(const struct qmgr *q);
 void deliverers_serve(void *ctx); /* content that is wanted, as much as a turn may bear */
+void deliverers_check(struct qmgr *q); /* now and then: is one stuck? */
 bool deliverers_busy(const struct qmgr *q);
 void deliverers_free(struct qmgr *q);
 

@@ -190,5 +190,7 @@ void store_upkeep(void *ctx)
     if (q->batch_count)
         store_flush(q);
     int more = spool_compact(q->spool, loop_wall_ms(q->env->loop), COMPACT_SLICE_BYTES);
+    if (more <= 0)
+        deliverers_check(q);
     loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
 }

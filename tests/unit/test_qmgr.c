@@ -222,6 +222,20 @@ static void expired_with_a_dead_deliver(void)
     rig_free(&r);
 }
 
+static void stuck_deliver(void)
+{
+    struct rig *r = rig_new(12);
+    rig_send(r, rig_mail(r, "s@src.example", "slow.1@x.example"));
+    rig_run(r, 20 * HOUR_MS + 4 * MINUTE_MS);
+    CHECK(r->deliver);
+    rig_run(r, 2 * MINUTE_MS);
+    CHECK(!r->deliver);
+    rig_new_deliver(r);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(rig_address(r, "slow.1@x.example")->reported, 1);
+    rig_free(&r);
+}
+
 static void half_told_by_a_dead_deliver(void)
 {
     struct rig *r = rig_new(7);
@@ -403,7 +417,8 @@ static const struct test tests[] = {
     TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere), TEST(crash_everywhere),
     TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
     TEST(warned_once_over_restarts), TEST(expired_with_a_dead_deliver),
-    TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell), TEST(sender_does_not_read),
+    TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
+    TEST(sender_does_not_read),
     TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)
