@@ -237,6 +237,17 @@ static void check_found(struct model *m, struct spool *s, const struct model_mes
         model_fail(m, "message %llu was done with and has come back", seq);
 }
 
+/* An earlier report about the same recipient was refused, and is there after all. */
+static bool another_came(struct model *m, const struct model_message *g)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct model_message *o = &m->list[i];
+        if (o != g && o->found && o->bound_seq == g->bound_seq && o->bound_rcpt == g->bound_rcpt)
+            return true;
+    }
+    return false;
+}
+
 /* A report is there if and only if the outcome is that caused it. */
 static void check_bound(struct model *m, const struct model_message *g)
 {
@@ -244,8 +255,8 @@ static void check_bound(struct model *m, const struct model_message *g)
     if (!about || !may_be_there(m, g))
         return;
     bool done = !about->found || about->rcpt[g->bound_rcpt].final_found;
-    if (g->state == REFUSED && !g->found)
-        return; /* the outcome may have been given once more */
+    if (!g->found && (g->state == REFUSED || another_came(m, g)))
+        return; /* the outcome may have been given in another way */
     if (g->found != done)
         model_fail(m, "report %llu %s, outcome of %llu %s", (unsigned long long)g->seq,
                    g->found ? "found" : "missing", (unsigned long long)about->seq,
