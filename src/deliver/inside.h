@@ -59,6 +59,7 @@ struct job {
     size_t *now_index;
     size_t now_count;
     uint64_t question; /* at resolver; 0: none */
+    struct loop_timer patience; /* with resolver */
     struct hash_node question_node;
     struct dns_plan plan;
     bool have_plan, reached, dns_failed, content_asked;
@@ -137,6 +138,7 @@ void conn_keep(struct conn *c); /* gives it a keeper name */
 void upstream_qmgr(struct deliver *d, int fd);
 void upstream_resolver(struct deliver *d, int fd);
 void upstream_ask(struct job *j);
+void upstream_no_answer(void *ctx); /* job->patience */
 void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o);
 void upstream_job_done(struct job *j, uint64_t keeper);
 void upstream_unkept(struct conn *c);

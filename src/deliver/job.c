@@ -76,6 +76,7 @@ void job_forget(struct deliver *d, struct job *j)
 {
     if (j->question)
         hash_remove(&d->questions, &j->question_node);
+    loop_timer_stop(d->env->loop, &j->patience);
     hash_remove(&d->jobs, &j->node);
     if (j->conn)
         j->conn->job = NULL;
@@ -115,6 +116,7 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     j->id = m->job;
     j->begun_ms = loop_mono_ms(d->env->loop);
     j->deadline_ms = j->begun_ms + d->config->timeout.attempt_ms;
+    loop_timer_init(&j->patience, upstream_no_answer, j);
     hash_add(&d->jobs, &j->node, span_of(&j->id, sizeof j->id));
     if (!take_job(j, m)) {
         /* Our own qmgr does not send such jobs; if it does, it gets them back as lost. */
@@ -153,7 +155,7 @@ void job_plan(struct job *j, struct span plan, struct span trail)
                               .cause = SMTP_CAUSE_LOCAL,
                               .stage = SMTP_STAGE_CONNECT,
                               .enhanced = SPAN("4.4.3"),
-                              .text = SPAN("the resolver is away") };
+                              .text = SPAN("the resolver gives no answer") };
     if (j->have_plan && j->plan.verdict == DNS_PLAN_OK) {
         try_next(j);
         return;

@@ -174,14 +174,23 @@ void upstream_ask(struct job *j)
     hash_add(&d->questions, &j->question_node, span_of(&j->question, sizeof j->question));
     struct msg_lookup m = { .q = j->question, .hops = buf_span(&hops) };
     send_lookup(d->resolver, &m);
+    loop_timer_at(d->env->loop, &j->patience, j->deadline_ms);
     buf_free(&hops);
 }
 
 static void answered(struct deliver *d, struct job *j, struct span plan, struct span trail)
 {
     hash_remove(&d->questions, &j->question_node);
+    loop_timer_stop(d->env->loop, &j->patience);
     j->question = 0;
     job_plan(j, plan, trail);
+}
+
+/* resolver keeps its own clocks: this is for one that hangs. */
+void upstream_no_answer(void *ctx)
+{
+    struct job *j = ctx;
+    answered(j->d, j, SPAN_NONE, SPAN_NONE);
 }
 
 static void on_found(struct deliver *d, struct channel *ch, const struct msg_found *m)

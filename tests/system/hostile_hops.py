@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Next hops that behave badly at awkward moments: no process dies of them, none spins, no message
 is called delivered that was not, and no job is left lying."""
+import os
+import signal
 import socket
 import ssl
 import struct
@@ -39,12 +41,12 @@ def too_large_for_a_kept_connection(directory):
         assert not died(g), died(g)
 
 
-class Resets:
-    """Takes one message a connection, says 250 and resets."""
+class Hop:
+    """Hands each connection to one()."""
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port, self.taken = self.listener.getsockname()[1], 0
+        self.port, self.held = self.listener.getsockname()[1], []
         threading.Thread(target=self.serve, daemon=True).start()
         return self
 
@@ -59,8 +61,12 @@ class Resets:
                 return
             try:
                 self.one(c)
-            except OSError:
+            except OSError:             # ssl.SSLError is one
                 pass
+
+
+class Resets(Hop):
+    """Takes one message a connection, says 250 and resets."""
 
     def one(self, c):
         got = b""
@@ -77,7 +83,6 @@ class Resets:
             if ends == b"\r\n.\r\n":
                 c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.sendall(says)
-        self.taken += 1
         c.close()
 
 
@@ -107,35 +112,15 @@ def no_time_left_is_not_delivered(directory):
             assert not sink.messages
 
 
-class EndsTls:
+class EndsTls(Hop):
     """Shakes hands, ends TLS properly, and keeps the connection."""
 
     def __init__(self, cert):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*cert)
 
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port, self.held = self.listener.getsockname()[1], []
-        threading.Thread(target=self.serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-
-    def serve(self):
-        while True:
-            try:
-                c, _ = self.listener.accept()
-            except OSError:
-                return
-            self.held.append(c)
-            try:
-                self.one(c)
-            except (OSError, ssl.SSLError):
-                pass
-
     def one(self, c):
+        self.held.append(c)
         c.sendall(b"220 x\r\n")
         c.recv(4096)
         c.sendall(b"250-x\r\n250 STARTTLS\r\n")
@@ -170,10 +155,23 @@ def tls_that_ends_alone(directory):
         assert proc.cpu_s(pid) - before < 0.5, "deliver is busy with nothing"
 
 
+def a_resolver_that_hangs(directory):
+    with ZoneDns("dest.example MX 10 mx.dest.example\n") as dns, Gateway(directory, options={
+            "dns": {"servers": [dns.address], "dnssec": Word("off")},
+            "timeout": {"attempt": Word("1s")}}) as g:
+        resolver = g.roles()["resolver"][0]
+        os.kill(resolver, signal.SIGSTOP)
+        try:
+            send(g, "hang@dest.example")
+            g.wait_log(r"to=<hang@dest\.example>.*stat=Deferred", 10)
+        finally:
+            os.kill(resolver, signal.SIGCONT)
+
+
 def main():
     report = Report()
     for case in (too_large_for_a_kept_connection, reset_behind_the_last_reply,
-                 no_time_left_is_not_delivered, tls_that_ends_alone):
+                 no_time_left_is_not_delivered, tls_that_ends_alone, a_resolver_that_hangs):
         with temp.Dir("hops") as d:
             report.run(case.__name__, case, d)
     return report.code()

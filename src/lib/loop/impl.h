@@ -37,4 +37,13 @@ struct loop {
 void loop_init(struct loop *l, const struct loop_ops *ops, void *impl);
 void loop_update_clock(struct loop *l);
 
+/* socket.c, for real.c */
+int loop_real_listen(struct loop *l, const struct netaddr *at, int backlog, struct err *err);
+int loop_real_accept(struct loop *l, int fd, struct netaddr *peer_r);
+int loop_real_connect(struct loop *l, const struct netaddr *to, const struct netaddr *from);
+int loop_real_connect_result(struct loop *l, int fd);
+int loop_real_pair(struct loop *l, int fds_r[2]);
+bool loop_real_local_addr(struct loop *l, int fd, struct netaddr *addr_r);
+bool loop_real_is_local(struct loop *l, const struct netaddr *ip);
+
 #endif
