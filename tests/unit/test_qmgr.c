@@ -149,6 +149,31 @@ static void disk_away(void)
     rig_free(&r);
 }
 
+/* --- room is made also when there is mail in every turn --- */
+
+static void compaction_under_load(void)
+{
+    enum { MAILS = 5000, AT_ONCE = 16, TURN_NS = 2000000, TXNS = 1000000 };
+    struct rig *r = rig_new(13);
+    struct rig_mail *mails[AT_ONCE];
+    for (int i = 0; i < AT_ONCE; i++) {
+        mails[i] = rig_mail(r, "s@src.example", "ok.1@x.example");
+        mails[i]->extra_bytes = 4000;
+        mails[i]->txn += (uint64_t)i * TXNS;
+    }
+    for (int i = 0; i < MAILS; i++) {
+        struct rig_mail *m = mails[i % AT_ONCE];
+        CHECK(!m->sent || m->committed);
+        m->committed = false;
+        m->txn++;
+        CHECK(rig_send(r, m));
+        loop_sim_advance(r->l, TURN_NS);
+        rig_turn(r);
+    }
+    CHECK(spool_stat(r->q->spool).segments <= 6);
+    rig_free(&r);
+}
+
 /* --- when things cross --- */
 
 static void warning_after_delivery(void)
@@ -419,6 +444,6 @@ static const struct test tests[] = {
     TEST(warned_once_over_restarts), TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
     TEST(sender_does_not_read),
-    TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
+    TEST(compaction_under_load), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)
