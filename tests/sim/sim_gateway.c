@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FIXED_SEEDS = 30, LIE_SEEDS = 3, SUMMARY_MAX = 4096, DEFAULT_MESSAGES = 40,
+enum { FIXED_SEEDS = 20, LIE_SEEDS = 3, SUMMARY_MAX = 4096, DEFAULT_MESSAGES = 40,
        DEFAULT_MINUTES = 40, LONG_SECONDS = 600,
        WORLD_SECONDS = 90 }; /* of real time: a world takes about one */
 
