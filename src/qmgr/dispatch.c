@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEST_ARENA_MAX = 256 << 10, STUCK_LOOK_MS = 1000 };
+enum { STUCK_LOOK_MS = 1000 };
 
 struct sched_now qmgr_now(const struct qmgr *q)
 {
@@ -137,7 +137,7 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     struct sched_ask ask = q->asks[m->q];
     q->asks[m->q].seq = 0;
     q->free_asks[q->free_ask_count++] = (uint16_t)m->q;
-    struct arena *a = arena_new(DEST_ARENA_MAX);
+    struct arena *a = q->routed;
     struct wire w = wire_reader(m->destination);
     struct route_dest d;
     struct sched_verdict v;
@@ -153,9 +153,10 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     if (sched_routed(q->sched, ask.seq, ask.rcpt, decision, text, qmgr_now(q), &v) &&
         decision != SCHED_TO)
         verdict_route(q, ask.seq, &v, readable ? &d : NULL, text);
-    arena_free(&a);
+    arena_reset(a);
     loop_hook_ask(q->env->loop, &q->work);
 }
+
 /* Not at our own reload: router may not have read its part of it yet. */
 static void on_tables(struct qmgr *q, struct channel *ch, const struct msg_tables *m)
 {

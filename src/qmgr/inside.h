@@ -126,7 +126,8 @@ struct qmgr {
     uint64_t *batch_seqs; /* of the batch's items */
     size_t batch_count, batch_done;
     uint64_t leased_upto; /* no message has a counter from here on */
-    struct arena *turn; /* decoded envelopes of this turn */
+    struct arena *turn;   /* decoded envelopes of this turn */
+    struct arena *routed; /* one decoded destination */
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
     uint16_t free_asks[ASKS_MAX];
     size_t free_ask_count;

@@ -238,8 +238,10 @@ PROTO_HANDLER(abort_txn, struct smtpd_peer *, on_abort_txn)
 
 void intake_forget(struct smtpd_peer *p)
 {
-    for (struct hash_node *n; (n = hash_next(&p->streams, NULL));)
+    for (struct hash_node *n = hash_next(&p->streams, NULL), *next; n; n = next) {
+        next = hash_next(&p->streams, n);
         stream_forget(p, CONTAINER(n, struct stream, node));
+    }
     hash_free(&p->streams);
 }
 

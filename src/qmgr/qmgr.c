@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TURN_ARENA_MAX = 512 << 20 };
+enum { TURN_ARENA_MAX = 512 << 20, DEST_ARENA_MAX = 256 << 10 };
 
 static struct sched_config sched_config_of(const struct config *cfg, uint64_t seed)
 {
@@ -74,6 +74,7 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     q->batch = must_calloc(BATCH_MAX, sizeof *q->batch);
     q->batch_seqs = must_calloc(BATCH_MAX, sizeof *q->batch_seqs);
     q->turn = arena_new(TURN_ARENA_MAX);
+    q->routed = arena_new(DEST_ARENA_MAX);
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
     list_init(&q->wants);
@@ -193,6 +194,7 @@ static void qmgr_free(void *role)
     loop_hook_cancel(&q->serve);
     hash_free(&q->jobs);
     arena_free(&q->turn);
+    arena_free(&q->routed);
     free(q->batch);
     free(q->batch_seqs);
     config_free(&q->config);

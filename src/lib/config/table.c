@@ -237,7 +237,7 @@ static const struct config_option options[] = {
       AT(deliver.messages_per_connection), "100", 1, 1000000,
       .help = "then a new connection is made" },
     { "deliver", "recipients_per_transaction", CONFIG_NUMBER, LIVE,
-      AT(deliver.recipients_per_transaction), "100", 1, 10000,
+      AT(deliver.recipients_per_transaction), "100", 1, 300,
       .help = "recipients of one message that are sent at once" },
     { "deliver", "idle", CONFIG_DURATION, LIVE, AT(deliver.idle_ms), "5s", 0, 10 * MINUTE,
       .help = "an open connection waits this long for another message" },
