@@ -67,7 +67,7 @@ struct segment *append_next(struct spool *s, bool essential, int *error)
     for (int low = 0; low <= (int)essential; low++) {
         for (size_t i = 0; i < s->dir_count; i++) {
             struct dir *d = &s->dirs[(s->turn + i) % s->dir_count];
-            if (d->out && s->now_ms < d->retry_ms)
+            if (!dir_takes(s, d))
                 continue;
             any = true;
             struct segment *seg = d->low && !low ? NULL : append_target(s, d, error);

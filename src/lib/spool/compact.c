@@ -107,7 +107,7 @@ static int note_elsewhere(struct spool *s, const struct segment *gone)
         return 0;
     int r = -EIO;
     for (size_t i = 0; i < s->dir_count && r < 0; i++)
-        if (!s->dirs[i].out || s->now_ms >= s->dirs[i].retry_ms)
+        if (dir_takes(s, &s->dirs[i]))
             r = batch_note(s, &s->dirs[i], s->id_high);
     return r;
 }

@@ -178,6 +178,17 @@ struct spool {
 enum { DUE_MAX = 1024, OPEN_FILES_MAX = 256 };
 
 /* --- segment.c --- */
+enum { DIR_RETRY_MS = 30 * 1000 };
+
+/* Whether a write may be tried there. The time is that of the wall: a clock that was set back
+ * meanwhile must not keep a directory out for as long as it had been ahead. */
+static inline bool dir_takes(const struct spool *s, const struct dir *d)
+{
+    if (!d->out || d->retry_ms == INT64_MAX)
+        return !d->out;
+    return s->now_ms >= d->retry_ms || s->now_ms < d->retry_ms - DIR_RETRY_MS;
+}
+
 void spool_emit(struct spool *s, struct spool_event e);
 void seg_emit(struct spool *s, struct segment *seg, enum spool_event_kind kind, uint64_t off,
               uint64_t bytes, int error);

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { FAILURES_MAX = 3, RETRY_MS = 30 * 1000 };
+enum { FAILURES_MAX = 3 };
 
 void spool_emit(struct spool *s, struct spool_event e)
 {
@@ -189,7 +189,7 @@ void dir_failed(struct spool *s, struct dir *d, int error)
         spool_emit(s, (struct spool_event){ .kind = SPOOL_EVENT_DIRECTORY_OUT,
                                             .directory = d->path, .error = error });
     d->out = true;
-    d->retry_ms = s->now_ms + RETRY_MS;
+    d->retry_ms = s->now_ms + DIR_RETRY_MS;
 }
 
 void dir_worked(struct spool *s, struct dir *d)

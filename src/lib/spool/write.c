@@ -314,7 +314,7 @@ static bool write_high(struct spool *s, uint64_t high)
 {
     size_t noted = 0;
     for (size_t i = 0; i < s->dir_count; i++)
-        if (!s->dirs[i].out || s->now_ms >= s->dirs[i].retry_ms)
+        if (dir_takes(s, &s->dirs[i]))
             noted += batch_note(s, &s->dirs[i], high) == 0;
     return noted > 0;
 }
