@@ -87,6 +87,7 @@ struct rcpt {
     unsigned acks;      /* 250s its client saw */
     unsigned sent;      /* whole transactions its client sent: each may have been accepted */
     unsigned delivered, reported;
+    unsigned forgiven;  /* deliveries that a fault explains */
     bool refused;       /* a next hop said 5xx */
     int64_t last_ms;    /* the last delivery */
 };
