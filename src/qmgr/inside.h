@@ -219,6 +219,7 @@ void verdict_gone(struct qmgr *q);   /* messages whose last recipient is final: 
 
 /* say.c: sendmail's "to=" lines and the events */
 void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
+struct span say_failure(const struct fact *f); /* "User unknown" */
 void say_queued(struct qmgr *q, const struct envelope *env);
 void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d);
 

@@ -101,6 +101,21 @@ static bool compose(struct qmgr *q, struct report *r, const struct envelope *env
     return dsn_compose(&d, &r->text, flags_r);
 }
 
+/* "for 5 days", in the largest unit that is exact. */
+static void put_age(struct buf *b, const char *words, int64_t ms)
+{
+    static const struct {
+        int64_t ms;
+        const char *name;
+    } units[] = { { 86400000, "day" }, { 3600000, "hour" }, { 60000, "minute" },
+                  { 1000, "second" } };
+    size_t i = 0;
+    while (i + 1 < sizeof units / sizeof *units && ms % units[i].ms)
+        i++;
+    long long n = ms / units[i].ms;
+    buf_printf(b, "%s %lld %s%s", words, n, units[i].name, n == 1 ? "" : "s");
+}
+
 static void say_sent(struct qmgr *q, const struct report *r)
 {
     static const char *const words[] = { [DSN_FAILURE] = "DSN",
@@ -116,7 +131,12 @@ static void say_sent(struct qmgr *q, const struct report *r)
     struct buf *b = log_begin(e, EVENT_INFO);
     buf_printf(b, "%s: %s: %s: ", r->about.text, r->id.text,
                r->to_postmaster ? "return to postmaster" : words[r->kind]);
-    log_text(b, f->text.n ? f->text : f->reply, 200);
+    if (f->kind == SPOOL_DELAY_REPORTED)
+        put_age(b, "Warning: could not send message for past", q->config->retry.warn_after_ms);
+    else if (f->kind == SPOOL_EXPIRED)
+        put_age(b, "Cannot send message for", q->config->retry.expire_after_ms);
+    else
+        log_text(b, f->kind == SPOOL_FAILED ? say_failure(f) : f->text, 200);
     log_end(e);
 }
 

@@ -50,6 +50,14 @@ static bool is_permanent(const struct fact *f)
     return f->kind == SPOOL_FAILED || f->kind == SPOOL_EXPIRED;
 }
 
+/* sendmail's words for it; what the peer said stands in reply=. */
+struct span say_failure(const struct fact *f)
+{
+    if (f->code == 550 && span_eq(f->stage, SPAN("RCPT")))
+        return SPAN("User unknown");
+    return f->reply.n ? SPAN("Service unavailable") : f->text;
+}
+
 static void put_stat(struct buf *b, const struct fact *f)
 {
     struct span words = f->reply.n ? f->reply : f->text;
@@ -70,14 +78,7 @@ static void put_stat(struct buf *b, const struct fact *f)
         buf_putz(b, "Cannot send message for too long: ");
         log_text(b, words, TEXT_SHOWN);
         break;
-    case SPOOL_FAILED:
-        if (f->code == 550 && span_eq(f->stage, SPAN("RCPT")))
-            buf_putz(b, "User unknown");
-        else if (f->reply.n)
-            buf_putz(b, "Service unavailable");
-        else
-            log_text(b, f->text, TEXT_SHOWN);
-        break;
+    case SPOOL_FAILED: log_text(b, say_failure(f), TEXT_SHOWN); break;
     default:
         buf_putz(b, f->kind == SPOOL_UNKNOWN ? "Deferred (possible duplicate): " : "Deferred: ");
         log_text(b, words, TEXT_SHOWN);
