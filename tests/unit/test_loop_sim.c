@@ -198,6 +198,28 @@ static void time_jumps_and_the_wall_is_set(void)
     loop_free(&l);
 }
 
+static struct loop_timer restless_timer;
+static void on_restless(void *ctx) { loop_timer_in(ctx, &restless_timer, 0); }
+
+static void a_restless_timer_starves_nobody(void)
+{
+    struct loop *l = loop_sim_new(2, WALL_MS);
+    int fds[2];
+    struct end a, b;
+    CHECK(loop_pair(l, fds) == 0);
+    end_begin(&a, l, fds[0], 10);
+    end_begin(&b, l, fds[1], 10);
+    loop_timer_init(&restless_timer, on_restless, l);
+    loop_timer_in(l, &restless_timer, 0);
+    for (int i = 0; i < 200; i++)
+        CHECK(loop_turn(l, 10));
+    CHECK_INT(a.got, 10);
+    CHECK_INT(b.got, 10);
+    end_shut(&a);
+    end_shut(&b);
+    loop_free(&l);
+}
+
 static void a_connection_keeps_its_bytes(void)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -455,6 +477,6 @@ static const struct test tests[] = {
     TEST(unread_bytes_make_a_reset),   TEST(nobody_listens),
     TEST(connections_are_reset_and_stall), TEST(a_cut_holds_everything_back),
     TEST(two_share_a_listener),        TEST(channels_run_on_it),
-    TEST(last_words_are_heard),
+    TEST(last_words_are_heard),        TEST(a_restless_timer_starves_nobody),
 };
 TEST_MAIN(tests)

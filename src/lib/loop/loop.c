@@ -98,10 +98,13 @@ static bool hooks_pending(const struct loop *l)
     return false;
 }
 
+/* No more than there are at first: one that is set again for now, again and again, must not keep
+ * the descriptors from being heard. */
 static void run_timers(struct loop *l)
 {
     int64_t now = loop_mono_ms(l);
-    for (struct heap_node *n; (n = heap_min(&l->timers)) && n->key <= now;) {
+    size_t most = l->timers.n;
+    for (struct heap_node *n; most && (n = heap_min(&l->timers)) && n->key <= now; most--) {
         struct loop_timer *t = CONTAINER(n, struct loop_timer, node);
         heap_remove(&l->timers, n);
         t->fn(t->ctx);

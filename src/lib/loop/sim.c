@@ -103,6 +103,8 @@ static void wait_for(struct loop *l, int64_t wait_ms)
                                 : (s->mono_ns / NS_PER_MS + wait_ms) * (int64_t)NS_PER_MS;
     size_t n = gather(s);
     int64_t next;
+    if (n == 0 && wait_ms == 0) /* a turn without work takes its time, too */
+        s->mono_ns += 1 + (int64_t)sim_below(&s->net_rng, TURN_MAX_NS);
     /* What is under way may arrive and yet make nothing ready (a part of nothing): go on. */
     while (n == 0 && wait_ms != 0 && (next = next_event(s)) <= until && next != SIM_NEVER) {
         s->mono_ns = next;

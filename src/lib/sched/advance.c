@@ -197,8 +197,9 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
         (to_start && (can & SCHED_CAN_START)))
         return now.mono_ms;
     int64_t wake_ms = INT64_MAX;
-    const struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates };
-    for (size_t i = 0; i < sizeof heaps / sizeof *heaps; i++) {
+    /* What falls due while nobody can take anything waits, without waking its owner. */
+    const struct heap *heaps[] = { &s->timers, &s->deferred, &s->gates };
+    for (size_t i = 0; i < (can ? sizeof heaps / sizeof *heaps : 1); i++) {
         struct heap_node *node = heap_min(heaps[i]);
         if (node && node->key < wake_ms)
             wake_ms = node->key;
