@@ -160,6 +160,7 @@ uint32_t dsn_flag(const struct envelope *env);
 
 /* store.c: opening the spool, its events, flushing */
 bool store_open(struct qmgr *q, struct err *err);
+void store_configure(struct qmgr *q); /* after a reload */
 void store_flush(struct qmgr *q);
 void store_flush_soon(struct qmgr *q);
 void store_upkeep(void *ctx);

@@ -146,6 +146,7 @@ static void qmgr_reload(void *role, struct config *next)
     sched_configure(q->sched, &sc);
     config_free(&q->config);
     q->config = next;
+    store_configure(q);
     loop_timer_stop(q->env->loop, &q->run);
     if (next->queue.run_ms > 0)
         loop_timer_in(q->env->loop, &q->run, next->queue.run_ms);

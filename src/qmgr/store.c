@@ -115,19 +115,30 @@ static void say_opened(struct qmgr *q, int64_t ms, size_t dirs)
              (long long)ms);
 }
 
+static struct spool_config spool_config_of(const struct config_spool *c)
+{
+    return (struct spool_config){ .segment_size_bytes = c->segment_size_bytes,
+                                  .inline_max_bytes = c->inline_max_bytes,
+                                  .free_min_bytes = c->free_min_bytes,
+                                  .reserve_bytes = c->reserve_bytes };
+}
+
+void store_configure(struct qmgr *q)
+{
+    struct spool_config sc = spool_config_of(&q->config->spool);
+    spool_configure(q->spool, &sc);
+}
+
 bool store_open(struct qmgr *q, struct err *err)
 {
     const struct config_spool *c = &q->config->spool;
     struct spool_dirs dirs = { .n = 0 };
     for (size_t i = 0; i < c->directories.n; i++)
         spool_dirs_add(&dirs, q->env->vfs, c->directories.v[i]);
-    struct spool_config sc = { .directories = (const char *const *)dirs.v,
-                               .directory_count = dirs.n,
-                               .segment_size_bytes = c->segment_size_bytes,
-                               .inline_max_bytes = c->inline_max_bytes,
-                               .free_min_bytes = c->free_min_bytes,
-                               .reserve_bytes = c->reserve_bytes,
-                               .salt = loop_random_u64(q->env->loop) };
+    struct spool_config sc = spool_config_of(c);
+    sc.directories = (const char *const *)dirs.v;
+    sc.directory_count = dirs.n;
+    sc.salt = loop_random_u64(q->env->loop);
     struct spool_calls calls = { .ctx = q,
                                  .on_message = on_message,
                                  .on_outcome = on_outcome,

@@ -171,6 +171,19 @@ int spool_open(struct vfs *vfs, const struct spool_config *config, const struct 
     return 0;
 }
 
+void spool_configure(struct spool *s, const struct spool_config *config)
+{
+    struct spool_config *c = &s->config;
+    if (config->segment_size_bytes)
+        c->segment_size_bytes = config->segment_size_bytes;
+    if (config->free_min_bytes)
+        c->free_min_bytes = config->free_min_bytes;
+    if (config->reserve_bytes)
+        c->reserve_bytes = config->reserve_bytes;
+    if (config->inline_max_bytes > c->inline_max_bytes)
+        c->inline_max_bytes = config->inline_max_bytes;
+}
+
 struct spool_stat spool_stat(const struct spool *s)
 {
     struct spool_stat stat = s->stat;

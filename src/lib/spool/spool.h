@@ -148,6 +148,9 @@ int spool_open(struct vfs *vfs, const struct spool_config *config, const struct 
 /* Writes nothing: what was not flushed is gone (without on_refused). Readers must be closed
  * before. Accepts NULL in *s; sets it to NULL. */
 void spool_close(struct spool **s);
+/* After a reload: segment_size, free_min, reserve (for the next one that is made), and inline_max
+ * where it has grown (mail that began under the larger one may still come). 0: as it was. */
+void spool_configure(struct spool *s, const struct spool_config *config);
 
 /* --- writing --- */
 
