@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum { GIFT_MAX_MS = 3, RESTART_FIRST_MS = 100, RESTART_MAX_MS = 30 * SECOND_MS,
-       STEADY_MS = MINUTE_MS, FINISH_MS = 30 * SECOND_MS, FINISH_SLACK_MS = 2 * SECOND_MS };
+       STEADY_MS = MINUTE_MS, FINISH_MS = 30 * SECOND_MS, FINISH_SLACK_MS = 2 * SECOND_MS, INLINE_MIN = 8 << 10 };
 
 struct gift {
     struct list node;
@@ -270,6 +270,8 @@ static void on_stopped(void *ctx)
 
 void procs_reload(struct world *w)
 {
+    w->config->spool.inline_max_bytes = INLINE_MIN << chance(w, 4);
+    w->config->retry.max_ms = (int64_t)(1 + chance(w, 10)) * MINUTE_MS;
     say(w, "reload");
     for (int i = 0; i < PROCS; i++) {
         struct proc *p = &w->procs[i];
