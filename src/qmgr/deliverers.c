@@ -433,6 +433,7 @@ void deliverers_peer(struct qmgr *q, int index, int fd)
         on_gone(p, p->channel, "replaced");
     *p = (struct deliver_peer){ .q = q, .index = index };
     p->channel = channel_new(q->env->loop, fd, "deliver", &ops, p);
+    channel_set_full(p->channel, JOBS_QUEUED_BYTES);
     loop_hook_ask(q->env->loop, &q->work);
 }
 

@@ -30,6 +30,7 @@ struct channel {
     struct loop_io io;
     struct loop_hook hook;
     struct buf in, out;
+    size_t full_bytes; /* of out */
     uint64_t written; /* bytes of `out` ever written */
     size_t begun;     /* offset in out of the frame being put */
     bool in_frame, was_full, paused, dispatching, dead;
@@ -55,6 +56,7 @@ struct channel *channel_new(struct loop *l, int fd, const char *name,
     ch->ctx = ctx;
     buf_init(&ch->in, CHANNEL_FRAME_MAX + HEADER_BYTES + CHANNEL_READ_BYTES);
     buf_init(&ch->out, CHANNEL_QUEUE_HARD);
+    ch->full_bytes = CHANNEL_QUEUE_MAX;
     loop_hook_init(&ch->hook, LOOP_STAGE_CHANNEL, on_turn_end, ch);
     loop_io_add(l, &ch->io, fd, LOOP_READ, on_ready, ch);
     return ch;
@@ -227,8 +229,10 @@ void channel_end_tail(struct channel *ch, struct span tail)
 
 bool channel_full(const struct channel *ch)
 {
-    return ch->out.len > CHANNEL_QUEUE_MAX;
+    return ch->out.len > ch->full_bytes;
 }
+
+void channel_set_full(struct channel *ch, size_t bytes) { ch->full_bytes = bytes; }
 
 /* One write: up to the next byte that carries a descriptor, or that byte with it. */
 static ssize_t write_some(struct channel *ch)
@@ -265,7 +269,7 @@ void channel_flush(struct channel *ch)
     if (ch->fd < 0)
         return;
     loop_io_want(ch->loop, &ch->io, wanted(ch));
-    if (ch->was_full && !ch->deaf && ch->out.len < CHANNEL_QUEUE_MAX / 2) {
+    if (ch->was_full && !ch->deaf && ch->out.len < ch->full_bytes / 2) {
         ch->was_full = false;
         if (ch->ops->drained)
             ch->ops->drained(ch->ctx, ch);

@@ -67,6 +67,8 @@ void channel_end_tail(struct channel *ch, struct span tail);
 void channel_cancel(struct channel *ch);
 
 bool channel_full(const struct channel *ch);
+/* Another measure of full than CHANNEL_QUEUE_MAX. */
+void channel_set_full(struct channel *ch, size_t bytes);
 /* Writes now what can be written, instead of at the turn's end. */
 void channel_flush(struct channel *ch);
 /* As channel_flush, and waits (blocking, up to wait_ms) until all is written. */
