@@ -4,6 +4,7 @@ delivered, check finds a byte that has changed.
 tests/run: sanitizers"""
 import json
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -117,13 +118,27 @@ def flip(directory, marker):
     raise AssertionError(f"{marker} is nowhere in {directory}")
 
 
+def check_writes_nothing(where):
+    """A copy of the segments is as it was after the check: no lock, no reserve."""
+    with Sink() as sink, gateway(where, ("127.0.0.1", sink.port)) as g:
+        submit_all(g)
+        copy = where / "copy"
+        copy.mkdir()
+        for segment in (g.dir / "spool/q0").glob("*.seg"):
+            shutil.copy(segment, copy)
+        before = sorted(p.name for p in copy.iterdir())
+        r = g.cli("spool", "check", "--dir", copy)
+        assert r.returncode == 0 and b"sound" in r.stdout, r
+        assert sorted(p.name for p in copy.iterdir()) == before
+
+
 def main():
     temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("cli_spool", f"{binary()} is not built")
         return report.code()
-    for case in (same_bytes, envelopes, checks):
+    for case in (same_bytes, check_writes_nothing, envelopes, checks):
         with temp.Dir("spool") as where:
             report.run(f"cli_spool/{case.__name__}", case, where)
     return report.code()

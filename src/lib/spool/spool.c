@@ -164,7 +164,9 @@ int spool_open(struct vfs *vfs, const struct spool_config *config, const struct 
     }
     struct spool *s = *s_r;
     s->id_next = s->id_high;
-    for (size_t i = 0; i < s->dir_count && !config->read_only; i++)
+    if (config->read_only)
+        return 0;
+    for (size_t i = 0; i < s->dir_count; i++)
         if (!s->dirs[i].out)
             space_reserve(s, &s->dirs[i]);
     space_poll(s);
