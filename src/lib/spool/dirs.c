@@ -70,7 +70,7 @@ const char *spool_event_text(enum spool_event_kind kind)
     case SPOOL_EVENT_DIRECTORY_OUT: return "the directory is not written to any more";
     case SPOOL_EVENT_RESERVE_USED: return "the disk is full; outcomes use the reserve";
     case SPOOL_EVENT_DROPPED:
-        return "unfinished records dropped; they were never acknowledged";
+        return "records behind the last known flush dropped: unfinished, or damaged since";
     case SPOOL_EVENT_DIRECTORY_BACK: return "the directory is written to again";
     default: return NULL;
     }
