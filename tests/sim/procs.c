@@ -8,8 +8,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { GIFT_MAX_MS = 3, RESTART_FIRST_MS = 100, RESTART_MAX_MS = 30 * SECOND_MS,
-       STEADY_MS = MINUTE_MS, FINISH_MS = 30 * SECOND_MS, FINISH_SLACK_MS = 2 * SECOND_MS, INLINE_MIN = 8 << 10 };
+enum {
+    GIFT_MAX_MS = 3,
+    RESTART_FIRST_MS = 100,
+    RESTART_MAX_MS = 30 * SECOND_MS,
+    STEADY_MS = MINUTE_MS,
+    FINISH_MS = 30 * SECOND_MS,
+    FINISH_SLACK_MS = 2 * SECOND_MS,
+    INLINE_MIN = 8 << 10,
+};
 
 struct gift {
     struct list node;
