@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { BEGIN_STEP_BYTES = 1 << 20 };
+
 void append_piece(struct spool *s, const void *p, size_t n)
 {
     if (!n)
@@ -90,6 +92,18 @@ static void add_extent(struct txn *t, struct extent e)
     t->bytes += e.len;
 }
 
+/* What is not flushed yet is begun in steps: else the commit of a large message, and every small
+ * one in its batch, waits for all of its extents at once. */
+static void begin_writing(struct segment *seg)
+{
+    if (seg->begun < seg->flushed)
+        seg->begun = seg->flushed;
+    if (seg->end < seg->begun + BEGIN_STEP_BYTES)
+        return;
+    vfs_start_writing(seg->file, seg->begun, seg->end - seg->begun);
+    seg->begun = seg->end;
+}
+
 int append_extent(struct spool *s, struct txn *t, struct span data, bool essential)
 {
     static const char zeros[8];
@@ -115,5 +129,6 @@ int append_extent(struct spool *s, struct txn *t, struct span data, bool essenti
     seg_live_add(s, seg, size);
     seg->pins++;
     seg->extents++;
+    begin_writing(seg);
     return 0;
 }

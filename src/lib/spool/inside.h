@@ -46,6 +46,7 @@ struct segment {
     uint64_t end;     /* of what has been written */
     uint64_t flushed; /* of what is known to be on the disk */
     uint64_t ahead;   /* zeros are written up to here */
+    uint64_t begun;   /* of extents: the disk was told to begin up to here */
     uint64_t live;    /* bytes of records that still matter, tombs not among them */
     struct tomb *tombs;
     size_t tomb_count;

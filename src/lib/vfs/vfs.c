@@ -71,6 +71,13 @@ int vfs_pwrite(struct vfs_file *f, const void *p, size_t n, uint64_t off)
 
 int vfs_fdatasync(struct vfs_file *f) { return f->vfs->ops->fdatasync(f); }
 
+void vfs_start_writing(struct vfs_file *f, uint64_t off, uint64_t n)
+{
+    if (f->vfs->ops->start_writing)
+        f->vfs->ops->start_writing(f, off, n);
+}
+
+
 int vfs_reserve(struct vfs_file *f, uint64_t off, uint64_t n)
 {
     return f->vfs->ops->reserve(f, off, n);

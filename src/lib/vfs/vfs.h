@@ -38,6 +38,7 @@ struct vfs_ops {
     ssize_t (*pread)(struct vfs_file *f, void *to, size_t n, uint64_t off);
     ssize_t (*pwritev)(struct vfs_file *f, const struct iovec *iov, int n, uint64_t off);
     int (*fdatasync)(struct vfs_file *f);
+    void (*start_writing)(struct vfs_file *f, uint64_t off, uint64_t n); /* may be NULL */
     int (*reserve)(struct vfs_file *f, uint64_t off, uint64_t n);
     int (*truncate)(struct vfs_file *f, uint64_t size);
     int64_t (*size)(struct vfs_file *f);
@@ -65,6 +66,9 @@ int vfs_pwrite(struct vfs_file *f, const void *p, size_t n, uint64_t off);
 /* After a failure the unwritten bytes may be lost although a second call succeeds (as on
  * Linux): a failed flush is final. */
 int vfs_fdatasync(struct vfs_file *f);
+/* A hint: the disk may begin with [off, off+n) now, so that the flush to come has less to wait
+ * for. Promises nothing, fails never; a write that fails is told by the next vfs_fdatasync. */
+void vfs_start_writing(struct vfs_file *f, uint64_t off, uint64_t n);
 /* Space for [off, off+n) is set aside without changing the size; -EOPNOTSUPP where the file
  * system cannot. */
 int vfs_reserve(struct vfs_file *f, uint64_t off, uint64_t n);

@@ -69,6 +69,12 @@ static int result(int r) { return r < 0 ? -errno : 0; }
 
 static int posix_fdatasync(struct vfs_file *f) { return result(fdatasync(fd_of(f))); }
 
+static void posix_start_writing(struct vfs_file *f, uint64_t off, uint64_t n)
+{
+    sync_file_range(fd_of(f), (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
+
 static int posix_reserve(struct vfs_file *f, uint64_t off, uint64_t n)
 {
     return result(fallocate(fd_of(f), FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n));
@@ -162,7 +168,7 @@ static void posix_free(struct vfs *v) { free(v); }
 
 static const struct vfs_ops posix_ops = {
     .open = posix_open, .close = posix_close, .pread = posix_pread, .pwritev = posix_pwritev,
-    .fdatasync = posix_fdatasync, .reserve = posix_reserve, .truncate = posix_truncate,
+    .fdatasync = posix_fdatasync, .start_writing = posix_start_writing, .reserve = posix_reserve, .truncate = posix_truncate,
     .size = posix_size, .rename = posix_rename, .unlink = posix_unlink, .mkdir = posix_mkdir,
     .sync_dir = posix_sync_dir, .list = posix_list, .space = posix_space, .lock = posix_lock,
     .free = posix_free,
