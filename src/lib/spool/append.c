@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BEGIN_STEP_BYTES = 1 << 20 };
+enum { BEGIN_STEP_BYTES = 256 << 10, FLUSH_STEP_BYTES = 1 << 20 };
 
 void append_piece(struct spool *s, const void *p, size_t n)
 {
@@ -92,16 +92,20 @@ static void add_extent(struct txn *t, struct extent e)
     t->bytes += e.len;
 }
 
-/* What is not flushed yet is begun in steps: else the commit of a large message, and every small
- * one in its batch, waits for all of its extents at once. */
-static void begin_writing(struct segment *seg)
+/* Extents are flushed in steps as they come: else the commit of a large message, and every small
+ * one behind it, waits for all of them at once. Each step is begun early, so that its flush finds
+ * most of it on the disk. A flush that fails here has killed the transaction like any other. */
+static int settle_extents(struct spool *s, struct segment *seg)
 {
     if (seg->begun < seg->flushed)
         seg->begun = seg->flushed;
-    if (seg->end < seg->begun + BEGIN_STEP_BYTES)
-        return;
-    vfs_start_writing(seg->file, seg->begun, seg->end - seg->begun);
-    seg->begun = seg->end;
+    if (seg->end - seg->flushed >= FLUSH_STEP_BYTES)
+        return seg_flush(s, seg);
+    if (seg->end - seg->begun >= BEGIN_STEP_BYTES) {
+        vfs_start_writing(seg->file, seg->begun, seg->end - seg->begun);
+        seg->begun = seg->end;
+    }
+    return 0;
 }
 
 int append_extent(struct spool *s, struct txn *t, struct span data, bool essential)
@@ -129,6 +133,5 @@ int append_extent(struct spool *s, struct txn *t, struct span data, bool essenti
     seg_live_add(s, seg, size);
     seg->pins++;
     seg->extents++;
-    begin_writing(seg);
-    return 0;
+    return settle_extents(s, seg);
 }
