@@ -168,7 +168,8 @@ static void posix_free(struct vfs *v) { free(v); }
 
 static const struct vfs_ops posix_ops = {
     .open = posix_open, .close = posix_close, .pread = posix_pread, .pwritev = posix_pwritev,
-    .fdatasync = posix_fdatasync, .start_writing = posix_start_writing, .reserve = posix_reserve, .truncate = posix_truncate,
+    .fdatasync = posix_fdatasync, .start_writing = posix_start_writing,
+    .reserve = posix_reserve, .truncate = posix_truncate,
     .size = posix_size, .rename = posix_rename, .unlink = posix_unlink, .mkdir = posix_mkdir,
     .sync_dir = posix_sync_dir, .list = posix_list, .space = posix_space, .lock = posix_lock,
     .free = posix_free,
