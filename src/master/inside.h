@@ -64,7 +64,6 @@ struct master {
     size_t reload_count;
     bool starting; /* until every child was ready once */
     bool stopping;
-    bool echo;
     int exit_code;
 };
 
@@ -85,7 +84,6 @@ void give_files(struct master *m, struct child_slot *c);
 
 /* listeners.c: sockets */
 bool listeners_open(struct master *m, const struct config *cfg, struct err *err);
-void listeners_forget(struct master *m, bool only_new);
 void listeners_settle(struct master *m); /* closes those the new configuration has not */
 void listeners_close(struct master *m);
 

@@ -127,7 +127,6 @@ int master_run(const struct master_options *o)
     int code;
     buf_init(&text, 256 << 10);
     m->config_path = o->config_path;
-    m->echo = o->echo;
     m->loop = loop_new();
     loop_timer_init(&m->finish_timer, on_finish_late, m);
     m->config = master_load(o->config_path, &text, &count);

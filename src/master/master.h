@@ -11,7 +11,6 @@
 
 struct master_options {
     const char *config_path;
-    bool echo; /* log lines also to stderr */
 };
 
 /* Runs the gateway in the foreground until it is stopped; returns the exit code. */

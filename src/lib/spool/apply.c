@@ -38,7 +38,7 @@ void apply_remove(struct spool *s, struct entry *e)
     s->stat.messages--;
 }
 
-static bool mark_finals(struct spool *s, struct entry *e, const struct group *g)
+bool apply_finals(struct spool *s, struct entry *e, const struct group *g)
 {
     struct wire w = wire_reader(g->list);
     bool all = false;
@@ -66,7 +66,7 @@ void apply_group(struct spool *s, struct segment *seg, const struct rec *r, cons
         e->chain_bytes = 0;
         entry_set_last(s, e, NULL, 0);
     }
-    if (mark_finals(s, e, g)) {
+    if (apply_finals(s, e, g)) {
         seg_add_tomb(seg, g->home_gen, bytes);
         apply_remove(s, e);
         return;

@@ -146,22 +146,6 @@ static void free_notes(struct replay *x)
 
 /* --- first: what is live --- */
 
-static bool all_done(struct spool *s, struct entry *e, const struct group *g)
-{
-    struct wire w = wire_reader(g->list);
-    bool all = false;
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct spool_outcome o;
-        if (!outcome_get(&w, g->seq, &o))
-            break;
-        if (o.final && o.rcpt == SPOOL_RCPT_ALL)
-            all = true;
-        else if (o.final)
-            table_final(&s->table, e, o.rcpt);
-    }
-    return all || table_all_final(&s->table, e);
-}
-
 static void forget(struct spool *s, struct entry *e)
 {
     entry_set_home(s, e, NULL, 0, 0);
@@ -189,7 +173,7 @@ static void learn_group(struct replay *x, struct segment *seg, const struct rec 
     }
     e->chain_bytes += g->prev_gen && r->type == REC_OUTCOME ? (uint32_t)rec_size(r) : 0;
     entry_set_last(s, e, seg, r->off);
-    if (all_done(s, e, g))
+    if (apply_finals(s, e, g))
         forget(s, e);
 }
 
@@ -213,7 +197,7 @@ static void learn_commit(struct replay *x, struct segment *seg, const struct rec
     entry_set_last(s, e, m->own.seq ? seg : NULL, r->off);
     e->flags = m->extents.n ? ENTRY_EXTENTS : 0;
     e->chain_bytes = 0;
-    if (m->own.seq && all_done(s, e, &m->own))
+    if (m->own.seq && apply_finals(s, e, &m->own))
         forget(s, e);
     if (m->bound.seq)
         learn_group(x, seg, r, &m->bound);
