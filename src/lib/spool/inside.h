@@ -295,9 +295,9 @@ int append_extent(struct spool *s, struct txn *t, struct span data, bool essenti
 
 /* --- apply.c: what a flushed record means --- */
 void apply_item(struct spool *s, struct segment *seg, const struct batch *b, struct item *it);
-/* Outcomes that stand in record r of seg. */
 /* Notes the final outcomes of g; true when with them every recipient is final. */
 bool apply_finals(struct spool *s, struct entry *e, const struct group *g);
+/* Outcomes that stand in record r of seg. */
 void apply_group(struct spool *s, struct segment *seg, const struct rec *r, const struct group *g,
                  bool snapshot);
 void apply_remove(struct spool *s, struct entry *e);
