@@ -187,8 +187,11 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
     if (!s->content.len && bytes.n >= LARGE_BYTES)
         buf_space(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES);
     buf_puts(&s->content, bytes);
-    if (s->streamed_bytes || s->content.len > s->gen->config->spool.inline_max_bytes)
-        send_extents(s);
+    /* What stays inline waits for nobody: it is bounded, and small mail is not to stand in a
+     * line with the large that fills the channel. */
+    if (!s->streamed_bytes && s->content.len <= s->gen->config->spool.inline_max_bytes)
+        return true;
+    send_extents(s);
     s->no_credit = s->d->qmgr && channel_full(s->d->qmgr);
     if (s->no_credit && !list_linked(&s->credit_node))
         list_append(&s->d->waiting_credit, &s->credit_node);
