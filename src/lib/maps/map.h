@@ -1,7 +1,7 @@
 /* map: tables that answer "what stands beside this key?", behind one small vtable.
  *
  * A map is named by a spec, TYPE:WHERE:
- *   text:/path        sendmail's text format, read whole into memory (maps/text.c says how)
+ *   text:/path        sendmail's text format, read whole into memory (maps/lines.c says how)
  *   hash:/path        (also btree: dbm:) the text /path beside what was once /path.db
  *   inline:k v; k v   entries in the configuration itself
  *   null:             never has anything
@@ -24,6 +24,9 @@ struct map_report {
     size_t errors, warnings;
     size_t entries;     /* in the table that is in force now */
     bool kept_old;      /* the load failed and the table before it stays in force */
+    /* May be set: is given each problem as well (line 0: the whole file; no LF in text). */
+    void (*say)(void *ctx, struct span source, uint32_t line, bool warning, struct span text);
+    void *say_ctx;
 };
 void map_report_init(struct map_report *r);
 void map_report_free(struct map_report *r);
@@ -33,7 +36,13 @@ void map_report_error(struct map_report *r, struct span source, uint32_t line, c
 void map_report_warning(struct map_report *r, struct span source, uint32_t line, const char *fmt,
                         ...) __attribute__((format(printf, 4, 5)));
 
+enum map_format {
+    MAP_FORMAT_LINES = 0, /* sendmail's makemap: maps/lines.c says how */
+    MAP_FORMAT_ALIASES,   /* an aliases file: maps/aliases.c says how */
+};
+
 struct map_params {
+    enum map_format format; /* of text: (hash: btree: dbm:) and inline: */
     size_t max_bytes;    /* of one file; 0 = 1 GiB */
     size_t max_entries;  /* 0 = 16 million */
     uint64_t seed;       /* of the hash; random, so that keys cannot be made to collide */
@@ -43,6 +52,9 @@ struct map_params {
      * the file) with the text in e. May be NULL. */
     bool (*check)(void *ctx, struct span key, struct span value, struct err *e);
     void *check_ctx;     /* lives as long as the map */
+    /* Aliases: is mail for this domain ours? `name@domain` as an alias is then `name`; otherwise
+     * (and when this is NULL) it is an error. Called with check_ctx. */
+    bool (*is_local)(void *ctx, struct span domain);
 };
 
 struct map_hit {

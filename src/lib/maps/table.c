@@ -1,11 +1,5 @@
-/* The text format, as sendmail's makemap reads it: key = up to the first white space, in lower
- * case; value = the rest. Lines that are empty or begin with # are comments; # elsewhere is part
- * of the value, and there are no quotes. Where makemap goes on after an error and leaves half a
- * map, one bad line refuses the whole file here. Blanks at the end of a line (and the CR of a
- * file from Windows) are not part of the value: nobody means them.
- *
- * Memory: the text itself, one struct entry per line and an index of 32-bit numbers with at most
- * three quarters of its places taken, probed linearly. */
+/* The table that the readers fill. Memory: the text itself, one struct entry per entry and an index
+ * of 32-bit numbers with at most three quarters of its places taken, probed linearly. */
 #include "maps/impl.h"
 
 #include "base/hash.h"
@@ -28,14 +22,6 @@ struct map_table {
     uint32_t *index; /* entry number + 1; 0 = free */
     size_t index_size;
     uint64_t seed;
-};
-
-struct parse {
-    struct map_table *t;
-    const struct map_params *p;
-    struct map_report *r;
-    struct span source;
-    size_t max_entries;
 };
 
 void map_table_free(struct map_table **t)
@@ -73,13 +59,17 @@ static uint32_t *place(const struct map_table *t, uint64_t hash, struct span key
     }
 }
 
-static void add_entry(struct parse *ps, struct span key, struct span value, uint32_t line)
+struct map_table *map_table_new(char *text, size_t n, uint64_t seed)
 {
-    struct map_table *t = ps->t;
-    if (t->n == ps->max_entries) {
-        map_report_error(ps->r, ps->source, line, "more than %zu entries", ps->max_entries);
-        return;
-    }
+    struct map_table *t = NEW(struct map_table);
+    MUST(n < UINT32_MAX);
+    *t = (struct map_table){ .text = text, .text_bytes = n, .seed = seed };
+    return t;
+}
+
+void map_table_add(struct map_table *t, struct span key, struct span value, uint32_t line)
+{
+    MUST(key.n && key.n <= UINT16_MAX && t->n < UINT32_MAX);
     if (t->n == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 64;
         t->entries = must_realloc(t->entries, must_mul(t->cap, sizeof *t->entries));
@@ -90,62 +80,22 @@ static void add_entry(struct parse *ps, struct span key, struct span value, uint
     };
 }
 
-/* One record; its key is put into lower case where it stands. */
-static void parse_line(struct parse *ps, char *p, size_t n, uint32_t line)
+static void say_twice(struct map_report *r, struct span source, enum map_twice twice,
+                      struct span key, uint32_t line, uint32_t before)
 {
-    struct span s = span_trim_lines(span_of(p, n)), key, value;
-    struct err why = { "" };
-    if (!s.n || s.p[0] == '#')
-        return;
-    if (n > MAP_LINE_MAX)
-        map_report_error(ps->r, ps->source, line, "the line is longer than %d bytes",
-                         MAP_LINE_MAX);
-    else if (memchr(s.p, 0, s.n))
-        map_report_error(ps->r, ps->source, line, "a NUL byte: this is not a text file");
-    else if (s.p != p)
-        map_report_error(ps->r, ps->source, line, "the line begins with white space");
-    else {
-        value = s;
-        key = span_word(&value);
-        value = span_trim_lines(value);
-        for (size_t i = 0; i < key.n; i++)
-            p[i] = ascii_lower(p[i]);
-        if (key.n > MAP_KEY_MAX)
-            map_report_error(ps->r, ps->source, line, "the key is longer than %d bytes",
-                             MAP_KEY_MAX);
-        else if (!value.n && !ps->p->empty_values)
-            map_report_error(ps->r, ps->source, line, "no value for the key \"%.*s\"",
-                             SPAN_ARG(key));
-        else if (ps->p->check && !ps->p->check(ps->p->check_ctx, key, value, &why))
-            map_report_error(ps->r, ps->source, line, "%s", why.text);
-        else
-            add_entry(ps, key, value, line);
-    }
+    if (twice == MAP_LAST_COUNTS)
+        map_report_warning(r, source, line, "%.*s... Warning: duplicate alias name %.*s",
+                           SPAN_ARG(key), SPAN_ARG(key));
+    else if (line && before)
+        map_report_warning(r, source, line,
+                           "the key \"%.*s\" stands in line %u already; that one counts",
+                           SPAN_ARG(key), before);
 }
 
-static void parse_lines(struct parse *ps, size_t n, char also)
+/* Entries that do not count are dropped from the list; the others keep their order. */
+static void build_index(struct map_table *t, enum map_twice twice, struct span source,
+                        struct map_report *r)
 {
-    char *p = ps->t->text, *end = p + n;
-    if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) /* a byte order mark is no key */
-        p += 3;
-    for (uint32_t line = 1; p < end; line++) {
-        char *lf = memchr(p, '\n', (size_t)(end - p));
-        char *stop = lf ? lf : end;
-        char *sep = also ? memchr(p, also, (size_t)(stop - p)) : NULL;
-        if (sep)
-            stop = sep;
-        char *from = p;
-        while (also && from < stop && ascii_isblank(*from)) /* "a b; c d" */
-            from++;
-        parse_line(ps, from, (size_t)(stop - from), line);
-        p = stop + 1;
-    }
-}
-
-/* The first of several entries of one key stands, as with makemap. */
-static void build_index(struct parse *ps)
-{
-    struct map_table *t = ps->t;
     size_t kept = 0;
     for (t->index_size = 16; t->index_size * 3 / 4 < t->n;)
         t->index_size *= 2;
@@ -154,33 +104,31 @@ static void build_index(struct parse *ps)
         struct entry e = t->entries[i];
         uint64_t hash = hash_bytes(t->seed, key_of(t, &e));
         uint32_t *at = place(t, hash, key_of(t, &e));
+        e.tag = (uint32_t)(hash >> 32);
         if (*at) {
-            map_report_warning(ps->r, ps->source, e.line,
-                               "the key \"%.*s\" stands in line %u already; that one counts",
-                               SPAN_ARG(key_of(t, &e)), t->entries[*at - 1].line);
+            struct entry *before = &t->entries[*at - 1];
+            say_twice(r, source, twice, key_of(t, &e), e.line, before->line);
+            if (twice == MAP_LAST_COUNTS)
+                *before = e;
             continue;
         }
-        e.tag = (uint32_t)(hash >> 32);
         t->entries[kept++] = e;
         *at = (uint32_t)kept;
     }
     t->n = kept;
 }
 
-struct map_table *map_table_parse(char *text, size_t n, char also, struct span source,
-                                  const struct map_params *p, struct map_report *r)
+struct map_table *map_table_seal(struct map_table *t, enum map_twice twice, size_t errors_before,
+                                 struct span source, const struct map_params *p,
+                                 struct map_report *r)
 {
-    struct map_table *t = NEW(struct map_table);
-    struct parse ps = { t, p, r, source, p->max_entries ? p->max_entries : 1 << 24 };
-    size_t errors = r->errors;
-    MUST(n < UINT32_MAX);
-    *t = (struct map_table){ .text = text, .text_bytes = n, .seed = p->seed };
-    parse_lines(&ps, n, also);
-    if (r->errors > errors) {
+    size_t most = p->max_entries ? p->max_entries : 1 << 24;
+    if (t->n > most)
+        map_report_error(r, source, t->entries[most].line, "more than %zu entries", most);
+    if (r->errors > errors_before)
         map_table_free(&t);
-        return NULL;
-    }
-    build_index(&ps);
+    else
+        build_index(t, twice, source, r);
     return t;
 }
 

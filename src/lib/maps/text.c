@@ -79,7 +79,10 @@ static bool text_reload(struct map *m, struct map_report *r)
     size_t n;
     if (!read_file(t, &mem, &n, r))
         return false;
-    table = map_table_parse(mem, n, 0, m->source, &t->params, r);
+    if (t->params.format == MAP_FORMAT_ALIASES)
+        table = map_aliases_parse(mem, n, m->source, &t->params, r);
+    else
+        table = map_lines_parse(mem, n, 0, m->source, &t->params, r);
     if (!table)
         return false;
     map_table_free(&t->table);
@@ -138,14 +141,32 @@ struct map *map_text_open(struct span path, const struct map_params *p, struct m
     return m;
 }
 
+/* "a: x; b: y" as lines of their own: a blank in front would make one continue the other. */
+static size_t split_aliases(char *p, size_t n)
+{
+    size_t out = 0;
+    bool begun = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = p[i] == ';' ? '\n' : p[i];
+        if (!begun && ascii_isblank(c))
+            continue;
+        begun = c != '\n';
+        p[out++] = c;
+    }
+    return out;
+}
+
 struct map *map_inline_open(struct span text, const struct map_params *p, struct map_report *r)
 {
     struct text_map *t = NEW(struct text_map);
     struct map *m = &t->map;
     map_init(m, &inline_class, SPAN("inline"));
     t->params = *p;
-    t->table = map_table_parse(must_strndup(text.n ? text.p : "", text.n), text.n, ';', m->source,
-                               p, r);
+    char *own = must_strndup(text.n ? text.p : "", text.n);
+    if (p->format == MAP_FORMAT_ALIASES)
+        t->table = map_aliases_parse(own, split_aliases(own, text.n), m->source, p, r);
+    else
+        t->table = map_lines_parse(own, text.n, ';', m->source, p, r);
     if (!t->table) {
         map_free(&m);
         return NULL;
