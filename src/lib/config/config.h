@@ -166,9 +166,15 @@ struct config_control {
     struct span socket; /* path */
 };
 
+struct config_submit { /* mail of local programs: sendmail(8), pickup */
+    struct span socket;    /* path; "" = submit beside control.socket: submit/where.h */
+    struct span directory; /* path of the submission spool; "" = submit beside the spool */
+    struct config_texts trusted_users; /* may name any sender */
+};
+
 struct config_privilege { /* only used when started as root; "" = user */
     struct span user;
-    struct span smtpd, router, resolver, qmgr, deliver, keyring, control; /* user names */
+    struct span smtpd, router, resolver, qmgr, deliver, keyring, control, pickup; /* user names */
     struct span chroot; /* an empty directory */
 };
 
@@ -205,6 +211,7 @@ struct config {
     struct config_processes processes;
     struct config_log log;
     struct config_control control;
+    struct config_submit submit;
     struct config_privilege privilege;
     struct config_sandbox sandbox;
     struct config_notice *notices; /* to be said at start */

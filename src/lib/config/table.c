@@ -34,6 +34,7 @@ static const struct config_section sections[] = {
     { "processes", false, "how many processes, and their restart" },
     { "log", false, "log and events" },
     { "control", false, "the socket of the command line" },
+    { "submit", false, "mail of programs on this machine: sendmail, pickup" },
     { "privilege", false, "users of the processes, when started as root" },
     { "sandbox", false, "what the kernel keeps the processes from" },
 };
@@ -278,6 +279,17 @@ static const struct config_option options[] = {
       "\"/run/postern/control\"", .check = check_path,
       .help = "the socket that the commands talk to" },
 
+    { "submit", "socket", CONFIG_TEXT, 0, AT(submit.socket), "\"\"", .check = check_path,
+      .help = "the socket that sendmail hands mail to; empty means submit, beside the control "
+              "socket" },
+    { "submit", "directory", CONFIG_TEXT, 0, AT(submit.directory), "\"\"",
+      .check = check_path,
+      .help = "where sendmail leaves mail while the gateway is down; empty means submit, beside "
+              "the spool's directories" },
+    { "submit", "trusted_users", CONFIG_TEXTS, LIVE, AT(submit.trusted_users),
+      "{\"root\", \"daemon\"}", .check = check_user,
+      .help = "users that may name any sender; of others X-Authentication-Warning says so" },
+
     { "privilege", "user", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_USER, AT(privilege.user),
       "\"postern\"", .check = check_user, .help = "user of every process without one of its own" },
 #define ROLE(role, help_) \
@@ -290,6 +302,7 @@ static const struct config_option options[] = {
     ROLE(deliver, "user of the sending processes"),
     ROLE(keyring, "user of the process that holds private keys"),
     ROLE(control, "user of the process behind the control socket"),
+    ROLE(pickup, "user of the process that takes the mail of local programs"),
 #undef ROLE
     { "privilege", "chroot", CONFIG_TEXT, CONFIG_DIRECTORY, AT(privilege.chroot),
       "\"/var/lib/postern/empty\"",
