@@ -413,6 +413,39 @@ static void queue_only_waits_for_a_run(void)
     sched_free(&s);
 }
 
+/* What parks a recipient does so once: who was let go is known as such for ever. */
+static void released_is_remembered(void)
+{
+    struct sched *s = make();
+    struct sched_ask ask;
+    struct sched_verdict v;
+    struct sched_rcpt_info r;
+    struct sched_entry_rcpt two[2] = { { .addr = SPAN("u@x.example"), .marks = 3 },
+                                       { .addr = SPAN("v@x.example") } };
+    struct sched_entry e = { .seq = 1, .received_ms = WALL, .rcpts = two, .rcpt_count = 2 };
+    CHECK(sched_add(s, &e, at(0)));
+    CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
+    CHECK(sched_routed(s, 1, 0, SCHED_WAIT, SPAN("queue_only"), at(0), &v));
+    CHECK_INT(v.state, SCHED_WAITING);
+    CHECK_INT(v.attempts, 0);
+    CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
+    CHECK(sched_routed(s, 1, 1, SCHED_HOLD, SPAN("parked"), at(0), &v));
+    CHECK_INT(v.state, SCHED_HELD);
+    CHECK(sched_rcpt(s, 1, 0, &r) && !r.released && r.marks == 3);
+    CHECK_INT(sched_next_to_route(s, at(HOUR), &ask, 1), 0);
+    sched_run_queue(s);
+    CHECK_INT(sched_next_to_route(s, at(HOUR), &ask, 1), 1);
+    CHECK_INT(ask.rcpt, 0);
+    CHECK(sched_rcpt(s, 1, 0, &r) && r.released && r.marks == 3);
+    CHECK(sched_rcpt(s, 1, 1, &r) && !r.released);
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, at(HOUR)), 1);
+    CHECK(sched_rcpt(s, 1, 1, &r) && r.released && r.marks == 0);
+    struct sched_entry_rcpt kept = { .released = true, .attempts = 1 };
+    CHECK(add(s, 2, "w@x.example") && sched_restore(s, 2, 0, &kept, at(0)));
+    CHECK(sched_rcpt(s, 2, 0, &r) && r.released);
+    sched_free(&s);
+}
+
 static void warning_then_expiry(void)
 {
     struct sched *s = make();
@@ -689,6 +722,7 @@ static const struct test tests[] = {
     TEST(failures_nobody_is_told_of),
     TEST(hold_release_delete),
     TEST(queue_only_waits_for_a_run),
+    TEST(released_is_remembered),
     TEST(warning_then_expiry),
     TEST(clock_jumps_and_restarts),
     TEST(edited_routes_reach_waiting_mail),

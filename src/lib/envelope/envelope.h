@@ -28,11 +28,23 @@ enum envelope_flag {
     ENVELOPE_DEFER = 1 << 8,      /* delivery = defer: as queue_only, and no DNS until then */
 };
 
+enum envelope_rcpt_flag {
+    /* Made by our own aliases or virtusertable: only such a recipient may be a |program or a
+     * /file. */
+    ENVELOPE_RCPT_EXPANDED = 1 << 0,
+};
+
 struct envelope_rcpt {
     struct span addr;  /* where it goes, without <> */
     struct span orcpt; /* ORCPT as given, "type;xtext" (RFC 3461 4.2); empty = none */
     uint8_t notify;    /* enum envelope_notify bits */
+    uint8_t flags;     /* enum envelope_rcpt_flag bits, below 0x80 */
+    bool own_sender;   /* `sender` takes the place of the envelope's for this recipient: */
+    struct span sender; /* owner-LIST; empty = the null sender */
 };
+
+/* Who gets the reports about r, and stands in MAIL. */
+#define ENVELOPE_SENDER(env, r) ((r)->own_sender ? (r)->sender : (env)->sender)
 
 struct envelope {
     uint64_t seq;          /* the counter of the queue id */
@@ -46,6 +58,7 @@ struct envelope {
     struct span proto;     /* "ESMTP", "ESMTPS", "LMTP", "local" ... (RFC 3848) */
     struct span listener;  /* name of the listen section */
     struct span auth;      /* authenticated identity, or "" */
+    struct span hold;      /* why it is held when it arrives; "" = it is not */
     struct envelope_rcpt *rcpts;
     size_t rcpt_count;
 };
@@ -55,7 +68,8 @@ static inline struct queueid envelope_id(const struct envelope *e)
     return queueid_make(e->seq, e->received_ms);
 }
 
-/* The binary form (version byte first), used in commit records and IPC. Unknown flags are kept. */
+/* The binary form (version byte first), used in commit records and IPC. Unknown flags are kept.
+ * Put writes version 2; get reads version 1 as well. */
 void envelope_put(struct buf *b, const struct envelope *e);
 
 /* Reads one from w. Spans point into w's bytes; the recipient array is taken from `a`.

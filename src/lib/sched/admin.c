@@ -44,10 +44,12 @@ static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
     (void)arg;
     if (r->flags & RCPT_HOLD) {
         r->flags &= (uint8_t)~RCPT_HOLD;
+        r->marks |= MARK_RELEASED;
         return true;
     }
     if (r->state != SCHED_HELD)
         return false;
+    r->marks |= MARK_RELEASED;
     sched_rcpt_pending(s, r, &s->urgent);
     return true;
 }
@@ -111,6 +113,8 @@ static bool retry(struct sched *s, struct sched_rcpt *r, void *arg)
         return false;
     if (r->dest)
         open_now(s, r->dest);
+    if (r->state == SCHED_WAITING)
+        r->marks |= MARK_RELEASED;
     r->flags |= RCPT_FRONT;
     sched_rcpt_pending(s, r, &s->urgent);
     return true;

@@ -93,6 +93,7 @@ static void release_some(struct sched *s, struct sched_now now, size_t max)
 {
     for (struct list *l; max > 0 && (l = list_first(&s->released)) != NULL; max--) {
         struct sched_rcpt *r = sched_rcpt_at(l);
+        r->marks |= MARK_RELEASED;
         sched_rcpt_pending(s, r, &s->bulk);
         if (!heap_linked(&sched_msg_of(r)->at.timer))
             sched_timer_arm(s, sched_msg_of(r), now);
@@ -172,6 +173,13 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
         return;
     case SCHED_HOLD:
         sched_hold(s, sched_msg_of(r)->seq, r->index, text);
+        return;
+    case SCHED_WAIT:
+        sched_rcpt_leave(s, r);
+        sched_rcpt_enter(s, r, SCHED_WAITING);
+        list_append(&s->waiting, &r->at.link);
+        if (r->dest)
+            sched_dest_update(s, r->dest);
         return;
     }
     MUST(!"a decision of the router");

@@ -28,6 +28,8 @@ enum rcpt_flag {
     RCPT_FRONT = 128,    /* retried by a person: before those that wait at its destination */
 };
 
+enum { MARK_RELEASED = 0x80 };
+
 struct sched_rcpt {
     union {
         struct list link;
@@ -44,6 +46,7 @@ struct sched_rcpt {
     uint32_t routed_s; /* monotonic second of the routing + 1; 0: route it anew */
     uint16_t epoch;    /* of the maps it was asked with */
     uint8_t strikes;   /* deferrals of its own, not its site's: they make the delay */
+    uint8_t marks;     /* the owner's, and MARK_RELEASED */
 };
 
 struct sched_msg {

@@ -75,6 +75,8 @@ bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched
         .attempts = r->attempts,
         .warned = (r->flags & RCPT_WARNED) != 0,
         .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
+        .released = (r->marks & MARK_RELEASED) != 0,
+        .marks = r->marks & (uint8_t)~MARK_RELEASED,
         .reason = reason_of(r),
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,

@@ -63,6 +63,7 @@ static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
     r->domain = sched_name_get(&s->domains, span_of(c.domain, c.domain_len));
     r->notify = e->notify;
     r->attempts = e->attempts;
+    r->marks = (uint8_t)((e->marks & ~MARK_RELEASED) | (e->released ? MARK_RELEASED : 0));
     /* How many of them were its site's trouble is not kept over a restart. */
     r->strikes = e->attempts < STRIKES_ADDED_MAX ? (uint8_t)e->attempts : STRIKES_ADDED_MAX;
     r->flags = (uint8_t)((e->warned ? RCPT_WARNED : 0) | (c.whole ? RCPT_WHOLE : 0));
@@ -159,6 +160,8 @@ static bool restore_one(struct sched *s, struct sched_msg *m, struct sched_rcpt 
     r->strikes = r->attempts < STRIKES_ADDED_MAX ? (uint8_t)r->attempts : STRIKES_ADDED_MAX;
     if (e->warned)
         r->flags |= RCPT_WARNED;
+    if (e->released)
+        r->marks |= MARK_RELEASED;
     if (e->done) {
         sched_rcpt_finish(s, r, e->done);
         return true;

@@ -102,6 +102,8 @@ struct sched_entry_rcpt {
     uint8_t done;             /* SCHED_DELIVERED ... when final already; 0: live */
     uint16_t attempts;
     bool warned, held;
+    bool released;            /* as in sched_rcpt_info */
+    uint8_t marks;            /* the owner's, below 0x80: given back by sched_rcpt */
 };
 
 struct sched_entry {
@@ -151,6 +153,7 @@ enum sched_decision {
     SCHED_NO,        /* permanent error */
     SCHED_NOT_NOW,   /* temporary error */
     SCHED_HOLD,      /* this recipient is held */
+    SCHED_WAIT,      /* it waits for a queue run */
     SCHED_DISCARD,
 };
 
@@ -293,6 +296,8 @@ struct sched_rcpt_info {
     uint8_t notify;
     uint16_t attempts;
     bool warned, duplicate;
+    bool released; /* it was held or waited for a run, and was let go */
+    uint8_t marks;
     struct span reason; /* its own, or that of the back-off it waits for; may be empty */
     struct span dest, site; /* of the last route; empty when none */
     int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
