@@ -1,5 +1,6 @@
 #include "cli/config.h"
 
+#include "cli/config_diff.h"
 #include "config/files.h"
 #include "config/show.h"
 
@@ -13,7 +14,8 @@
 static const char usage[] =
     "usage: postern config check [-C FILE] [--files] [--json]\n"
     "       postern config show [-C FILE] [--json | --as-file]\n"
-    "       postern config explain [-C FILE] [--json] NAME\n"
+    "       postern config explain [-C FILE] [--json] NAME...\n"
+    "       postern config diff [-C FILE] [--socket PATH] [--json]\n"
     "\n"
     "check    reads the configuration and says everything that is wrong with it\n"
     "         --files also looks whether the files and directories it names are there\n"
@@ -21,16 +23,19 @@ static const char usage[] =
     "         --as-file prints a configuration file that says the same\n"
     "explain  what an option does, what it takes, its default and its value:\n"
     "         NAME is like spool.free_min, or free_min, or a section: spool\n"
+    "diff     what a reload would change in the running gateway, and what needs a restart\n"
     "\n"
     "  -C FILE  the configuration (" POSTERN_SYSCONFDIR "/postern.conf)\n"
     "  --json   one JSON object on standard output\n"
     "\n"
-    "exit status: 0 good, 78 mistakes in the configuration, 66 it cannot be read, 64 usage\n";
+    "exit status: 0 good, 78 mistakes in the configuration, 66 it cannot be read,\n"
+    "69 no gateway answers (diff), 64 usage\n";
 
 struct request {
-    const char *file;
-    const char *what; /* check, show, explain */
-    const char *name;
+    const char *file, *socket;
+    const char *what; /* check, show, explain, diff */
+    char **names;     /* explain: those of argv, moved together */
+    int name_count;
     bool files, json, as_file;
 };
 
@@ -183,23 +188,41 @@ static bool is_meant(const struct config_option *o, struct span name)
     return span_eq(span_str(o->section), span_to(name, dot)) && span_eq(span_str(o->name), last);
 }
 
-static int do_explain(const struct request *rq)
+/* In the order of the names, each option once for each name that means it. */
+static int explain_name(const char *name, const struct config *cfg, bool json, struct buf *out)
 {
     size_t n, found = 0;
+    const struct config_option *o = config_options(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (is_meant(&o[i], span_str(name))) {
+            put_explained(out, &o[i], cfg, json);
+            found++;
+        }
+    }
+    return found ? EX_OK : unknown_name(name);
+}
+
+static int do_explain(const struct request *rq)
+{
     struct config *cfg = NULL;
     struct buf out;
-    const struct config_option *o = config_options(&n);
-    for (size_t i = 0; i < n; i++)
-        found += is_meant(&o[i], span_str(rq->name));
-    if (!found)
-        return unknown_name(rq->name);
+    int rc = EX_OK;
     load_if_good(rq, &cfg);
     buf_init(&out, CONFIG_WIRE_MAX * 2);
-    for (size_t i = 0; i < n; i++)
-        if (is_meant(&o[i], span_str(rq->name)))
-            put_explained(&out, &o[i], cfg, rq->json);
+    for (int i = 0; i < rq->name_count; i++) {
+        int one = explain_name(rq->names[i], cfg, rq->json, &out);
+        rc = rc ? rc : one;
+    }
     config_free(&cfg);
-    return flush(stdout, &out);
+    int written = flush(stdout, &out);
+    return rc ? rc : written;
+}
+
+static int do_diff(const struct request *rq)
+{
+    struct cli_args a = { .verb = "config diff", .usage = usage, .config = rq->file,
+                          .socket = rq->socket, .json = rq->json };
+    return cli_config_diff(&a);
 }
 
 static bool one_of(const char *arg, const char *a, const char *b)
@@ -216,6 +239,8 @@ static int read_args(struct request *rq, int argc, char **argv, bool *done)
             *done = true;
         else if (strcmp(arg, "-C") == 0 && i + 1 < argc)
             rq->file = argv[++i];
+        else if (strcmp(arg, "--socket") == 0 && i + 1 < argc)
+            rq->socket = argv[++i];
         else if (strcmp(arg, "--files") == 0)
             rq->files = true;
         else if (strcmp(arg, "--json") == 0)
@@ -223,11 +248,12 @@ static int read_args(struct request *rq, int argc, char **argv, bool *done)
         else if (strcmp(arg, "--as-file") == 0)
             rq->as_file = true;
         else if (arg[0] == '-')
-            return usage_error(strcmp(arg, "-C") ? "unknown option" : "a file is missing", arg);
+            return usage_error(one_of(arg, "-C", "--socket") ? "a file is missing"
+                                                             : "unknown option", arg);
         else if (!rq->what)
             rq->what = arg;
-        else if (!rq->name && strcmp(rq->what, "explain") == 0)
-            rq->name = arg;
+        else if (strcmp(rq->what, "explain") == 0)
+            argv[1 + rq->name_count++] = argv[i]; /* arguments read already are overwritten */
         else
             return usage_error("one word too many", arg);
     }
@@ -236,7 +262,7 @@ static int read_args(struct request *rq, int argc, char **argv, bool *done)
 
 int cli_config(int argc, char **argv)
 {
-    struct request rq = { .file = POSTERN_SYSCONFDIR "/postern.conf" };
+    struct request rq = { .file = POSTERN_SYSCONFDIR "/postern.conf", .names = argv + 1 };
     bool help = false;
     int rc = read_args(&rq, argc, argv, &help);
     if (rc != EX_OK)
@@ -246,12 +272,14 @@ int cli_config(int argc, char **argv)
         return EX_OK;
     }
     if (!rq.what)
-        return usage_error("check, show or explain?", NULL);
+        return usage_error("check, show, explain or diff?", NULL);
     if (strcmp(rq.what, "check") == 0)
         return do_check(&rq);
     if (strcmp(rq.what, "show") == 0)
         return do_show(&rq);
+    if (strcmp(rq.what, "diff") == 0)
+        return do_diff(&rq);
     if (strcmp(rq.what, "explain") != 0)
-        return usage_error("check, show or explain, not", rq.what);
-    return rq.name ? do_explain(&rq) : usage_error("which option?", NULL);
+        return usage_error("check, show, explain or diff, not", rq.what);
+    return rq.name_count ? do_explain(&rq) : usage_error("which option?", NULL);
 }

@@ -27,15 +27,39 @@ static int cannot_connect(const struct cli_args *a, const char *path)
     return cli_fail(a, EX_UNAVAILABLE, "%s: %s", path, strerror(errno));
 }
 
-static int connect_to(struct ctl *c, const char *path)
+static void begin(struct ctl *c, const struct cli_args *args)
+{
+    *c = (struct ctl){ .args = args, .fd = -1 };
+    buf_init(&c->in, LINE_MAX_BYTES);
+    buf_init(&c->text, LINE_MAX_BYTES);
+}
+
+/* False: errno says why. */
+static bool try_path(struct ctl *c, const char *path)
 {
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
     size_t n = strlen(path);
-    if (n >= sizeof sa.sun_path)
-        return cli_fail(c->args, EX_USAGE, "%s: longer than a socket's path may be", path);
+    if (n >= sizeof sa.sun_path) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
     memcpy(sa.sun_path, path, n + 1);
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sa, sizeof sa) != 0)
+    return c->fd >= 0 && connect(c->fd, (struct sockaddr *)&sa, sizeof sa) == 0;
+}
+
+bool ctl_try(struct ctl *c, const struct cli_args *args, const char *path)
+{
+    begin(c, args);
+    return try_path(c, path);
+}
+
+static int connect_to(struct ctl *c, const char *path)
+{
+    bool good = try_path(c, path);
+    if (!good && errno == ENAMETOOLONG)
+        return cli_fail(c->args, EX_USAGE, "%s: longer than a socket's path may be", path);
+    if (!good)
         return cannot_connect(c->args, path);
     /* For a listening socket the kernel remembers who called listen: master. */
     struct ucred cred;
@@ -49,9 +73,7 @@ int ctl_open(struct ctl *c, const struct cli_args *args)
 {
     struct config *cfg = NULL;
     struct buf path;
-    *c = (struct ctl){ .args = args, .fd = -1 };
-    buf_init(&c->in, LINE_MAX_BYTES);
-    buf_init(&c->text, LINE_MAX_BYTES);
+    begin(c, args);
     if (args->socket)
         return connect_to(c, args->socket);
     int rc = cli_load(args, &cfg);

@@ -20,6 +20,8 @@ struct ctl {
 /* Connects to args->socket, or to control.socket of the configuration. EX_OK, or a status of
  * sysexits.h with everything said. ctl_close in either case. */
 int ctl_open(struct ctl *c, const struct cli_args *args);
+/* The same with a path, and nothing is said: false with errno when it cannot be reached. */
+bool ctl_try(struct ctl *c, const struct cli_args *args, const char *path);
 void ctl_close(struct ctl *c);
 
 /* Sends the question. False: said in c->text, with c->exit. */

@@ -22,7 +22,9 @@ static const struct {
     { "list", ROLE_QMGR },    { "count", ROLE_QMGR },  { "sites", ROLE_QMGR },
     { "run", ROLE_QMGR },     { "hold", ROLE_QMGR },   { "release", ROLE_QMGR },
     { "delete", ROLE_QMGR },  { "retry", ROLE_QMGR },  { "reload", ROLE_MASTER },
-    { "stop", ROLE_MASTER },
+    { "stop", ROLE_MASTER },  { "config", ROLE_CONTROL },
+    { "accept", ROLE_ROUTER }, { "route", ROLE_ROUTER },  { "map", ROLE_ROUTER },
+    { "lookup", ROLE_RESOLVER }, { "ask", ROLE_RESOLVER },
 };
 
 static bool find_verb(const char *verb, enum role_id *role_r)
@@ -55,13 +57,36 @@ static void ask_master(struct control *c, struct caller *cl, const char *verb)
         caller_end(cl, EX_UNAVAILABLE, SPAN("there is no master to ask"));
 }
 
+/* The configuration in force, flattened, in hexadecimal: what `config diff` compares with, and
+ * what a question about routes needs to know of names. */
+static void say_config(struct control *c, struct caller *cl)
+{
+    struct buf flat, row;
+    buf_init(&flat, CONFIG_WIRE_MAX);
+    buf_init(&row, OUT_MAX);
+    config_put(&flat, c->config);
+    struct span s = buf_span(&flat);
+    buf_printf(&row, "{\"release\":\"%s\",\"config\":\"", POSTERN_VERSION);
+    for (size_t i = 0; i < s.n && !row.failed; i++)
+        buf_printf(&row, "%02x", (unsigned char)s.p[i]);
+    buf_putz(&row, "\"}");
+    if (flat.failed || row.failed)
+        caller_end(cl, EX_SOFTWARE, SPAN("the configuration is too large to be said"));
+    else
+        caller_row(cl, buf_span(&row)); /* cl may be gone */
+    if (!flat.failed && !row.failed && (cl = caller_find(c, c->next_q)))
+        caller_end(cl, 0, SPAN_NONE);
+    buf_free(&flat);
+    buf_free(&row);
+}
+
 void control_ask(struct control *c, struct caller *cl, const struct control_request *r)
 {
     if (!find_verb(r->verb, &cl->at)) {
         end_about(cl, EX_USAGE, r->verb, "the gateway does not know this");
         return;
     }
-    if (cl->at != ROLE_MASTER && !c->peers[cl->at]) {
+    if (cl->at != ROLE_MASTER && cl->at != ROLE_CONTROL && !c->peers[cl->at]) {
         end_about(cl, EX_TEMPFAIL, role_name(cl->at),
                   "away at the moment; master starts it again: try later");
         return;
@@ -72,6 +97,10 @@ void control_ask(struct control *c, struct caller *cl, const struct control_requ
     loop_hook_ask(c->env->loop, &cl->write); /* settles what is waited for */
     if (cl->at == ROLE_MASTER) {
         ask_master(c, cl, r->verb);
+        return;
+    }
+    if (cl->at == ROLE_CONTROL) {
+        say_config(c, cl);
         return;
     }
     struct msg_admin_ask m = { .q = cl->q,

@@ -6,6 +6,7 @@
 #include "dns/servers.h"
 #include "ipc/channel.h"
 #include "proto/deliver_resolver.h"
+#include "resolver/admin.h"
 #include "role/role.h"
 #include "trail/trail.h"
 
@@ -35,7 +36,8 @@ struct resolver {
     struct config *config;
     struct dns_engine *engine;
     struct dns_resolver *dns;
-    struct client clients[CLIENTS_MAX], control;
+    struct client clients[CLIENTS_MAX];
+    struct resolver_admin *admin;
     struct list lookups;
     struct loop_timer finish;
     bool finishing;
@@ -115,8 +117,7 @@ static bool resolver_start(void *role, struct err *err)
     for (int i = 0; i < CLIENTS_MAX; i++)
         if (r->clients[i].channel)
             channel_pause(r->clients[i].channel, false);
-    if (r->control.channel)
-        channel_pause(r->control.channel, false);
+    resolver_admin_start(r->admin, r->dns);
     return true;
 }
 
@@ -180,6 +181,15 @@ static bool is_own(void *ctx, const struct netaddr *a)
     return config_listens_at(((struct resolver *)ctx)->config, a, is_local, ctx);
 }
 
+static void set_params(void *ctx, struct dns_mx_params *p)
+{
+    struct resolver *r = ctx;
+    p->port = (uint16_t)r->config->deliver.port;
+    p->is_own = is_own;
+    p->is_own_ctx = r;
+    p->seed = loop_random_u64(r->env->loop);
+}
+
 static void on_lookup(struct client *c, struct channel *ch, const struct msg_lookup *m)
 {
     struct resolver *r = c->r;
@@ -199,11 +209,8 @@ static void on_lookup(struct client *c, struct channel *ch, const struct msg_loo
     l->q = m->q;
     l->trail = trail_new(STEPS_MAX);
     list_append(&r->lookups, &l->node);
-    struct dns_mx_params p = { .port = (uint16_t)r->config->deliver.port,
-                               .is_own = is_own,
-                               .is_own_ctx = r,
-                               .seed = loop_random_u64(r->env->loop),
-                               .trail = l->trail };
+    struct dns_mx_params p = { .trail = l->trail };
+    set_params(r, &p);
     l->running = dns_lookup_start(r->dns, &p, hops, n, on_plan, l);
 }
 PROTO_HANDLER(lookup, struct client *, on_lookup)
@@ -238,9 +245,14 @@ static void resolver_peer(void *role, enum role_id peer, int index, int fd)
     static const struct channel_type types[] = { PROTO_TYPE(lookup) };
     static const struct channel_ops ops = { types, 1, on_gone, NULL };
     struct resolver *r = role;
-    struct client *c = peer == ROLE_CONTROL ? &r->control
-                       : peer == ROLE_DELIVER && index < CLIENTS_MAX ? &r->clients[index]
-                                                                     : NULL;
+    if (peer == ROLE_CONTROL) {
+        resolver_admin_free(&r->admin);
+        r->admin = resolver_admin_new(r->env->loop, fd, set_params, r);
+        if (r->dns)
+            resolver_admin_start(r->admin, r->dns);
+        return;
+    }
+    struct client *c = peer == ROLE_DELIVER && index < CLIENTS_MAX ? &r->clients[index] : NULL;
     if (!c) {
         close(fd);
         return;
@@ -277,7 +289,7 @@ static void resolver_free(void *role)
         lookup_free(CONTAINER(n, struct lookup, node));
     for (int i = 0; i < CLIENTS_MAX; i++)
         channel_free(&r->clients[i].channel);
-    channel_free(&r->control.channel);
+    resolver_admin_free(&r->admin);
     dns_resolver_free(&r->dns);
     dns_engine_free(&r->engine);
     config_free(&r->config);

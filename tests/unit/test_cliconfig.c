@@ -128,6 +128,9 @@ static void explained(void)
     r = RUN("explain", "-C", CASES "/lists.conf", "listen.mx.tls"); /* a bad file is no obstacle */
     CHECK_INT(r->status, 0);
     CHECK(strstr(r->out, "listen.tls\n"));
+    r = RUN("explain", "hostname", "-C", CASES "/gateway.conf", "queue.run", "spol.free_min");
+    CHECK_INT(r->status, 64); /* but what is known is explained */
+    CHECK(strstr(r->out, "hostname\n") && strstr(r->out, "queue.run\n"));
     r = RUN("explain", "-C", CASES "/gateway.conf", "spool.fre_min");
     CHECK_INT(r->status, 64);
     CHECK(strstr(r->err, "did you mean \"spool.free_min\"?"));
