@@ -1,6 +1,10 @@
 /* smtpd hands messages to qmgr. A transaction is named by smtpd (txn, its own counter); content
  * above spool.inline_max comes in extents as it arrives, the rest with the commit. A transaction
- * ends with abort, committed or not_committed, and when the channel goes. */
+ * ends with abort, committed or not_committed, and when the channel goes.
+ *
+ * Extents need credit: smtpd has no more than EXTENT_WINDOW_BYTES of them on their way that qmgr
+ * has not `taken` (and the last piece of each message beyond it). So what stands before the commit
+ * of a small message is bounded, and qmgr sets the pace of the large ones. */
 #ifndef POSTERN_PROTO_SMTPD_QMGR_H
 #define POSTERN_PROTO_SMTPD_QMGR_H
 
@@ -17,6 +21,11 @@
 /* No room for new mail (full: 1), or room again (0): smtpd answers 452 at MAIL meanwhile. */
 #define SPACE_FIELDS(F) F(U8, full)
 
+/* So many bytes of extents are written: smtpd may send as many more. */
+#define TAKEN_FIELDS(F) F(U64, bytes)
+
+enum { EXTENT_WINDOW_BYTES = 256 << 10 };
+
 #define SMTPD_QMGR(M) \
     M(0x20, lease, LEASE_FIELDS) \
     M(0x21, leased, LEASED_FIELDS) \
@@ -24,7 +33,8 @@
     M(0x23, commit, COMMIT_FIELDS) \
     M(0x24, abort_txn, ABORT_FIELDS) \
     M(0x26, not_committed, NOT_COMMITTED_FIELDS) \
-    M(0x27, space, SPACE_FIELDS)
+    M(0x27, space, SPACE_FIELDS) \
+    M(0x28, taken, TAKEN_FIELDS)
 PROTO_DECLARE(SMTPD_QMGR)
 
 /* COMMITTED carries a receipt and is therefore not in the table: its sender needs one to make

@@ -223,15 +223,18 @@ static void give_content(struct qmgr *q, struct job *j)
 void deliverers_serve(void *ctx)
 {
     struct qmgr *q = ctx;
-    size_t left = CONTENT_TURN_BYTES;
+    bool small = intake_small(q);
+    size_t left = small ? CONTENT_SMALL_BYTES : CONTENT_TURN_BYTES;
     LIST_EACH(n, &q->wants) {
         struct job *j = CONTAINER(n, struct job, want_node);
         if (channel_full(j->at->channel)) /* on_drained comes back to it */
             continue;
-        if (left < j->want_bytes) {
-            loop_timer_in(q->env->loop, &q->serve_more, 1);
+        if (!left) {
+            loop_timer_in(q->env->loop, &q->serve_more, small);
             return;
         }
+        if (j->want_bytes > left) /* it asks for the rest */
+            j->want_bytes = (uint32_t)left;
         left -= j->want_bytes;
         list_remove(n);
         give_content(q, j);

@@ -33,6 +33,9 @@ enum {
     COMPACT_SLICE_BYTES = 1 << 20,
     JOBS_QUEUED_BYTES = 1 << 20, /* at a deliver: some jobs of 100K, or it would go hungry */
     CONTENT_TURN_BYTES = 512 << 10, /* of large messages to all delivers in one turn */
+    CONTENT_SMALL_BYTES = 128 << 10, /* the same, while small mail comes in */
+    EXTENTS_MAX = 128,       /* of one turn, put by until its commits are answered */
+    SMALL_RECENT_MS = 1000,  /* so long after a small message others are expected */
     DSN_AT_ONCE = 200,       /* recipients in one report */
     ASKS_MAX = 4096,         /* router questions on their way */
     DESTS_MAX = 200000,      /* destinations remembered */
@@ -49,6 +52,7 @@ struct smtpd_peer {
     int index;
     struct channel *channel;
     bool told_full;
+    uint64_t untold_bytes; /* of extents, written and not told of */
     struct hash streams; /* struct stream by txn: those with extents */
 };
 
@@ -58,6 +62,14 @@ struct stream {
     uint64_t txn;
     int error; /* errno of the first extent that was refused */
     uint64_t bytes;
+};
+
+/* An extent that came in this turn: it is written when the turn's commits have been answered. */
+struct waiting_extent {
+    struct smtpd_peer *from;
+    uint64_t txn; /* 0: written, or not wanted any more */
+    uint64_t seq;
+    struct span data; /* in the channel's memory */
 };
 
 /* A message in this turn's batch: everything points into this turn's memory. */
@@ -135,7 +147,12 @@ struct qmgr {
     struct hash dests; /* struct dest by key: what the router last said a key means */
     size_t dests_trim_at;
     uint64_t next_own_txn;
-    struct loop_hook work, flush, serve;
+    struct loop_hook work, flush, serve, extents;
+    struct waiting_extent waiting[EXTENTS_MAX];
+    size_t waiting_count;
+    int64_t small_ms; /* when the last small message came in; 0: none yet */
+    int64_t pace_ns;  /* owed to small mail for the extents written */
+    struct loop_timer pace;
     struct loop_timer wake, late, run, upkeep, finish, again, serve_more;
     struct list wants; /* struct job, in the order they asked */
     struct list reports;     /* struct report: their commit is to be tried again */
@@ -154,6 +171,10 @@ void intake_forget(struct smtpd_peer *p); /* what it was sending; the spool is n
 void intake_receipt(void *ctx, const struct receipt *r);
 void intake_refused(void *ctx, uint64_t txn, int error);
 void intake_space(struct qmgr *q);
+void intake_extents(void *ctx); /* hook: writes what came in this turn */
+void intake_paced(void *ctx);   /* timer: the pause for small mail is over */
+/* Small mail comes in these days: the turns are to be short. */
+bool intake_small(const struct qmgr *q);
 bool intake_any_peer(const struct qmgr *q);
 /* Adds one message to the batch: to be called before spool_commit with the same txn. */
 struct batch_item *batch_add(struct qmgr *q);

@@ -1,5 +1,10 @@
 /* Mail from smtpd: leases, extents and commits in, receipts back. A commit joins the batch of
- * this turn; its spans lie in the channel's memory, which stays until the turn's end. */
+ * this turn; its spans lie in the channel's memory, which stays until the turn's end.
+ *
+ * Small mail does not stand behind large: the extents of a turn are written when its batch has
+ * been flushed and answered, smtpd has credit for no more than a window of them, and while small
+ * mail comes in the credit comes back only after a pause as long as the writing took, so that
+ * half of the loop is free for it. Deliveries are slower than that anyway. */
 #include "qmgr/inside.h"
 
 #include "base/must.h"
@@ -7,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { LEASE_MAX = 65536, TXN_INDEX_SHIFT = 48 };
+enum { LEASE_MAX = 65536, TXN_INDEX_SHIFT = 48, PACE_MIN_NS = 1000000 };
 
 static void refuse(struct smtpd_peer *p, uint64_t txn, int error)
 {
@@ -55,15 +60,88 @@ static void stream_forget(struct smtpd_peer *p, struct stream *s)
     free(s);
 }
 
+/* --- extents --- */
+
+bool intake_small(const struct qmgr *q)
+{
+    return q->small_ms && loop_mono_ms(q->env->loop) - q->small_ms < SMALL_RECENT_MS;
+}
+
+static void write_extent(struct qmgr *q, struct waiting_extent *w)
+{
+    struct stream *s = stream_of(w->from, w->txn, false);
+    if (s && !s->error)
+        s->error = -spool_extent(q->spool, w->txn, w->seq, w->data);
+    w->txn = 0;
+}
+
+/* Of one transaction (0: of all). */
+static void write_extents(struct qmgr *q, uint64_t txn)
+{
+    int64_t begun_ns = loop_fresh_ns(q->env->loop);
+    for (size_t i = 0; i < q->waiting_count; i++)
+        if (q->waiting[i].txn && (!txn || q->waiting[i].txn == txn))
+            write_extent(q, &q->waiting[i]);
+    q->pace_ns += loop_fresh_ns(q->env->loop) - begun_ns;
+}
+
+static void drop_extents(struct qmgr *q, const struct smtpd_peer *p, uint64_t txn)
+{
+    for (size_t i = 0; i < q->waiting_count; i++)
+        if (q->waiting[i].from == p && (!txn || q->waiting[i].txn == txn))
+            q->waiting[i].txn = 0;
+}
+
+static void give_credit(struct qmgr *q)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        struct smtpd_peer *p = &q->smtpds[i];
+        struct msg_taken m = { .bytes = p->untold_bytes };
+        if (!p->channel || !m.bytes)
+            continue;
+        p->untold_bytes = 0;
+        send_taken(p->channel, &m);
+        channel_flush(p->channel);
+    }
+}
+
+void intake_paced(void *ctx)
+{
+    struct qmgr *q = ctx;
+    q->pace_ns = 0;
+    give_credit(q);
+}
+
+/* A pause is a millisecond at least: what was written for less than that is added up. */
+void intake_extents(void *ctx)
+{
+    struct qmgr *q = ctx;
+    write_extents(q, 0);
+    q->waiting_count = 0;
+    if (!intake_small(q))
+        q->pace_ns = 0;
+    if (loop_timer_set(&q->pace))
+        return;
+    if (q->pace_ns >= PACE_MIN_NS)
+        loop_timer_in(q->env->loop, &q->pace, q->pace_ns / PACE_MIN_NS);
+    else
+        give_credit(q);
+}
+
 static void on_extent(struct smtpd_peer *p, struct channel *ch, const struct msg_extent *m)
 {
+    struct qmgr *q = p->q;
     (void)ch;
     if (!owns(p, m->txn))
         return;
-    struct stream *s = stream_of(p, m->txn, true);
-    s->bytes += m->data.n;
-    if (!s->error)
-        s->error = -spool_extent(p->q->spool, m->txn, m->seq, m->data);
+    stream_of(p, m->txn, true)->bytes += m->data.n;
+    p->untold_bytes += m->data.n;
+    if (q->waiting_count == EXTENTS_MAX) {
+        write_extents(q, 0);
+        q->waiting_count = 0;
+    }
+    q->waiting[q->waiting_count++] = (struct waiting_extent){ p, m->txn, m->seq, m->data };
+    loop_hook_ask(q->env->loop, &q->extents);
 }
 
 static void on_abort_txn(struct smtpd_peer *p, struct channel *ch, const struct msg_abort_txn *m)
@@ -72,6 +150,7 @@ static void on_abort_txn(struct smtpd_peer *p, struct channel *ch, const struct 
     struct stream *s = owns(p, m->txn) ? stream_of(p, m->txn, false) : NULL;
     if (!s)
         return;
+    drop_extents(p->q, p, m->txn);
     spool_abort(p->q->spool, m->txn);
     stream_forget(p, s);
 }
@@ -133,6 +212,10 @@ static void on_commit(struct smtpd_peer *p, struct channel *ch, const struct msg
         return;
     }
     struct stream *s = stream_of(p, m->txn, false);
+    if (s)
+        write_extents(p->q, m->txn);
+    else
+        p->q->small_ms = loop_mono_ms(p->q->env->loop);
     int error = commit(p, m, s);
     if (error) {
         spool_abort(p->q->spool, m->txn);
@@ -253,6 +336,7 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     (void)why;
     for (struct hash_node *n = hash_next(&p->streams, NULL); n; n = hash_next(&p->streams, n))
         spool_abort(p->q->spool, CONTAINER(n, struct stream, node)->txn);
+    drop_extents(p->q, p, 0);
     intake_forget(p);
     /* The memory of this turn's messages is the channel's: durable first, then gone. */
     if (p->q->batch_count)

@@ -84,6 +84,9 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     loop_hook_init(&q->flush, LOOP_STAGE_FLUSH, on_flush, q);
     loop_hook_init(&q->serve, LOOP_STAGE_WORK, deliverers_serve, q);
     loop_timer_init(&q->serve_more, deliverers_serve, q);
+    /* After the channels: receipts have left before the first extent is written. */
+    loop_hook_init(&q->extents, LOOP_STAGE_LOG, intake_extents, q);
+    loop_timer_init(&q->pace, intake_paced, q);
     loop_timer_init(&q->wake, on_work, q);
     loop_timer_init(&q->late, on_flush, q);
     loop_timer_init(&q->run, on_queue_run, q);
@@ -187,12 +190,13 @@ static void qmgr_free(void *role)
     spool_close(&q->spool);
     sched_free(&q->sched);
     struct loop_timer *timers[] = { &q->wake, &q->late, &q->run, &q->upkeep, &q->again,
-                                    &q->finish, &q->serve_more };
+                                    &q->finish, &q->serve_more, &q->pace };
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         loop_timer_stop(q->env->loop, timers[i]);
     loop_hook_cancel(&q->work);
     loop_hook_cancel(&q->flush);
     loop_hook_cancel(&q->serve);
+    loop_hook_cancel(&q->extents);
     hash_free(&q->jobs);
     arena_free(&q->turn);
     arena_free(&q->routed);

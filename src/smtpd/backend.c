@@ -162,19 +162,40 @@ static bool on_lease(void *ctx, uint64_t *seq_r, uint64_t *txn_r)
     return true;
 }
 
-/* Whoever has more than inline_max sends at least one: the spool takes no more inline. */
-static void send_extents(struct session *s)
+static void send_piece(struct session *s, size_t n)
 {
+    struct msg_extent m = { .txn = s->txn,
+                            .seq = s->seq,
+                            .data = span_to(buf_span(&s->content), n) };
+    send_extent(s->d->qmgr, &m);
+    buf_take(&s->content, m.data.n);
+    s->streamed_bytes += m.data.n;
+    s->d->untaken_bytes += m.data.n;
+}
+
+static bool has_credit(const struct smtpd *d)
+{
+    return d->untaken_bytes < EXTENT_WINDOW_BYTES && !channel_full(d->qmgr);
+}
+
+/* Whoever has more than inline_max sends at least one: the spool takes no more inline. False:
+ * there is more to be sent than there is credit for. */
+static bool send_extents(struct session *s)
+{
+    struct smtpd *d = s->d;
     uint64_t inline_max = s->gen->config->spool.inline_max_bytes;
     size_t piece = inline_max < EXTENT_BYTES ? inline_max : EXTENT_BYTES;
-    while (s->content.len >= piece && s->d->qmgr) {
-        struct msg_extent m = { .txn = s->txn,
-                                .seq = s->seq,
-                                .data = span_to(buf_span(&s->content), piece) };
-        send_extent(s->d->qmgr, &m);
-        buf_take(&s->content, m.data.n);
-        s->streamed_bytes += m.data.n;
-    }
+    while (s->content.len >= piece && d->qmgr && has_credit(d))
+        send_piece(s, piece);
+    return s->content.len < piece || !d->qmgr;
+}
+
+/* At the end of the line: those who have credit take turns. */
+static void wait_for_credit(struct session *s)
+{
+    s->no_credit = true;
+    if (!list_linked(&s->credit_node))
+        list_append(&s->d->waiting_credit, &s->credit_node);
 }
 
 static bool on_content(void *ctx, uint64_t txn, struct span bytes)
@@ -191,10 +212,8 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
      * line with the large that fills the channel. */
     if (!s->streamed_bytes && s->content.len <= s->gen->config->spool.inline_max_bytes)
         return true;
-    send_extents(s);
-    s->no_credit = s->d->qmgr && channel_full(s->d->qmgr);
-    if (s->no_credit && !list_linked(&s->credit_node))
-        list_append(&s->d->waiting_credit, &s->credit_node);
+    if (s->no_credit || !send_extents(s))
+        wait_for_credit(s);
     return !s->no_credit;
 }
 
@@ -219,11 +238,8 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     }
     s->committing = true;
     s->commit_ns = loop_mono_ns(d->env->loop);
-    if (s->streamed_bytes && s->content.len) { /* the tail: all content is in extents then */
-        struct msg_extent m = { .txn = s->txn, .seq = s->seq, .data = buf_span(&s->content) };
-        send_extent(d->qmgr, &m);
-        buf_reset(&s->content);
-    }
+    if (s->streamed_bytes && s->content.len) /* the tail: all content is in extents then */
+        send_piece(s, s->content.len);
     struct buf *b = channel_begin(d->qmgr, MSG_commit);
     wire_put_u64(b, s->txn);
     size_t at = wire_begin_bytes(b);
@@ -323,10 +339,14 @@ static void resume_waiting(struct smtpd *d)
 {
     for (struct list *n; (n = list_first(&d->waiting_credit));) {
         struct session *s = CONTAINER(n, struct session, credit_node);
-        if (d->qmgr && channel_full(d->qmgr))
+        if (d->qmgr && !has_credit(d))
             return;
         list_remove(n);
         s->no_credit = false;
+        if (!s->lost && !send_extents(s)) {
+            wait_for_credit(s);
+            return;
+        }
         s->busy = true;
         smtp_server_resume(s->server, session_now(s));
         s->busy = false;
@@ -340,10 +360,18 @@ static void on_drained(void *ctx, struct channel *ch)
     resume_waiting(ctx);
 }
 
+static void on_taken(struct smtpd *d, struct channel *ch, const struct msg_taken *m)
+{
+    (void)ch;
+    d->untaken_bytes -= m->bytes < d->untaken_bytes ? m->bytes : d->untaken_bytes;
+    resume_waiting(d);
+}
+
 PROTO_HANDLER(flight_verdict, struct smtpd *, on_flight_verdict)
 PROTO_HANDLER(not_committed, struct smtpd *, on_not_committed)
 PROTO_HANDLER(leased, struct smtpd *, on_leased)
 PROTO_HANDLER(space, struct smtpd *, on_space)
+PROTO_HANDLER(taken, struct smtpd *, on_taken)
 
 /* --- peers come and go --- */
 
@@ -375,6 +403,7 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
     say_lost_peer(d, "qmgr", why);
     channel_free(&d->qmgr);
     d->lease_asked = d->full = false;
+    d->untaken_bytes = 0;
     LIST_EACH(n, &d->sessions) {
         struct session *s = CONTAINER(n, struct session, node);
         s->lost = s->lost || s->streamed_bytes;
@@ -410,8 +439,8 @@ void backend_qmgr(struct smtpd *d, int fd)
 {
     static const struct channel_type types[] = {
         { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
-        PROTO_TYPE(leased), PROTO_TYPE(space) };
-    static const struct channel_ops ops = { types, 4, on_qmgr_gone, on_drained };
+        PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(taken) };
+    static const struct channel_ops ops = { types, 5, on_qmgr_gone, on_drained };
     if (d->qmgr)
         on_qmgr_gone(d, d->qmgr, "replaced");
     d->qmgr = channel_new(d->env->loop, fd, "qmgr", &ops, d);

@@ -26,6 +26,7 @@ enum {
     READ_BYTES = 64 << 10,  /* one read from a client */
     LARGE_BYTES = 16 << 10,
     EXTENT_BYTES = 64 << 10, /* content beyond inline_max goes to qmgr in such pieces */
+    TURN_BYTES = 256 << 10, /* read in one turn from those in the middle of large messages */
     LEASE_COUNT = 1024,     /* queue ids asked for at once */
     LEASE_LOW = 512,
     LISTEN_LATE_MS = 2000,
@@ -95,7 +96,7 @@ struct session {
     bool eof;  /* the client says no more; what it asked is answered */
     bool gone; /* the connection is broken */
     int64_t closing_until_ms;
-    struct list credit_node;   /* among those that wait for qmgr to read */
+    struct list credit_node;   /* among those that wait for qmgr to take extents */
     int64_t begun_ns, commit_ns;
     unsigned accepted;
     unsigned char msgid_len;
@@ -113,6 +114,9 @@ struct smtpd {
     struct channel *router, *qmgr, *keyring;
     uint64_t next_q, next_txn;
     uint64_t ids_first, ids_left;
+    uint64_t untaken_bytes; /* of extents sent to qmgr */
+    size_t turn_bytes;      /* read in this turn, see TURN_BYTES */
+    struct loop_hook turn_over;
     bool lease_asked, full, started, finishing;
     char *certs[CERTS_MAX]; /* PEM chains as read from what master opened */
     size_t cert_bytes[CERTS_MAX];

@@ -288,7 +288,7 @@ void session_run(struct session *s)
     }
     if (!s->in.len && s->in.cap > IN_IDLE_BYTES)
         buf_free(&s->in);
-    bool hold = s->in.len && smtp_server_blocked(s->server);
+    bool hold = (s->in.len && smtp_server_blocked(s->server)) || s->no_credit;
     bool read = !hold && buf_room(&s->in) >= READ_BYTES && !s->eof && !s->gone;
     int want = (read ? LOOP_READ : 0) | (out_waits(s) && !s->gone ? LOOP_WRITE : 0);
     loop_io_want(s->d->env->loop, &s->io, want);
@@ -339,12 +339,28 @@ static void take_input(struct session *s, struct span bytes)
     buf_puts(&s->in, span_from(bytes, used));
 }
 
+/* Whoever is in the middle of a large message has his share of a turn: the rest stays in the
+ * sockets until the next one, so that small mail does not wait for the reading of all of it. */
+static bool turn_is_full(struct session *s, size_t will_read)
+{
+    struct smtpd *d = s->d;
+    if (s->content.len < LARGE_BYTES && !s->streamed_bytes)
+        return false;
+    if (d->turn_bytes >= TURN_BYTES)
+        return true;
+    d->turn_bytes += will_read;
+    loop_hook_ask(d->env->loop, &d->turn_over);
+    return false;
+}
+
 static void on_readable(struct session *s)
 {
     struct smtpd *d = s->d;
     size_t want = s->tls ? tls_input_room(s->tls) : READ_BYTES;
     if (want > READ_BYTES)
         want = READ_BYTES;
+    if (turn_is_full(s, want))
+        return;
     buf_reset(&d->read_buf);
     char *to = buf_space(&d->read_buf, READ_BYTES);
     ssize_t got = loop_read(d->env->loop, s->fd, to, want);

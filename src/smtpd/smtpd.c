@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static void on_turn_over(void *ctx)
+{
+    struct smtpd *d = ctx;
+    d->turn_bytes = 0;
+}
+
 static void on_listen_late(void *ctx) { smtpd_listen(ctx); }
 
 static void on_finish_late(void *ctx)
@@ -30,6 +36,7 @@ static void *smtpd_make(struct role_env *env, struct config *cfg, struct err *er
     hash_init(&d->txns, loop_random_u64(env->loop), 0);
     buf_init(&d->tickets, TICKET_KEYS_MAX);
     buf_init(&d->read_buf, READ_BYTES);
+    loop_hook_init(&d->turn_over, LOOP_STAGE_WORK, on_turn_over, d);
     loop_timer_init(&d->listen_late, on_listen_late, d);
     loop_timer_init(&d->finish, on_finish_late, d);
     loop_timer_init(&d->accept_again, smtpd_accept_again, d);
@@ -159,6 +166,7 @@ static void smtpd_free(void *role)
     forget_certs(d);
     buf_free(&d->tickets);
     buf_free(&d->read_buf);
+    loop_hook_cancel(&d->turn_over);
     loop_timer_stop(d->env->loop, &d->finish);
     loop_timer_stop(d->env->loop, &d->listen_late);
     loop_timer_stop(d->env->loop, &d->accept_again);

@@ -255,6 +255,12 @@ static bool handle_committed(void *ctx, struct channel *ch, struct span body, in
     return fd < 0 && committed_read(body, ctx, on_receipt);
 }
 
+static void on_taken(struct rig *r, struct channel *ch, const struct msg_taken *said)
+{
+    (void)ch;
+    r->taken_bytes += said->bytes;
+}
+
 static void on_not_committed(struct rig *r, struct channel *ch,
                              const struct msg_not_committed *said)
 {
@@ -311,11 +317,13 @@ static void send_mail(struct rig *r, struct rig_mail *m)
         struct msg_extent x = { .txn = m->txn, .seq = m->seq,
                                 .data = span_to(buf_span(&c), INLINE_MAX) };
         send_extent(r->smtpd, &x);
+        r->extent_bytes += x.data.n;
         buf_take(&c, x.data.n);
     }
     if (m->extra_bytes > INLINE_MAX && c.len) {
         struct msg_extent x = { .txn = m->txn, .seq = m->seq, .data = buf_span(&c) };
         send_extent(r->smtpd, &x);
+        r->extent_bytes += x.data.n;
         buf_reset(&c);
     }
     struct msg_commit commit = { .txn = m->txn, .envelope = buf_span(&e),
@@ -361,6 +369,7 @@ PROTO_HANDLER(let_go, struct rig *, on_let_go)
 PROTO_HANDLER(not_committed, struct rig *, on_not_committed)
 PROTO_HANDLER(leased, struct rig *, on_leased)
 PROTO_HANDLER(space, struct rig *, on_space)
+PROTO_HANDLER(taken, struct rig *, on_taken)
 
 static void ignore_gone(void *ctx, struct channel *ch, const char *why)
 {
@@ -373,8 +382,8 @@ struct channel *rig_stranger(struct rig *r, enum role_id role)
 {
     static const struct channel_type types[] = {
         { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
-        PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(job) };
-    static const struct channel_ops ops = { types, 5, ignore_gone, NULL };
+        PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(taken), PROTO_TYPE(job) };
+    static const struct channel_ops ops = { types, 6, ignore_gone, NULL };
     int fds[2];
     MUST(loop_pair(r->l, fds) == 0);
     qmgr_role.peer(r->q, role, 1, fds[0]);
@@ -405,9 +414,9 @@ static void wire_all(struct rig *r)
     static const struct channel_type from_router[] = { PROTO_TYPE(route) };
     static const struct channel_type from_smtpd[] = {
         { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
-        PROTO_TYPE(leased), PROTO_TYPE(space) };
+        PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(taken) };
     static const struct channel_ops router_ops = { from_router, 1, on_gone, NULL };
-    static const struct channel_ops smtpd_ops = { from_smtpd, 4, on_gone, NULL };
+    static const struct channel_ops smtpd_ops = { from_smtpd, 5, on_gone, NULL };
     r->ids_left = 0;
     r->smtpd = wire_up(r, ROLE_SMTPD, &smtpd_ops);
     r->router = wire_up(r, ROLE_ROUTER, &router_ops);

@@ -52,6 +52,7 @@ struct rig {
     size_t address_count;
     struct rig_slow slow_jobs[RIG_SLOW_MAX]; /* they wait for rig_answer_slow */
     size_t slow_count;
+    uint64_t extent_bytes, taken_bytes; /* sent by our smtpd; said by qmgr to be taken */
     unsigned altered; /* deliveries whose content was not what was sent */
 };
 
