@@ -39,7 +39,8 @@ static void recipient(struct span s, struct arena *a)
     buf_init(&b, 1 << 16);
     map_report_init(&r);
     struct route_tables *t = route_tables_new(&p, &r);
-    route_find(t, SPAN(""), s, a, NULL, &d);
+    struct route_ask ask = { .rcpt = s, .canon_known = true };
+    MUST(route_find(t, &ask, a, NULL, &d));
     route_dest_put(&b, &d);
     struct wire w = wire_reader(buf_span(&b));
     MUST((route_dest_get(&w, a, &again) && wire_done(&w)) || s.n > ROUTE_TEXT_MAX);

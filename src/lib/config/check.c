@@ -101,6 +101,11 @@ bool check_map(struct span s, struct err *e)
     return true;
 }
 
+bool check_users(struct span s, struct err *e)
+{
+    return span_eq(s, SPAN("passwd")) || span_eq(s, SPAN("any")) || check_map(s, e);
+}
+
 /* "[host]" is asked for its address, "host" for its MX: which of them it is matters to routing,
  * here both are good. */
 static bool good_hop_host(struct span s)

@@ -11,6 +11,7 @@ bool check_domain(struct span s, struct err *e);  /* the same, also ".example.ne
 bool check_mailbox(struct span s, struct err *e); /* postmaster@example.net, or postmaster */
 bool check_path(struct span s, struct err *e);    /* absolute */
 bool check_map(struct span s, struct err *e);     /* "text:/path" */
+bool check_users(struct span s, struct err *e);   /* passwd, any, or a map */
 bool check_next_hop(struct span s, struct err *e); /* [host]:port, host:port, [1.2.3.4] */
 bool check_user(struct span s, struct err *e);
 bool check_label(struct span s, struct err *e);   /* of a section; log tag */

@@ -88,11 +88,18 @@ struct config_certs { /* tls {} */
 struct config_relay {
     struct config_cidrs from;    /* clients that may send anywhere */
     struct config_texts domains; /* lower case; ".x" = everything below x */
+    struct span recipients;      /* map of the recipients of domains; "" = all are taken */
 };
 
 struct config_route { /* map specifications are texts "text:/path", "" = none */
     struct config_texts local; /* lower case */
-    struct span access, virtusertable, aliases, mailertable, smarttable;
+    struct span access, virtusertable, aliases, mailertable, smarttable, genericstable;
+    struct span local_users;   /* "passwd", "any", or a map */
+    bool delay_checks, blocklist_recipients;
+    uint64_t alias_depth, alias_targets;
+    struct config_texts generics_domains, masquerade_domains, exposed_users;
+    struct span masquerade_as; /* "" = none */
+    bool masquerade_envelope, masquerade_all;
     struct span smart_host; /* "[host]:port" and the like; "" = none */
 };
 

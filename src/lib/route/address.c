@@ -71,3 +71,26 @@ bool route_address_routed(const struct route_address *a)
             return true;
     return false;
 }
+
+bool route_address_moved(const struct route_address *a, struct span *domain_r)
+{
+    static const char suffix[] = ".redirect";
+    if (a->kind != ROUTE_ADDR_DOMAIN || !span_iends(a->domain, SPAN(".redirect")))
+        return false;
+    *domain_r = span_to(a->domain, a->domain.n - (sizeof suffix - 1));
+    return true;
+}
+
+struct span route_address_unquoted(struct span local, struct arena *a)
+{
+    if (local.n < 2 || local.p[0] != '"')
+        return local;
+    char *copy = arena_alloc(a, local.n);
+    size_t n = 0;
+    for (size_t i = 1; copy && i + 1 < local.n; i++) {
+        if (local.p[i] == '\\' && i + 2 < local.n)
+            i++;
+        copy[n++] = local.p[i];
+    }
+    return copy ? span_of(copy, n) : local;
+}

@@ -3,8 +3,9 @@
 #ifndef POSTERN_ROUTE_ADDRESS_H
 #define POSTERN_ROUTE_ADDRESS_H
 
-#include "dns/name.h"
+#include "base/arena.h"
 #include "base/netaddr.h"
+#include "dns/name.h"
 
 enum route_address_kind {
     ROUTE_ADDR_LOCAL_PART, /* no domain: "postmaster", "root" */
@@ -29,5 +30,11 @@ struct route_address route_address(struct span addr);
 /* The local part asks to be sent on by whoever gets it: % ! or a second @, quoted or not. Such
  * mail is not relayed for strangers, since a next hop may obey it. */
 bool route_address_routed(const struct route_address *a);
+
+/* "joe@new.example.REDIRECT": sendmail's way to say that joe is joe@new.example now. */
+bool route_address_moved(const struct route_address *a, struct span *domain_r);
+
+/* A local part without its quotes: itself, or a copy in a. */
+struct span route_address_unquoted(struct span local, struct arena *a);
 
 #endif

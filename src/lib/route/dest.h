@@ -11,7 +11,12 @@ enum route_mailer {
     ROUTE_RELAY,   /* SMTP to a hop we were told; as esmtp */
     ROUTE_ESMTP,   /* SMTP with EHLO */
     ROUTE_SMTP,    /* SMTP with HELO only */
+    ROUTE_SMTP8,   /* as esmtp */
+    ROUTE_DSMTP,   /* as esmtp */
+    ROUTE_LMTP,    /* LMTP: hops (with port 24 where none is written), or the socket `path` */
     ROUTE_LOCAL,   /* delivered on this host */
+    ROUTE_PROGRAM, /* |program of an alias */
+    ROUTE_FILE,    /* /file of an alias */
     ROUTE_ERROR,   /* refused (5yz) or put off (4yz) with a text of the admin's */
     ROUTE_DISCARD, /* accepted and thrown away */
     ROUTE_HOLD,    /* parked until somebody releases it */
@@ -22,21 +27,29 @@ enum { ROUTE_TEXT_MAX = 1024, ROUTE_KEY_MAX = DNS_HOPS_TEXT_MAX + 16 };
 
 struct route_dest {
     enum route_mailer mailer;
-    struct dns_hop *hops;  /* RELAY ESMTP SMTP: to be tried from left to right */
+    struct dns_hop *hops;  /* RELAY ... LMTP: to be tried from left to right */
     size_t hop_count;
-    struct span user;      /* LOCAL: to whom */
+    struct span user;      /* LOCAL: to whom, without quotes */
+    struct span detail;    /* LOCAL: what stood behind the "+" of user+detail */
+    struct span path;      /* LMTP: a UNIX socket instead of hops; FILE; PROGRAM: its command line */
     uint16_t reply;        /* ERROR: 550, 451 ... */
     struct span code;      /* ERROR: "5.7.1" */
     struct span text;      /* ERROR: what the sender reads; HOLD: the reason */
     struct span matched;   /* what decided: "mailertable gmail.com", "smart_host", "mx" ... */
     /* One key for all recipients that may share a queue and a connection: "mx:gmail.com",
-     * "host:[127.0.0.1]:2600", "list:[a]:[b]", "smtp+mx:old.example", "local", "hold" ... */
+     * "host:[127.0.0.1]:2600", "list:[a]:[b]", "smtp+mx:old.example", "lmtp+host:[a]:24",
+     * "lmtp:/run/lmtp", "listener:capture", "local", "hold" ... */
     struct span queue;
+    /* The first next hop is this listener of ours: nothing is sent, the mail waits as mail that
+     * came by that listener does. Empty = no. */
+    struct span own_listener;
+    uint8_t own_delivery;  /* enum config_delivery of that listener, never CONFIG_DELIVER */
 };
 
+/* SMTP or LMTP to hops (or to d->path). */
 static inline bool route_dest_has_hops(const struct route_dest *d)
 {
-    return d->mailer <= ROUTE_SMTP;
+    return d->mailer <= ROUTE_LMTP;
 }
 
 const char *route_mailer_name(enum route_mailer m); /* "relay" ... */

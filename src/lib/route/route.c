@@ -1,15 +1,15 @@
-/* The ladder: each rung decides or passes on. Later tables (virtusertable, aliases, smarttable)
- * are further rungs. */
+/* The ladder of an attempt: each rung decides or passes on. */
 #include "route/impl.h"
 #include "route/value.h"
 
 struct walk {
     const struct route_tables *tables;
-    struct span sender;
+    const struct route_ask *ask;
     struct route_address addr;
     struct arena *arena;
     struct trail *trail;
     struct route_dest *dest;
+    bool needs_canon;
 };
 
 static bool refuse(struct walk *w, uint16_t reply, const char *code, const char *text,
@@ -22,12 +22,36 @@ static bool refuse(struct walk *w, uint16_t reply, const char *code, const char 
     return true;
 }
 
-static void say_table(struct walk *w, const char *table, struct span key, struct span source,
-                      const struct map_hit *hit, enum trail_verdict verdict)
+static struct span text_of(struct walk *w, struct buf *b)
 {
-    trail_add(w->trail, &(struct trail_step){
-        .verdict = (uint8_t)verdict, .ttl_s = -1, .what = span_str(table), .key = key,
-        .source = source, .line = hit ? hit->line : 0, .said = hit ? hit->value : SPAN_NONE });
+    struct span s = b->failed ? SPAN_NONE : arena_dup(w->arena, buf_span(b));
+    buf_free(b);
+    return s;
+}
+
+/* --- what needs no table --- */
+
+/* What only our own aliases may write. A program's text may have any characters. */
+static bool rung_expanded(struct walk *w)
+{
+    struct span s = w->ask->rcpt, why;
+    bool program = span_starts(s, SPAN("|")), file = span_starts(s, SPAN("/"));
+    bool include = span_istarts(s, SPAN(":include:"));
+    if (!program && !file && !include)
+        return false;
+    if ((w->ask->rcpt_flags & ROUTE_EXPANDED) && !include) {
+        *w->dest = (struct route_dest){ .mailer = program ? ROUTE_PROGRAM : ROUTE_FILE,
+                                        .path = span_trim(span_from(s, program)),
+                                        .matched = SPAN("aliases") };
+        trail_say(w->trail, TRAIL_NOTE, "aliases", s, "%s of an alias",
+                  program ? "a program" : "a file");
+        return true;
+    }
+    if (!route_is_local(w->tables, &w->addr, &why))
+        return false;
+    return refuse(w, 550, "5.7.1", program ? "Cannot mail directly to programs"
+                                   : file  ? "Cannot mail directly to files"
+                                           : "Cannot mail directly to :include:s", "local");
 }
 
 static bool rung_syntax(struct walk *w)
@@ -37,17 +61,44 @@ static bool rung_syntax(struct walk *w)
     return refuse(w, 553, w->addr.code, w->addr.text, "syntax");
 }
 
+/* user@new.example.REDIRECT, on the right-hand side of an alias, says where somebody went. */
+static bool rung_redirect(struct walk *w)
+{
+    struct span moved;
+    struct buf b;
+    if (!route_address_moved(&w->addr, &moved))
+        return false;
+    buf_init(&b, ROUTE_TEXT_MAX);
+    buf_printf(&b, "User has moved; please try <%.*s@%.*s>", SPAN_ARG(w->addr.local),
+               SPAN_ARG(moved));
+    refuse(w, 551, "5.1.1", "User has moved", "redirect");
+    struct span text = text_of(w, &b);
+    if (text.p)
+        w->dest->text = text;
+    return true;
+}
+
+static bool to_user(struct walk *w, struct span local, const char *matched)
+{
+    struct span plain = route_address_unquoted(local, w->arena);
+    size_t plus = span_find(plain, '+');
+    if (plus == 0) /* "+x": a user of that name, if anybody */
+        plus = plain.n;
+    *w->dest = (struct route_dest){ .mailer = ROUTE_LOCAL, .user = span_to(plain, plus),
+                                    .detail = span_from(plain, plus + 1),
+                                    .matched = span_str(matched) };
+    return true;
+}
+
 static bool rung_local(struct walk *w)
 {
     struct span why;
     if (!route_is_local(w->tables, &w->addr, &why)) {
-        say_table(w, "local", w->addr.domain, SPAN_NONE, NULL, TRAIL_MISS);
+        route_step(w->trail, TRAIL_MISS, "local", w->addr.domain, SPAN_NONE, NULL);
         return false;
     }
     trail_say(w->trail, TRAIL_MATCH, "local", w->addr.domain, "%.*s", SPAN_ARG(why));
-    *w->dest = (struct route_dest){ .mailer = ROUTE_LOCAL, .user = w->addr.local,
-                                    .matched = SPAN("local") };
-    return true;
+    return to_user(w, w->addr.local, "local");
 }
 
 static bool to_hop(struct walk *w, const struct dns_hop *hop, const char *matched)
@@ -71,67 +122,145 @@ static bool rung_literal(struct walk *w)
     return to_hop(w, &hop, "literal");
 }
 
-/* One key. 1: decided; 0: not there; -1: the table cannot say. */
-static int try_key(struct walk *w, struct span key, struct span part)
+/* --- rules that would park the mail --- */
+
+static bool own_ip(void *ctx, const struct netaddr *ip) { return route_is_own_ip(ctx, ip); }
+
+/* The listener of ours that the first next hop is. A host that is only known by name is found
+ * out when it is connected to. */
+static const struct config_listen *own_listener(const struct route_tables *t,
+                                                const struct route_dest *d)
 {
-    struct map *table = w->tables->mailertable;
+    if (!t->config || d->mailer >= ROUTE_LMTP || !d->hop_count || !d->hops[0].literal)
+        return NULL;
+    struct netaddr at = d->hops[0].addr;
+    at.port = d->hops[0].port ? d->hops[0].port : (uint16_t)t->config->deliver.port;
+    if (!config_listens_at(t->config, &at, own_ip, (void *)(uintptr_t)t))
+        return NULL;
+    return config_listen_at(t->config, &at);
+}
+
+/* True: the rule is not for this mail now, since it was released, or since it leads back to us
+ * with nothing to wait for. */
+static bool passed_over(struct walk *w, const char *table, struct span key)
+{
+    struct route_dest *d = w->dest;
+    const struct config_listen *own = own_listener(w->tables, d);
+    if (own && own->delivery == CONFIG_DELIVER) {
+        trail_say(w->trail, TRAIL_NOTE, table, key, "passed over: the next hop is our own "
+                  "listener \"%.*s\", which delivers at once", SPAN_ARG(own->name));
+        return true;
+    }
+    if (w->ask->released && (own || d->mailer == ROUTE_HOLD)) {
+        trail_say(w->trail, TRAIL_NOTE, table, key, "passed over: the mail was released");
+        return true;
+    }
+    if (own) {
+        d->own_listener = own->name;
+        d->own_delivery = (uint8_t)own->delivery;
+        trail_say(w->trail, TRAIL_NOTE, table, key, "the next hop is our own listener \"%.*s\": "
+                  "the mail waits here", SPAN_ARG(own->name));
+    }
+    return false;
+}
+
+/* --- the tables --- */
+
+/* One key of the mailertable or smarttable. 1: decided; 0: go on; -1: the table cannot say. */
+static int try_key(struct walk *w, enum route_table which, struct span key, struct span part)
+{
+    const char *table = route_table_name(which);
     struct map_hit hit;
     struct err e = { "" };
-    int found = map_lookup(table, key, &hit);
-    say_table(w, "mailertable", key, map_source(table), found == 1 ? &hit : NULL,
-              found == 1 ? TRAIL_MATCH : found == 0 ? TRAIL_MISS : TRAIL_FAIL);
+    struct buf b;
+    int found = route_look(w->tables, which, key, w->trail, &hit);
     if (found < 0) {
-        refuse(w, 451, "4.3.0", "Temporary failure: the mailertable cannot be asked",
-               "mailertable");
+        refuse(w, 451, "4.3.0", which == ROUTE_MAILERTABLE
+                                    ? "Temporary failure: the mailertable cannot be asked"
+                                    : "Temporary failure: the smarttable cannot be asked", table);
         return -1;
     }
     if (!found)
         return 0;
-    if (!route_value(hit.value, part, w->arena, w->dest, &e)) { /* checked at load: only %1 */
-        trail_say(w->trail, TRAIL_FAIL, "mailertable", key, "%s", e.text);
-        refuse(w, 451, "4.3.5", "Local configuration error in the mailertable", "mailertable");
+    bool good = which == ROUTE_MAILERTABLE
+                    ? route_value(hit.value, part, w->arena, w->dest, &e)
+                    : route_value_or_hops(hit.value, w->arena, w->dest, &e);
+    if (!good) { /* checked at load: only %1 */
+        trail_say(w->trail, TRAIL_FAIL, table, key, "%s", e.text);
+        refuse(w, 451, "4.3.5", "Local configuration error in the routing tables", table);
         return -1;
     }
-    if (w->dest->mailer == ROUTE_LOCAL && !w->dest->user.n)
-        w->dest->user = w->addr.local;
-    struct buf b;
+    if (passed_over(w, table, key))
+        return 0;
+    if (w->dest->mailer == ROUTE_LOCAL)
+        to_user(w, w->dest->user.n ? w->dest->user : w->addr.local, table);
     buf_init(&b, ROUTE_TEXT_MAX);
-    buf_printf(&b, "mailertable %.*s", SPAN_ARG(key));
-    w->dest->matched = arena_dup(w->arena, buf_span(&b));
-    buf_free(&b);
+    buf_printf(&b, "%s %.*s", table, SPAN_ARG(key));
+    w->dest->matched = text_of(w, &b);
     return 1;
 }
 
 /* a.b.c: "a.b.c", ".b.c", ".c"; without ".": that comes after all spellings of the name. */
 static int try_name(struct walk *w, struct span name)
 {
-    int found = try_key(w, name, SPAN_NONE);
+    int found = try_key(w, ROUTE_MAILERTABLE, name, SPAN_NONE);
     for (size_t dot = span_find(name, '.'); found == 0 && dot < name.n;) {
-        found = try_key(w, span_from(name, dot), span_to(name, dot));
+        found = try_key(w, ROUTE_MAILERTABLE, span_from(name, dot), span_to(name, dot));
         size_t next = span_find(span_from(name, dot + 1), '.');
         dot = dot + 1 + next;
     }
     return found;
 }
 
-static struct span lower(struct walk *w, struct span s)
+/* The canonical name, after the name as written: sendmail knows the canonical one only, which
+ * makes a key that somebody wrote for the name in the address useless. */
+static int try_canon(struct walk *w, struct span name)
 {
-    char *copy = arena_alloc(w->arena, s.n + 1);
-    for (size_t i = 0; copy && i < s.n; i++)
-        copy[i] = ascii_lower(s.p[i]);
-    return copy ? span_of(copy, s.n) : s;
+    struct dns_name canon;
+    if (!w->ask->canon_known) {
+        w->needs_canon = true;
+        return 1;
+    }
+    if (!w->ask->canon.n || dns_name_from(w->ask->canon, &canon) != DNS_NAME_OK ||
+        span_eq(dns_name_span(&canon), name))
+        return 0;
+    struct span text = arena_dup(w->arena, dns_name_span(&canon));
+    if (!text.p)
+        return 0;
+    trail_say(w->trail, TRAIL_NOTE, "canon", name, "%.*s", SPAN_ARG(text));
+    return try_name(w, text);
 }
 
 static bool rung_mailertable(struct walk *w)
 {
-    struct span name = dns_name_span(&w->addr.name);
-    if (!w->tables->mailertable)
+    if (!w->tables->map[ROUTE_MAILERTABLE])
         return false;
-    int found = try_name(w, lower(w, w->addr.domain));
-    if (found == 0 && !span_ieq(name, w->addr.domain)) /* written in UTF-8: its A-labels too */
+    /* the copy of a dns_name in w->addr lives as long as this call, keys in the result longer */
+    struct span name = arena_dup(w->arena, dns_name_span(&w->addr.name));
+    if (!name.p)
+        return refuse(w, 451, "4.3.0", "Out of room while routing", "limit");
+    struct span written = route_lower(w->addr.domain, w->arena);
+    int found = try_name(w, written);
+    if (found == 0 && !span_eq(name, written)) /* written in UTF-8: its A-labels too */
         found = try_name(w, name);
+    if (found == 0 && w->tables->mailertable_has_names)
+        found = try_canon(w, name);
     if (found == 0)
-        found = try_key(w, SPAN("."), name);
+        found = try_key(w, ROUTE_MAILERTABLE, SPAN("."), name);
+    return found != 0;
+}
+
+static bool rung_smarttable(struct walk *w)
+{
+    struct span sender = route_lower(w->ask->sender, w->arena);
+    if (!w->tables->map[ROUTE_SMARTTABLE])
+        return false;
+    if (!sender.n)
+        return try_key(w, ROUTE_SMARTTABLE, SPAN("@"), SPAN_NONE) != 0;
+    int found = try_key(w, ROUTE_SMARTTABLE, sender, SPAN_NONE);
+    size_t at = span_rfind(sender, '@');
+    if (found == 0 && at < sender.n)
+        found = try_key(w, ROUTE_SMARTTABLE, span_from(sender, at), SPAN_NONE);
     return found != 0;
 }
 
@@ -142,7 +271,7 @@ static bool rung_smart_host(struct walk *w)
     trail_say(w->trail, TRAIL_MATCH, "smart_host", SPAN_NONE, "%.*s",
               SPAN_ARG(w->tables->smart_host_text));
     *w->dest = w->tables->smart_host;
-    return true;
+    return !passed_over(w, "smart_host", SPAN_NONE);
 }
 
 static bool rung_mx(struct walk *w)
@@ -153,17 +282,31 @@ static bool rung_mx(struct walk *w)
     return to_hop(w, &hop, "mx");
 }
 
-void route_find(const struct route_tables *tables, struct span sender, struct span rcpt,
-                struct arena *a, struct trail *t, struct route_dest *dest)
+static bool climb(struct walk *w)
 {
     static bool (*const rungs[])(struct walk *) = {
-        rung_syntax, rung_local, rung_literal, rung_mailertable, rung_smart_host, rung_mx,
+        rung_expanded,    rung_syntax,     rung_redirect,   rung_local, rung_literal,
+        rung_mailertable, rung_smarttable, rung_smart_host, rung_mx,
     };
-    struct walk w = { .tables = tables, .sender = sender, .addr = route_address(rcpt),
-                      .arena = a, .trail = t, .dest = dest };
+    w->needs_canon = false;
+    *w->dest = (struct route_dest){ 0 };
     for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
-        if (rungs[i](&w))
+        if (rungs[i](w))
             break;
+    return !w->needs_canon;
+}
+
+bool route_find(const struct route_tables *tables, const struct route_ask *ask, struct arena *a,
+                struct trail *t, struct route_dest *dest)
+{
+    struct walk w = { .tables = tables, .ask = ask, .addr = route_address(ask->rcpt), .arena = a,
+                      .dest = dest };
+    /* the first time without a trail: steps of a walk that is broken off are nobody's */
+    if ((t == NULL || !ask->canon_known) && !climb(&w))
+        return false;
+    w.trail = t;
+    if (t)
+        climb(&w);
     if (!route_dest_make_queue(dest, a)) {
         refuse(&w, 451, "4.3.0", "Out of room while routing", "limit");
         dest->queue = SPAN("error");
@@ -172,7 +315,8 @@ void route_find(const struct route_tables *tables, struct span sender, struct sp
         struct buf b;
         buf_init(&b, ROUTE_KEY_MAX);
         route_dest_put_value(&b, dest);
-        trail_say(t, TRAIL_DECIDED, "route", rcpt, "%.*s", SPAN_ARG(buf_span(&b)));
+        trail_say(t, TRAIL_DECIDED, "route", ask->rcpt, "%.*s", SPAN_ARG(buf_span(&b)));
         buf_free(&b);
     }
+    return true;
 }

@@ -6,12 +6,6 @@
 
 #include <stdlib.h>
 
-struct map *route_open_mailertable(struct span spec, uint64_t seed, struct map_report *r)
-{
-    struct map_params p = { .seed = seed, .check = route_check_entry };
-    return map_open(spec, &p, r);
-}
-
 static struct route_names *make_names(const char *option, const struct span *list, size_t n,
                                       uint64_t seed, struct map_report *r)
 {
@@ -51,20 +45,77 @@ static void make_smart_host(struct route_tables *t, struct span text, struct map
     t->smart_host.matched = SPAN("smart_host");
 }
 
+static void make_exposed(struct route_tables *t, const struct route_params *p)
+{
+    t->exposed_users = must_calloc(p->exposed_users_count + 1, sizeof *t->exposed_users);
+    for (size_t i = 0; i < p->exposed_users_count; i++)
+        t->exposed_users[t->exposed_users_count++] = arena_dup(t->arena, p->exposed_users[i]);
+}
+
+static void take_plain(struct route_tables *t, const struct route_params *p)
+{
+    struct map *const maps[ROUTE_TABLES] = {
+        [ROUTE_MAILERTABLE] = p->mailertable,     [ROUTE_ACCESS] = p->access,
+        [ROUTE_VIRTUSERTABLE] = p->virtusertable, [ROUTE_ALIASES] = p->aliases,
+        [ROUTE_SMARTTABLE] = p->smarttable,       [ROUTE_GENERICSTABLE] = p->genericstable,
+        [ROUTE_RECIPIENTS] = p->relay_recipients, [ROUTE_USERS] = p->local_users,
+    };
+    memcpy(t->map, maps, sizeof maps);
+    t->config = p->config;
+    t->world = p->world;
+    t->check_passwd = p->check_passwd;
+    t->delay_checks = p->delay_checks;
+    t->blocklist_recipients = p->blocklist_recipients;
+    t->masquerade_envelope = p->masquerade_envelope;
+    t->masquerade_all = p->masquerade_all;
+    t->alias_depth = p->alias_depth ? p->alias_depth : ROUTE_DEPTH_MAX;
+    t->alias_targets = p->alias_targets ? p->alias_targets : ROUTE_TARGETS_MAX;
+    t->seed = p->seed;
+    t->postmaster = arena_dup(t->arena, p->postmaster);
+    t->hostname = arena_dup(t->arena, p->hostname.n ? p->hostname : SPAN("localhost"));
+    t->masquerade_as = arena_dup(t->arena, p->masquerade_as);
+}
+
+static bool is_name(void *found, struct span key, const struct map_hit *hit)
+{
+    (void)hit;
+    return !(*(bool *)found = !span_eq(key, SPAN(".")));
+}
+
+/* What is read out of the maps once, when they are new. */
+static void derive(struct route_tables *t)
+{
+    t->mailertable_has_names = false;
+    if (t->map[ROUTE_MAILERTABLE])
+        map_each(t->map[ROUTE_MAILERTABLE], is_name, &t->mailertable_has_names);
+}
+
+/* The host name is ours as route.local is (sendmail's class w). */
+static void add_hostname(struct route_tables *t, struct map_report *r)
+{
+    struct err e = { "" };
+    if (!route_names_add(t->local, t->hostname, &e))
+        map_report_error(r, SPAN("hostname"), 0, "%s", e.text);
+}
+
 struct route_tables *route_tables_new(const struct route_params *p, struct map_report *r)
 {
     struct route_tables *t = NEW(struct route_tables);
     size_t errors = r->errors;
-    t->mailertable = p->mailertable;
-    t->is_own_ip = p->is_own_ip;
-    t->is_own_ip_ctx = p->is_own_ip_ctx;
-    t->arena = arena_new(1 << 16);
+    t->arena = arena_new((size_t)64 << 20);
+    take_plain(t, p);
     t->local = make_names("route.local", p->local, p->local_count, p->seed, r);
+    add_hostname(t, r);
     t->relay_domains = make_names("relay.domains", p->relay_domains, p->relay_domains_count,
                                   p->seed, r);
+    t->generics_domains = make_names("route.generics_domains", p->generics_domains,
+                                     p->generics_domains_count, p->seed, r);
+    t->masquerade_domains = make_names("route.masquerade_domains", p->masquerade_domains,
+                                       p->masquerade_domains_count, p->seed, r);
     make_from(t, p, r);
+    make_exposed(t, p);
     make_smart_host(t, p->smart_host, r);
-    t->postmaster = arena_dup(t->arena, p->postmaster);
+    derive(t);
     if (r->errors > errors)
         route_tables_free(&t);
     return t;
@@ -74,12 +125,35 @@ void route_tables_free(struct route_tables **t)
 {
     if (!*t)
         return;
+    for (int i = 0; (*t)->owns_maps && i < ROUTE_TABLES; i++)
+        map_free(&(*t)->map[i]);
     route_names_free(&(*t)->local);
     route_names_free(&(*t)->relay_domains);
+    route_names_free(&(*t)->generics_domains);
+    route_names_free(&(*t)->masquerade_domains);
     arena_free(&(*t)->arena);
+    config_free(&(*t)->own_config);
     free((*t)->relay_from);
+    free((*t)->exposed_users);
     free(*t);
     *t = NULL;
+}
+
+/* A wildcard listener says nothing about which addresses this host has, but loopback is among
+ * them. */
+bool route_is_own_ip(const struct route_tables *t, const struct netaddr *ip)
+{
+    if (t->world.is_own_ip)
+        return t->world.is_own_ip(t->world.ctx, ip);
+    if (netaddr_is_loopback(ip))
+        return true;
+    for (size_t i = 0; t->config && i < t->config->n_listens; i++) {
+        const struct config_addrs *a = &t->config->listens[i].address;
+        for (size_t k = 0; k < a->n; k++)
+            if (netaddr_same_ip(&a->v[k], ip))
+                return true;
+    }
+    return false;
 }
 
 bool route_is_local(const struct route_tables *t, const struct route_address *a,
@@ -92,7 +166,5 @@ bool route_is_local(const struct route_tables *t, const struct route_address *a,
     if (route_names_has(t->local, a, why_r))
         return true;
     *why_r = SPAN("an address of this host");
-    return a->kind == ROUTE_ADDR_LITERAL &&
-           (t->is_own_ip ? t->is_own_ip(t->is_own_ip_ctx, &a->literal)
-                         : netaddr_is_loopback(&a->literal));
+    return a->kind == ROUTE_ADDR_LITERAL && route_is_own_ip(t, &a->literal);
 }

@@ -98,13 +98,38 @@ static bool parse_hops(struct span s, struct arena *a, struct route_dest *d, str
     return d->hops != NULL;
 }
 
+/* "/path" or "unix:/path" is a socket of this machine; else hops, whose usual port is that of
+ * LMTP's customary servers. */
+static bool parse_lmtp(struct span s, struct arena *a, struct route_dest *d, struct err *e)
+{
+    struct span path = span_istarts(s, SPAN("unix:")) ? span_from(s, 5) : s;
+    if (path.n && path.p[0] == '/') {
+        if (path.n > ROUTE_PATH_MAX) {
+            err_set(e, "the path of a socket is longer than %d bytes", ROUTE_PATH_MAX);
+            return false;
+        }
+        d->path = path;
+        return true;
+    }
+    if (!parse_hops(s, a, d, e))
+        return false;
+    for (size_t i = 0; i < d->hop_count; i++)
+        if (!d->hops[i].port)
+            d->hops[i].port = ROUTE_LMTP_PORT;
+    return true;
+}
+
 static bool parse_rest(struct span rest, struct arena *a, struct route_dest *d, struct err *e)
 {
     switch (d->mailer) {
     case ROUTE_RELAY:
     case ROUTE_ESMTP:
     case ROUTE_SMTP:
+    case ROUTE_SMTP8:
+    case ROUTE_DSMTP:
         return parse_hops(rest, a, d, e);
+    case ROUTE_LMTP:
+        return parse_lmtp(rest, a, d, e);
     case ROUTE_LOCAL:
         if (span_find(rest, '@') < rest.n || span_find(rest, ' ') < rest.n) {
             err_set(e, "\"local:\" takes a user of this host, not \"%.*s\"", SPAN_ARG(rest));
@@ -172,7 +197,8 @@ bool route_value(struct span value, struct span part, struct arena *a, struct ro
         return false;
     }
     if (!route_mailer_from(name, &d->mailer)) {
-        err_set(e, "unknown mailer \"%.*s\"; there are relay esmtp smtp local error discard hold",
+        err_set(e, "unknown mailer \"%.*s\"; there are relay esmtp smtp smtp8 dsmtp lmtp local "
+                "error discard hold",
                 SPAN_ARG(name));
         return false;
     }

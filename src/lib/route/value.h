@@ -1,5 +1,6 @@
 /* value: the right-hand side of a mailertable: MAILER:REST.
- *   relay:HOPS esmtp:HOPS smtp:HOPS   next hops as dns/hop.h reads them
+ *   relay:HOPS esmtp:HOPS smtp:HOPS   next hops as dns/hop.h reads them; also smtp8: dsmtp:
+ *   lmtp:HOPS lmtp:/path              LMTP; port 24 where none is written, or a UNIX socket
  *   local: local:USER                 this host: the same user, or that one
  *   error:D.S.N:CODE TEXT             also error:D.S.N:TEXT, error:CODE TEXT, error:WORD TEXT with
  *                                     WORD one of sendmail's (nouser nohost unavailable ...)
@@ -9,6 +10,8 @@
 #define POSTERN_ROUTE_VALUE_H
 
 #include "route/dest.h"
+
+enum { ROUTE_LMTP_PORT = 24, ROUTE_PATH_MAX = 107 /* what a struct sockaddr_un takes */ };
 
 /* part is for %1. Sets everything but user (for a plain "local:"), matched and queue. False: e
  * says what is wrong. Spans point into `a`. */
