@@ -127,6 +127,8 @@ struct config_server { /* the SMTP server's clocks and patience */
     int64_t question_ms;       /* router or filter; then the question's default answer */
     int64_t commit_ms;         /* qmgr's answer to the end of data; then 451 */
     uint64_t bad_commands;     /* this many errors of one client: 421 and close */
+    bool reverse_names;        /* the client's name is looked up before the greeting */
+    int64_t reverse_timeout_ms; /* and waited for so long; then there is none */
 };
 
 struct config_retry {

@@ -234,6 +234,11 @@ static const struct config_option options[] = {
     { "server", "commit", CONFIG_DURATION, LIVE, AT(server.commit_ms), "5m", 100, HOUR,
       .help = "the message reaching stable storage after the end of data; then the client hears "
               "451" },
+    { "server", "reverse_names", CONFIG_BOOL, LIVE, AT(server.reverse_names), "on",
+      .help = "look up the client's name (PTR, and back) before the greeting, for access rules, "
+              "Received and the log" },
+    { "server", "reverse_timeout", CONFIG_DURATION, LIVE, AT(server.reverse_timeout_ms), "5s", 100,
+      5 * MINUTE, .help = "the greeting waits no longer than this for the client's name" },
     { "server", "bad_commands", CONFIG_NUMBER, LIVE, AT(server.bad_commands), "20", 1, 10000,
       .help = "after this many errors of a client it hears 421 and the connection is closed" },
 
