@@ -148,7 +148,8 @@ static void specs(void)
     static const struct {
         const char *spec, *says;
     } bad[] = {
-        { "cdb:/x", "later release" },   { "regex:/x", "later release" },
+        { "cdb:/x", "/x.cdb: error: cannot open" }, { "regex:/x", "cannot open" },
+        { "hash -k2 /x", "-k2: error: this flag" }, { "hash -o", "no file" },
         { "/etc/x", "\"text:/etc/x\"" }, { "ldap:/x", "no such type" },
         { "text:", "no file" },          { "text", "no such type" },
         { "text:/nonexistent/x", "cannot open: No such file" },

@@ -194,14 +194,23 @@ static void parse_file(struct parse *ps)
     }
 }
 
+static void say_twice(struct map_report *r, struct span source, struct span key, uint32_t line,
+                      uint32_t before)
+{
+    (void)before;
+    map_report_warning(r, source, line, "%.*s... Warning: duplicate alias name %.*s",
+                       SPAN_ARG(key), SPAN_ARG(key));
+}
+
 struct map_table *map_aliases_parse(char *text, size_t n, struct span source,
                                     const struct map_params *p, struct map_report *r)
 {
+    static const struct map_twice twice = { true, say_twice };
     struct map_table *t = map_table_new(text, n, p->seed);
     size_t errors = r->errors;
     struct parse ps = { .t = t, .p = p, .r = r, .source = source, .at = text, .end = text + n,
                         .out = text, .line = 1 };
     if (n)
         parse_file(&ps);
-    return map_table_seal(t, MAP_LAST_COUNTS, errors, source, p, r);
+    return map_table_seal(t, &twice, errors, source, p, r);
 }

@@ -66,12 +66,21 @@ static void parse_lines(struct parse *ps, char *p, size_t n, char also)
     }
 }
 
+static void say_twice(struct map_report *r, struct span source, struct span key, uint32_t line,
+                      uint32_t before)
+{
+    map_report_warning(r, source, line,
+                       "the key \"%.*s\" stands in line %u already; that one counts",
+                       SPAN_ARG(key), before);
+}
+
 struct map_table *map_lines_parse(char *text, size_t n, char also, struct span source,
                                   const struct map_params *p, struct map_report *r)
 {
+    static const struct map_twice twice = { false, say_twice };
     struct map_table *t = map_table_new(text, n, p->seed);
     struct parse ps = { t, p, r, source };
     size_t errors = r->errors;
     parse_lines(&ps, text, n, also);
-    return map_table_seal(t, MAP_FIRST_COUNTS, errors, source, p, r);
+    return map_table_seal(t, &twice, errors, source, p, r);
 }

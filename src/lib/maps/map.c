@@ -43,6 +43,30 @@ bool map_reload(struct map *m, struct map_report *r)
     return good;
 }
 
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool map_changed(const struct map *m)
+{
+    struct stat st;
+    if (!m->file)
+        return false;
+    if (stat(m->source.p, &st) != 0)
+        return m->stamp.there;
+    struct map_stamp now = map_stamp_of(&st), was = m->stamp;
+    return !was.there || now.dev != was.dev || now.ino != was.ino || now.size != was.size ||
+           !same_time(now.modified, was.modified) || !same_time(now.changed, was.changed);
+}
+
+int map_refresh(struct map *m, struct map_report *r)
+{
+    if (!map_changed(m))
+        return 0;
+    return map_reload(m, r) ? 1 : -1;
+}
+
 void map_each(const struct map *m, bool (*fn)(void *ctx, struct span key, const struct map_hit *),
               void *ctx)
 {

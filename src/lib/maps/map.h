@@ -2,11 +2,17 @@
  *
  * A map is named by a spec, TYPE:WHERE:
  *   text:/path        sendmail's text format, read whole into memory (maps/lines.c says how)
- *   hash:/path        (also btree: dbm:) the text /path beside what was once /path.db
+ *   hash:/path        (also btree: dbm:) the text /path beside what was once /path.db; where there
+ *                     is no such text, /path.cdb, which makemap writes
+ *   cdb:/path         /path.cdb, written by makemap, read whole into memory (maps/cdb.c)
+ *   regex:/path       lines `/pattern/flags value` (maps/regex.c)
+ *   cidr:/path        lines `address/length value`, longest match (maps/cidr.c)
  *   inline:k v; k v   entries in the configuration itself
  *   null:             never has anything
  *   ram:              filled by a program (tests)
- * Types of a later release are refused by name, as is what nobody knows.
+ * A blank may stand for the colon, and flags before the path, as in sendmail's own K lines and
+ * FEATUREs: "hash -o -T<TMPF> /etc/mail/access". -o: a file that is missing is an empty table; -T
+ * changes nothing (a table that cannot answer puts the mail off anyway); no other is taken.
  *
  * Keys are compared without regard to ASCII case. Values are bytes. */
 #ifndef POSTERN_MAPS_MAP_H
@@ -15,7 +21,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { MAP_KEY_MAX = 1024, MAP_LINE_MAX = 65536, MAP_REPORT_MAX = 16384 };
+enum { MAP_KEY_MAX = 1024, MAP_LINE_MAX = 65536, MAP_REPORT_MAX = 16384, MAP_KEPT = 64 };
 
 /* What loading found out: lines "FILE:LINE: error: TEXT" and "... warning: ...", LF-terminated,
  * bounded; problems beyond the bound are only counted. */
@@ -49,7 +55,7 @@ struct map_params {
     bool optional;       /* a file that is missing is an empty table, with a warning */
     bool empty_values;   /* a key alone is an entry, not an error */
     /* Called once per entry while loading, key in lower case; false refuses the entry (and so
-     * the file) with the text in e. May be NULL. */
+     * the file) with the text in e. May be NULL. Of regex: it sees the value with its $1 in it. */
     bool (*check)(void *ctx, struct span key, struct span value, struct err *e);
     void *check_ctx;     /* lives as long as the map */
     /* Aliases: is mail for this domain ours? `name@domain` as an alias is then `name`; otherwise
@@ -58,7 +64,9 @@ struct map_params {
 };
 
 struct map_hit {
-    struct span value; /* valid until the map is reloaded or freed */
+    /* Valid until the map is reloaded or freed; from regex: also no longer than for the next
+     * MAP_KEPT look-ups in it. */
+    struct span value;
     uint32_t line;     /* where the entry stands in its source, from 1; 0 = nowhere */
 };
 
@@ -80,6 +88,14 @@ int map_lookup(struct map *m, struct span key, struct map_hit *hit_r);
 
 /* Reads the source again. False: it is bad, r says why, and the table in force stays. */
 bool map_reload(struct map *m, struct map_report *r);
+
+/* Is the file another one, or changed, since it was read last (whatever came of that)? Always
+ * false for kinds without a file. Costs one stat. A change in place that leaves the size as it is
+ * and falls into the same tick of the file system's clock (some ms) is not seen. */
+bool map_changed(const struct map *m);
+/* For a timer: 1 changed and taken; 0 unchanged; -1 changed and bad: r says why, the table in force
+ * stays, and it is not said again before the file changes again. */
+int map_refresh(struct map *m, struct map_report *r);
 
 /* All entries in their order in the source; stops when fn returns false. */
 void map_each(const struct map *m, bool (*fn)(void *ctx, struct span key, const struct map_hit *),

@@ -80,20 +80,8 @@ void map_table_add(struct map_table *t, struct span key, struct span value, uint
     };
 }
 
-static void say_twice(struct map_report *r, struct span source, enum map_twice twice,
-                      struct span key, uint32_t line, uint32_t before)
-{
-    if (twice == MAP_LAST_COUNTS)
-        map_report_warning(r, source, line, "%.*s... Warning: duplicate alias name %.*s",
-                           SPAN_ARG(key), SPAN_ARG(key));
-    else if (line && before)
-        map_report_warning(r, source, line,
-                           "the key \"%.*s\" stands in line %u already; that one counts",
-                           SPAN_ARG(key), before);
-}
-
 /* Entries that do not count are dropped from the list; the others keep their order. */
-static void build_index(struct map_table *t, enum map_twice twice, struct span source,
+static void build_index(struct map_table *t, const struct map_twice *twice, struct span source,
                         struct map_report *r)
 {
     size_t kept = 0;
@@ -107,8 +95,8 @@ static void build_index(struct map_table *t, enum map_twice twice, struct span s
         e.tag = (uint32_t)(hash >> 32);
         if (*at) {
             struct entry *before = &t->entries[*at - 1];
-            say_twice(r, source, twice, key_of(t, &e), e.line, before->line);
-            if (twice == MAP_LAST_COUNTS)
+            twice->say(r, source, key_of(t, &e), e.line, before->line);
+            if (twice->last_counts)
                 *before = e;
             continue;
         }
@@ -118,9 +106,9 @@ static void build_index(struct map_table *t, enum map_twice twice, struct span s
     t->n = kept;
 }
 
-struct map_table *map_table_seal(struct map_table *t, enum map_twice twice, size_t errors_before,
-                                 struct span source, const struct map_params *p,
-                                 struct map_report *r)
+struct map_table *map_table_seal(struct map_table *t, const struct map_twice *twice,
+                                 size_t errors_before, struct span source,
+                                 const struct map_params *p, struct map_report *r)
 {
     size_t most = p->max_entries ? p->max_entries : 1 << 24;
     if (t->n > most)
