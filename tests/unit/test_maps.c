@@ -149,11 +149,11 @@ static void specs(void)
         const char *spec, *says;
     } bad[] = {
         { "cdb:/x", "/x.cdb: error: cannot open" }, { "regex:/x", "cannot open" },
-        { "hash -k2 /x", "-k2: error: this flag" }, { "hash -o", "no file" },
+        { "hash -k2 /x", "the flag -k2 of" }, { "hash -o", "no file" },
         { "/etc/x", "\"text:/etc/x\"" }, { "ldap:/x", "no such type" },
         { "text:", "no file" },          { "text", "no such type" },
         { "text:/nonexistent/x", "cannot open: No such file" },
-        { "text:/tmp", "not a regular file" }, { "null:x", "nothing behind" },
+        { "text:/tmp", "not a regular file" }, { "null:x", "which a null map has not" },
         { "", "no such type" },
     };
     struct map_report r;

@@ -2,6 +2,7 @@
 
 #include "base/netaddr.h"
 #include "base/num.h"
+#include "maps/spec.h"
 
 static bool bad(struct err *e, const char *why)
 {
@@ -84,20 +85,11 @@ bool check_path(struct span s, struct err *e)
 
 bool check_map(struct span s, struct err *e)
 {
-    static const char *const later[] = { "cdb", "regex", "cidr", "inline" };
-    size_t colon = span_find(s, ':');
-    struct span kind = span_to(s, colon);
-    if (colon == s.n)
-        return bad(e, "is not a map: write KIND:PATH, like \"text:/etc/postern/mailertable\"");
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (span_eq(kind, span_str(later[i]))) {
-            err_set(e, "names a map of kind %s:, which is not yet in this release", later[i]);
-            return false;
-        }
-    if (!span_eq(kind, SPAN("text")))
-        return bad(e, "names a map of unknown kind: text: is known");
-    if (!check_path(span_from(s, colon + 1), e))
-        return bad(e, "must have an absolute path behind \"text:\"");
+    struct map_spec spec;
+    if (!map_spec_parse(s, &spec, e))
+        return false;
+    if (spec.file && !check_path(spec.where, e))
+        return bad(e, "must have an absolute path behind its type, like \"text:/etc/mail/access\"");
     return true;
 }
 
@@ -138,6 +130,13 @@ bool check_user(struct span s, struct err *e)
     for (size_t i = 0; good && i < s.n; i++)
         good = ascii_isalnum(s.p[i]) || s.p[i] == '_' || s.p[i] == '-' || s.p[i] == '.';
     return good || bad(e, "is not a user name");
+}
+
+bool check_delivery(struct span s, struct err *e)
+{
+    struct delivery d;
+    return delivery_parse(s, &d, e) &&
+           (d.kind != DELIVERY_LMTP || d.rest.p[0] == '/' || check_next_hop(d.rest, e));
 }
 
 bool check_label(struct span s, struct err *e)
