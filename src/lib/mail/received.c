@@ -28,6 +28,11 @@ bool received_put_client(struct buf *b, struct span name, struct span ip)
 
 static void put_from(struct buf *b, const struct received *r)
 {
+    if (r->user.n) {
+        buf_putz(b, "(from ");
+        put_word(b, r->user);
+        buf_putz(b, "@localhost)\r\n\t");
+    }
     if (r->ip.n == 0)
         return;
     buf_putz(b, "from ");

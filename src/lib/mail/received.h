@@ -5,6 +5,11 @@
  *   <tab>by HOST (postern INSTANCE) with ESMTPS id QUEUEID
  *   <tab>(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256 verify=NO)
  *   <tab>for <rcpt>; Fri, 20 Nov 2026 08:46:30 +0000
+ *
+ * and of a user of this machine
+ *
+ *   Received: (from USER@localhost)
+ *   <tab>by HOST (postern INSTANCE) with local id QUEUEID; ...
  */
 #ifndef POSTERN_MAIL_RECEIVED_H
 #define POSTERN_MAIL_RECEIVED_H
@@ -23,6 +28,7 @@ struct received {
     struct span queue_id;
     struct span tls_version, tls_cipher; /* "" = no TLS line */
     unsigned tls_bits;
+    struct span user;      /* of this machine, who handed it in; then helo, name and ip are empty */
     struct span rcpt;      /* the only recipient, or "": a list would disclose Bcc */
     int64_t wall_ms;
     int zone_min;

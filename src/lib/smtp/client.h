@@ -82,6 +82,8 @@ enum smtp_extension {
     SMTP_EXT_STARTTLS = 1 << 6,   /* RFC 3207 */
     SMTP_EXT_ENHANCED = 1 << 7,   /* RFC 2034 */
     SMTP_EXT_ESMTP = 1 << 8,      /* EHLO or LHLO was accepted */
+    SMTP_EXT_XDELIVERY = 1 << 9,  /* our own submission socket's: _QUEUE_ONLY and _DEFER of the
+                                     message's flags are passed on */
 };
 
 enum smtp_client_tls { SMTP_TLS_OFF, SMTP_TLS_TRY, SMTP_TLS_REQUIRE };

@@ -15,6 +15,7 @@ static const struct {
     { { "CHUNKING", 8 }, SMTP_EXT_CHUNKING },
     { { "STARTTLS", 8 }, SMTP_EXT_STARTTLS },
     { { "ENHANCEDSTATUSCODES", 19 }, SMTP_EXT_ENHANCED },
+    { { "XDELIVERY", 9 }, SMTP_EXT_XDELIVERY },
 };
 
 static void read_line(struct smtp_client *c, struct span line)

@@ -60,6 +60,8 @@ void client_put_mail(struct smtp_client *c)
         buf_putz(b, " BODY=8BITMIME");
     if (c->tx.utf8)
         buf_putz(b, " SMTPUTF8");
+    if ((c->caps & SMTP_EXT_XDELIVERY) && (m->flags & (ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER)))
+        buf_putz(b, m->flags & ENVELOPE_DEFER ? " XDELIVERY=defer" : " XDELIVERY=queue_only");
     if (c->caps & SMTP_EXT_DSN) {
         if (m->flags & (ENVELOPE_RET_FULL | ENVELOPE_RET_HDRS))
             buf_putz(b, m->flags & ENVELOPE_RET_FULL ? " RET=FULL" : " RET=HDRS");

@@ -30,12 +30,13 @@ struct command command_read(struct span line);
 /* What EHLO offered: parameters of what was not are unknown parameters (RFC 5321 4.1.1.11). */
 struct command_caps {
     bool eightbitmime, smtputf8, dsn, auth;
+    bool delivery; /* XDELIVERY=queue_only|defer: local users only */
 };
 
 struct command_mail {
     struct address from;
     uint64_t size;     /* SIZE=, 0 when absent (RFC 1870) */
-    uint32_t flags;    /* ENVELOPE_8BITMIME, _SMTPUTF8, _RET_FULL, _RET_HDRS */
+    uint32_t flags;    /* ENVELOPE_8BITMIME, _SMTPUTF8, _RET_FULL, _RET_HDRS, _QUEUE_ONLY, _DEFER */
     struct span envid; /* xtext as given (RFC 3461 4.4) */
 };
 

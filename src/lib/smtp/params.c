@@ -114,6 +114,18 @@ static int read_auth(struct param_read *p, struct span v)
     return 1;
 }
 
+/* Ours, for local users only: sendmail's -odq and -odd. */
+static int read_delivery(struct param_read *p, struct span v)
+{
+    if (span_ieq(v, SPAN("queue_only")))
+        p->mail->flags |= ENVELOPE_QUEUE_ONLY;
+    else if (span_ieq(v, SPAN("defer")))
+        p->mail->flags |= ENVELOPE_DEFER;
+    else
+        return refuse(p, 501, "5.5.4", "Bad argument \"%.*s\" to XDELIVERY", SPAN_ARG(v));
+    return 1;
+}
+
 static int read_notify(struct param_read *p, struct span v)
 {
     static const struct {
@@ -162,6 +174,7 @@ static bool offer_8bit(const struct command_caps *c) { return c->eightbitmime; }
 static bool offer_utf8(const struct command_caps *c) { return c->smtputf8; }
 static bool offer_dsn(const struct command_caps *c) { return c->dsn; }
 static bool offer_auth(const struct command_caps *c) { return c->auth; }
+static bool offer_delivery(const struct command_caps *c) { return c->delivery; }
 
 static const struct {
     const char *name;
@@ -175,6 +188,7 @@ static const struct {
     { "RET", FOR_MAIL, offer_dsn, read_ret },
     { "ENVID", FOR_MAIL, offer_dsn, read_envid },
     { "AUTH", FOR_MAIL, offer_auth, read_auth },
+    { "XDELIVERY", FOR_MAIL, offer_delivery, read_delivery },
     { "NOTIFY", FOR_RCPT, offer_dsn, read_notify },
     { "ORCPT", FOR_RCPT, offer_dsn, read_orcpt },
 };

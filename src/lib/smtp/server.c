@@ -45,6 +45,8 @@ struct smtp_server *smtp_server_new(const struct smtp_server_config *config,
     buf_init(&s->out, OUT_MAX_BYTES);
     server_set(&s->ip, client->ip);
     server_set(&s->name, client->name);
+    server_set(&s->auth, client->user);
+    s->local = client->user.n > 0;
     if (client->tls) {
         server_set(&s->tls_version, client->tls->version);
         server_set(&s->tls_cipher, client->tls->cipher);

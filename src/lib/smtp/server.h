@@ -105,6 +105,8 @@ struct smtp_server_tls {
 struct smtp_server_client {
     struct span ip;    /* text, no brackets */
     struct span name;  /* verified reverse name, or "" */
+    struct span user;  /* a user of this machine, over a local socket: then `ip` is empty, his
+                          name is the identity, the protocol "local", and XDELIVERY is offered */
     bool normalise;    /* bare CR and LF of this client become CRLF, whatever the config says */
     const struct smtp_server_tls *tls; /* implicit TLS, or NULL */
 };

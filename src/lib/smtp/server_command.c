@@ -55,6 +55,7 @@ static void capabilities(struct smtp_server *s, struct buf *b)
         { c->smtputf8, "SMTPUTF8" },
         { c->dsn, "DSN" },
         { c->starttls && !s->tls_version, "STARTTLS" },
+        { s->local, "XDELIVERY" },
     };
     for (size_t i = 0; i < sizeof caps / sizeof *caps; i++)
         if (caps[i].offered)
@@ -74,7 +75,10 @@ static void say_hello(struct smtp_server *s)
     struct reply r = { .code = 250 };
     buf_init(&b, 4096);
     buf_printf(&b, "%.*s Hello ", SPAN_ARG(s->config->hostname));
-    received_put_client(&b, span_str(s->name), span_str(s->ip));
+    if (s->local)
+        buf_printf(&b, "%s@localhost", s->auth);
+    else
+        received_put_client(&b, span_str(s->name), span_str(s->ip));
     buf_putz(&b, ", pleased to meet you");
     if (s->esmtp)
         capabilities(s, &b);

@@ -74,7 +74,7 @@ static void put_received(struct smtp_server *s, struct buf *b)
         .host = s->config->hostname, .instance = s->config->instance, .proto = e->proto,
         .queue_id = span_of(id.text, QUEUEID_LEN),
         .tls_version = span_str(s->tls_version), .tls_cipher = span_str(s->tls_cipher),
-        .tls_bits = s->tls_bits,
+        .tls_bits = s->tls_bits, .user = s->local ? e->auth : SPAN_NONE,
         .rcpt = e->rcpt_count == 1 ? e->rcpts[0].addr : SPAN(""),
         .wall_ms = s->now.wall_ms, .zone_min = s->config->zone_min,
     };

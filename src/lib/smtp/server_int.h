@@ -77,6 +77,7 @@ struct smtp_server {
     char *ip, *name, *helo, *auth, *tls_version, *tls_cipher;
     unsigned tls_bits;
     bool normalise;
+    bool local;       /* a user of this machine: `auth` is his name */
 
     enum server_state state;
     const char *stage;

@@ -5,7 +5,8 @@ static struct command_caps caps_of(const struct smtp_server *s)
 {
     const struct smtp_server_config *c = s->config;
     return (struct command_caps){ .eightbitmime = c->eightbitmime, .smtputf8 = c->smtputf8,
-                                  .dsn = c->dsn, .auth = c->auth.n > 0 };
+                                  .dsn = c->dsn, .auth = c->auth.n > 0,
+                                  .delivery = s->local };
 }
 
 /* A syntax error or the like: no policy was involved. */

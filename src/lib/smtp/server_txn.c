@@ -17,6 +17,8 @@ static struct span protocol(const struct smtp_server *s, bool utf8)
         { "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
         { "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" },
     };
+    if (s->local)
+        return SPAN("local");
     if (!s->esmtp)
         return SPAN("SMTP");
     return span_str(names[utf8][(s->tls_version ? 1 : 0) + (s->auth ? 2 : 0)]);
