@@ -49,6 +49,7 @@ void children_plan(struct master *m)
     plan(m, ROLE_RESOLVER, 1);
     plan(m, ROLE_KEYRING, 1);
     plan(m, ROLE_CONTROL, 1);
+    plan(m, ROLE_PICKUP, 1);
     plan(m, ROLE_DELIVER, m->config->processes.deliver);
     plan(m, ROLE_SMTPD, m->config->processes.smtpd);
 }

@@ -74,7 +74,7 @@ static void give_file(struct child_slot *c, enum master_file kind, size_t index,
     channel_end_fd(c->channel, fd);
 }
 
-static void give_control(struct child_slot *c)
+static void give_socket(struct child_slot *c, enum master_file kind, int fd)
 {
     struct msg_file msg = { .kind = MASTER_FILE_CONTROL };
     msg_file_put(channel_begin(c->channel, MSG_file), &msg);
@@ -84,7 +84,9 @@ static void give_control(struct child_slot *c)
 void give_files(struct master *m, struct child_slot *c)
 {
     if (c->role == ROLE_CONTROL)
-        give_control(c);
+        give_socket(c, MASTER_FILE_CONTROL, m->control_fd);
+    if (c->role == ROLE_PICKUP)
+        give_socket(c, MASTER_FILE_SUBMIT, m->submit_fd);
     const struct config_certs *t = &m->config->tls;
     for (size_t i = 0; i < t->certificate.n && c->role == ROLE_SMTPD; i++)
         give_file(c, MASTER_FILE_CERT, i, t->certificate.v[i]);

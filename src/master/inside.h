@@ -10,6 +10,7 @@
 #include "master/master.h"
 #include "proto/master_child.h"
 #include "proto/roles.h"
+#include "sys/userdb.h"
 
 #include <sys/types.h>
 
@@ -58,6 +59,7 @@ struct master {
     struct listener listeners[LISTENERS_MAX];
     size_t listener_count;
     int control_fd; /* the admin socket, listening */
+    int submit_fd;  /* the socket of local programs, listening */
     struct loop_signal on_term, on_int, on_hup, on_chld, on_usr1;
     struct loop_timer finish_timer;
     struct reload_wait reloads[RELOADS_MAX];
@@ -89,6 +91,11 @@ void listeners_close(struct master *m);
 
 /* places.c: the directories the roles work in, made and given to their users; control's socket */
 bool places_prepare(struct master *m, struct err *err);
+bool places_make(const char *path, mode_t mode, struct err *err); /* mkdir -p */
+bool places_own(const char *path, const struct user *user, struct err *err); /* as root only */
+
+/* submission.c: the socket of local programs, and the directory for when nobody listens there */
+bool submission_prepare(struct master *m, struct err *err);
 
 /* reload.c; who: for the log. False: refused, the reason in text. True: it is on its way, and
  * said (to q of control, too) once every child has it. */

@@ -16,7 +16,7 @@
 enum { CONTROL_MODE = 0660 };
 
 /* mkdir -p; what is there already is fine. */
-static bool make_directories(const char *path, mode_t mode, struct err *err)
+bool places_make(const char *path, mode_t mode, struct err *err)
 {
     char *part = must_strndup(path, strlen(path));
     bool ok = true;
@@ -36,7 +36,7 @@ static bool make_directories(const char *path, mode_t mode, struct err *err)
     return ok;
 }
 
-static bool own(const char *path, const struct user *user, struct err *err)
+bool places_own(const char *path, const struct user *user, struct err *err)
 {
     if (!privilege_is_root())
         return true;
@@ -54,7 +54,7 @@ static bool take_over(const char *dir, const struct user *user, struct err *err)
         err_errno(err, "%s", dir);
         return false;
     }
-    return st.st_uid != 0 || own(dir, user, err);
+    return st.st_uid != 0 || places_own(dir, user, err);
 }
 
 static bool take_over_all(const glob_t *found, const struct user *user, struct err *err)
@@ -77,7 +77,7 @@ static bool spool_directory(struct span path, const struct user *user, struct er
     } else {
         for (char *star; (star = strchr(pattern, '*'));)
             *star = '1';
-        ok = make_directories(pattern, 0700, err) && take_over(pattern, user, err);
+        ok = places_make(pattern, 0700, err) && take_over(pattern, user, err);
     }
     free(pattern);
     return ok;
@@ -92,7 +92,7 @@ static bool control_socket(struct master *m, struct err *err)
     bool ok = true;
     if (slash && slash != dir) {
         *slash = '\0';
-        ok = make_directories(dir, 0755, err);
+        ok = places_make(dir, 0755, err);
     }
     ok = ok && confine_user(ROLE_CONTROL, m->config, &user, err);
     struct err unused;
@@ -104,7 +104,7 @@ static bool control_socket(struct master *m, struct err *err)
     }
     if (ok) {
         m->control_fd = loop_listen_unix(m->loop, path, CONTROL_MODE, err);
-        ok = m->control_fd >= 0 && own(path, &user, err);
+        ok = m->control_fd >= 0 && places_own(path, &user, err);
     }
     free(path);
     free(dir);
@@ -119,5 +119,5 @@ bool places_prepare(struct master *m, struct err *err)
     for (size_t i = 0; i < m->config->spool.directories.n; i++)
         if (!spool_directory(m->config->spool.directories.v[i], &user, err))
             return false;
-    return control_socket(m, err);
+    return control_socket(m, err) && submission_prepare(m, err);
 }

@@ -30,10 +30,28 @@ enum { LISTEN_NAME_MAX = 64 }; /* config's check_label */
 #define STOP_ASK_FIELDS(F) F(U64, q) F(BYTES, who)
 #define MASTER_SAID_FIELDS(F) F(U64, q) F(U8, ok) F(BYTES, text)
 
+/* deliver asks for a delivery on this host: master forks a `local` for it, and each gets an end
+ * of a socket pair, on which deliver speaks LMTP. kind: enum local_kind. target: command line,
+ * file or socket. original: whom the sender wrote to. */
+#define LOCAL_JOB_FIELDS(F) \
+    F(U8, kind) F(BYTES, user) F(BYTES, detail) F(BYTES, target) F(BYTES, rcpt) F(BYTES, original)
+#define LOCAL_ASK_FIELDS(F) F(U64, q) LOCAL_JOB_FIELDS(F)
+/* Comes with a descriptor if ok. */
+#define LOCAL_SAID_FIELDS(F) F(U64, q) F(U8, ok) F(BYTES, text)
+
+enum local_kind {
+    LOCAL_MAILBOX, /* of `user`, as route.local_delivery says */
+    LOCAL_PROGRAM,
+    LOCAL_FILE,
+    LOCAL_SOCKET, /* nothing is delivered: bytes go between deliver and a socket's file */
+    LOCAL_KINDS,
+};
+
 enum master_file {
     MASTER_FILE_KEY = 1,
     MASTER_FILE_CERT = 2,
     MASTER_FILE_CONTROL = 3, /* control: the listening admin socket */
+    MASTER_FILE_SUBMIT = 4,  /* pickup: the listening socket of local programs */
 };
 
 #define MASTER_CHILD(M) \
@@ -48,7 +66,10 @@ enum master_file {
     M(0x09, child_ready, CHILD_READY_FIELDS) \
     M(0x0a, reload_ask, RELOAD_ASK_FIELDS) \
     M(0x0b, stop_ask, STOP_ASK_FIELDS) \
-    M(0x0c, master_said, MASTER_SAID_FIELDS)
+    M(0x0c, master_said, MASTER_SAID_FIELDS) \
+    M(0x0d, local_ask, LOCAL_ASK_FIELDS) \
+    M(0x0e, local_said, LOCAL_SAID_FIELDS) \
+    M(0x0f, local_job, LOCAL_JOB_FIELDS)
 PROTO_DECLARE(MASTER_CHILD)
 
 #endif

@@ -6,6 +6,7 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_MASTER] = "master",   [ROLE_QMGR] = "qmgr",       [ROLE_ROUTER] = "router",
     [ROLE_RESOLVER] = "resolver", [ROLE_KEYRING] = "keyring", [ROLE_CONTROL] = "control",
     [ROLE_DELIVER] = "deliver", [ROLE_SMTPD] = "smtpd",
+    [ROLE_PICKUP] = "pickup",   [ROLE_LOCAL] = "local",
 };
 
 const char *role_name(enum role_id role) { return names[role]; }

@@ -13,6 +13,8 @@ enum role_id {
     ROLE_CONTROL,
     ROLE_DELIVER,
     ROLE_SMTPD,
+    ROLE_LOCAL,  /* one for each delivery, given a descriptor by master */
+    ROLE_PICKUP,
     ROLE_COUNT,
 };
 
@@ -21,6 +23,7 @@ enum role_id {
     P(SMTPD, ROUTER)      /* proto/smtpd_router.h */ \
     P(SMTPD, QMGR)        /* proto/smtpd_qmgr.h */ \
     P(SMTPD, KEYRING)     /* proto/smtpd_keyring.h */ \
+    P(PICKUP, SMTPD)      /* proto/pickup_smtpd.h */ \
     P(QMGR, ROUTER)       /* proto/qmgr_router.h */ \
     P(QMGR, DELIVER)      /* proto/qmgr_deliver.h */ \
     P(DELIVER, RESOLVER)  /* proto/deliver_resolver.h */ \

@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "sys/privilege.h"
+#include "submit/where.h"
 #include "sys/sandbox.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ static struct span user_name(enum role_id role, const struct config_privilege *p
     const struct span of[ROLE_COUNT] = {
         [ROLE_SMTPD] = p->smtpd,       [ROLE_ROUTER] = p->router,   [ROLE_RESOLVER] = p->resolver,
         [ROLE_QMGR] = p->qmgr,         [ROLE_DELIVER] = p->deliver, [ROLE_KEYRING] = p->keyring,
-        [ROLE_CONTROL] = p->control,
+        [ROLE_CONTROL] = p->control,   [ROLE_PICKUP] = p->pickup,
     };
     return of[role].n ? of[role] : p->user;
 }
@@ -69,6 +70,14 @@ static void paths_of(struct paths *p, enum role_id role, const struct config *cf
     if (role == ROLE_QMGR)
         for (size_t i = 0; i < cfg->spool.directories.n; i++)
             allow(p, fixed_part(cfg->spool.directories.v[i]), MAY_READ | MAY_WRITE);
+    if (role == ROLE_PICKUP) {
+        struct buf path;
+        buf_init(&path, CONFIG_TEXT_MAX + 16);
+        submit_put_directory(&path, cfg);
+        allow(p, buf_span(&path), MAY_READ | MAY_WRITE);
+        buf_free(&path);
+        allow(p, SPAN("/etc"), MAY_READ); /* passwd is replaced by renaming */
+    }
     if (role == ROLE_ROUTER) {
         const struct span maps[] = { r->mailertable, r->access, r->virtusertable, r->aliases,
                                      r->smarttable };
@@ -95,12 +104,14 @@ bool confine(enum role_id role, const struct config *cfg, struct events *events,
 {
     struct user user;
     struct paths paths = { .n = 0 };
+    if (role == ROLE_LOCAL) /* becomes its recipient's user: local.c */
+        return true;
     if (!confine_user(role, cfg, &user, err))
         return false;
     tzset(); /* the zone file is not to be found in an empty root */
     paths_of(&paths, role, cfg);
     char *empty_root = must_strndup(cfg->privilege.chroot.p, cfg->privilege.chroot.n);
-    bool opens = role == ROLE_QMGR || role == ROLE_ROUTER || role == ROLE_RESOLVER;
+    bool opens = role == ROLE_PICKUP || role == ROLE_QMGR || role == ROLE_ROUTER || role == ROLE_RESOLVER;
     struct sandbox_params params = {
         .user = &user,
         .empty_root = opens || !empty_root[0] ? NULL : empty_root,

@@ -11,6 +11,8 @@
 #include "proto/roles.h"
 
 struct channel;
+struct msg_local_ask;
+struct msg_local_job;
 struct vfs;
 
 struct role_env {
@@ -23,6 +25,9 @@ struct role_env {
     void (*done)(struct role_env *env);
     /* control only: asks master; the answer comes through role_ops.master_said. */
     void (*ask_master)(struct role_env *env, bool stop, uint64_t q, struct span who);
+    /* deliver only: asks master for a `local`; the answer comes through role_ops.local_said. NULL
+     * where there is no master. */
+    void (*ask_local)(struct role_env *env, const struct msg_local_ask *m);
     void *host; /* of whoever runs the role */
 };
 
@@ -43,11 +48,15 @@ struct role_ops {
     /* Take nothing new, finish what is held within so many ms, then env->done. */
     void (*finish)(void *role, int64_t within_ms);
     void (*master_said)(void *role, uint64_t q, bool ok, struct span text);
+    /* deliver: fd (owned) leads to a `local`, or is -1 and text says why. */
+    void (*local_said)(void *role, uint64_t q, int fd, struct span text);
+    /* local: what it is for, and the end that deliver speaks to (owned). Comes before start. */
+    void (*local_job)(void *role, const struct msg_local_job *m, int fd);
     void (*free)(void *role);
 };
 
 extern const struct role_ops smtpd_role, router_role, resolver_role, qmgr_role, deliver_role,
-    keyring_role, control_role;
+    keyring_role, control_role, pickup_role, local_role;
 
 const struct role_ops *role_ops_of(enum role_id role); /* NULL for master */
 

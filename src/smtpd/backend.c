@@ -245,7 +245,10 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     size_t at = wire_begin_bytes(b);
     envelope_put(b, c->envelope);
     wire_end_bytes(b, at);
-    wire_put_bytes(b, c->head);
+    size_t head = wire_begin_bytes(b);
+    buf_puts(b, c->head);
+    local_put_warning(b, s, c->envelope);
+    wire_end_bytes(b, head);
     channel_end_tail(d->qmgr, buf_span(&s->content));
     buf_free(&s->content);
 }

@@ -73,7 +73,12 @@ struct generation *generation_new(struct smtpd *d, struct config *cfg, struct er
     list_append(&d->generations, &g->node);
     g->config = cfg;
     g->tls = make_tls(g, err);
-    g->servers = must_calloc(cfg->n_listens ? cfg->n_listens : 1, sizeof *g->servers);
+    g->servers = must_calloc(cfg->n_listens + 1, sizeof *g->servers);
+    g->submit = (struct config_listen){ .name = SPAN("submit"),
+                                        .tls = CONFIG_TLS_OFF,
+                                        .bare_newline = CONFIG_NEWLINE_NORMALISE };
+    fill_server(&g->servers[cfg->n_listens], cfg, &g->submit, span_str(d->env->instance_id), false);
+    g->servers[cfg->n_listens].ask = SMTP_ASK(SMTP_HOOK_MAIL); /* nobody to keep waiting */
     for (size_t i = 0; i < cfg->n_listens; i++)
         fill_server(&g->servers[i], cfg, &cfg->listens[i], span_str(d->env->instance_id),
                     g->tls != NULL);

@@ -5,6 +5,7 @@
  *   listener.c    accepting, and the limits on connections
  *   session.c     one connection: socket <-> TLS <-> smtp/server
  *   backend.c     the channels to router, qmgr and keyring, and who waits for an answer
+ *   local.c       users of this machine, whom pickup lets in
  *   say.c         log lines and events */
 #ifndef POSTERN_SMTPD_INSIDE_H
 #define POSTERN_SMTPD_INSIDE_H
@@ -15,6 +16,7 @@
 #include "ipc/channel.h"
 #include "loop/loop.h"
 #include "proto/master_child.h"
+#include "proto/pickup_smtpd.h"
 #include "proto/smtpd_keyring.h"
 #include "proto/smtpd_qmgr.h"
 #include "proto/smtpd_router.h"
@@ -44,7 +46,8 @@ struct generation {
     uint64_t number;
     unsigned refs;
     struct config *config;
-    struct smtp_server_config *servers; /* one per listen section */
+    struct smtp_server_config *servers; /* one per listen section, then that of local users */
+    struct config_listen submit;        /* what stands for a section to local users */
     struct tls_server_ctx *tls;         /* NULL: no certificate */
 };
 
@@ -83,7 +86,9 @@ struct session {
     struct buf in; /* read (and decrypted), not consumed yet */
     struct netaddr client;
     struct client_count *count;
-    char ip[NETADDR_TEXT_MAX + 1];
+    char ip[NETADDR_TEXT_MAX + 1];    /* "" of a user of this machine */
+    char user[LOCAL_USER_MAX + 1];    /* who that is, or "" */
+    bool trusted;                     /* he may name any sender */
     struct hash_node q_node;   /* by q */
     uint64_t q, question_id;   /* 0: none */
     struct hash_node txn_node; /* by txn */
@@ -111,7 +116,7 @@ struct smtpd {
     struct list sessions, waiting_credit;
     size_t session_count;
     struct hash clients, questions, txns;
-    struct channel *router, *qmgr, *keyring;
+    struct channel *router, *qmgr, *keyring, *pickup;
     uint64_t next_q, next_txn;
     uint64_t ids_first, ids_left;
     uint64_t untaken_bytes; /* of extents sent to qmgr */
@@ -137,9 +142,14 @@ void smtpd_unlisten(struct smtpd *d);
 void smtpd_accept_again(void *ctx);
 void client_uncount(struct smtpd *d, struct client_count **c);
 
-/* session.c */
+/* session.c; user: of this machine, or NULL */
+struct session_user {
+    struct span name;
+    bool trusted;
+};
 void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
-                 const struct config_listen *listen, size_t section, struct client_count *count);
+                 const struct config_listen *listen, size_t section, struct client_count *count,
+                 const struct session_user *user);
 /* Whatever may have unblocked it: moves bytes until nothing moves; may free it. */
 void session_run(struct session *s);
 void session_free(struct session *s);
@@ -154,6 +164,11 @@ void backend_want_ids(struct smtpd *d);
 void backend_sign(void *arg, uint64_t request_id, struct span request);
 void backend_forget(struct session *s);
 void backend_pause_over(void *ctx); /* session->pause */
+
+/* local.c */
+void backend_pickup(struct smtpd *d, int fd);
+/* The header field that says whose word a sender is; nothing where that needs no saying. */
+void local_put_warning(struct buf *b, const struct session *s, const struct envelope *env);
 
 /* say.c */
 void say_connected(struct session *s);

@@ -87,7 +87,7 @@ static void accepted(struct listener *l, int fd, const struct netaddr *peer)
         client_uncount(d, &c);
         return;
     }
-    session_new(d, fd, peer, &cfg->listens[section], section, c);
+    session_new(d, fd, peer, &cfg->listens[section], section, c, NULL);
 }
 
 /* Who waits in the kernel's queue makes the listener readable without end: look again later. */

@@ -3,14 +3,25 @@
 
 #include <stdio.h>
 
-enum { ADDRESS_SHOWN = 256, TEXT_SHOWN = 512 };
+enum { ADDRESS_SHOWN = 256, TEXT_SHOWN = 512, RELAY_MAX = 128 };
 
 static struct span stage_span(const char *stage) { return span_str(stage ? stage : ""); }
+
+/* "[192.0.2.1]", or "joe@localhost" of a user of this machine. */
+static struct span relay_text(const struct session *s, char text[RELAY_MAX])
+{
+    if (s->user[0])
+        snprintf(text, RELAY_MAX, "%s@localhost", s->user);
+    else
+        snprintf(text, RELAY_MAX, "[%s]", s->ip);
+    return span_str(text);
+}
 
 static void event_client(struct session *s)
 {
     struct events *e = s->d->env->events;
-    event_str(e, FIELD_client, span_str(s->ip));
+    char client[RELAY_MAX];
+    event_str(e, FIELD_client, s->user[0] ? relay_text(s, client) : span_str(s->ip));
     event_str(e, FIELD_listener, s->listen->name);
 }
 
@@ -74,9 +85,9 @@ static void received_line(struct session *s, const struct envelope *env)
     buf_puts(b, env->proto);
     buf_putz(b, ", daemon=");
     buf_puts(b, s->listen->name);
-    buf_putz(b, ", relay=[");
-    buf_putz(b, s->ip);
-    buf_putc(b, ']');
+    char relay[RELAY_MAX];
+    buf_putz(b, ", relay=");
+    buf_puts(b, relay_text(s, relay));
     log_end(e);
 }
 
@@ -133,7 +144,8 @@ static void rejected_line(struct session *s, const struct smtp_server_event *ev)
     bool rcpt = ev->stage && span_ieq(span_str(ev->stage), SPAN("rcpt"));
     buf_printf(b, "ruleset=%s, arg1=", rcpt ? "check_rcpt" : "check_mail");
     log_text(b, ev->address, ADDRESS_SHOWN);
-    buf_printf(b, ", relay=[%s], reject=", s->ip);
+    char relay[RELAY_MAX];
+    buf_printf(b, ", relay=%.*s, reject=", SPAN_ARG(relay_text(s, relay)));
     log_text(b, ev->reply, TEXT_SHOWN);
     log_end(e);
 }
@@ -162,14 +174,15 @@ static void say_disconnected(struct session *s, const struct smtp_server_event *
     const char *what = ev->kind == SMTP_EVENT_LOST ? "lost input channel from"
                        : ev->kind == SMTP_EVENT_TIMEOUT ? "timeout waiting for input from"
                                                         : smtp_server_event_name(ev->kind);
+    char relay[RELAY_MAX];
     event_begin(e, EVENT_disconnected);
     event_client(s);
     event_str(e, FIELD_stage, stage_span(ev->stage));
     event_str(e, FIELD_text, span_str(smtp_server_event_name(ev->kind)));
     event_int(e, FIELD_count, s->accepted);
     event_end(e);
-    log_line(e, EVENT_NOTICE, "%s [%s] to %.*s after %s", what, s->ip,
-             SPAN_ARG(s->listen->name), ev->stage ? ev->stage : "startup");
+    log_line(e, EVENT_NOTICE, "%s %.*s to %.*s after %s", what,
+             SPAN_ARG(relay_text(s, relay)), SPAN_ARG(s->listen->name), ev->stage ? ev->stage : "startup");
 }
 
 void say_event(struct session *s, const struct smtp_server_event *ev)

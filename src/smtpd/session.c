@@ -44,7 +44,8 @@ static bool normalises(const struct session *s)
 }
 
 void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
-                 const struct config_listen *listen, size_t section, struct client_count *count)
+                 const struct config_listen *listen, size_t section, struct client_count *count,
+                 const struct session_user *user)
 {
     struct session *s = NEW(struct session);
     s->d = d;
@@ -53,7 +54,11 @@ void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
     s->fd = fd;
     s->client = *peer;
     s->count = count;
-    text_of(s);
+    if (user)
+        snprintf(s->user, sizeof s->user, "%.*s", SPAN_ARG(user->name));
+    else
+        text_of(s);
+    s->trusted = user && user->trusted;
     buf_init(&s->in, IN_MAX);
     buf_init(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES + IN_MAX);
     list_init(&s->credit_node);
@@ -63,7 +68,9 @@ void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
     loop_timer_init(&s->pause, backend_pause_over, s);
     loop_io_add(d->env->loop, &s->io, fd, LOOP_READ, on_ready, s);
     say_connected(s);
-    struct smtp_server_client facts = { .ip = span_str(s->ip), .normalise = normalises(s) };
+    struct smtp_server_client facts = { .ip = span_str(s->ip),
+                                        .user = span_str(s->user),
+                                        .normalise = normalises(s) };
     s->busy = true;
     s->server = smtp_server_new(&s->gen->servers[section], &facts, &session_ops, s,
                                 session_now(s));

@@ -60,6 +60,7 @@ static void smtpd_peer(void *role, enum role_id peer, int index, int fd)
     case ROLE_ROUTER: backend_router(d, fd); break;
     case ROLE_QMGR: backend_qmgr(d, fd); break;
     case ROLE_KEYRING: backend_keyring(d, fd); break;
+    case ROLE_PICKUP: backend_pickup(d, fd); break;
     default: close(fd); break;
     }
 }
@@ -159,6 +160,7 @@ static void smtpd_free(void *role)
     channel_free(&d->router);
     channel_free(&d->qmgr);
     channel_free(&d->keyring);
+    channel_free(&d->pickup);
     generation_drop(&d->gen);
     free_hash(&d->clients);
     free_hash(&d->questions);

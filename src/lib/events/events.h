@@ -73,6 +73,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(admin_released, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_deleted, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_retried, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(submission_bad, EVENT_ALARM, F(path) F(text)) \
     X(spool_opened, EVENT_INFO, F(count) F(bytes) F(ms) F(text)) \
     X(spool_damage, EVENT_ALARM, F(path) F(text) F(count)) \
     X(spool_failed, EVENT_ALARM, F(path) F(text)) \

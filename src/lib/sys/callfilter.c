@@ -18,6 +18,8 @@ enum {
     SET_CONNECT = 1 << 3, /* make internet sockets and connect them */
     SET_READ = 1 << 4,    /* open files for reading */
     SET_WRITE = 1 << 5,   /* open, write, flush, rename and remove files */
+    SET_PAIR = 1 << 7,    /* make connected pairs of sockets */
+    SET_LOOK = 1 << 7,    /* whether a process is there (signal 0) */
     SET_MASTER = 1 << 6,  /* all but what nobody needs: children and local deliveries inherit it */
 };
 
@@ -30,6 +32,9 @@ static const struct callfilter_role roles[] = {
     { "deliver", SET_BASE | SET_CHANNEL | SET_CONNECT, false, true, false },
     { "keyring", SET_BASE | SET_CHANNEL, false, false, true },
     { "control", SET_BASE | SET_CHANNEL | SET_ACCEPT, false, false, false },
+    { "pickup", SET_BASE | SET_CHANNEL | SET_ACCEPT | SET_PAIR | SET_READ | SET_WRITE, true, false,
+      false },
+    { "local", SET_BASE | SET_CHANNEL | SET_READ | SET_WRITE | SET_LOOK, true, false, false },
     { "master", SET_MASTER, true, true, false },
 };
 
@@ -157,6 +162,7 @@ static int add_sets(scmp_filter_ctx ctx, unsigned sets)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof table / sizeof *table; i++)
         if (sets & table[i].set)
+        { SET_PAIR, pair_calls },
             rc = add_all(ctx, SCMP_ACT_ALLOW, table[i].names);
     return rc ? rc : add_guarded(ctx, sets);
 }
