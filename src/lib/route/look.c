@@ -13,6 +13,11 @@ const char *route_table_name(enum route_table which)
     return which < ROUTE_TABLES ? names[which] : "?";
 }
 
+struct map *route_map(const struct route_tables *t, enum route_table which)
+{
+    return which < ROUTE_TABLES ? t->map[which] : NULL;
+}
+
 void route_step(struct trail *t, enum trail_verdict verdict, const char *what, struct span key,
                 struct span source, const struct map_hit *hit)
 {

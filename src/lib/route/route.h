@@ -188,6 +188,8 @@ enum route_table {
     ROUTE_GENERICSTABLE, ROUTE_RECIPIENTS, ROUTE_USERS, ROUTE_TABLES
 };
 const char *route_table_name(enum route_table which); /* "mailertable" ... */
+/* One map of the tables, for who shows what stands in it; NULL: none is configured. */
+struct map *route_map(const struct route_tables *t, enum route_table which);
 struct map *route_open_table(enum route_table which, struct span spec, uint64_t seed,
                              struct map_report *r);
 
