@@ -76,9 +76,9 @@ static void give_file(struct child_slot *c, enum master_file kind, size_t index,
 
 static void give_socket(struct child_slot *c, enum master_file kind, int fd)
 {
-    struct msg_file msg = { .kind = MASTER_FILE_CONTROL };
+    struct msg_file msg = { .kind = (uint8_t)kind };
     msg_file_put(channel_begin(c->channel, MSG_file), &msg);
-    channel_end_fd(c->channel, fcntl(c->master->control_fd, F_DUPFD_CLOEXEC, 0));
+    channel_end_fd(c->channel, fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 void give_files(struct master *m, struct child_slot *c)

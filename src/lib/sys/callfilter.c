@@ -69,6 +69,8 @@ static const char *const accept_calls[] = { "accept", "accept4", NULL };
 /* socket itself is guarded: internet families only. socketpair is libunbound's and libevent's. */
 static const char *const connect_calls[] = { "connect", "bind", "socketpair", NULL };
 
+static const char *const pair_calls[] = { "socketpair", NULL };
+
 /* open and openat are guarded: without a right to write. */
 static const char *const read_calls[] = {
     "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink",
@@ -160,9 +162,9 @@ static int add_sets(scmp_filter_ctx ctx, unsigned sets)
         { SET_READ, read_calls },     { SET_WRITE, write_calls },
     };
     int rc = 0;
+        { SET_PAIR, pair_calls },
     for (size_t i = 0; rc == 0 && i < sizeof table / sizeof *table; i++)
         if (sets & table[i].set)
-        { SET_PAIR, pair_calls },
             rc = add_all(ctx, SCMP_ACT_ALLOW, table[i].names);
     return rc ? rc : add_guarded(ctx, sets);
 }
