@@ -71,14 +71,25 @@ static const struct netaddr *source_for(const struct deliver *d, const struct ne
     return NULL;
 }
 
+static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
+{
+    struct conn *c = NEW(struct conn);
+    c->d = d;
+    c->fd = fd;
+    c->job = j;
+    c->once = j->once;
+    j->conn = c;
+    list_append(&d->conns, &c->node);
+    loop_timer_init(&c->timer, on_timer, c);
+    return c;
+}
+
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a)
 {
     int fd = loop_connect(d->env->loop, &a->addr, source_for(d, &a->addr));
     if (fd < 0)
         return NULL;
-    struct conn *c = NEW(struct conn);
-    c->d = d;
-    c->fd = fd;
+    struct conn *c = conn_new(d, j, fd);
     c->state = CONN_CONNECTING;
     c->addr = a->addr;
     snprintf(c->host, sizeof c->host, "%.*s", SPAN_ARG(j->plan.hosts[a->host].name));
@@ -90,10 +101,6 @@ struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_a
     c->valid_until_ms = j->plan.ttl_s == DNS_TTL_FOREVER
                             ? INT64_MAX
                             : now_of(c) + (int64_t)j->plan.ttl_s * 1000;
-    c->job = j;
-    j->conn = c;
-    list_append(&d->conns, &c->node);
-    loop_timer_init(&c->timer, on_timer, c);
     loop_io_add(d->env->loop, &c->io, fd, LOOP_WRITE, on_ready, c);
     int64_t until = now_of(c) + d->config->timeout.connect_ms;
     c->connect_until_ms = until < j->deadline_ms ? until : j->deadline_ms;
@@ -166,7 +173,7 @@ void conn_send(struct conn *c, struct job *j)
 bool conn_may_keep(const struct conn *c)
 {
     const struct config_deliver *cfg = &c->d->config->deliver;
-    return !c->closed && !c->d->finishing && cfg->idle_ms > 0 &&
+    return !c->closed && !c->once && !c->d->finishing && cfg->idle_ms > 0 &&
            c->messages < cfg->messages_per_connection && now_of(c) < c->valid_until_ms &&
            smtp_client_idle(c->client);
 }
@@ -389,22 +396,40 @@ static void on_timer(void *ctx)
 
 static void act_begin(struct conn *c) { begin_message(c, c->job); }
 
-static void connected(struct conn *c)
+static void talk(struct conn *c)
 {
-    int error = loop_connect_result(c->d->env->loop, c->fd);
-    if (error) {
-        failed_to_connect(c, error, false);
-        return;
-    }
     c->state = CONN_TALKING;
     loop_timer_stop(c->d->env->loop, &c->timer);
     c->conf = c->d->client_conf;
     snprintf(c->hostname, sizeof c->hostname, "%.*s", SPAN_ARG(c->conf.hostname));
     c->conf.hostname = span_str(c->hostname);
-    if (c->job->plain_addr == c->job->next_addr)
+    c->conf.lmtp = c->job->lmtp;
+    if (c->job->by_local || c->job->plain_addr == c->job->next_addr)
         c->conf.tls = SMTP_TLS_OFF;
     c->client = smtp_client_new(&c->conf, span_str(c->host), &client_ops, c, now_of(c));
     drive(c, act_begin);
+}
+
+static void connected(struct conn *c)
+{
+    int error = loop_connect_result(c->d->env->loop, c->fd);
+    if (error)
+        failed_to_connect(c, error, false);
+    else
+        talk(c);
+}
+
+void conn_adopt(struct deliver *d, struct job *j, int fd)
+{
+    struct conn *c = conn_new(d, j, fd);
+    snprintf(c->host, sizeof c->host, "%.*s",
+             SPAN_ARG(j->once ? SPAN("local") : span_to(j->dest.path, sizeof c->host - 1)));
+    snprintf(c->site, sizeof c->site, "%.*s",
+             SPAN_ARG(span_to(j->dest.queue, sizeof c->site - 1)));
+    snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
+    c->valid_until_ms = INT64_MAX;
+    loop_io_add(d->env->loop, &c->io, fd, LOOP_READ, on_ready, c);
+    talk(c);
 }
 
 static void on_ready(void *ctx, int ready)

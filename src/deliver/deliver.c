@@ -12,6 +12,7 @@ static void configure(struct deliver *d, struct config *cfg)
     struct smtp_client_config *c = &d->client_conf;
     config_free(&d->config);
     d->config = cfg;
+    local_configure(d);
     smtp_client_defaults(c);
     c->hostname = cfg->hostname;
     c->tls = cfg->deliver.tls == CONFIG_TLS_OFF        ? SMTP_TLS_OFF
@@ -121,6 +122,7 @@ static void deliver_free(void *role)
     tls_client_ctx_free(&d->tls);
     buf_free(&d->read_buf);
     loop_timer_stop(d->env->loop, &d->finish);
+    arena_free(&d->mailboxes_arena);
     config_free(&d->config);
     free(d);
 }
@@ -131,5 +133,6 @@ const struct role_ops deliver_role = {
     .start = deliver_start,
     .reload = deliver_reload,
     .finish = deliver_finish,
+    .local_said = local_said,
     .free = deliver_free,
 };

@@ -3,6 +3,7 @@
  *   deliver.c     the role
  *   job.c         one attempt for one message: addresses in turn, a result for each recipient
  *   conn.c        one connection: socket <-> TLS <-> smtp/client; kept between messages
+ *   local.c       connections that master makes: a delivery on this host, a socket's file
  *   upstream.c    the channels to qmgr and resolver
  *   say.c         log lines and events */
 #ifndef POSTERN_DELIVER_INSIDE_H
@@ -63,6 +64,9 @@ struct job {
     struct hash_node question_node;
     struct dns_plan plan;
     bool have_plan, reached, dns_failed, content_asked;
+    bool lmtp;     /* the next hop speaks it */
+    bool by_local; /* master is asked for the connection, no DNS: local.c */
+    bool once;     /* a connection for each recipient: it ends in a mailbox, program or file */
     size_t next_addr;  /* of the plan */
     size_t plain_addr; /* next_addr of the one to be asked without TLS, whose handshake failed */
     int64_t begun_ms, deadline_ms;
@@ -87,6 +91,7 @@ struct conn {
     char hostname[256];             /* conf's */
     struct tls *tls;
     bool tls_pending, tls_told, tls_failed, busy, closed, eof;
+    bool once; /* never kept */
     struct netaddr addr;
     char host[256];
     char site[DNS_PLAN_SITE_MAX + 1];
@@ -103,6 +108,8 @@ struct deliver {
     struct role_env *env;
     struct config *config;
     struct smtp_client_config client_conf; /* for new connections; hostname is the config's */
+    struct route_dest mailboxes; /* route.local_delivery = lmtp: (else mailer is ROUTE_LOCAL) */
+    struct arena *mailboxes_arena;
     struct tls_client_ctx *tls;
     struct channel *qmgr, *resolver;
     struct hash jobs, questions, kept;
@@ -123,16 +130,28 @@ void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o);
 void job_message_done(struct job *j);
 /* The connection for it could not be made or used before a message was begun. */
 void job_no_connection(struct job *j, const struct smtp_outcome *o);
+/* master makes no connection for it: all its recipients wait for another attempt. */
+void job_no_local(struct job *j, const struct smtp_outcome *o);
 void job_forget(struct deliver *d, struct job *j); /* without results */
 
 /* conn.c */
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a);
+/* Over a descriptor that is connected already; takes it over. */
+void conn_adopt(struct deliver *d, struct job *j, int fd);
 void conn_send(struct conn *c, struct job *j);
 void conn_run(struct conn *c);
 void conn_quit(struct conn *c);
 void conn_free(struct conn *c);
 bool conn_may_keep(const struct conn *c);
 void conn_keep(struct conn *c); /* gives it a keeper name */
+
+/* local.c */
+void local_configure(struct deliver *d);
+void local_take(struct job *j); /* a new job: is it for this host? */
+void local_substitute(struct job *j); /* what stands in RCPT for a program or file */
+void local_ask(struct job *j);
+void local_said(void *role, uint64_t q, int fd, struct span text); /* role_ops */
+void local_no_answer(struct job *j);
 
 /* upstream.c */
 void upstream_qmgr(struct deliver *d, int fd);

@@ -63,7 +63,10 @@ static bool take_job(struct job *j, const struct msg_job *m)
     j->size_bytes = m->size;
     j->sender = arena_dup(j->arena, m->sender);
     j->envid = arena_dup(j->arena, m->envid);
-    return codec.p && route_dest_get(&w, j->arena, &j->dest) && take_rcpts(j, m->rcpts);
+    if (!codec.p || !route_dest_get(&w, j->arena, &j->dest) || !take_rcpts(j, m->rcpts))
+        return false;
+    local_take(j);
+    return true;
 }
 
 static void end(struct job *j, uint64_t keeper)
@@ -180,6 +183,8 @@ static size_t gather(struct job *j)
             continue;
         j->now_index[j->now_count] = i;
         j->now_rcpts[j->now_count++] = j->rcpts[i];
+        if (j->once)
+            break;
     }
     return j->now_count;
 }
@@ -242,6 +247,13 @@ void job_no_connection(struct job *j, const struct smtp_outcome *o)
     try_next(j);
 }
 
+void job_no_local(struct job *j, const struct smtp_outcome *o)
+{
+    j->why = copied(j, o->text);
+    all(j, o);
+    end(j, 0);
+}
+
 /* --- the transaction --- */
 
 void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
@@ -254,7 +266,7 @@ void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
     remember(j, r, o);
     /* A kept connection that had died (RFC 5321 says nothing against closing an idle one) is
      * replaced within this attempt. */
-    if (o->next_mx || o->result == SMTP_STALE)
+    if ((o->next_mx && !j->by_local) || o->result == SMTP_STALE)
         return;
     s->waits = false;
     s->told = true;
@@ -345,4 +357,5 @@ void job_rewind(struct job *j)
     j->budget_bytes = 0;
     j->content_asked = false;
     gather(j);
+    local_substitute(j);
 }

@@ -51,8 +51,10 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o)
                             .reply = o->reply,
                             .text = o->text };
     m.bits = (o->dsn_due ? RESULT_DSN_DUE : 0) | (o->eightbit ? RESULT_EIGHTBIT : 0) |
-             (o->again ? RESULT_AGAIN : 0);
-    m.host = span_str(c ? c->host : j->last_host);
+             (o->again ? RESULT_AGAIN : 0) |
+             (o->dsn_due && (j->lmtp || j->by_local) ? RESULT_MAILBOX : 0);
+    if (!j->once)
+        m.host = span_str(c ? c->host : j->last_host);
     m.relay = c ? c->addr : j->last_addr;
     m.ms = loop_mono_ms(j->d->env->loop) - j->begun_ms;
     if (j->d->qmgr)
@@ -159,6 +161,10 @@ static void plan_here(struct job *j)
 void upstream_ask(struct job *j)
 {
     struct deliver *d = j->d;
+    if (j->by_local) {
+        local_ask(j);
+        return;
+    }
     if (all_literal(&j->dest)) {
         plan_here(j);
         return;
@@ -190,7 +196,10 @@ static void answered(struct deliver *d, struct job *j, struct span plan, struct 
 void upstream_no_answer(void *ctx)
 {
     struct job *j = ctx;
-    answered(j->d, j, SPAN_NONE, SPAN_NONE);
+    if (j->by_local)
+        local_no_answer(j);
+    else
+        answered(j->d, j, SPAN_NONE, SPAN_NONE);
 }
 
 static void on_found(struct deliver *d, struct channel *ch, const struct msg_found *m)
@@ -208,8 +217,12 @@ static void on_resolver_gone(void *ctx, struct channel *ch, const char *why)
     (void)ch;
     (void)why;
     channel_free(&d->resolver);
-    for (struct hash_node *n; (n = hash_next(&d->questions, NULL));)
-        answered(d, CONTAINER(n, struct job, question_node), SPAN_NONE, SPAN_NONE);
+    for (struct hash_node *n = hash_next(&d->questions, NULL), *next; n; n = next) {
+        struct job *j = CONTAINER(n, struct job, question_node);
+        next = hash_next(&d->questions, n);
+        if (!j->by_local)
+            answered(d, j, SPAN_NONE, SPAN_NONE);
+    }
 }
 
 void upstream_resolver(struct deliver *d, int fd)

@@ -96,12 +96,23 @@ static void on_stop_ask(struct child_slot *c, struct channel *ch, const struct m
     master_stop(c->master, msg->who);
 }
 
+static void on_local_ask(struct child_slot *c, struct channel *ch,
+                         const struct msg_local_ask *msg)
+{
+    (void)ch;
+    local_asked(c, msg);
+}
+
 PROTO_HANDLER(child_ready, struct child_slot *, on_child_ready)
 PROTO_HANDLER(reload_ask, struct child_slot *, on_reload_ask)
 PROTO_HANDLER(stop_ask, struct child_slot *, on_stop_ask)
+PROTO_HANDLER(local_ask, struct child_slot *, on_local_ask)
 
 static const struct channel_type ready_types[] = { PROTO_TYPE(child_ready),
                                                    PROTO_TYPE(reload_ask), PROTO_TYPE(stop_ask) };
+
+static const struct channel_type deliver_types[] = { PROTO_TYPE(child_ready),
+                                                     PROTO_TYPE(local_ask) };
 
 /* The exit that follows says more: see children_reap. */
 static void on_closed(void *ctx, struct channel *ch, const char *why)
@@ -111,9 +122,14 @@ static void on_closed(void *ctx, struct channel *ch, const char *why)
     (void)why;
 }
 
-/* Only control may ask for more than being counted as ready. */
-static const struct channel_ops plain_ops = { ready_types, 1, on_closed, NULL };
-static const struct channel_ops control_ops = { ready_types, 3, on_closed, NULL };
+/* Only control and deliver may ask for more than being counted as ready. */
+static const struct channel_ops *ops_of(enum role_id role)
+{
+    static const struct channel_ops plain = { ready_types, 1, on_closed, NULL },
+                                    control = { ready_types, 3, on_closed, NULL },
+                                    deliver = { deliver_types, 2, on_closed, NULL };
+    return role == ROLE_CONTROL ? &control : role == ROLE_DELIVER ? &deliver : &plain;
+}
 
 /* --- starting and ending --- */
 
@@ -149,13 +165,12 @@ static void later(struct master *m, struct child_slot *c)
     loop_timer_in(m->loop, &c->restart, c->backoff_ms);
 }
 
-void child_spawn(struct master *m, struct child_slot *c)
+bool child_fork(struct master *m, struct child_slot *c)
 {
     int fds[2];
     if (loop_pair(m->loop, fds) != 0) {
         log_line(m->events, EVENT_ALARM, "cannot make a socket pair: %s", strerror(errno));
-        later(m, c);
-        return;
+        return false;
     }
     pid_t pid = fork();
     if (pid == 0)
@@ -164,17 +179,24 @@ void child_spawn(struct master *m, struct child_slot *c)
     if (pid < 0) {
         log_line(m->events, EVENT_ALARM, "cannot fork: %s", strerror(errno));
         close(fds[0]);
-        later(m, c);
-        return;
+        return false;
     }
     c->pid = pid;
     c->ready = false;
     c->started_ms = loop_mono_ms(m->loop);
-    c->channel = channel_new(m->loop, fds[0], role_name(c->role),
-                             c->role == ROLE_CONTROL ? &control_ops : &plain_ops, c);
+    c->channel = channel_new(m->loop, fds[0], role_name(c->role), ops_of(c->role), c);
+    return true;
+}
+
+void child_spawn(struct master *m, struct child_slot *c)
+{
+    if (!child_fork(m, c)) {
+        later(m, c);
+        return;
+    }
     event_begin(m->events, EVENT_child_started);
     event_str(m->events, FIELD_role, span_str(role_name(c->role)));
-    event_int(m->events, FIELD_pid, pid);
+    event_int(m->events, FIELD_pid, c->pid);
     event_end(m->events);
     give_all(m, c);
 }
@@ -234,6 +256,7 @@ void children_reap(struct master *m)
         if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid)
             ended(m, c, status);
     }
+    locals_reap(m);
     if (m->stopping && !children_any(m))
         loop_stop(m->loop);
 }
@@ -251,5 +274,5 @@ bool children_any(const struct master *m)
     for (size_t i = 0; i < m->child_count; i++)
         if (m->children[i].pid)
             return true;
-    return false;
+    return m->local_count > 0;
 }

@@ -128,6 +128,13 @@ static void give_peers(struct master *m, struct child_slot *c)
     }
 }
 
+void give_start(struct master *m, struct child_slot *c)
+{
+    struct msg_start start = { .instance_id = span_str(m->instance_id) };
+    send_start(c->channel, &start);
+    channel_flush(c->channel);
+}
+
 void give_all(struct master *m, struct child_slot *c)
 {
     give_logs(m, c);
@@ -135,7 +142,5 @@ void give_all(struct master *m, struct child_slot *c)
     give_files(m, c);
     give_peers(m, c);
     give_listeners(m, c);
-    struct msg_start start = { .instance_id = span_str(m->instance_id) };
-    send_start(c->channel, &start);
-    channel_flush(c->channel);
+    give_start(m, c);
 }

@@ -60,6 +60,8 @@ struct master {
     size_t listener_count;
     int control_fd; /* the admin socket, listening */
     int submit_fd;  /* the socket of local programs, listening */
+    struct list locals, local_waits; /* local.c */
+    size_t local_count, local_wait_count;
     struct loop_signal on_term, on_int, on_hup, on_chld, on_usr1;
     struct loop_timer finish_timer;
     struct reload_wait reloads[RELOADS_MAX];
@@ -73,6 +75,8 @@ struct master {
 void children_settle_counts(struct config *cfg); /* 0 becomes what this machine suggests */
 void children_plan(struct master *m);            /* the slots the configuration asks for */
 void child_spawn(struct master *m, struct child_slot *c);
+/* Only the process and the channel to it: nothing is given. False: neither. */
+bool child_fork(struct master *m, struct child_slot *c);
 void children_reap(struct master *m);
 bool children_all_ready(const struct master *m);
 bool children_any(const struct master *m);
@@ -83,6 +87,13 @@ void give_config(struct master *m, struct child_slot *c);
 void give_logs(struct master *m, struct child_slot *c);
 void give_listeners(struct master *m, struct child_slot *c);
 void give_files(struct master *m, struct child_slot *c);
+void give_start(struct master *m, struct child_slot *c);
+
+/* local.c: deliveries on this host */
+void local_asked(struct child_slot *by, const struct msg_local_ask *ask);
+void locals_reap(struct master *m);
+void locals_kill(struct master *m);
+void locals_free(struct master *m);
 
 /* listeners.c: sockets */
 bool listeners_open(struct master *m, const struct config *cfg, struct err *err);

@@ -45,6 +45,7 @@ static void on_finish_late(void *ctx)
                  role_name(c->role), (int)c->pid);
         kill(c->pid, SIGKILL);
     }
+    locals_kill(m);
 }
 
 static bool open_events(struct master *m, struct err *err)
@@ -106,6 +107,7 @@ static bool prepare(struct master *m, struct err *err)
 
 static void master_free(struct master *m)
 {
+    locals_free(m);
     for (size_t i = 0; i < m->child_count; i++)
         channel_free(&m->children[i].channel);
     listeners_close(m);
@@ -128,6 +130,8 @@ int master_run(const struct master_options *o)
     buf_init(&text, 256 << 10);
     m->config_path = o->config_path;
     m->loop = loop_new();
+    list_init(&m->locals);
+    list_init(&m->local_waits);
     loop_timer_init(&m->finish_timer, on_finish_late, m);
     m->config = master_load(o->config_path, &text, &count);
     if (!m->config) {

@@ -31,7 +31,12 @@
 /* qmgr has no use for that kept connection: close it. */
 #define LET_GO_FIELDS(F) F(U64, keeper)
 
-enum { RESULT_DSN_DUE = 1, RESULT_EIGHTBIT = 2, RESULT_AGAIN = 4 };
+enum {
+    RESULT_DSN_DUE = 1,
+    RESULT_EIGHTBIT = 2,
+    RESULT_AGAIN = 4,
+    RESULT_MAILBOX = 8, /* with DSN_DUE: the report says delivered, not relayed */
+};
 
 #define QMGR_DELIVER(M) \
     M(0x40, job, JOB_FIELDS) \

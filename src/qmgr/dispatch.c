@@ -117,12 +117,15 @@ static enum sched_decision decision_of(const struct route_dest *d, struct span *
     switch (d->mailer) {
     case ROUTE_RELAY:
     case ROUTE_ESMTP:
-    case ROUTE_SMTP: *text_r = d->queue; return SCHED_TO;
+    case ROUTE_SMTP:
+    case ROUTE_SMTP8:
+    case ROUTE_DSMTP:
+    case ROUTE_LMTP:
+    case ROUTE_LOCAL:
+    case ROUTE_PROGRAM:
+    case ROUTE_FILE: *text_r = d->queue; return SCHED_TO;
     case ROUTE_DISCARD: *text_r = SPAN("discarded"); return SCHED_DISCARD;
     case ROUTE_HOLD: *text_r = d->text; return SCHED_HOLD;
-    case ROUTE_LOCAL:
-        *text_r = SPAN("local delivery is not in this release");
-        return SCHED_NO;
     default:
         *text_r = d->text;
         return d->reply >= 500 ? SCHED_NO : SCHED_NOT_NOW;

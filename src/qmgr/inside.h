@@ -44,6 +44,9 @@ enum {
 /* In a message's flags in the schedule only: its envelope has ENVID or ORCPT. */
 #define QMGR_HAS_DSN (UINT32_C(1) << 31)
 
+/* Marks of recipients in the schedule. */
+enum { QMGR_EXPANDED = 1, QMGR_OWN_SENDER = 2 };
+
 struct qmgr;
 struct report;
 
@@ -144,6 +147,11 @@ struct qmgr {
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
     uint16_t free_asks[ASKS_MAX];
     size_t free_ask_count;
+    struct {
+        uint64_t seq; /* 0: none */
+        struct arena *arena;
+        struct envelope env;
+    } seen; /* the envelope that was read last: its recipients are asked for one by one */
     struct hash dests; /* struct dest by key: what the router last said a key means */
     size_t dests_trim_at;
     uint64_t next_own_txn;
@@ -178,11 +186,15 @@ bool intake_small(const struct qmgr *q);
 bool intake_any_peer(const struct qmgr *q);
 /* Adds one message to the batch: to be called before spool_commit with the same txn. */
 struct batch_item *batch_add(struct qmgr *q);
-uint32_t dsn_flag(const struct envelope *env);
+/* What the schedule is told of a message: rcpts has room for all its recipients. */
+struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
+                            struct sched_entry_rcpt *rcpts);
 
 /* store.c: opening the spool, its events, flushing */
 bool store_open(struct qmgr *q, struct err *err);
 void store_configure(struct qmgr *q); /* after a reload */
+/* A message's envelope, valid until the next call; NULL: it cannot be read. */
+const struct envelope *store_envelope(struct qmgr *q, uint64_t seq);
 void store_flush(struct qmgr *q);
 void store_flush_soon(struct qmgr *q);
 void store_upkeep(void *ctx);
@@ -223,10 +235,12 @@ struct fact {
     struct span mailer, stage, dest;
     unsigned code;
     int64_t xdelay_ms;
-    bool relayed_report; /* delivered, and the "relayed" report is ours to send */
+    bool relayed_report; /* delivered, and the report of it is ours to send */
+    bool mailbox;        /* ... saying "delivered", not "relayed" */
     bool warned;         /* not final: the sender has been told of the delay */
     bool no_dsn;         /* final, and no report is due */
     bool deleted;        /* by an administrator */
+    bool waits;          /* for a queue run: said, and not recorded */
 };
 
 struct fact_remote {
@@ -245,6 +259,9 @@ void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
 struct span say_failure(const struct fact *f); /* "User unknown" */
 void say_queued(struct qmgr *q, const struct envelope *env);
 void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d);
+void say_eightbit(struct qmgr *q, uint64_t seq, struct span host);
+/* A site or destination is left alone for a while: why, and until when. */
+void say_backed_off(struct qmgr *q, struct span dest, struct span why);
 
 /* settle.c: facts are recorded, and reported where that is due. Changes their order. */
 void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n);

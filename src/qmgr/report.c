@@ -63,6 +63,7 @@ static void fill_rcpt(struct dsn_rcpt *d, const struct fact *f, const struct env
                             .host = f->host,
                             .ip = arena_dup(a, buf_span(&ip)),
                             .stage = f->stage,
+                            .mailbox = f->mailbox,
                             .expired = f->kind == SPOOL_EXPIRED,
                             .duplicate = f->kind == SPOOL_UNKNOWN,
                             .attempts = f->attempts,

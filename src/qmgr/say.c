@@ -36,7 +36,7 @@ static void put_relay(struct buf *b, const struct fact *f)
         return;
     buf_putz(b, ", relay=");
     log_text(b, f->host, ADDRESS_SHOWN);
-    if (f->host.p[0] != '[')
+    if (f->host.p[0] != '[' && f->host.p[0] != '/')
         buf_putc(b, '.');
     if (f->relay.family != NETADDR_NONE) {
         buf_putz(b, " [");
@@ -53,7 +53,8 @@ static bool is_permanent(const struct fact *f)
 /* sendmail's words for it; what the peer said stands in reply=. */
 struct span say_failure(const struct fact *f)
 {
-    if (f->code == 550 && span_eq(f->stage, SPAN("RCPT")))
+    if ((f->code == 550 && span_eq(f->stage, SPAN("RCPT"))) ||
+        span_eq(f->enhanced, SPAN("5.1.1")))
         return SPAN("User unknown");
     return f->reply.n ? SPAN("Service unavailable") : f->text;
 }

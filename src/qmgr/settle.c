@@ -91,7 +91,10 @@ static enum dsn_outcome dsn_outcome_of(const struct fact *f)
     case SPOOL_FAILED:
     case SPOOL_EXPIRED: return DSN_OUT_FAILED;
     case SPOOL_DELAY_REPORTED: return DSN_OUT_DELAYED;
-    default: return f->relayed_report ? DSN_OUT_RELAYED : DSN_OUT_PASSED_ON;
+    default:
+        return !f->relayed_report ? DSN_OUT_PASSED_ON
+               : f->mailbox       ? DSN_OUT_DELIVERED
+                                  : DSN_OUT_RELAYED;
     }
 }
 

@@ -6,10 +6,15 @@
 
 #include <stdlib.h>
 
+static bool is_relayed(const struct job_rcpt *g)
+{
+    return g && (g->bits & (RESULT_DSN_DUE | RESULT_MAILBOX)) == RESULT_DSN_DUE;
+}
+
 static uint8_t spool_kind(const struct sched_verdict *v, const struct job_rcpt *g)
 {
     switch (v->state) {
-    case SCHED_DELIVERED: return g && g->bits & RESULT_DSN_DUE ? SPOOL_RELAYED : SPOOL_DELIVERED;
+    case SCHED_DELIVERED: return is_relayed(g) ? SPOOL_RELAYED : SPOOL_DELIVERED;
     case SCHED_FAILED: return SPOOL_FAILED;
     case SCHED_EXPIRED: return SPOOL_EXPIRED;
     case SCHED_DISCARDED:
@@ -58,6 +63,7 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
             .code = g->code,
             .xdelay_ms = g->ms,
             .relayed_report = v[i].state == SCHED_DELIVERED && g->bits & RESULT_DSN_DUE,
+            .mailbox = g->bits & RESULT_MAILBOX,
             .warned = v[i].warned,
             .deleted = v[i].state == SCHED_DELETED,
         };

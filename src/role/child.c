@@ -147,6 +147,37 @@ static void on_master_said(struct child *c, struct channel *ch, const struct msg
         c->ops->master_said(c->role, m->q, m->ok, m->text);
 }
 
+static bool handle_local_said(void *ctx, struct channel *ch, struct span body, int fd)
+{
+    struct child *c = ctx;
+    struct msg_local_said m;
+    (void)ch;
+    if (!msg_local_said_get(body, &m) || (fd >= 0) != m.ok) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    if (c->role && c->ops->local_said)
+        c->ops->local_said(c->role, m.q, fd, m.text);
+    else if (fd >= 0)
+        close(fd);
+    return true;
+}
+
+static bool handle_local_job(void *ctx, struct channel *ch, struct span body, int fd)
+{
+    struct child *c = ctx;
+    struct msg_local_job m;
+    (void)ch;
+    if (fd < 0 || !msg_local_job_get(body, &m))
+        return false;
+    if (c->role && c->ops->local_job)
+        c->ops->local_job(c->role, &m, fd);
+    else
+        close(fd);
+    return true;
+}
+
 PROTO_HANDLER(config_part, struct child *, on_config_part)
 PROTO_HANDLER(config_done, struct child *, on_config_done)
 PROTO_HANDLER(start, struct child *, on_start)
@@ -230,6 +261,8 @@ static const struct channel_type types[] = {
     PROTO_TYPE(master_said), { MSG_peer, "peer", handle_peer },
     { MSG_listener, "listener", handle_listener }, { MSG_file, "file", handle_file },
     { MSG_log_file, "log_file", handle_log_file },
+    { MSG_local_said, "local_said", handle_local_said },
+    { MSG_local_job, "local_job", handle_local_job },
 };
 
 /* master has gone: what is held is finished, and this process with it. */
@@ -273,6 +306,12 @@ static void ask_master(struct role_env *env, bool stop, uint64_t q, struct span 
     }
 }
 
+static void ask_local(struct role_env *env, const struct msg_local_ask *m)
+{
+    struct child *c = env->host;
+    send_local_ask(c->master, m);
+}
+
 static void child_free(struct child *c)
 {
     if (c->role)
@@ -310,6 +349,7 @@ int child_main(int argc, char **argv)
                                .index = (int)index,
                                .done = on_done,
                                .ask_master = ask_master,
+                               .ask_local = ask_local,
                                .host = &c };
     if (c.id == ROLE_QMGR)
         c.env.vfs = vfs_posix();

@@ -2,6 +2,7 @@
 
 #include "base/netaddr.h"
 #include "base/num.h"
+#include "mail/delivery.h"
 #include "maps/spec.h"
 
 static bool bad(struct err *e, const char *why)

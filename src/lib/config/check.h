@@ -14,6 +14,7 @@ bool check_map(struct span s, struct err *e);     /* "text:/path" */
 bool check_users(struct span s, struct err *e);   /* passwd, any, or a map */
 bool check_next_hop(struct span s, struct err *e); /* [host]:port, host:port, [1.2.3.4] */
 bool check_user(struct span s, struct err *e);
+bool check_delivery(struct span s, struct err *e); /* mail/delivery.h */
 bool check_label(struct span s, struct err *e);   /* of a section; log tag */
 bool check_instance(struct span s, struct err *e); /* what may stand in our Received lines */
 bool check_printable(struct span s, struct err *e); /* one line of ASCII text */

@@ -101,6 +101,15 @@ struct config_route { /* map specifications are texts "text:/path", "" = none */
     struct span masquerade_as; /* "" = none */
     bool masquerade_envelope, masquerade_all;
     struct span smart_host; /* "[host]:port" and the like; "" = none */
+    struct span local_delivery; /* mail/delivery.h */
+};
+
+struct config_local { /* deliveries on this host */
+    int64_t timeout_ms;      /* one delivery */
+    int64_t lock_wait_ms;    /* for the locks of an mbox; then it is deferred */
+    uint64_t processes;      /* deliveries at once */
+    bool programs;           /* |program and /file of aliases */
+    struct span program_user, root_user, group; /* "" = none */
 };
 
 struct config_dns {
@@ -211,6 +220,7 @@ struct config {
     struct config_certs tls;
     struct config_relay relay;
     struct config_route route;
+    struct config_local local;
     struct config_dns dns;
     struct config_timeout timeout;
     struct config_server server;

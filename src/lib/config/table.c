@@ -25,6 +25,7 @@ static const struct config_section sections[] = {
     { "tls", false, "certificates" },
     { "relay", false, "who may send where" },
     { "route", false, "where mail goes" },
+    { "local", false, "deliveries on this host" },
     { "dns", false, "how DNS is asked" },
     { "timeout", false, "the SMTP client's clocks, one for each stage" },
     { "server", false, "the SMTP server's clocks and patience" },
@@ -183,6 +184,28 @@ static const struct config_option options[] = {
       .check = check_next_hop,
       .help = "the next hop of everything else; brackets ask for the address instead of the MX; "
               "empty means DNS decides" },
+    { "route", "local_delivery", CONFIG_TEXT, LIVE | CONFIG_NONEMPTY, AT(route.local_delivery),
+      "\"mbox:/var/mail/%u\"", .check = check_delivery,
+      .help = "how a local recipient gets mail: maildir:PATH, mbox:PATH, lmtp:[HOST]:PORT, "
+              "lmtp:/SOCKET or program:/PATH ARGUMENTS; %u is the user, %d the detail behind +, "
+              "%h the home directory, %s the sender" },
+
+    { "local", "timeout", CONFIG_DURATION, LIVE, AT(local.timeout_ms), "5m", SECOND, DAY,
+      .help = "one delivery; a program that takes longer is killed and its mail deferred" },
+    { "local", "lock_wait", CONFIG_DURATION, LIVE, AT(local.lock_wait_ms), "30s", 0, HOUR,
+      .help = "for a mailbox that another program has locked; then its mail is deferred" },
+    { "local", "processes", CONFIG_NUMBER, LIVE, AT(local.processes), "20", 1, 200,
+      .help = "deliveries at once; others wait" },
+    { "local", "programs", CONFIG_BOOL, LIVE, AT(local.programs), "off",
+      .help = "aliases may name programs (|program arguments) and files (/file)" },
+    { "local", "program_user", CONFIG_TEXT, LIVE | CONFIG_USER, AT(local.program_user),
+      "\"nobody\"", .check = check_user,
+      .help = "who runs the programs and owns the files of aliases; never root" },
+    { "local", "root_user", CONFIG_TEXT, LIVE | CONFIG_USER, AT(local.root_user), "\"\"",
+      .check = check_user,
+      .help = "whose mailbox gets mail for root that no alias names; empty means it is refused" },
+    { "local", "group", CONFIG_TEXT, LIVE, AT(local.group), "\"mail\"", .check = check_user,
+      .help = "group of directories like /var/mail, in which a delivery may make files" },
 
     { "dns", "servers", CONFIG_ADDRS, LIVE, AT(dns.servers), "{}", .port = 53,
       .help = "name servers with or without ports; empty means those of resolv_conf" },

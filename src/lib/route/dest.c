@@ -108,7 +108,13 @@ bool route_dest_make_queue(struct route_dest *d, struct arena *a)
                    mx ? "mx" : one ? "host" : "list");
         dns_hops_put(&b, d->hops, d->hop_count);
     } else {
+        /* Each user, program and file of this host is a site of its own. */
         buf_putz(&b, route_mailer_name(d->mailer));
+        if (d->mailer == ROUTE_LOCAL && d->user.n)
+            buf_printf(&b, ":%.*s%s%.*s", SPAN_ARG(d->user), d->detail.n ? "+" : "",
+                       SPAN_ARG(d->detail));
+        if (d->mailer == ROUTE_PROGRAM || d->mailer == ROUTE_FILE)
+            buf_printf(&b, ":%.*s", SPAN_ARG(d->path));
     }
     d->queue = b.failed ? SPAN_NONE : arena_dup(a, buf_span(&b));
     buf_free(&b);

@@ -38,7 +38,7 @@ struct route_dest {
     struct span matched;   /* what decided: "mailertable gmail.com", "smart_host", "mx" ... */
     /* One key for all recipients that may share a queue and a connection: "mx:gmail.com",
      * "host:[127.0.0.1]:2600", "list:[a]:[b]", "smtp+mx:old.example", "lmtp+host:[a]:24",
-     * "lmtp:/run/lmtp", "listener:capture", "local", "hold" ... */
+     * "lmtp:/run/lmtp", "listener:capture", "local:ann+list", "hold" ... */
     struct span queue;
     /* The first next hop is this listener of ours: nothing is sent, the mail waits as mail that
      * came by that listener does. Empty = no. */

@@ -139,6 +139,8 @@ static int add_guarded(scmp_filter_ctx ctx, unsigned sets)
     if (!(sets & SET_READ))
         rc = rc ? rc : add_one(ctx, "newfstatat",
                                SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    if (sets & SET_LOOK)
+        rc = rc ? rc : add_one(ctx, "kill", SCMP_A1(SCMP_CMP_EQ, 0));
     if (sets & SET_CONNECT) {
         rc = rc ? rc : add_one(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET));
         rc = rc ? rc : add_one(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET6));
@@ -160,9 +162,9 @@ static int add_sets(scmp_filter_ctx ctx, unsigned sets)
         { SET_BASE, base_calls },     { SET_CHANNEL, channel_calls },
         { SET_ACCEPT, accept_calls }, { SET_CONNECT, connect_calls },
         { SET_READ, read_calls },     { SET_WRITE, write_calls },
+        { SET_PAIR, pair_calls },
     };
     int rc = 0;
-        { SET_PAIR, pair_calls },
     for (size_t i = 0; rc == 0 && i < sizeof table / sizeof *table; i++)
         if (sets & table[i].set)
             rc = add_all(ctx, SCMP_ACT_ALLOW, table[i].names);

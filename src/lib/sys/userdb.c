@@ -48,27 +48,33 @@ static bool fill(struct user *u, const struct passwd *pw)
     return copy(u->name, sizeof u->name, pw->pw_name) && copy(u->home, sizeof u->home, pw->pw_dir);
 }
 
-bool userdb_user(const char *name, struct user *user_r, struct err *why)
+int userdb_find(const char *name, struct user *user_r, struct err *why)
 {
     char *text = must_alloc(ENTRY_BYTES_MAX);
     struct passwd pw;
     uint32_t id = 0;
-    bool number = is_number(name, &id), ok = true;
+    bool number = is_number(name, &id);
+    int found = 1;
     *user_r = (struct user){ .uid = id, .gid = id };
     int got = lookup_user(number ? NULL : name, id, &pw, text);
     if (got < 0) {
         errno = -got;
         err_errno(why, "user %s", name);
-        ok = false;
+        found = -1;
     } else if (got == 0 && !number) {
         err_set(why, "user %s: there is none of this name", name);
-        ok = false;
+        found = 0;
     } else if (got == 1 && !fill(user_r, &pw)) {
         err_set(why, "user %s: name or home directory is too long", name);
-        ok = false;
+        found = -1;
     }
     free(text);
-    return ok;
+    return found;
+}
+
+bool userdb_user(const char *name, struct user *user_r, struct err *why)
+{
+    return userdb_find(name, user_r, why) > 0;
 }
 
 bool userdb_group(const char *name, gid_t *gid_r, struct err *why)

@@ -20,6 +20,8 @@ struct user {
 /* A name, or a number in digits (which needs no entry; its group is then the same number).
  * False with `why` when there is no such user or the entry does not fit. */
 bool userdb_user(const char *name, struct user *user_r, struct err *why);
+/* The same, but apart: 1 found, 0 there is none, -1 it cannot be said now. */
+int userdb_find(const char *name, struct user *user_r, struct err *why);
 bool userdb_group(const char *name, gid_t *gid_r, struct err *why);
 /* The user this process runs as (effective). */
 void userdb_self(struct user *user_r);
