@@ -116,17 +116,20 @@ static bool leads_elsewhere(struct span name)
 bool delivery_path(struct buf *b, struct span with, const struct delivery_names *n,
                    struct err *e)
 {
-    struct delivery_names used = *n;
     for (size_t i = 0; i + 1 < with.n; i++) {
         if (with.p[i] != '%')
             continue;
         char c = with.p[++i];
-        if (c != 'h' && c != '%' && leads_elsewhere(named(c, &used))) {
-            err_set(e, "a path cannot be made of \"%.*s\"", SPAN_ARG(named(c, &used)));
+        if (c == 'h' && n->home.n == 0) {
+            err_set(e, "%.*s has no home directory", SPAN_ARG(n->user));
+            return false;
+        }
+        if (c != 'h' && c != '%' && leads_elsewhere(named(c, n))) {
+            err_set(e, "a path cannot be made of \"%.*s\"", SPAN_ARG(named(c, n)));
             return false;
         }
     }
-    fill_in(b, with, &used);
+    fill_in(b, with, n);
     if (b->failed || b->len == 0 || buf_span(b).p[0] != '/') {
         err_set(e, "no path comes of \"%.*s\"", SPAN_ARG(with));
         return false;
