@@ -1,6 +1,9 @@
 /* One program for everything: argv[0], or the first word, says what it is to be. */
 #include "cli/args.h"
 #include "cli/config.h"
+#include "cli/makemap.h"
+#include "cli/map.h"
+#include "cli/newaliases.h"
 #include "cli/queue.h"
 #include "cli/reload.h"
 #include "cli/run.h"
@@ -32,6 +35,9 @@ static const struct applet {
     { "stop", cli_stop, true, "the running gateway finishes what it holds and ends" },
     { "queue", cli_queue, true, "what waits and why; hold, release, delete, retry" },
     { "config", cli_config, true, "check, show and explain the configuration" },
+    { "map", cli_map, true, "what a table says to a key, all it has, what is wrong with it" },
+    { "makemap", cli_makemap, true, "a compiled table from a text, as sendmail's makemap" },
+    { "newaliases", cli_newaliases, true, "count the aliases and say which lines are bad" },
     { "spool", cli_spool, true, "check the spool's files; print or export messages" },
     { "send", cli_send, false, "send one message over SMTP and show the dialogue" },
     { "sink", cli_sink, false, "a next hop for tests: takes everything, or misbehaves as told" },
@@ -55,7 +61,7 @@ static void put_usage(FILE *to)
 {
     fputs("usage: postern [-C FILE] VERB [ARGUMENT]...\n\n", to);
     for (size_t i = 0; i < APPLETS; i++)
-        fprintf(to, "  %-8s  %s\n", applets[i].name, applets[i].help);
+        fprintf(to, "  %-10s  %s\n", applets[i].name, applets[i].help);
     fputs("\n  -C FILE   the configuration (" CLI_CONFIG_FILE ")\n"
           "\nEach verb explains itself: postern VERB --help\n", to);
 }
@@ -152,30 +158,14 @@ static int as_sendmail(int argc, char **argv)
                    "submit it over SMTP to a listener, or with `postern send`");
 }
 
-static int as_newaliases(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return not_yet("newaliases", "aliases, and maps compiled into files",
-                   "nothing was rebuilt");
-}
-
-static int as_makemap(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return not_yet("makemap", "maps compiled into files (cdb)",
-                   "text: maps are read as they are: edit the file, then `postern reload`");
-}
-
 static const struct {
     const char *name;
     int (*fn)(int argc, char **argv);
 } links[] = {
     { "sendmail", as_sendmail },
     { "mailq", as_mailq },
-    { "newaliases", as_newaliases },
-    { "makemap", as_makemap },
+    { "newaliases", cli_newaliases },
+    { "makemap", cli_makemap },
 };
 
 /* --- verbs --- */
