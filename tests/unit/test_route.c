@@ -194,18 +194,18 @@ static void routes(void)
           "mailertable old.example" },
         { "u@parked.example", "hold:until monday", "hold", "mailertable parked.example" },
         { "u@trash.example", "discard:", "discard", "mailertable trash.example" },
-        { "u@me.example", "local:u", "local", "mailertable me.example" },
-        { "u@them.example", "local:root", "local", "mailertable them.example" },
+        { "u@me.example", "local:u", "local:u", "mailertable me.example" },
+        { "u@them.example", "local:root", "local:root", "mailertable them.example" },
         { "u@x.y.cust.example", "relay:x.y.in.example", "mx:x.y.in.example",
           "mailertable .cust.example" },
         { "u@b\xc3\xbc" "cher.example", "relay:[u]", "host:[u]",
           "mailertable xn--bcher-kva.example" },
         { "u@gmail.com", "esmtp:gmail.com", "mx:gmail.com", "mx" },
-        { "u@HOME.example", "local:u", "local", "local" },
-        { "u@pc.lan", "local:u", "local", "local" },
-        { "postmaster", "local:postmaster", "local", "local" },
-        { "u@[127.0.0.1]", "local:u", "local", "local" },
-        { "u@[IPv6:::1]", "local:u", "local", "local" },
+        { "u@HOME.example", "local:u", "local:u", "local" },
+        { "u@pc.lan", "local:u", "local:u", "local" },
+        { "postmaster", "local:postmaster", "local:postmaster", "local" },
+        { "u@[127.0.0.1]", "local:u", "local:u", "local" },
+        { "u@[IPv6:::1]", "local:u", "local:u", "local" },
         { "u@[192.0.2.1]", "esmtp:[192.0.2.1]", "host:[192.0.2.1]", "literal" },
         { "u@[IPv6:2001:db8::1]", "esmtp:[2001:db8::1]", "host:[2001:db8::1]", "literal" },
         { "u@192.0.2.1", "esmtp:[192.0.2.1]", "host:[192.0.2.1]", "mx" },
@@ -234,7 +234,7 @@ static void order(void)
         { "u@a.example", "relay:[a]", "host:[a]", "mailertable a.example" },
         { "u@x.b.example", "relay:[b]", "host:[b]", "mailertable .b.example" },
         { "u@c.example", "relay:[all]", "host:[all]", "mailertable ." },
-        { "u@home.example", "local:u", "local", "local" },
+        { "u@home.example", "local:u", "local:u", "local" },
         { "u@[192.0.2.1]", "esmtp:[192.0.2.1]", "host:[192.0.2.1]", "literal" },
     };
     check_routes(t, all, N(all));
@@ -245,7 +245,7 @@ static void order(void)
         { "u@a.example", "relay:[a]", "host:[a]", "mailertable a.example" },
         { "u@nx.invalid", "relay:[smart.example]:2525", "host:[smart.example]:2525",
           "smart_host" },
-        { "u@localhost", "local:u", "local", "local" },
+        { "u@localhost", "local:u", "local:u", "local" },
     };
     check_routes(t, smart, N(smart));
     route_tables_free(&t);

@@ -20,8 +20,6 @@ static struct config *copy_config(const struct config *cfg)
 /* Which option names the map of a table; empty = none. */
 static struct span spec_of(const struct config *cfg, enum route_table which)
 {
-    bool users = !span_eq(cfg->route.local_users, SPAN("passwd")) &&
-                 !span_eq(cfg->route.local_users, SPAN("any"));
     switch (which) {
     case ROUTE_MAILERTABLE: return cfg->route.mailertable;
     case ROUTE_ACCESS: return cfg->route.access;
@@ -30,7 +28,8 @@ static struct span spec_of(const struct config *cfg, enum route_table which)
     case ROUTE_SMARTTABLE: return cfg->route.smarttable;
     case ROUTE_GENERICSTABLE: return cfg->route.genericstable;
     case ROUTE_RECIPIENTS: return cfg->relay.recipients;
-    case ROUTE_USERS: return users ? cfg->route.local_users : SPAN_NONE;
+    case ROUTE_USERS: return span_eq(cfg->route.local_users, SPAN("any"))
+                                ? SPAN_NONE : cfg->route.local_users;
     default: return SPAN_NONE;
     }
 }
@@ -46,11 +45,31 @@ static struct map **place_of(struct route_params *p, enum route_table which)
     return places[which];
 }
 
+/* `name@domain` as an alias is `name` where the domain is ours. */
+static bool is_local(void *ctx, struct span domain)
+{
+    const struct config *cfg = ctx;
+    for (size_t i = 0; i < cfg->route.local.n; i++)
+        if (span_ieq(cfg->route.local.v[i], domain))
+            return true;
+    return span_ieq(cfg->hostname, domain);
+}
+
+static struct map *open_aliases(const struct config *cfg, uint64_t seed, struct map_report *r)
+{
+    struct map_params p = { .seed = seed, .check_ctx = (void *)(uintptr_t)cfg,
+                            .is_local = is_local };
+    route_map_params(ROUTE_ALIASES, &p);
+    return map_open(cfg->route.aliases, &p, r);
+}
+
 static void open_maps(const struct config *cfg, struct route_params *p, struct map_report *r)
 {
     for (int i = 0; i < ROUTE_TABLES; i++) {
         struct span spec = spec_of(cfg, (enum route_table)i);
-        if (spec.n)
+        if (spec.n && i == ROUTE_ALIASES)
+            p->aliases = open_aliases(cfg, p->seed, r);
+        else if (spec.n)
             *place_of(p, (enum route_table)i) =
                 route_open_table((enum route_table)i, spec, p->seed, r);
     }
@@ -83,7 +102,6 @@ static struct route_params params_of(const struct config *cfg, uint64_t seed,
         .relay_domains_count = cfg->relay.domains.n,
         .postmaster = cfg->postmaster,
         .hostname = cfg->hostname,
-        .check_passwd = span_eq(rt->local_users, SPAN("passwd")),
         .delay_checks = rt->delay_checks,
         .blocklist_recipients = rt->blocklist_recipients,
         .alias_depth = rt->alias_depth,
@@ -120,6 +138,7 @@ struct route_tables *route_load(const struct config *cfg, uint64_t seed,
     if (t) {
         t->owns_maps = true;
         t->own_config = copy;
+        t->passwd_users = span_eq(copy->route.local_users, SPAN("passwd"));
     } else {
         for (int i = 0; i < ROUTE_TABLES; i++)
             map_free(place_of(&p, (enum route_table)i));
@@ -132,9 +151,15 @@ struct route_tables *route_load(const struct config *cfg, uint64_t seed,
 
 bool route_refresh(struct route_tables *t, struct map_report *r)
 {
-    (void)t;
-    (void)r;
-    return false;
+    bool changed = false;
+    for (int i = 0; i < ROUTE_TABLES; i++) {
+        bool passwd = i == ROUTE_USERS && t->passwd_users;
+        if (t->map[i] && (passwd ? route_refresh_passwd(t, r) : map_refresh(t->map[i], r) == 1))
+            changed = true;
+    }
+    if (changed)
+        route_derive(t);
+    return changed;
 }
 
 size_t route_entries(const struct route_tables *t)

@@ -18,6 +18,12 @@ struct map *route_map(const struct route_tables *t, enum route_table which)
     return which < ROUTE_TABLES ? t->map[which] : NULL;
 }
 
+bool route_is_virtual_address(const struct route_tables *t, struct span addr)
+{
+    struct route_address a = route_address(addr);
+    return route_is_virtual(t, &a);
+}
+
 void route_step(struct trail *t, enum trail_verdict verdict, const char *what, struct span key,
                 struct span source, const struct map_hit *hit)
 {
@@ -47,4 +53,11 @@ struct span route_lower(struct span s, struct arena *a)
     for (size_t i = 0; copy && i < s.n; i++)
         copy[i] = ascii_lower(s.p[i]);
     return copy ? span_of(copy, s.n) : s;
+}
+
+struct span route_fold(char *key, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        key[i] = ascii_lower(key[i]);
+    return span_of(key, n);
 }

@@ -34,24 +34,26 @@ static struct span text_of(struct walk *w, struct buf *b)
 /* What only our own aliases may write. A program's text may have any characters. */
 static bool rung_expanded(struct walk *w)
 {
-    struct span s = w->ask->rcpt, why;
+    struct span s = w->ask->rcpt;
     bool program = span_starts(s, SPAN("|")), file = span_starts(s, SPAN("/"));
-    bool include = span_istarts(s, SPAN(":include:"));
-    if (!program && !file && !include)
+    if (!(w->ask->rcpt_flags & ROUTE_EXPANDED) || !(program || file))
         return false;
-    if ((w->ask->rcpt_flags & ROUTE_EXPANDED) && !include) {
-        *w->dest = (struct route_dest){ .mailer = program ? ROUTE_PROGRAM : ROUTE_FILE,
-                                        .path = span_trim(span_from(s, program)),
-                                        .matched = SPAN("aliases") };
-        trail_say(w->trail, TRAIL_NOTE, "aliases", s, "%s of an alias",
-                  program ? "a program" : "a file");
-        return true;
-    }
-    if (!route_is_local(w->tables, &w->addr, &why))
-        return false;
-    return refuse(w, 550, "5.7.1", program ? "Cannot mail directly to programs"
-                                   : file  ? "Cannot mail directly to files"
-                                           : "Cannot mail directly to :include:s", "local");
+    *w->dest = (struct route_dest){ .mailer = program ? ROUTE_PROGRAM : ROUTE_FILE,
+                                    .path = span_trim(span_from(s, program)),
+                                    .matched = SPAN("aliases") };
+    trail_say(w->trail, TRAIL_NOTE, "aliases", s, "%s of an alias", program ? "a program"
+                                                                            : "a file");
+    return true;
+}
+
+/* A local user by such a name is what somebody else has written. */
+static bool runs(struct walk *w, struct span user)
+{
+    const char *text = span_starts(user, SPAN("|"))          ? "Cannot mail directly to programs"
+                       : span_starts(user, SPAN("/"))         ? "Cannot mail directly to files"
+                       : span_istarts(user, SPAN(":include:")) ? "Cannot mail directly to :include:s"
+                                                               : NULL;
+    return text && refuse(w, 550, "5.7.1", text, "local");
 }
 
 static bool rung_syntax(struct walk *w)
@@ -90,6 +92,37 @@ static bool to_user(struct walk *w, struct span local, const char *matched)
     return true;
 }
 
+/* Hosted domains that no other table knows: who is not in the virtusertable does not exist. */
+static bool rung_virtual(struct walk *w)
+{
+    struct span value = SPAN_NONE;
+    struct err e;
+    if (!route_is_virtual(w->tables, &w->addr))
+        return false;
+    int found = route_virtual(w->tables, &w->addr, w->arena, w->trail, &value);
+    if (found < 0)
+        return refuse(w, 451, "4.3.0", "Temporary failure: the virtusertable cannot be asked",
+                      "virtusertable");
+    if (!found || !span_istarts(value, SPAN("error:")))
+        return false;
+    struct route_dest d = { .mailer = ROUTE_ERROR, .matched = SPAN("virtusertable") };
+    if (!route_value_error(span_trim(span_from(value, 6)), &d, &e))
+        return false;
+    *w->dest = d;
+    return true;
+}
+
+static bool rung_unknown(struct walk *w)
+{
+    struct span entry;
+    if (!route_is_virtual(w->tables, &w->addr) ||
+        route_names_has(w->tables->relay_domains, &w->addr, &entry))
+        return false;
+    trail_say(w->trail, TRAIL_NOTE, "virtusertable", w->addr.domain,
+              "a hosted domain, and nothing says where this address goes");
+    return refuse(w, 550, "5.1.1", "User unknown", "virtual");
+}
+
 static bool rung_local(struct walk *w)
 {
     struct span why;
@@ -98,7 +131,8 @@ static bool rung_local(struct walk *w)
         return false;
     }
     trail_say(w->trail, TRAIL_MATCH, "local", w->addr.domain, "%.*s", SPAN_ARG(why));
-    return to_user(w, w->addr.local, "local");
+    return runs(w, route_address_unquoted(w->addr.local, w->arena)) ||
+           to_user(w, w->addr.local, "local");
 }
 
 static bool to_hop(struct walk *w, const struct dns_hop *hop, const char *matched)
@@ -285,8 +319,9 @@ static bool rung_mx(struct walk *w)
 static bool climb(struct walk *w)
 {
     static bool (*const rungs[])(struct walk *) = {
-        rung_expanded,    rung_syntax,     rung_redirect,   rung_local, rung_literal,
-        rung_mailertable, rung_smarttable, rung_smart_host, rung_mx,
+        rung_expanded, rung_syntax,      rung_redirect,   rung_virtual, rung_local,
+        rung_literal,  rung_mailertable, rung_smarttable, rung_unknown, rung_smart_host,
+        rung_mx,
     };
     w->needs_canon = false;
     *w->dest = (struct route_dest){ 0 };

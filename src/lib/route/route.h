@@ -32,8 +32,6 @@ struct route_world {
     /* Whether ip is one of this host's, for recipients user@[ip] and for next hops that are our
      * own wildcard listeners. NULL: the addresses of the listeners, and loopback. */
     bool (*is_own_ip)(void *ctx, const struct netaddr *ip);
-    /* Whether a local user exists: route.local_users = "passwd". NULL: getpwnam. */
-    bool (*is_user)(void *ctx, struct span name);
     /* The text of an :include: file, at most ROUTE_INCLUDE_MAX. NULL: it is read. */
     bool (*read_file)(void *ctx, struct span path, struct buf *text, struct err *e);
     void *ctx;
@@ -135,6 +133,8 @@ bool route_find(const struct route_tables *t, const struct route_ask *ask, struc
 
 /* The keys that a mailertable or an access rule is searched by, and whether an address is ours. */
 bool route_is_local_address(const struct route_tables *t, struct span addr);
+/* Its domain is one that virtusertable has keys of. */
+bool route_is_virtual_address(const struct route_tables *t, struct span addr);
 
 /* --- the sender's address, as others see it --- */
 
@@ -157,7 +157,7 @@ struct span route_rewrite_sender(const struct route_tables *t, enum route_place 
 struct route_params {
     /* Borrowed; NULL = none. */
     struct map *mailertable, *access, *virtusertable, *aliases, *smarttable, *genericstable;
-    struct map *relay_recipients, *local_users;
+    struct map *relay_recipients, *local_users; /* local_users NULL: any */
     struct span smart_host;        /* next hops, or MAILER:...; empty = none */
     const struct span *local;      /* route.local and our own host names: delivered here */
     size_t local_count;
@@ -167,7 +167,6 @@ struct route_params {
     size_t relay_domains_count;
     struct span postmaster;        /* everybody may write to it; empty = none */
     struct span hostname;          /* of addresses without a domain; empty = "localhost" */
-    bool check_passwd;             /* unknown users are refused by world.is_user */
     bool delay_checks, blocklist_recipients;
     uint64_t alias_depth, alias_targets; /* 0 = the defaults */
     const struct span *generics_domains, *masquerade_domains, *exposed_users;

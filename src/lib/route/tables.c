@@ -63,7 +63,6 @@ static void take_plain(struct route_tables *t, const struct route_params *p)
     memcpy(t->map, maps, sizeof maps);
     t->config = p->config;
     t->world = p->world;
-    t->check_passwd = p->check_passwd;
     t->delay_checks = p->delay_checks;
     t->blocklist_recipients = p->blocklist_recipients;
     t->masquerade_envelope = p->masquerade_envelope;
@@ -82,12 +81,28 @@ static bool is_name(void *found, struct span key, const struct map_hit *hit)
     return !(*(bool *)found = !span_eq(key, SPAN(".")));
 }
 
+static bool add_virtual(void *virtuals, struct span key, const struct map_hit *hit)
+{
+    struct err ignored; /* checked at load */
+    (void)hit;
+    route_names_add(virtuals, span_from(key, span_rfind(key, '@') + 1), &ignored);
+    return true;
+}
+
 /* What is read out of the maps once, when they are new. */
-static void derive(struct route_tables *t)
+void route_derive(struct route_tables *t)
 {
     t->mailertable_has_names = false;
-    if (t->map[ROUTE_MAILERTABLE])
+    if (t->map[ROUTE_MAILERTABLE]) {
         map_each(t->map[ROUTE_MAILERTABLE], is_name, &t->mailertable_has_names);
+        const char *type = map_type(t->map[ROUTE_MAILERTABLE]);
+        if (strcmp(type, "regex") == 0) /* its keys are no names, but match them */
+            t->mailertable_has_names = true;
+    }
+    route_names_free(&t->virtuals);
+    t->virtuals = route_names_new(t->seed);
+    if (t->map[ROUTE_VIRTUSERTABLE])
+        map_each(t->map[ROUTE_VIRTUSERTABLE], add_virtual, t->virtuals);
 }
 
 /* The host name is ours as route.local is (sendmail's class w). */
@@ -115,7 +130,7 @@ struct route_tables *route_tables_new(const struct route_params *p, struct map_r
     make_from(t, p, r);
     make_exposed(t, p);
     make_smart_host(t, p->smart_host, r);
-    derive(t);
+    route_derive(t);
     if (r->errors > errors)
         route_tables_free(&t);
     return t;
@@ -128,6 +143,7 @@ void route_tables_free(struct route_tables **t)
     for (int i = 0; (*t)->owns_maps && i < ROUTE_TABLES; i++)
         map_free(&(*t)->map[i]);
     route_names_free(&(*t)->local);
+    route_names_free(&(*t)->virtuals);
     route_names_free(&(*t)->relay_domains);
     route_names_free(&(*t)->generics_domains);
     route_names_free(&(*t)->masquerade_domains);

@@ -2,7 +2,7 @@
 
 #include "base/num.h"
 
-static bool is_enhanced(struct span s)
+bool route_is_enhanced(struct span s)
 {
     /* RFC 3463 2: class "." subject "." detail, each number of 1 to 3 digits */
     int dots = 0, digits = 0;
@@ -51,11 +51,11 @@ static bool take_word(struct span *s, struct route_dest *d)
     return false;
 }
 
-static bool parse_error(struct span s, struct route_dest *d, struct err *e)
+bool route_value_error(struct span s, struct route_dest *d, struct err *e)
 {
     struct span code = span_to(s, span_find(s, ':'));
     code = span_to(code, span_find(code, ' '));
-    if (is_enhanced(code)) {
+    if (route_is_enhanced(code)) {
         d->code = code;
         s = span_trim(span_from(s, code.n + 1));
     } else {
@@ -138,7 +138,7 @@ static bool parse_rest(struct span rest, struct arena *a, struct route_dest *d, 
         d->user = rest;
         return true;
     case ROUTE_ERROR:
-        return parse_error(rest, d, e);
+        return route_value_error(rest, d, e);
     case ROUTE_HOLD:
         d->text = rest.n ? rest : SPAN("held by the route");
         return true;

@@ -22,6 +22,10 @@ bool route_value(struct span value, struct span part, struct arena *a, struct ro
 bool route_value_or_hops(struct span value, struct arena *a, struct route_dest *d_r,
                          struct err *e);
 
+/* What may stand behind "error:". Sets reply, code and text; *d_r is otherwise left alone. */
+bool route_value_error(struct span s, struct route_dest *d_r, struct err *e);
+bool route_is_enhanced(struct span s); /* "5.7.1" (RFC 3463 2) */
+
 /* For map_params.check: is this entry of a mailertable one that route will understand? */
 bool route_check_entry(void *unused, struct span key, struct span value, struct err *e);
 
