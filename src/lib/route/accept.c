@@ -175,6 +175,8 @@ static bool check_target(const struct route_tables *t, struct span sender, struc
     struct route_dest d;
     struct route_ask ask = { .sender = target->own_sender ? target->sender : sender,
                              .rcpt = target->addr, .rcpt_flags = target->flags };
+    struct route_address addr = route_address(target->addr);
+    ask.canon_known = route_is_virtual(t, &addr); /* no other name makes a hosted address known */
     if (out->target_count != 1 || !route_find(t, &ask, a, trail, &d))
         return true;
     if (d.mailer == ROUTE_ERROR) {
@@ -194,6 +196,7 @@ bool route_accept_rcpt(const struct route_tables *t, const struct route_client *
                        struct trail *trail, struct route_accept *out)
 {
     struct route_address addr = route_address(rcpt);
+    struct span moved;
     bool relay = false;
     *out = (struct route_accept){ 0 };
     if (t->delay_checks && !client->auth.n && !check_client(t, client, a, trail, out))
@@ -202,6 +205,11 @@ bool route_accept_rcpt(const struct route_tables *t, const struct route_client *
         return false;
     if (addr.kind == ROUTE_ADDR_BAD)
         return route_refuse(out, a, 553, span_str(addr.code), rcpt, span_str(addr.text));
+    if (route_address_moved(&addr, &moved)) { /* whoever asks is told */
+        out->targets = &(struct route_target){ .addr = rcpt };
+        out->target_count = 1;
+        return check_target(t, sender, rcpt, a, trail, out);
+    }
     if (!check_to(t, client, rcpt, a, trail, out, &relay) ||
         !route_may_relay(t, client, sender, rcpt, relay, a, trail, out) ||
         !check_recipient(t, &addr, rcpt, a, trail, out) ||
