@@ -336,12 +336,13 @@ static bool carry_once(struct carried *c, const struct carried_tomb *t)
 }
 
 /* The outcomes are about a message that is gone: those that say so stay as long as its commit
- * record lies somewhere. */
+ * record lies somewhere, be it an older copy of it (two segments that hold such copies may be
+ * about the same message, and only one of them goes at a time). */
 static void carry_tomb(struct slice *x, const struct segment *victim, const struct group *g)
 {
     struct spool *s = x->s;
     bool needed = g->home_gen != victim->gen && seg_by_gen(s, g->home_gen);
-    if (victim->carried || !(needed || seg_any_stuck(s)))
+    if (victim->carried || !(needed || seg_older_copies(s, victim)))
         return;
     struct buf finals;
     struct wire w = wire_reader(g->list);
@@ -418,6 +419,10 @@ static int see_commit(struct slice *x, struct segment *victim, const struct rec 
             begin_extents(s, m.seq);
         else
             error = move_message(x, e, NULL);
+    }
+    if (!e && m.own.seq) { /* its outcomes until it was moved: an older copy has not all of them */
+        m.own.home_gen = victim->gen;
+        carry_tomb(x, victim, &m.own);
     }
     if (!error && m.bound.seq)
         error = see_group(x, victim, &m.bound);

@@ -63,7 +63,9 @@ struct segment {
     bool twins;           /* holds older copies of moved messages: must be freed first */
     bool unsettled;       /* recovery could not make sure of its last part: moved first */
     bool stuck;           /* could not be read to its end by compaction */
-    bool carried;         /* all of it stands elsewhere: only the unlinking is left */
+    bool carried;         /* all of it stands elsewhere: only the unlinking is left. What was not
+                             carried was about messages of which no copy was left elsewhere, and
+                             none comes to be: the dead are not moved */
     bool unlinked;
 };
 
@@ -230,9 +232,12 @@ void entry_set_home(struct spool *s, struct entry *e, struct segment *seg, uint6
 void entry_set_last(struct spool *s, struct entry *e, struct segment *seg, uint64_t off);
 void seg_unref(struct spool *s, struct segment *seg);
 void seg_add_tomb(struct segment *seg, uint64_t home, uint64_t bytes);
-/* Bytes of tombs still needed: the home is there, or an unreadable segment may hold a copy. */
+/* Bytes of tombs still needed: the home is there, or there may be an older copy elsewhere. */
 uint64_t seg_tombs(const struct spool *s, const struct segment *seg);
 bool seg_any_stuck(const struct spool *s);
+/* Another segment than this one holds, or may hold, older copies of messages: a tomb may be about
+ * one of those, whatever its home is. */
+bool seg_older_copies(const struct spool *s, const struct segment *except);
 void ranges_add(struct ranges *r, uint64_t from, uint64_t to); /* kept sorted and apart */
 /* The range that holds off, or NULL. */
 const struct range *ranges_find(const struct ranges *r, uint64_t off);

@@ -160,6 +160,8 @@ static void learn_group(struct replay *x, struct segment *seg, const struct rec 
     struct entry *e = table_get(&s->table, g->seq);
     if (!e)
         return;
+    if (g->home_gen && g->home_gen != seg_at(s, e->slot)->gen)
+        seg_at(s, e->slot)->twins = true; /* the newer copy, which these are about, has gone */
     struct segment *last = seg_at(s, e->last_slot);
     bool linked = last ? g->prev_gen == last->gen && g->prev_off == (uint64_t)e->last_off8 * 8
                        : g->prev_gen == 0;

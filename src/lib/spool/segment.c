@@ -374,12 +374,22 @@ bool seg_any_stuck(const struct spool *s)
     return false;
 }
 
+bool seg_older_copies(const struct spool *s, const struct segment *except)
+{
+    for (size_t i = 0; i < s->slot_count; i++) {
+        const struct segment *seg = s->slots[i];
+        if (seg && seg != except && (seg->stuck || seg->twins))
+            return true;
+    }
+    return false;
+}
+
 uint64_t seg_tombs(const struct spool *s, const struct segment *seg)
 {
     uint64_t sum = 0;
     if (seg->carried)
         return 0;
-    bool all = seg->tomb_count && seg_any_stuck(s);
+    bool all = seg->tomb_count && seg_older_copies(s, seg);
     for (size_t i = 0; i < seg->tomb_count; i++)
         if (all || seg_by_gen(s, seg->tombs[i].home))
             sum += seg->tombs[i].bytes;
