@@ -90,20 +90,21 @@ static void walk(struct span s, bool in_group, unsigned *unclosed, struct elemen
         e->route = span_of(s.p + from, at - from);
 }
 
-/* An address loses its comments and the blanks outside of quotes. True: words that do not hang
- * together ("two words") were among it. */
-static bool squeeze(struct buf *to, struct span s)
+/* An address loses its comments and the blanks outside of quotes. Returns what is wrong with it:
+ * words that do not hang together ("two words"), quotes without an end. */
+static const char *squeeze(struct buf *to, struct span s)
 {
-    bool gap = false, torn = false;
+    bool gap = false, torn = false, open = false;
     for (size_t at = 0; at < s.n;) {
         char c = s.p[at];
         if (c == '(' || is_blank(c)) {
             at = c == '(' ? behind(s, at) : at + 1;
-            at = at > s.n ? s.n : at;
+            open = open || at > s.n;
             gap = gap || to->len > 0;
             continue;
         }
         size_t next = c == '"' || c == '[' ? behind(s, at) : at + 1;
+        open = open || next > s.n;
         next = next > s.n ? s.n : next;
         char last = to->len ? buf_span(to).p[to->len - 1] : '@';
         torn = torn || (gap && last != '@' && last != '.' && c != '@' && c != '.');
@@ -111,7 +112,7 @@ static bool squeeze(struct buf *to, struct span s)
         buf_put(to, s.p + at, next - at);
         at = next;
     }
-    return torn;
+    return open ? "Unbalanced quotes or comments" : torn ? "Syntax error in mailbox address" : NULL;
 }
 
 /* "@a,@b:user@host" is user@host (RFC 5322 4.4). */
@@ -125,8 +126,7 @@ static int take(struct addrlist *l, const struct element *e, struct span *addr_r
 {
     buf_reset(&l->addr);
     l->typed = span_trim_lines(e->phrase);
-    l->why = NULL;
-    bool torn = squeeze(&l->addr, e->angle ? e->route : e->phrase);
+    const char *wrong = squeeze(&l->addr, e->angle ? e->route : e->phrase);
     *addr_r = without_route(buf_span(&l->addr));
     if (l->addr.failed)
         l->why = "Address too long";
@@ -134,8 +134,8 @@ static int take(struct addrlist *l, const struct element *e, struct span *addr_r
         l->why = "Unbalanced '<'";
     else if (e->stray)
         l->why = "Unbalanced '>'";
-    else if (torn)
-        l->why = "Syntax error in mailbox address";
+    else
+        l->why = wrong;
     if (l->why)
         return -1;
     return addr_r->n || e->angle ? 1 : 0;

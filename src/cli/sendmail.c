@@ -1,0 +1,65 @@
+/* The program names and modes of sendmail, and who does them. */
+#include "cli/sendmail.h"
+
+#include "cli/newaliases.h"
+#include "cli/queue.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+static int verb(int (*fn)(int, char **), const struct sendmail_flags *f, const char *what,
+                const char *arg)
+{
+    char *args[8];
+    int n = 0;
+    args[n++] = (char *)what;
+    if (arg)
+        args[n++] = (char *)arg;
+    if (f->config) {
+        args[n++] = (char *)"-C";
+        args[n++] = (char *)f->config;
+    }
+    args[n] = NULL;
+    return fn(n, args);
+}
+
+static int later(const struct sendmail_flags *f, const char *what)
+{
+    fprintf(stderr, "%s: not in this release (" POSTERN_VERSION "): %s\n", f->name, what);
+    return EX_UNAVAILABLE;
+}
+
+/* Queue runs and the listing: the queue's own verbs until sendmail's shapes are there. */
+static int sendmail_queue(const struct sendmail_flags *f)
+{
+    return verb(cli_queue, f, "queue", f->run_asked && f->mode == SENDMAIL_MAIL ? "run" : NULL);
+}
+
+static int dispatch(const struct sendmail_flags *f)
+{
+    switch (f->mode) {
+    case SENDMAIL_DAEMON:
+    case SENDMAIL_FOREGROUND: return sendmail_daemon(f);
+    case SENDMAIL_SMTP: return sendmail_bs(f);
+    case SENDMAIL_QUEUE:
+    case SENDMAIL_QUEUE_COUNT: return sendmail_queue(f);
+    case SENDMAIL_VERIFY: return later(f, "-bv");
+    case SENDMAIL_TEST: return later(f, "-bt");
+    case SENDMAIL_ALIASES: return verb(cli_newaliases, f, "newaliases", NULL);
+    case SENDMAIL_HOSTS:
+    case SENDMAIL_HOSTS_PURGE: return later(f, "the state of hosts; see postern queue sites");
+    case SENDMAIL_MAIL: break;
+    }
+    if (f->run_asked && f->run_every_ms) /* -q30m: a gateway that runs its queue */
+        return sendmail_daemon(f);
+    return f->run_asked || f->quarantine ? sendmail_queue(f) : sendmail_submit(f);
+}
+
+int cli_sendmail(int argc, char **argv)
+{
+    struct sendmail_flags f;
+    const char *slash = strrchr(argv[0], '/');
+    int rc = sendmail_flags_read(&f, slash ? slash + 1 : argv[0], argc, argv);
+    return rc == EX_OK ? dispatch(&f) : rc;
+}
