@@ -8,6 +8,7 @@
 #include "cli/reload.h"
 #include "cli/run.h"
 #include "cli/send.h"
+#include "cli/sendmail.h"
 #include "cli/sink.h"
 #include "cli/spool.h"
 #include "role/child.h"
@@ -126,14 +127,6 @@ static int do_why(int argc, char **argv)
 
 /* --- the names of old: a link that cannot do its work says so, and never pretends --- */
 
-static bool asks_for_queue(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "-bp") == 0)
-            return true;
-    return false;
-}
-
 static int as_mailq(int argc, char **argv)
 {
     char *args[8] = { (char *)"queue" };
@@ -150,19 +143,13 @@ static int as_mailq(int argc, char **argv)
     return cli_queue(n, args);
 }
 
-static int as_sendmail(int argc, char **argv)
-{
-    if (asks_for_queue(argc, argv))
-        return as_mailq(argc, argv);
-    return not_yet("sendmail", "mail submitted by local programs (the pickup process)",
-                   "submit it over SMTP to a listener, or with `postern send`");
-}
-
 static const struct {
     const char *name;
     int (*fn)(int argc, char **argv);
 } links[] = {
-    { "sendmail", as_sendmail },
+    { "sendmail", cli_sendmail },
+    { "hoststat", cli_sendmail },
+    { "purgestat", cli_sendmail },
     { "mailq", as_mailq },
     { "newaliases", cli_newaliases },
     { "makemap", cli_makemap },
@@ -195,6 +182,8 @@ static int run_verb(int argc, char **argv)
 {
     const char *config = NULL;
     int at = 1;
+    if (sendmail_flags_meant(argc, argv))
+        return cli_sendmail(argc, argv);
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "-C") == 0 && at + 1 < argc) {
             config = argv[++at];

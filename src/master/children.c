@@ -66,6 +66,9 @@ static void on_child_ready(struct child_slot *c, struct channel *ch,
     reload_settle(m);
     if (m->starting && children_all_ready(m)) {
         m->starting = false;
+        if (m->ready_fd && write(m->ready_fd, "\n", 1) == 1)
+            close(m->ready_fd);
+        m->ready_fd = 0;
         event_begin(m->events, EVENT_gateway_started);
         event_str(m->events, FIELD_text, SPAN("Postern " POSTERN_VERSION));
         event_int(m->events, FIELD_pid, getpid());

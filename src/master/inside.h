@@ -60,6 +60,8 @@ struct master {
     size_t listener_count;
     int control_fd; /* the admin socket, listening */
     int submit_fd;  /* the socket of local programs, listening */
+    int ready_fd;   /* who waits for the start, or 0 */
+    int64_t queue_run_ms; /* of the command line, or 0 */
     struct list locals, local_waits; /* local.c */
     size_t local_count, local_wait_count;
     struct loop_signal on_term, on_int, on_hup, on_chld, on_usr1;
@@ -113,6 +115,7 @@ bool submission_prepare(struct master *m, struct err *err);
 bool master_reload(struct master *m, struct span who, const uint64_t *q, struct buf *text);
 void reload_settle(struct master *m); /* a child is ready, or gone */
 void master_stop(struct master *m, struct span who);
+void master_override(struct master *m, struct config *cfg);
 
 /* logfile.c */
 int log_open(const struct config *cfg, int which, struct err *err); /* 0 lines, 1 events */

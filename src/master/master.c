@@ -129,6 +129,8 @@ int master_run(const struct master_options *o)
     int code;
     buf_init(&text, 256 << 10);
     m->config_path = o->config_path;
+    m->ready_fd = o->ready_fd;
+    m->queue_run_ms = o->queue_run_ms;
     m->loop = loop_new();
     list_init(&m->locals);
     list_init(&m->local_waits);
@@ -142,7 +144,7 @@ int master_run(const struct master_options *o)
         code = EX_OSERR;
     } else {
         m->starting = true;
-        children_settle_counts(m->config);
+        master_override(m, m->config);
         catch_signals(m);
         say_notices(m);
         children_plan(m);

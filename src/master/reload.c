@@ -21,6 +21,14 @@ static void on_change(void *arg, const struct config_change *change)
                    SPAN_ARG(change->new_text));
 }
 
+/* What this machine and the command line settle, whatever the file says. */
+void master_override(struct master *m, struct config *cfg)
+{
+    children_settle_counts(cfg);
+    if (m->queue_run_ms)
+        cfg->queue.run_ms = m->queue_run_ms;
+}
+
 static struct config *load_acceptable(struct master *m, struct buf *text, unsigned *count_r)
 {
     struct config *next = master_load(m->config_path, text, count_r);
@@ -28,7 +36,7 @@ static struct config *load_acceptable(struct master *m, struct buf *text, unsign
     struct err e = { "" };
     if (!next)
         return NULL;
-    children_settle_counts(next);
+    master_override(m, next);
     *count_r = (unsigned)config_diff(m->config, next, on_change, &r);
     if (master_load_certs(next, text, count_r) && *count_r == 0 && listeners_open(m, next, &e))
         return next;
