@@ -145,6 +145,8 @@ static bool fill_path(struct local *l)
         ok = buf_puts(&b, l->how.rest) && l->how.rest.n && l->how.rest.p[0] == '/';
     else
         ok = delivery_path(&b, l->how.rest, &n, &e);
+    while (b.len > 1 && buf_span(&b).p[b.len - 1] == '/')
+        buf_cut(&b, b.len - 1);
     l->path = arena_dup(l->arena, buf_span(&b));
     buf_free(&b);
     if (!ok)
@@ -175,19 +177,28 @@ static void choose_group(struct local *l)
 
 /* --- becoming it --- */
 
-/* What programs do is theirs: only the user changes for them. */
+/* What programs do is theirs: only the user changes for them. Others reach the directory of
+ * their mailbox and nothing else. */
 static bool enclose(struct local *l)
 {
     const struct config_sandbox *s = &l->config->sandbox;
+    size_t slash = l->path.n ? span_rfind(l->path, '/') : 0;
+    char *dir = must_strndup(l->path.n ? l->path.p : "/", slash ? slash : 1);
+    struct landlock_rule near = { dir, MAY_READ | MAY_WRITE };
+    /* Landlock's first version lets nobody link from one directory into another. */
+    bool no_links = l->how.kind == DELIVERY_MAILDIR && landlock_abi() == 1;
     struct sandbox_report report;
     struct err e = { "" };
     struct sandbox_params p = { .user = &l->user,
+                                .paths = &near,
+                                .path_count = l->path.n > 0,
                                 .off = l->how.kind == DELIVERY_PROGRAM ||
-                                       l->job.kind == LOCAL_SOCKET ||
+                                       l->job.kind == LOCAL_SOCKET || no_links ||
                                        (!s->seccomp && !s->landlock) };
     sandbox_report_init(&report);
     bool ok = sandbox_apply("local", &p, &report, &e);
     sandbox_report_free(&report);
+    free(dir);
     if (!ok)
         local_refuse(l, 451, "4.3.0", "%s", e.text);
     return ok;

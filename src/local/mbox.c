@@ -50,7 +50,7 @@ static int lock_file(struct mbox *m)
     return errno == EAGAIN || errno == EACCES ? 0 : -1;
 }
 
-/* Left behind: by a process of this host that is no more, or without a number and old. */
+/* Left behind: by a process of this host that is no more; or old, and nobody can be asked. */
 static bool is_stale(struct mbox *m)
 {
     char text[32];
@@ -62,8 +62,11 @@ static bool is_stale(struct mbox *m)
     ssize_t n = read(fd, text, sizeof text);
     bool known = fstat(fd, &st) == 0;
     close(fd);
-    if (n > 0 && num_upto(span_trim_lines(span_of(text, (size_t)n)), 1u << 30, &pid) && pid > 0)
-        return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    if (n > 0 && num_upto(span_trim_lines(span_of(text, (size_t)n)), 1u << 30, &pid) && pid > 0) {
+        bool there = kill((pid_t)pid, 0) == 0;
+        if (there || errno == ESRCH)
+            return !there;
+    }
     return known && loop_wall_ms(m->o.loop) / 1000 - st.st_mtime > STALE_S;
 }
 
