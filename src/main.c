@@ -6,6 +6,7 @@
 #include "cli/newaliases.h"
 #include "cli/queue.h"
 #include "cli/reload.h"
+#include "cli/route.h"
 #include "cli/run.h"
 #include "cli/send.h"
 #include "cli/sendmail.h"
@@ -36,6 +37,7 @@ static const struct applet {
     { "stop", cli_stop, true, "the running gateway finishes what it holds and ends" },
     { "queue", cli_queue, true, "what waits and why; hold, release, delete, retry" },
     { "config", cli_config, true, "check, show and explain the configuration" },
+    { "route", cli_route, true, "where mail to an address goes, and why" },
     { "map", cli_map, true, "what a table says to a key, all it has, what is wrong with it" },
     { "makemap", cli_makemap, true, "a compiled table from a text, as sendmail's makemap" },
     { "newaliases", cli_newaliases, true, "count the aliases and say which lines are bad" },

@@ -1,6 +1,7 @@
 /* The program names and modes of sendmail, and who does them. */
 #include "cli/sendmail.h"
 
+#include "cli/bt.h"
 #include "cli/newaliases.h"
 #include "cli/queue.h"
 
@@ -36,7 +37,7 @@ static int sendmail_queue(const struct sendmail_flags *f)
     return verb(cli_queue, f, "queue", f->run_asked && f->mode == SENDMAIL_MAIL ? "run" : NULL);
 }
 
-static int dispatch(const struct sendmail_flags *f)
+static int dispatch(const struct sendmail_flags *f, int argc, char **argv)
 {
     switch (f->mode) {
     case SENDMAIL_DAEMON:
@@ -44,8 +45,9 @@ static int dispatch(const struct sendmail_flags *f)
     case SENDMAIL_SMTP: return sendmail_bs(f);
     case SENDMAIL_QUEUE:
     case SENDMAIL_QUEUE_COUNT: return sendmail_queue(f);
-    case SENDMAIL_VERIFY: return later(f, "-bv");
-    case SENDMAIL_TEST: return later(f, "-bt");
+    case SENDMAIL_VERIFY:
+        return cli_bv(f->config, f->sender, f->verbose, f->args, f->arg_count);
+    case SENDMAIL_TEST: return cli_bt(f->config, f->sender, argc, argv);
     case SENDMAIL_ALIASES: return verb(cli_newaliases, f, "newaliases", NULL);
     case SENDMAIL_HOSTS:
     case SENDMAIL_HOSTS_PURGE: return later(f, "the state of hosts; see postern queue sites");
@@ -61,5 +63,5 @@ int cli_sendmail(int argc, char **argv)
     struct sendmail_flags f;
     const char *slash = strrchr(argv[0], '/');
     int rc = sendmail_flags_read(&f, slash ? slash + 1 : argv[0], argc, argv);
-    return rc == EX_OK ? dispatch(&f) : rc;
+    return rc == EX_OK ? dispatch(&f, argc, argv) : rc;
 }

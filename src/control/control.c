@@ -24,6 +24,7 @@ static const struct {
     { "delete", ROLE_QMGR },  { "retry", ROLE_QMGR },  { "reload", ROLE_MASTER },
     { "stop", ROLE_MASTER },  { "config", ROLE_CONTROL },
     { "accept", ROLE_ROUTER }, { "route", ROLE_ROUTER },  { "map", ROLE_ROUTER },
+    { "ours", ROLE_ROUTER },  { "rewrite", ROLE_ROUTER },
     { "lookup", ROLE_RESOLVER }, { "ask", ROLE_RESOLVER },
 };
 

@@ -1,0 +1,171 @@
+#include "cli/ask.h"
+
+#include "base/must.h"
+#include "cli/ask_files.h"
+#include "cli/config_diff.h"
+#include "cli/ctl.h"
+#include "route/route.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+struct ask {
+    const struct cli_args *args;
+    struct config *config;
+    struct ask_files *files; /* NULL: the running gateway is asked */
+    char socket[CONFIG_TEXT_MAX];
+    char whom[CONFIG_TEXT_MAX + 256];
+    int exit;
+    struct err err;
+};
+
+/* --- who answers --- */
+
+/* 1: it runs and is asked; 0: nobody there; -1: said. */
+static int try_running(struct ask *k, const char *why_not[1])
+{
+    struct ctl c;
+    struct config *running = NULL;
+    struct err e = { "" };
+    int got = 0;
+    *why_not = "no gateway answers on";
+    if (ctl_try(&c, k->args, k->socket)) {
+        if (cli_running_config(&c, &running, &e) == EX_OK) {
+            config_free(&k->config);
+            k->config = running;
+            got = 1;
+        } else {
+            got = cli_fail(k->args, EX_TEMPFAIL, "%s: %s", k->socket, e.text) ? -1 : 0;
+        }
+    } else if (errno == EACCES || errno == EPERM) {
+        *why_not = "not allowed to ask the gateway on";
+    }
+    ctl_close(&c);
+    return got;
+}
+
+int ask_open(struct ask **k_r, const struct cli_args *a)
+{
+    struct ask *k = *k_r = NEW(struct ask);
+    const char *why;
+    k->args = a;
+    int rc = cli_load(a, &k->config);
+    if (rc != EX_OK && !a->socket)
+        return rc;
+    if (a->socket)
+        snprintf(k->socket, sizeof k->socket, "%s", a->socket);
+    else
+        snprintf(k->socket, sizeof k->socket, "%.*s", SPAN_ARG(k->config->control.socket));
+    int running = k->socket[0] ? try_running(k, &why) : 0;
+    if (running < 0)
+        return EX_TEMPFAIL;
+    if (running) {
+        snprintf(k->whom, sizeof k->whom, "the running gateway (%s)", k->socket);
+        return EX_OK;
+    }
+    if (a->socket)
+        return cli_fail(a, EX_UNAVAILABLE, "%s %s", why, k->socket);
+    snprintf(k->whom, sizeof k->whom, "the files of %s (%s %s)", a->config,
+             k->socket[0] ? why : "no socket", k->socket);
+    return ask_files_open(&k->files, a, k->config);
+}
+
+void ask_close(struct ask **kp)
+{
+    struct ask *k = *kp;
+    if (!k)
+        return;
+    ask_files_close(&k->files);
+    config_free(&k->config);
+    free(k);
+    *kp = NULL;
+}
+
+bool ask_running(const struct ask *k) { return !k->files; }
+const char *ask_whom(const struct ask *k) { return k->whom; }
+const struct config *ask_config(const struct ask *k) { return k->config; }
+int ask_exit(const struct ask *k) { return k->exit; }
+const char *ask_text(const struct ask *k) { return k->err.text; }
+
+/* --- questions --- */
+
+void ask_arg(struct ask_args *args, const char *name, struct span value)
+{
+    if (args->n < ASK_ARGS_MAX)
+        snprintf(args->text[args->n++], ASK_ARG_MAX, "%s=%.*s", name, SPAN_ARG(value));
+}
+
+void ask_flag(struct ask_args *args, const char *name)
+{
+    if (args->n < ASK_ARGS_MAX)
+        snprintf(args->text[args->n++], ASK_ARG_MAX, "%s", name);
+}
+
+static bool ask_gateway(struct ask *k, const char *verb, const struct ask_args *args,
+                        struct buf *json)
+{
+    struct ctl c;
+    const char *texts[ASK_ARGS_MAX];
+    struct span row;
+    bool good = false;
+    for (size_t i = 0; i < args->n; i++)
+        texts[i] = args->text[i];
+    k->exit = EX_TEMPFAIL;
+    if (!ctl_try(&c, k->args, k->socket)) {
+        err_errno(&k->err, "%.200s: the gateway does not answer any more", k->socket);
+    } else if (!ctl_ask(&c, verb, texts, args->n) || ctl_next(&c, &row) != CTL_ROW) {
+        err_set(&k->err, "%.400s", buf_cstr(&c.text));
+        k->exit = c.exit;
+    } else {
+        ctl_readable(json, row);
+        good = true;
+    }
+    ctl_close(&c);
+    return good;
+}
+
+json_t *ask_row(struct ask *k, const char *verb, const struct ask_args *args)
+{
+    struct buf json, raw;
+    json_t *row = NULL;
+    json_error_t why;
+    buf_init(&json, 16 << 20);
+    buf_init(&raw, 16 << 20);
+    k->exit = EX_USAGE;
+    bool good;
+    if (k->files) {
+        good = ask_files_row(k->files, verb, args, &raw, &k->err);
+        ctl_readable(&json, buf_span(&raw));
+    } else {
+        good = ask_gateway(k, verb, args, &json);
+    }
+    if (good) {
+        row = json_loadb(buf_cstr(&json), json.len, 0, &why);
+        k->exit = EX_SOFTWARE;
+        if (!row)
+            err_set(&k->err, "the answer cannot be read: %s", why.text);
+    }
+    buf_free(&json);
+    buf_free(&raw);
+    return row;
+}
+
+struct span row_text(const json_t *row, const char *key)
+{
+    const json_t *v = json_object_get(row, key);
+    if (!v || !json_is_string(v))
+        return SPAN_NONE;
+    return span_of(json_string_value(v), json_string_length(v));
+}
+
+int64_t row_int(const json_t *row, const char *key)
+{
+    return json_integer_value(json_object_get(row, key));
+}
+
+bool row_true(const json_t *row, const char *key)
+{
+    return json_is_true(json_object_get(row, key));
+}
