@@ -452,6 +452,45 @@ static bool faults_here_and_there(uint64_t seed, bool longer)
 }
 
 /* Flushes that do nothing must be found out, or the rest of this test proves nothing. */
+/* A long life in two directories with a write or a flush that fails now and then: segments are
+ * closed early, messages move between the directories, and older copies lie about in several. */
+static bool long_one(uint64_t seed, char *why)
+{
+    enum { LONG_STEPS = 1000, FAULT_EVERY = 40 };
+    struct run *r = run_new(seed, false);
+    r->config.directory_count = 2;
+    r->config.segment_size_bytes <<= roll(r, 5);
+    bool up = start(r);
+    for (int i = 0; up && i < LONG_STEPS && r->s && !r->m->why[0]; i++) {
+        if (roll(r, 2))
+            step(r);
+        else if (roll(r, 2))
+            stream(r);
+        else
+            outcome(r);
+        if (roll(r, FAULT_EVERY) == 0)
+            vfs_faulty_plan(r->vfs, vfs_faulty_ops(r->vfs) + 1 + roll(r, 4),
+                            roll(r, 2) ? FAULT_EIO : FAULT_SHORT);
+    }
+    if (!r->m->why[0] && come_back(r, seed))
+        afterwards(r, seed);
+    bool good = !r->m->why[0];
+    memcpy(why, r->m->why, sizeof r->m->why);
+    run_free(r);
+    return good;
+}
+
+static bool a_long_life(uint64_t seed, bool longer)
+{
+    char why[512];
+    size_t broken = 0, runs = longer ? 20000 : 150;
+    for (size_t i = 0; i < runs; i++)
+        if (!long_one(seed + i, why) && !broken++)
+            printf("# long life, seed %llu: %s\n", (unsigned long long)(seed + i), why);
+    printf("# %zu runs, %zu broken\n", runs, broken);
+    return broken == 0;
+}
+
 static bool the_harness_sees_a_lie(uint64_t seed, bool longer)
 {
     size_t runs = 0;
@@ -591,6 +630,7 @@ static const struct {
 } tests[] = {
     { "a_fault_at_every_operation", a_fault_at_every_operation },
     { "faults_here_and_there", faults_here_and_there },
+    { "a_long_life", a_long_life },
     { "the_harness_sees_a_lie", the_harness_sees_a_lie },
     { "one_bad_byte", one_bad_byte },
     { "blind_for_a_while", blind_for_a_while },

@@ -189,26 +189,53 @@ static bool only_received(struct span head)
     return true;
 }
 
-static void delivered(struct world *w, struct message *m, struct rcpt *r)
+static struct copy *copy_of(struct rcpt *r, struct span id)
 {
-    int64_t now = loop_mono_ms(w->l);
+    for (size_t i = 0; i < r->copy_count; i++)
+        if (span_eq(span_str(r->copies[i].id), id))
+            return &r->copies[i];
+    return NULL;
+}
+
+/* The same message of the gateway's went out before: a fault must explain it. Another one must
+ * have been sent. */
+static void check_copy(struct world *w, const struct message *m, struct rcpt *r, struct span id)
+{
+    struct copy *c = copy_of(r, id);
+    if (c && !excused(w, c->last_ms))
+        fail(w, "message %u was delivered to %s twice, and nothing had gone wrong", m->n,
+             r->address);
+    if (!c && r->copy_count == r->sent)
+        fail(w, "message %u was delivered to %s more often than it was sent", m->n, r->address);
+    if (!c && r->copy_count < COPIES_MAX && id.n < sizeof c->id) {
+        c = &r->copies[r->copy_count++];
+        memcpy(c->id, id.p, id.n);
+    }
+    if (c)
+        c->last_ms = loop_mono_ms(w->l);
+}
+
+/* head: what the gateway put in front. */
+static struct span id_in(struct span head)
+{
+    const char *at = memmem(head.p, head.n, " id ", 4);
+    struct span rest = at ? span_from(head, (size_t)(at - head.p) + 4) : SPAN_NONE;
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != ' ' && rest.p[n] != '\r' && rest.p[n] != ';')
+        n++;
+    return span_to(rest, n);
+}
+
+static void delivered(struct world *w, struct message *m, struct rcpt *r, struct span head)
+{
     w->deliveries++;
     say(w, "message %u arrived for %s", m->n, r->address);
     if (r->kind == KIND_BAD)
         fail(w, "message %u was delivered to %s, which takes nothing", m->n, r->address);
-    if (r->delivered++) {
-        w->duplicates++;
-        bool more = r->delivered > r->sent + r->forgiven;
-        r->forgiven += more && excused(w, r->last_ms);
-        if (r->delivered > r->sent + r->forgiven)
-            fail(w, "message %u was delivered to %s twice, and nothing had gone wrong", m->n,
-                 r->address);
-    }
+    w->duplicates += r->delivered++ > 0;
+    check_copy(w, m, r, id_in(head));
     if (r->delivered == 1 && !r->reported)
-        w->last_good_ms = now;
-    if (!r->sent)
-        fail(w, "message %u was delivered to %s before it was sent", m->n, r->address);
-    r->last_ms = now;
+        w->last_good_ms = loop_mono_ms(w->l);
 }
 
 static void check_bytes(struct world *w, const struct message *m, struct span content, size_t at)
@@ -294,7 +321,7 @@ void ledger_arrived(struct world *w, struct span sender, char rcpts[][ADDRESS_MA
     for (size_t i = 0; i < n; i++) {
         struct rcpt *r = rcpt_of(m, span_str(rcpts[i]));
         if (r)
-            delivered(w, m, r);
+            delivered(w, m, r, span_to(content, at));
         else
             fail(w, "message %u arrived for %s", m->n, rcpts[i]);
     }

@@ -20,6 +20,7 @@ enum {
     SINKS = 6,
     CLIENTS = 12,
     RCPTS_MAX = 4,
+    COPIES_MAX = 16,
     ADDRESS_MAX = 64,
 };
 
@@ -81,15 +82,22 @@ void mortal_die(struct vfs *v); /* every call fails from now on but close */
 
 enum kind { KIND_GOOD, KIND_BAD }; /* deliverable once faults end; never deliverable */
 
+/* One message of the gateway's own: a client that heard no 250 sends again, and each of what it
+ * sent may have been accepted. */
+struct copy {
+    char id[24];     /* as it stands in Received */
+    int64_t last_ms; /* its last delivery */
+};
+
 struct rcpt {
     char address[ADDRESS_MAX];
     enum kind kind;
     unsigned acks;      /* 250s its client saw */
     unsigned sent;      /* whole transactions its client sent: each may have been accepted */
     unsigned delivered, reported;
-    unsigned forgiven;  /* deliveries that a fault explains */
     bool refused;       /* a next hop said 5xx */
-    int64_t last_ms;    /* the last delivery */
+    struct copy copies[COPIES_MAX];
+    size_t copy_count;
 };
 
 struct message {

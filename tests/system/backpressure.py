@@ -55,8 +55,15 @@ class Memory(threading.Thread):
 
 
 def options():
-    return {"limits": {"message_size": Word("64M")}, "retry": {"first": Word("1s")},
+    return {"limits": {"message_size": Word("64M"), "connections_per_client": 2 * LARGE},
+            "retry": {"first": Word("1s")},
             "processes": {"finish": Word("1s")}}
+
+
+def elsewhere(*processes):
+    """They stand for other machines: what they do with this one's processors is not measured."""
+    for p in processes:
+        os.setpriority(os.PRIO_PROCESS, p.pid, 19)
 
 
 def idle(where, count):
@@ -74,9 +81,11 @@ def large_and_small(where):
             Gateway(where / "gw", smart_host=large.hop, options=options(),
                     mailertable={"dest0.example": small.hop}) as g, Memory(g) as memory:
         started = time.monotonic()
-        large.send(g.port, LARGE, size=LARGE_BYTES)
+        large.send(g.port, LARGE, size=LARGE_BYTES, options=["-T", 300])
+        elsewhere(large.source, large.sink)
         small.send(g.port, 1, options=["-D", 1])
-        large.wait_arrived(1200 if LONG else 120)
+        large.sent(1200 if LONG else 300)
+        large.wait_arrived(1200 if LONG else 300)
         took = time.monotonic() - started
         small.source.terminate()
         small.wait_arrived()
