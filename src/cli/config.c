@@ -1,8 +1,11 @@
 #include "cli/config.h"
 
 #include "cli/config_diff.h"
+#include "cli/config_import.h"
 #include "config/files.h"
 #include "config/show.h"
+#include "mc/mc.h"
+#include "route/route.h"
 
 #include <stdio.h>
 #include <sysexits.h>
@@ -16,14 +19,17 @@ static const char usage[] =
     "       postern config show [-C FILE] [--json | --as-file]\n"
     "       postern config explain [-C FILE] [--json] NAME...\n"
     "       postern config diff [-C FILE] [--socket PATH] [--json]\n"
+    "       postern config import FILE.mc [-o OUT]\n"
     "\n"
     "check    reads the configuration and says everything that is wrong with it\n"
-    "         --files also looks whether the files and directories it names are there\n"
+    "         --files also looks whether the files and directories it names are there,\n"
+    "         and whether each rule in its maps can be read and can ever apply\n"
     "show     the value of every option, and where it was set\n"
     "         --as-file prints a configuration file that says the same\n"
     "explain  what an option does, what it takes, its default and its value:\n"
     "         NAME is like spool.free_min, or free_min, or a section: spool\n"
     "diff     what a reload would change in the running gateway, and what needs a restart\n"
+    "import   prints what a macro file of sendmail's says, as a configuration of our own\n"
     "\n"
     "  -C FILE  the configuration (" POSTERN_SYSCONFDIR "/postern.conf)\n"
     "  --json   one JSON object on standard output\n"
@@ -56,17 +62,12 @@ static int flush(FILE *to, struct buf *b)
 /* Returns EX_OK with *cfg_r set, or what to exit with; the report has the rest. */
 static int load(const struct request *rq, struct config **cfg_r, struct config_report *report)
 {
-    struct buf text;
     struct err e;
-    buf_init(&text, CONFIG_FILE_MAX + 65536); /* config_parse refuses what is too large */
-    *cfg_r = NULL;
-    if (!config_read_file(rq->file, &text, &e)) {
+    bool good = mc_load(rq->file, cfg_r, report, &e);
+    if (!good && e.text[0]) {
         fprintf(stderr, "postern config: %s\n", e.text);
-        buf_free(&text);
         return EX_NOINPUT;
     }
-    bool good = config_parse(buf_span(&text), span_str(rq->file), cfg_r, report);
-    buf_free(&text);
     return good ? EX_OK : EX_CONFIG;
 }
 
@@ -91,6 +92,8 @@ static int do_check(const struct request *rq)
     int rc = load(rq, &cfg, report);
     if (cfg && rq->files)
         config_check_files(cfg, report);
+    if (cfg && rq->files)
+        route_check_files(cfg, report);
     if (config_report_errors(report))
         rc = EX_CONFIG;
     buf_init(&text, 1 << 20);
@@ -264,6 +267,9 @@ int cli_config(int argc, char **argv)
 {
     struct request rq = { .file = POSTERN_SYSCONFDIR "/postern.conf", .names = argv + 1 };
     bool help = false;
+    int word = argc > 2 && strcmp(argv[1], "-C") == 0 ? 3 : 1;
+    if (word < argc && strcmp(argv[word], "import") == 0)
+        return cli_config_import(word == 3 ? argv[2] : NULL, argc - word, argv + word);
     int rc = read_args(&rq, argc, argv, &help);
     if (rc != EX_OK)
         return rc;
@@ -272,7 +278,7 @@ int cli_config(int argc, char **argv)
         return EX_OK;
     }
     if (!rq.what)
-        return usage_error("check, show, explain or diff?", NULL);
+        return usage_error("check, show, explain, diff or import?", NULL);
     if (strcmp(rq.what, "check") == 0)
         return do_check(&rq);
     if (strcmp(rq.what, "show") == 0)
@@ -280,6 +286,6 @@ int cli_config(int argc, char **argv)
     if (strcmp(rq.what, "diff") == 0)
         return do_diff(&rq);
     if (strcmp(rq.what, "explain") != 0)
-        return usage_error("check, show, explain or diff, not", rq.what);
+        return usage_error("check, show, explain, diff or import, not", rq.what);
     return rq.name_count ? do_explain(&rq) : usage_error("which option?", NULL);
 }

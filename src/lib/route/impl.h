@@ -64,6 +64,9 @@ void route_derive(struct route_tables *t); /* after any map has changed */
 struct span route_fold(char *key, size_t n); /* in lower case, where it stands */
 /* In lower case; s itself when a is full. */
 struct span route_lower(struct span s, struct arena *a);
+/* The listener of ours that the first next hop is; NULL = none. */
+const struct config_listen *route_own_listener(const struct route_tables *t,
+                                               const struct route_dest *d);
 bool route_is_own_ip(const struct route_tables *t, const struct netaddr *ip);
 
 #endif

@@ -162,8 +162,8 @@ static bool own_ip(void *ctx, const struct netaddr *ip) { return route_is_own_ip
 
 /* The listener of ours that the first next hop is. A host that is only known by name is found
  * out when it is connected to. */
-static const struct config_listen *own_listener(const struct route_tables *t,
-                                                const struct route_dest *d)
+const struct config_listen *route_own_listener(const struct route_tables *t,
+                                               const struct route_dest *d)
 {
     if (!t->config || d->mailer >= ROUTE_LMTP || !d->hop_count || !d->hops[0].literal)
         return NULL;
@@ -179,7 +179,7 @@ static const struct config_listen *own_listener(const struct route_tables *t,
 static bool passed_over(struct walk *w, const char *table, struct span key)
 {
     struct route_dest *d = w->dest;
-    const struct config_listen *own = own_listener(w->tables, d);
+    const struct config_listen *own = route_own_listener(w->tables, d);
     if (own && own->delivery == CONFIG_DELIVER) {
         trail_say(w->trail, TRAIL_NOTE, table, key, "passed over: the next hop is our own "
                   "listener \"%.*s\", which delivers at once", SPAN_ARG(own->name));

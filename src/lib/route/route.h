@@ -53,6 +53,10 @@ size_t route_entries(const struct route_tables *t); /* of all maps */
  * that never match. Each is a warning with file and line in r. */
 void route_check(const struct route_tables *t, struct map_report *r);
 
+/* The same for the maps of a configuration, into its report: what no load takes is an error,
+ * what route_check finds a notice, each with file and line. Reads the files. */
+void route_check_files(const struct config *cfg, struct config_report *report);
+
 /* --- when mail is taken in --- */
 
 enum route_client_name {
@@ -131,7 +135,7 @@ struct route_ask {
 bool route_find(const struct route_tables *t, const struct route_ask *ask, struct arena *a,
                 struct trail *trail, struct route_dest *dest_r);
 
-/* The keys that a mailertable or an access rule is searched by, and whether an address is ours. */
+/* Whether an address is delivered on this host. */
 bool route_is_local_address(const struct route_tables *t, struct span addr);
 /* Its domain is one that virtusertable has keys of. */
 bool route_is_virtual_address(const struct route_tables *t, struct span addr);
