@@ -1,7 +1,7 @@
 #include "cli/args.h"
 
-#include "config/files.h"
 #include "config/table.h"
+#include "mc/mc.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,17 +60,13 @@ bool cli_common(struct cli_args *a, int argc, char **argv, int *i, int *rc_r)
 
 int cli_load(const struct cli_args *a, struct config **cfg_r)
 {
-    struct buf text;
     struct err e;
-    *cfg_r = NULL;
-    buf_init(&text, CONFIG_FILE_MAX + 65536); /* config_parse refuses what is too large */
-    if (!config_read_file(a->config, &text, &e)) {
-        buf_free(&text);
+    struct config_report *report = config_report_new();
+    bool good = mc_load(a->config, cfg_r, report, &e);
+    if (!good && e.text[0]) {
+        config_report_free(&report);
         return cli_fail(a, EX_NOINPUT, "%s", e.text);
     }
-    struct config_report *report = config_report_new();
-    bool good = config_parse(buf_span(&text), span_str(a->config), cfg_r, report);
-    buf_free(&text);
     if (!good) {
         struct buf said;
         buf_init(&said, 1 << 20);

@@ -1,6 +1,7 @@
 #include "master/load.h"
 
 #include "base/must.h"
+#include "mc/mc.h"
 #include "sys/privilege.h"
 #include "sys/userdb.h"
 #include "tls/cert.h"
@@ -20,7 +21,8 @@ enum {
 
 /* What the checking process works on: it writes its answer into `out` and ends. */
 struct task {
-    const char *path;         /* of the configuration */
+    const char *path;         /* of the configuration, as it was asked for */
+    struct span file;         /* the one that is read instead of a .cf, or the same */
     int in;                   /* that file */
     const struct config *cfg; /* whose certificates are looked at */
 };
@@ -87,7 +89,7 @@ static void check(const struct task *t, int out)
     struct config *cfg = NULL;
     struct config_report *report = config_report_new();
     bool ok = read_all(t->in, &text) &&
-              config_parse(buf_span(&text), span_str(t->path), &cfg, report);
+              mc_parse(buf_span(&text), t->file, t->path, &cfg, report);
     wire_put_u8(&answer, ok ? VERDICT_OK : VERDICT_BAD);
     wire_put_u32(&answer, (uint32_t)config_report_errors(report));
     if (ok)
@@ -196,11 +198,20 @@ static struct config *take(struct span answer, struct buf *text, unsigned *count
 
 struct config *master_load(const char *path, struct buf *text, unsigned *count_r)
 {
-    struct task t = { .path = path, .in = open(path, O_RDONLY | O_CLOEXEC) };
-    struct buf answer;
+    struct task t = { .path = path, .in = -1 };
+    struct buf answer, file;
+    struct err e;
     *count_r = 1;
+    buf_init(&file, CONFIG_TEXT_MAX);
+    bool named = mc_source(path, &file, &e);
+    t.file = buf_span(&file);
+    if (named)
+        t.in = open(buf_cstr(&file), O_RDONLY | O_CLOEXEC);
+    if (named && t.in < 0)
+        err_errno(&e, "%s", path);
     if (t.in < 0) {
-        buf_printf(text, "%s: %s\n", path, strerror(errno));
+        buf_printf(text, "%s\n", e.text);
+        buf_free(&file);
         return NULL;
     }
     bool got = in_child(check, &t, &answer);
@@ -209,6 +220,7 @@ struct config *master_load(const char *path, struct buf *text, unsigned *count_r
     if (!cfg && text->len == 0)
         buf_printf(text, "%s: the checking process ended without an answer\n", path);
     buf_free(&answer);
+    buf_free(&file);
     return cfg;
 }
 
