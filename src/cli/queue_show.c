@@ -143,7 +143,9 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
             cli_table_cell(t, SPAN_NONE);
     }
     cli_table_cell_colour(t, state, colour_of(state));
-    if (first)
+    if (json_object_get(rcpt, "sender")) /* its own: the owner of a list */
+        cell_address(t, text_of(rcpt, "sender"));
+    else if (first)
         cell_address(t, text_of(m, "sender"));
     else
         cli_table_cell(t, SPAN_NONE);

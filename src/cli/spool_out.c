@@ -60,6 +60,8 @@ static void put_outcome(struct json *j, const struct spool_outcome *o)
 {
     json_str(j, "state", span_str(kind_name(o->kind)));
     json_bool(j, "final", o->final);
+    if (o->released)
+        json_bool(j, "released", true);
     json_uint(j, "attempts", o->attempts);
     json_int(j, "at_ms", o->at_ms);
     if (o->next_ms)
@@ -81,7 +83,8 @@ static void put_envelope(struct json *j, const struct envelope *e, uint64_t size
     } texts[] = { { "sender", e->sender },      { "envid", e->envid },
                   { "client", e->client_ip },   { "client_name", e->client_name },
                   { "helo", e->helo },          { "proto", e->proto },
-                  { "listener", e->listener },  { "auth", e->auth } };
+                  { "listener", e->listener },  { "auth", e->auth },
+                  { "hold", e->hold } };
     json_open(j, NULL);
     json_str(j, "id", span_str(envelope_id(e).text));
     json_int(j, "received_ms", e->received_ms);
@@ -96,6 +99,10 @@ static void put_envelope(struct json *j, const struct envelope *e, uint64_t size
         if (e->rcpts[i].orcpt.n)
             json_str(j, "orcpt", e->rcpts[i].orcpt);
         json_uint(j, "notify", e->rcpts[i].notify);
+        if (e->rcpts[i].flags & ENVELOPE_RCPT_EXPANDED)
+            json_bool(j, "expanded", true);
+        if (e->rcpts[i].own_sender)
+            json_str(j, "sender", e->rcpts[i].sender);
         const struct spool_outcome *last = NULL; /* of this recipient, or of all */
         for (size_t k = 0; k < n; k++)
             if (outcomes[k].rcpt == i || outcomes[k].rcpt == SPOOL_RCPT_ALL)

@@ -4,7 +4,9 @@
 
 #include "ipc/proto.h"
 
-#define ROUTE_FIELDS(F) F(U64, q) F(BYTES, sender) F(BYTES, rcpt)
+/* flags: ENVELOPE_RCPT_EXPANDED; released: what would park it is passed over. */
+#define ROUTE_FIELDS(F) \
+    F(U64, q) F(U8, flags) F(U8, released) F(BYTES, sender) F(BYTES, rcpt)
 /* destination: the route's codec (route/route.h); trail: trail_put. */
 #define ROUTED_FIELDS(F) F(U64, q) F(BYTES, destination) F(BYTES, trail)
 
@@ -12,7 +14,7 @@
 #define TABLES_FIELDS(F) F(U64, entries)
 
 #define QMGR_ROUTER(M) \
-    M(0x30, route, ROUTE_FIELDS) \
+    M(0x33, route, ROUTE_FIELDS) \
     M(0x31, routed, ROUTED_FIELDS) \
     M(0x32, tables, TABLES_FIELDS)
 PROTO_DECLARE(QMGR_ROUTER)

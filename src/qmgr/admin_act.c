@@ -78,6 +78,7 @@ static void outcome_of(const struct act *act, const struct sched_rcpt_info *r, u
                                  .kind = removes && active ? SPOOL_HELD : act->kind,
                                  .final = removes && !active,
                                  .no_dsn = removes && !active,
+                                 .released = r->released || act->kind == SPOOL_RELEASED,
                                  .attempts = r->attempts,
                                  .at_ms = now_ms,
                                  .diag = why };

@@ -34,10 +34,17 @@ static void put_addr(struct json *j, const char *key, struct sched_addr addr)
 
 /* --- list --- */
 
-static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sched_now now)
+static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sched_now now,
+                     const struct envelope_rcpt *stored)
 {
     json_open(j, NULL);
     put_addr(j, "to", r->addr);
+    if (r->marks & QMGR_EXPANDED)
+        json_bool(j, "expanded", true);
+    if (stored && stored->own_sender)
+        json_str(j, "sender", stored->sender);
+    if (r->released)
+        json_bool(j, "released", true);
     json_str(j, "state", span_str(sched_state_name(r->state)));
     json_uint(j, "attempts", r->attempts);
     if (r->next_try_ms)
@@ -51,6 +58,15 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sch
     if (r->duplicate)
         json_bool(j, "duplicate", true);
     json_close(j);
+}
+
+/* What only the stored envelope has, of the few recipients that have it. */
+static const struct envelope_rcpt *own_sender(struct qmgr *q, uint64_t seq, uint32_t rcpt,
+                                              const struct sched_rcpt_info *r)
+{
+    const struct envelope *env =
+        r->marks & QMGR_OWN_SENDER ? store_envelope(q, seq) : NULL;
+    return env && rcpt < env->rcpt_count ? &env->rcpts[rcpt] : NULL;
 }
 
 /* A message with many recipients takes several rows, which say so. Returns the bytes sent. */
@@ -77,7 +93,7 @@ static size_t send_message(struct admin_ask *a, const struct sched_msg_info *m)
         json_open_array(&j, "recipients");
         while (i < m->rcpt_count && b.len < ADMIN_PART_BYTES)
             if (sched_rcpt(q->sched, m->seq, i++, &r))
-                put_rcpt(&j, &r, now);
+                put_rcpt(&j, &r, now, own_sender(q, m->seq, i - 1, &r));
         json_close_array(&j);
         json_close(&j);
         bytes += b.len;

@@ -117,22 +117,33 @@ static int put_content(struct job *j, uint64_t size, struct buf *b)
     return got < 0 ? (int)-got : (uint64_t)got < size ? EIO : 0;
 }
 
+#define RET_FLAGS ((uint32_t)(ENVELOPE_RET_FULL | ENVELOPE_RET_HDRS))
+
+/* All of a job's recipients have the same sender. NULL: the envelope's; or errno in *error_r: it
+ * has its own, which cannot be read. */
+static const struct envelope_rcpt *own_sender(struct qmgr *q, const struct job *j, int *error_r)
+{
+    struct sched_rcpt_info r;
+    if (!sched_rcpt(q->sched, j->seq, j->rcpts[0], &r) || !(r.marks & QMGR_OWN_SENDER))
+        return NULL;
+    const struct envelope *env = store_envelope(q, j->seq);
+    *error_r = env && j->rcpts[0] < env->rcpt_count ? 0 : EIO;
+    return *error_r ? NULL : &env->rcpts[j->rcpts[0]];
+}
+
 static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
                     const struct dest *d)
 {
     struct sched_msg_info m;
-    struct envelope env = { 0 };
-    struct arena *a = NULL;
     int error = 0;
     MUST(sched_msg(q->sched, j->seq, &m));
     j->reader = spool_reader_open(q->spool, j->seq, &error);
     if (!j->reader)
         return error;
-    if (sj->flags & QMGR_HAS_DSN) {
-        a = arena_new(JOB_ARENA_MAX);
-        if (spool_envelope(q->spool, j->seq, a, &env, NULL) != 0)
-            env = (struct envelope){ 0 };
-    }
+    const struct envelope_rcpt *own = own_sender(q, j, &error);
+    if (error)
+        return error;
+    const struct envelope *stored = sj->flags & QMGR_HAS_DSN ? store_envelope(q, j->seq) : NULL;
     uint64_t size = spool_reader_size(j->reader);
     /* The fields of struct msg_job, in their order. */
     struct buf *b = channel_begin(j->at->channel, MSG_job);
@@ -140,10 +151,13 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     wire_put_u64(b, j->seq);
     wire_put_i64(b, m.received_ms);
     wire_put_bytes(b, span_of(d->bytes + d->key_len + d->mailer_len, d->codec_len));
-    put_addr(b, m.sender);
-    wire_put_u32(b, sj->flags & ~QMGR_HAS_DSN);
-    wire_put_bytes(b, env.envid);
-    put_rcpts(q, j, env.rcpt_count ? &env : NULL, b);
+    if (own)
+        wire_put_bytes(b, own->sender);
+    else
+        put_addr(b, m.sender);
+    wire_put_u32(b, sj->flags & ~(QMGR_HAS_DSN | (own ? RET_FLAGS : 0)));
+    wire_put_bytes(b, stored && !own ? stored->envid : SPAN_NONE);
+    put_rcpts(q, j, stored, b);
     wire_put_u64(b, size);
     wire_put_u64(b, sj->keeper & ((UINT64_C(1) << KEEPER_INDEX_SHIFT) - 1));
     error = put_content(j, size, b);
@@ -151,7 +165,6 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
         channel_cancel(j->at->channel);
     else
         channel_end(j->at->channel);
-    arena_free(&a);
     return error;
 }
 
@@ -297,9 +310,19 @@ static void on_result(struct deliver_peer *p, struct channel *ch, const struct m
                             .told = true };
 }
 
+/* When the back-off of a destination or its site ends; 0: none. */
+static int64_t down_until(const struct qmgr *q, struct span dest)
+{
+    struct sched_place_info p;
+    if (!sched_dest(q->sched, dest, &p))
+        return 0;
+    return p.down_until_ms > p.site_down_until_ms ? p.down_until_ms : p.site_down_until_ms;
+}
+
 static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
                        uint64_t keeper)
 {
+    int64_t down_ms = down_until(q, j->dest);
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
         if (!g->told) { /* deliver owes one for each: without, it may have gone out */
@@ -315,6 +338,8 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
                                 .keeper = keeper };
     if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), j->verdicts))
         verdict_job(q, j, j->verdicts);
+    if (down_until(q, j->dest) > down_ms)
+        say_backed_off(q, j->dest, why);
     job_free(q, j);
     loop_hook_ask(q->env->loop, &q->work);
 }

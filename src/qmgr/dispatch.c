@@ -80,24 +80,53 @@ void dests_free(struct qmgr *q)
 
 /* --- the router --- */
 
+/* False: its own sender cannot be read. */
+static bool put_sender(struct qmgr *q, struct buf *b, const struct sched_ask *ask,
+                       const struct sched_msg_info *m, const struct sched_rcpt_info *r)
+{
+    if (!(r->marks & QMGR_OWN_SENDER)) {
+        sched_addr_put(b, m->sender);
+        return true;
+    }
+    const struct envelope *env = store_envelope(q, ask->seq);
+    if (!env || ask->rcpt >= env->rcpt_count)
+        return false;
+    buf_puts(b, env->rcpts[ask->rcpt].sender);
+    return true;
+}
+
+static void unreadable(struct qmgr *q, const struct sched_ask *ask)
+{
+    struct sched_verdict v;
+    struct span why = SPAN("our spool could not be read");
+    if (sched_routed(q->sched, ask->seq, ask->rcpt, SCHED_NOT_NOW, why, qmgr_now(q), &v))
+        verdict_route(q, ask->seq, &v, NULL, why);
+}
+
 static void ask_route(struct qmgr *q, const struct sched_ask *ask)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     MUST(sched_msg(q->sched, ask->seq, &m) && sched_rcpt(q->sched, ask->seq, ask->rcpt, &r));
-    uint16_t slot = q->free_asks[--q->free_ask_count];
-    q->asks[slot] = *ask;
+    uint16_t slot = q->free_asks[q->free_ask_count - 1];
+    /* The fields of struct msg_route, in their order. */
     struct buf *b = channel_begin(q->router, MSG_route);
     wire_put_u64(b, slot);
-    size_t at = b->len;
-    wire_put_u32(b, 0);
-    sched_addr_put(b, m.sender);
-    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
-    at = b->len;
-    wire_put_u32(b, 0);
+    wire_put_u8(b, r.marks & QMGR_EXPANDED ? ENVELOPE_RCPT_EXPANDED : 0);
+    wire_put_u8(b, r.released);
+    size_t at = wire_begin_bytes(b);
+    if (!put_sender(q, b, ask, &m, &r)) {
+        channel_cancel(q->router);
+        unreadable(q, ask);
+        return;
+    }
+    wire_end_bytes(b, at);
+    at = wire_begin_bytes(b);
     sched_addr_put(b, r.addr);
-    wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
+    wire_end_bytes(b, at);
     channel_end(q->router);
+    q->asks[slot] = *ask;
+    q->free_ask_count--;
 }
 
 static bool pump_routes(struct qmgr *q)
@@ -112,24 +141,52 @@ static bool pump_routes(struct qmgr *q)
     return n > 0;
 }
 
-static enum sched_decision decision_of(const struct route_dest *d, struct span *text_r)
+/* The next hop is a listener of ours: what came by that one waits as it says. */
+static enum sched_decision own_listener(struct qmgr *q, const struct route_dest *d,
+                                        struct span *text_r)
 {
+    bool hold = d->own_delivery == CONFIG_HOLD;
+    struct buf b;
+    buf_init(&b, ROUTE_TEXT_MAX * 2);
+    buf_printf(&b, "%.*s: the next hop is our listener \"%.*s\", %s", SPAN_ARG(d->matched),
+               SPAN_ARG(d->own_listener),
+               hold ? "delivery = hold" : "which waits for a queue run");
+    *text_r = arena_dup(q->routed, buf_span(&b));
+    buf_free(&b);
+    return hold ? SCHED_HOLD : SCHED_WAIT;
+}
+
+static enum sched_decision decision_of(struct qmgr *q, const struct route_dest *d,
+                                       struct span *text_r)
+{
+    if (d->own_listener.n)
+        return own_listener(q, d, text_r);
     switch (d->mailer) {
-    case ROUTE_RELAY:
-    case ROUTE_ESMTP:
-    case ROUTE_SMTP:
-    case ROUTE_SMTP8:
-    case ROUTE_DSMTP:
-    case ROUTE_LMTP:
-    case ROUTE_LOCAL:
-    case ROUTE_PROGRAM:
-    case ROUTE_FILE: *text_r = d->queue; return SCHED_TO;
     case ROUTE_DISCARD: *text_r = SPAN("discarded"); return SCHED_DISCARD;
     case ROUTE_HOLD: *text_r = d->text; return SCHED_HOLD;
-    default:
+    case ROUTE_ERROR:
         *text_r = d->text;
         return d->reply >= 500 ? SCHED_NO : SCHED_NOT_NOW;
+    default: *text_r = d->queue; return SCHED_TO;
     }
+}
+
+/* Recipients with a sender of their own go in jobs of their own. */
+static bool add_sender(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d)
+{
+    struct sched_rcpt_info r;
+    if (!sched_rcpt(q->sched, ask->seq, ask->rcpt, &r) || !(r.marks & QMGR_OWN_SENDER))
+        return true;
+    const struct envelope *env = store_envelope(q, ask->seq);
+    if (!env || ask->rcpt >= env->rcpt_count)
+        return false;
+    struct buf b;
+    buf_init(&b, ROUTE_KEY_MAX + ENVELOPE_ADDR_MAX + 16);
+    buf_printf(&b, "%.*s from:<%.*s>", SPAN_ARG(d->queue),
+               SPAN_ARG(env->rcpts[ask->rcpt].sender));
+    d->queue = arena_dup(q->routed, buf_span(&b));
+    buf_free(&b);
+    return d->queue.p != NULL;
 }
 
 static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_routed *m)
@@ -146,9 +203,9 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     struct sched_verdict v;
     struct span text = SPAN("the router's answer could not be read");
     enum sched_decision decision = SCHED_NOT_NOW;
-    bool readable = route_dest_get(&w, a, &d) && wire_done(&w);
+    bool readable = route_dest_get(&w, a, &d) && wire_done(&w) && add_sender(q, &ask, &d);
     if (readable)
-        decision = decision_of(&d, &text);
+        decision = decision_of(q, &d, &text);
     if (readable)
         say_routed(q, &ask, &d);
     if (decision == SCHED_TO)

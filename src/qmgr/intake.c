@@ -240,12 +240,38 @@ static struct batch_item *item_of(struct qmgr *q, uint64_t txn)
 }
 
 /* Marks what only the stored envelope has: most mail needs no look at it when it goes out. */
-uint32_t dsn_flag(const struct envelope *env)
+static uint32_t dsn_flag(const struct envelope *env)
 {
     bool has = env->envid.n > 0;
     for (size_t i = 0; i < env->rcpt_count && !has; i++)
         has = env->rcpts[i].orcpt.n > 0;
     return has ? QMGR_HAS_DSN : 0;
+}
+
+struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
+                            struct sched_entry_rcpt *rcpts)
+{
+    struct span why = env->hold;
+    if (!why.n && env->flags & ENVELOPE_HOLD)
+        why = SPAN("delivery = hold of its listener");
+    for (size_t i = 0; i < env->rcpt_count; i++) {
+        const struct envelope_rcpt *r = &env->rcpts[i];
+        rcpts[i] = (struct sched_entry_rcpt){
+            .addr = r->addr,
+            .notify = r->notify,
+            .marks = (uint8_t)((r->flags & ENVELOPE_RCPT_EXPANDED ? QMGR_EXPANDED : 0) |
+                               (r->own_sender ? QMGR_OWN_SENDER : 0)),
+            .held = why.n > 0,
+            .reason = why,
+        };
+    }
+    return (struct sched_entry){ .seq = env->seq,
+                                 .received_ms = env->received_ms,
+                                 .size_bytes = size_bytes,
+                                 .flags = env->flags | dsn_flag(env),
+                                 .sender = env->sender,
+                                 .rcpts = rcpts,
+                                 .rcpt_count = (uint32_t)env->rcpt_count };
 }
 
 static void schedule(struct qmgr *q, const struct batch_item *item)
@@ -254,16 +280,7 @@ static void schedule(struct qmgr *q, const struct batch_item *item)
     struct sched_entry_rcpt few[8], *rcpts = few;
     if (env->rcpt_count > sizeof few / sizeof *few)
         rcpts = must_calloc(env->rcpt_count, sizeof *rcpts);
-    for (size_t i = 0; i < env->rcpt_count; i++)
-        rcpts[i] = (struct sched_entry_rcpt){ .addr = env->rcpts[i].addr,
-                                              .notify = env->rcpts[i].notify };
-    struct sched_entry e = { .seq = env->seq,
-                             .received_ms = env->received_ms,
-                             .size_bytes = item->size_bytes,
-                             .flags = env->flags | dsn_flag(env),
-                             .sender = env->sender,
-                             .rcpts = rcpts,
-                             .rcpt_count = (uint32_t)env->rcpt_count };
+    struct sched_entry e = entry_of(env, item->size_bytes, rcpts);
     sched_add(q->sched, &e, qmgr_now(q));
     if (rcpts != few)
         free(rcpts);
@@ -278,7 +295,8 @@ void intake_receipt(void *ctx, const struct receipt *r)
     else if (!item->from)
         report_stored(q, item->report);
     schedule(q, item);
-    if (item->env.flags & (ENVELOPE_HOLD | ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER))
+    if (item->env.hold.n ||
+        item->env.flags & (ENVELOPE_HOLD | ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER))
         say_queued(q, &item->env);
 }
 

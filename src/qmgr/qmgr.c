@@ -200,6 +200,7 @@ static void qmgr_free(void *role)
     hash_free(&q->jobs);
     arena_free(&q->turn);
     arena_free(&q->routed);
+    arena_free(&q->seen.arena);
     free(q->batch);
     free(q->batch_seqs);
     config_free(&q->config);

@@ -190,6 +190,19 @@ static int store(struct qmgr *q, struct report *r, uint64_t seq, uint32_t flags)
     return error;
 }
 
+/* All of a report's recipients have the same sender; what the first sender asked for its own
+ * reports (ENVID, RET) is not for a list's owner. */
+static void take_sender(const struct report *r, struct envelope *env)
+{
+    const struct envelope_rcpt *first =
+        r->facts[0].rcpt < env->rcpt_count ? &env->rcpts[r->facts[0].rcpt] : NULL;
+    if (!first || !first->own_sender)
+        return;
+    env->sender = first->sender;
+    env->envid = SPAN_NONE;
+    env->flags &= ~(uint32_t)(ENVELOPE_RET_FULL | ENVELOPE_RET_HDRS);
+}
+
 /* One try: 0, or -errno. */
 static int attempt(struct qmgr *q, struct report *r)
 {
@@ -199,6 +212,7 @@ static int attempt(struct qmgr *q, struct report *r)
     int error = spool_envelope(q->spool, r->seq, r->work, &env, &size);
     if (error)
         return error == -EIO && ++r->unread >= UNREAD_MAX ? -EILSEQ : error;
+    take_sender(r, &env);
     uint64_t seq = spool_lease_ids(q->spool, 1, loop_wall_ms(q->env->loop));
     if (!seq)
         return -EIO;

@@ -71,7 +71,7 @@ static void put_stat(struct buf *b, const struct fact *f)
         buf_putc(b, ')');
         break;
     case SPOOL_HELD:
-        buf_putz(b, "held: ");
+        buf_putz(b, f->waits ? "queued: " : "held: ");
         log_text(b, f->text, TEXT_SHOWN);
         break;
     case SPOOL_REMOVED: buf_putz(b, f->deleted ? "deleted" : "discarded"); break;
@@ -213,6 +213,48 @@ void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
     }
 }
 
+/* A host without 8BITMIME was sent eight-bit content as it is (deliver.eightbit = send). */
+void say_eightbit(struct qmgr *q, uint64_t seq, struct span host)
+{
+    struct events *e = q->env->events;
+    struct sched_msg_info m;
+    if (!sched_msg(q->sched, seq, &m))
+        return;
+    event_begin(e, EVENT_eightbit_sent);
+    event_str(e, FIELD_id, span_str(queueid_make(seq, m.received_ms).text));
+    event_str(e, FIELD_host, span_to(host, 256));
+    event_end(e);
+}
+
+void say_backed_off(struct qmgr *q, struct span dest, struct span why)
+{
+    struct events *e = q->env->events;
+    struct sched_place_info p;
+    int64_t now_ms = loop_mono_ms(q->env->loop);
+    int64_t until_ms = 0;
+    if (!sched_dest(q->sched, dest, &p))
+        return;
+    struct span place = p.key;
+    until_ms = p.down_until_ms;
+    if (!until_ms && p.site_down_until_ms) {
+        until_ms = p.site_down_until_ms;
+        place = p.site.n ? p.site : p.key;
+    }
+    if (until_ms <= now_ms)
+        return;
+    event_begin(e, EVENT_site_backed_off);
+    event_str(e, FIELD_site, place);
+    event_int(e, FIELD_ms, until_ms - now_ms);
+    event_str(e, FIELD_text, span_to(why, TEXT_SHOWN));
+    event_end(e);
+    struct buf *b = log_begin(e, EVENT_NOTICE);
+    buf_putz(b, "site ");
+    log_text(b, place, ADDRESS_SHOWN);
+    buf_printf(b, " is left alone for %lld s: ", (long long)((until_ms - now_ms + 999) / 1000));
+    log_text(b, why, TEXT_SHOWN);
+    log_end(e);
+}
+
 /* Where to, and what decided. */
 void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d)
 {
@@ -236,7 +278,7 @@ void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_
 /* What a listener parks is said at once, as sendmail's "stat=queued" does. */
 void say_queued(struct qmgr *q, const struct envelope *env)
 {
-    bool hold = env->flags & ENVELOPE_HOLD;
+    bool hold = env->hold.n || env->flags & ENVELOPE_HOLD;
     struct events *e = q->env->events;
     struct queueid id = envelope_id(env);
     for (size_t i = 0; i < env->rcpt_count; i++) {
@@ -245,12 +287,17 @@ void say_queued(struct qmgr *q, const struct envelope *env)
         log_text(b, env->rcpts[i].addr, ADDRESS_SHOWN);
         buf_printf(b, ">, delay=00:00:00, mailer=esmtp, pri=30000, stat=%s",
                    hold ? "held" : "queued");
+        if (env->hold.n) {
+            buf_putz(b, ": ");
+            log_text(b, env->hold, TEXT_SHOWN);
+        }
         log_end(e);
         event_begin(e, EVENT_held);
         event_str(e, FIELD_id, span_str(id.text));
         event_str(e, FIELD_to, env->rcpts[i].addr);
         event_str(e, FIELD_reason,
-                  hold ? SPAN("delivery = hold of its listener")
+                  env->hold.n ? env->hold
+                  : hold ? SPAN("delivery = hold of its listener")
                        : SPAN("waits for a queue run (delivery of its listener)"));
         event_end(e);
     }

@@ -27,10 +27,13 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
         n += s.n;
         buf_free(&ip);
     }
+    struct sched_rcpt_info r;
+    bool released = !f->final && sched_rcpt(q->sched, seq, f->rcpt, &r) && r.released;
     return (struct spool_outcome){ .seq = seq,
                                    .rcpt = f->rcpt,
                                    .kind = f->kind,
                                    .final = f->final,
+                                   .released = released,
                                    .no_dsn = f->final ? f->no_dsn : f->warned,
                                    .attempts = f->attempts,
                                    .at_ms = loop_wall_ms(q->env->loop),
@@ -127,8 +130,9 @@ static void pile_add(struct qmgr *q, struct pile *p, uint64_t seq, bool to_postm
     }
 }
 
-static void settle_with_envelope(struct qmgr *q, const struct envelope *env, const struct fact *f,
-                                 size_t n)
+/* Facts about recipients of one sender, which env has. */
+static void settle_of_sender(struct qmgr *q, const struct envelope *env, const struct fact *f,
+                             size_t n)
 {
     struct pile *piles = must_calloc(2, sizeof *piles); /* to the sender, to the postmaster */
     struct queueid id = envelope_id(env);
@@ -152,6 +156,35 @@ static void settle_with_envelope(struct qmgr *q, const struct envelope *env, con
     free(piles);
 }
 
+static bool same_sender(const struct envelope *env, const struct fact *a, const struct fact *b)
+{
+    if (a->rcpt >= env->rcpt_count || b->rcpt >= env->rcpt_count)
+        return a->rcpt >= env->rcpt_count && b->rcpt >= env->rcpt_count;
+    return span_eq(ENVELOPE_SENDER(env, &env->rcpts[a->rcpt]),
+                   ENVELOPE_SENDER(env, &env->rcpts[b->rcpt]));
+}
+
+/* A list's owner is told of its members, the sender of the others: a report for each of them. */
+static void settle_with_envelope(struct qmgr *q, const struct envelope *env, struct fact *f,
+                                 size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        size_t end = at + 1;
+        for (size_t i = end; i < n; i++) {
+            if (!same_sender(env, &f[at], &f[i]))
+                continue;
+            struct fact other = f[end];
+            f[end++] = f[i];
+            f[i] = other;
+        }
+        struct envelope of = *env;
+        if (f[at].rcpt < env->rcpt_count)
+            of.sender = ENVELOPE_SENDER(env, &env->rcpts[f[at].rcpt]);
+        settle_of_sender(q, &of, f + at, end - at);
+        at = end;
+    }
+}
+
 /* Who is to be told stands in the envelope only, and that does not read. */
 static void settle_blind(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
 {
@@ -168,7 +201,7 @@ static void settle_blind(struct qmgr *q, uint64_t seq, const struct fact *f, siz
 }
 
 /* Facts of one kind: one report of all of them (or as many as DSN_AT_ONCE asks for). */
-static void settle_kind(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
+static void settle_kind(struct qmgr *q, uint64_t seq, struct fact *f, size_t n)
 {
     enum { ENVELOPE_BYTES_MAX = 256 << 20 };
     struct envelope env;

@@ -59,16 +59,7 @@ static void on_message(void *ctx, const struct spool_message_info *m)
     struct qmgr *q = ctx;
     const struct envelope *env = m->env;
     struct sched_entry_rcpt *rcpts = must_calloc(env->rcpt_count, sizeof *rcpts);
-    for (size_t i = 0; i < env->rcpt_count; i++)
-        rcpts[i] = (struct sched_entry_rcpt){ .addr = env->rcpts[i].addr,
-                                              .notify = env->rcpts[i].notify };
-    struct sched_entry e = { .seq = env->seq,
-                             .received_ms = env->received_ms,
-                             .size_bytes = m->size_bytes,
-                             .flags = env->flags | dsn_flag(env),
-                             .sender = env->sender,
-                             .rcpts = rcpts,
-                             .rcpt_count = (uint32_t)env->rcpt_count };
+    struct sched_entry e = entry_of(env, m->size_bytes, rcpts);
     sched_add(q->sched, &e, qmgr_now(q));
     q->recovered++;
     q->recovered_bytes += m->size_bytes;
@@ -83,20 +74,33 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
         [SPOOL_EXPANDED] = SCHED_DELIVERED,  [SPOOL_FAILED] = SCHED_FAILED,
         [SPOOL_EXPIRED] = SCHED_EXPIRED,     [SPOOL_REMOVED] = SCHED_DELETED,
     };
-    if (o->kind == SPOOL_RELEASED) {
-        sched_release(q->sched, o->seq, o->rcpt, qmgr_now(q));
+    /* It was held when it came, or by a record before this one, which compaction may have left
+     * behind: then only the mark is to be put. */
+    if (o->kind == SPOOL_RELEASED &&
+        sched_release(q->sched, o->seq, o->rcpt, qmgr_now(q)) > 0)
         return;
-    }
     struct sched_entry_rcpt e = { .reason = o->diag,
                                   .next_try_wall_ms = o->next_ms,
                                   .attempts = (uint16_t)(o->attempts < UINT16_MAX ? o->attempts
                                                                                   : UINT16_MAX),
                                   .warned = o->kind == SPOOL_DELAY_REPORTED ||
                                             (o->no_dsn && !o->final),
-                                  .held = o->kind == SPOOL_HELD };
+                                  .held = o->kind == SPOOL_HELD,
+                                  .released = o->released || o->kind == SPOOL_RELEASED };
     if (o->final)
         e.done = o->kind < sizeof done && done[o->kind] ? done[o->kind] : SCHED_FAILED;
     sched_restore(q->sched, o->seq, o->rcpt, &e, qmgr_now(q));
+}
+
+const struct envelope *store_envelope(struct qmgr *q, uint64_t seq)
+{
+    enum { SEEN_ARENA_MAX = 256 << 20 };
+    if (q->seen.seq == seq)
+        return &q->seen.env;
+    arena_free(&q->seen.arena);
+    q->seen.arena = arena_new(SEEN_ARENA_MAX);
+    q->seen.seq = spool_envelope(q->spool, seq, q->seen.arena, &q->seen.env, NULL) == 0 ? seq : 0;
+    return q->seen.seq ? &q->seen.env : NULL;
 }
 
 /* --- open, flush, upkeep --- */

@@ -19,6 +19,7 @@ static uint8_t spool_kind(const struct sched_verdict *v, const struct job_rcpt *
     case SCHED_EXPIRED: return SPOOL_EXPIRED;
     case SCHED_DISCARDED:
     case SCHED_DELETED: return SPOOL_REMOVED;
+    case SCHED_WAITING:
     case SCHED_HELD: return SPOOL_HELD;
     default: return v->duplicate ? SPOOL_UNKNOWN : SPOOL_DEFERRED;
     }
@@ -69,6 +70,12 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
         };
     }
     say_facts(q, j->seq, facts, n);
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        if (!(j->got[i].bits & RESULT_EIGHTBIT) || v[i].state != SCHED_DELIVERED)
+            continue;
+        say_eightbit(q, j->seq, j->got[i].host); /* once: it is the message, not the recipient */
+        break;
+    }
     facts_settle(q, j->seq, facts, n);
     free(facts);
 }
@@ -86,9 +93,11 @@ void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                       .mailer = span_str(d ? route_mailer_name(d->mailer) : "error"),
                       .dest = d ? d->queue : SPAN_NONE,
                       .code = d ? d->reply : 0,
-                      .warned = v->warned };
+                      .warned = v->warned,
+                      .waits = v->state == SCHED_WAITING };
     say_facts(q, seq, &f, 1);
-    facts_settle(q, seq, &f, 1);
+    if (!f.waits) /* after a restart it is routed again, and waits again */
+        facts_settle(q, seq, &f, 1);
 }
 
 /* --- expiry and warnings: one report for all of a message --- */

@@ -7,6 +7,7 @@
 #include "ipc/channel.h"
 #include "proto/deliver_resolver.h"
 #include "resolver/admin.h"
+#include "resolver/names.h"
 #include "role/role.h"
 #include "trail/trail.h"
 
@@ -38,6 +39,7 @@ struct resolver {
     struct dns_resolver *dns;
     struct client clients[CLIENTS_MAX];
     struct resolver_admin *admin;
+    struct resolver_names *names;
     struct list lookups;
     struct loop_timer finish;
     bool finishing;
@@ -118,6 +120,7 @@ static bool resolver_start(void *role, struct err *err)
         if (r->clients[i].channel)
             channel_pause(r->clients[i].channel, false);
     resolver_admin_start(r->admin, r->dns);
+    resolver_names_start(r->names, r->dns);
     return true;
 }
 
@@ -252,6 +255,13 @@ static void resolver_peer(void *role, enum role_id peer, int index, int fd)
             resolver_admin_start(r->admin, r->dns);
         return;
     }
+    if (peer == ROLE_ROUTER) {
+        resolver_names_free(&r->names);
+        r->names = resolver_names_new(r->env->loop, fd);
+        if (r->dns)
+            resolver_names_start(r->names, r->dns);
+        return;
+    }
     struct client *c = peer == ROLE_DELIVER && index < CLIENTS_MAX ? &r->clients[index] : NULL;
     if (!c) {
         close(fd);
@@ -290,6 +300,7 @@ static void resolver_free(void *role)
     for (int i = 0; i < CLIENTS_MAX; i++)
         channel_free(&r->clients[i].channel);
     resolver_admin_free(&r->admin);
+    resolver_names_free(&r->names);
     dns_resolver_free(&r->dns);
     dns_engine_free(&r->engine);
     config_free(&r->config);

@@ -48,9 +48,9 @@ static void allow(struct paths *p, struct span path, unsigned may)
 /* The directory of a map: its file is replaced by renaming, so the rule is not on the file. */
 static void allow_map(struct paths *p, struct span spec)
 {
-    struct span path = span_from(spec, span_find(spec, ':') + 1);
+    struct span path = span_from(spec, span_find(spec, '/')); /* "text:/x", "hash -o /x" */
     size_t slash = span_rfind(path, '/');
-    if (spec.n && slash < path.n)
+    if (slash < path.n)
         allow(p, span_to(path, slash ? slash : 1), MAY_READ);
 }
 
@@ -64,9 +64,24 @@ static struct span fixed_part(struct span path)
     return span_to(front, span_rfind(front, '/'));
 }
 
-static void paths_of(struct paths *p, enum role_id role, const struct config *cfg)
+static void allow_maps(struct paths *p, const struct config *cfg)
 {
     const struct config_route *r = &cfg->route;
+    const struct span maps[] = { r->mailertable,   r->access,      r->virtusertable,
+                                 r->aliases,       r->smarttable,  r->genericstable,
+                                 r->local_users,   cfg->relay.recipients };
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        if (!span_starts(maps[i], SPAN("inline:")))
+            allow_map(p, maps[i]);
+    if (span_eq(r->local_users, SPAN("passwd")))
+        allow(p, SPAN("/etc"), MAY_READ);
+    /* An alias may name an :include: file anywhere; who may read it is the file's own matter. */
+    if (r->aliases.n)
+        allow(p, SPAN("/"), MAY_READ);
+}
+
+static void paths_of(struct paths *p, enum role_id role, const struct config *cfg)
+{
     if (role == ROLE_QMGR)
         for (size_t i = 0; i < cfg->spool.directories.n; i++)
             allow(p, fixed_part(cfg->spool.directories.v[i]), MAY_READ | MAY_WRITE);
@@ -78,12 +93,8 @@ static void paths_of(struct paths *p, enum role_id role, const struct config *cf
         buf_free(&path);
         allow(p, SPAN("/etc"), MAY_READ); /* passwd is replaced by renaming */
     }
-    if (role == ROLE_ROUTER) {
-        const struct span maps[] = { r->mailertable, r->access, r->virtusertable, r->aliases,
-                                     r->smarttable };
-        for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
-            allow_map(p, maps[i]);
-    }
+    if (role == ROLE_ROUTER)
+        allow_maps(p, cfg);
     if (role == ROLE_RESOLVER) {
         allow(p, cfg->dns.resolv_conf, MAY_READ);
         allow(p, cfg->dns.trust_anchor, MAY_READ);

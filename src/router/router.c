@@ -25,9 +25,19 @@ static void say_report(struct router *r, const struct map_report *rep)
     }
 }
 
+/* user@[ip] is ours when one of our listeners stands at that address; a wildcard listener stands
+ * at all that this host has. */
 static bool is_own_ip(void *ctx, const struct netaddr *ip)
 {
-    return loop_is_local(((struct router *)ctx)->env->loop, ip);
+    struct router *r = ctx;
+    for (size_t i = 0; i < r->config->n_listens; i++) {
+        const struct config_addrs *a = &r->config->listens[i].address;
+        for (size_t k = 0; k < a->n; k++)
+            if (netaddr_same_ip(&a->v[k], ip) ||
+                (netaddr_is_any(&a->v[k]) && loop_is_local(r->env->loop, ip)))
+                return true;
+    }
+    return false;
 }
 
 /* A table that cannot be read must not turn its mail to the MX hosts: then there is no routing
@@ -176,6 +186,13 @@ static void router_finish(void *role, int64_t within_ms)
     loop_timer_in(r->env->loop, &r->finish, within_ms);
     if (!any_client(r))
         r->env->done(r->env);
+}
+
+/* Their list node stands first. */
+static void asks_free(struct router *r)
+{
+    LIST_EACH(n, &r->asks)
+        free(n);
 }
 
 static void router_free(void *role)

@@ -3,143 +3,9 @@
 #include "smtpd/inside.h"
 
 #include "base/must.h"
-#include "proto/lists.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FLIGHT_REPLIES_MAX = 1024 };
-
-#define REPLY(code_, enhanced_, text_) \
-    { .code = code_, .enhanced = enhanced_, .text = { text_, sizeof(text_) - 1 } }
-
-static const struct reply reply_away =
-    REPLY(451, "4.3.0", "Temporarily unable to take mail, try again later");
-static const struct reply reply_full =
-    REPLY(452, "4.3.1", "Insufficient disk space; try again later");
-
-/* --- questions: router --- */
-
-static void answer_all(struct session *s, const struct smtp_server_question *q,
-                       const struct reply *r)
-{
-    struct reply *all = must_calloc(q->item_count ? q->item_count : 1, sizeof *all);
-    size_t n = q->item_count ? q->item_count : 1;
-    for (size_t i = 0; i < n && r; i++)
-        all[i] = *r;
-    struct smtp_server_verdict v = { .replies = all, .count = n };
-    smtp_server_answer(s->server, q->id, &v, session_now(s));
-    free(all);
-}
-
-static void ask_router(struct session *s, const struct smtp_server_question *q)
-{
-    struct smtpd *d = s->d;
-    bool has_mail = !q->items[0].is_rcpt;
-    struct buf rcpts;
-    buf_init(&rcpts, CHANNEL_FRAME_MAX / 2);
-    for (size_t i = has_mail; i < q->item_count; i++)
-        wire_put_bytes(&rcpts, q->items[i].address);
-    struct msg_ask_flight m = { .q = ++d->next_q,
-                                .client = s->client,
-                                .auth = q->auth,
-                                .listener = s->listen->name,
-                                .has_mail = has_mail,
-                                .sender = has_mail ? q->items[0].address : q->envelope->sender,
-                                .rcpts = buf_span(&rcpts) };
-    if (rcpts.failed) {
-        answer_all(s, q, &reply_away);
-    } else {
-        s->q = m.q;
-        s->question_id = q->id;
-        hash_add(&d->questions, &s->q_node, span_of(&s->q, sizeof s->q));
-        send_ask_flight(d->router, &m);
-    }
-    buf_free(&rcpts);
-}
-
-/* The greeting waits: whoever talks meanwhile is no mail server (the engine refuses it). */
-static void pause_greeting(struct session *s, const struct smtp_server_question *q)
-{
-    s->pause_question = q->id;
-    loop_timer_in(s->d->env->loop, &s->pause, s->gen->config->server.greeting_pause_ms);
-}
-
-void backend_pause_over(void *ctx)
-{
-    struct session *s = ctx;
-    struct reply yes = { .code = 0 };
-    struct smtp_server_verdict v = { .replies = &yes, .count = 1 };
-    s->busy = true;
-    smtp_server_answer(s->server, s->pause_question, &v, session_now(s));
-    s->busy = false;
-    session_run(s);
-}
-
-/* MAIL alone is answered here: what there is to decide about a sender is decided with its
- * recipients. That saves a round trip per message of a client that does not pipeline. */
-static void on_ask(void *ctx, const struct smtp_server_question *q)
-{
-    struct session *s = ctx;
-    bool has_mail = q->item_count && !q->items[0].is_rcpt;
-    if (q->hook == SMTP_HOOK_CONNECT)
-        pause_greeting(s, q);
-    else if (has_mail && s->d->full)
-        answer_all(s, q, &reply_full);
-    else if (q->hook != SMTP_HOOK_MAIL || (has_mail && q->item_count == 1))
-        answer_all(s, q, NULL);
-    else if (!s->d->router)
-        answer_all(s, q, &reply_away);
-    else
-        ask_router(s, q);
-}
-
-static void forget_question(struct session *s)
-{
-    if (s->q)
-        hash_remove(&s->d->questions, &s->q_node);
-    s->q = s->question_id = 0;
-}
-
-/* "5.7.1 text" as another process put it. What only its own folly explains is a 451. */
-static struct reply refusal(unsigned code, struct span text)
-{
-    struct reply r = { .code = (unsigned short)code };
-    struct span enhanced = span_word(&text);
-    if (code < 400 || code > 599)
-        return reply_away;
-    snprintf(r.enhanced, sizeof r.enhanced, "%.*s", SPAN_ARG(enhanced));
-    r.text = span_trim(text);
-    return r;
-}
-
-static void on_flight_verdict(struct smtpd *d, struct channel *ch,
-                              const struct msg_flight_verdict *m)
-{
-    (void)ch;
-    struct hash_node *n = hash_get(&d->questions, span_of(&m->q, sizeof m->q));
-    if (!n)
-        return;
-    struct session *s = CONTAINER(n, struct session, q_node);
-    struct reply replies[FLIGHT_REPLIES_MAX];
-    size_t count = 0;
-    struct wire w = wire_reader(m->verdicts);
-    unsigned code;
-    struct span text;
-    while (count < sizeof replies / sizeof *replies && list_next_verdict(&w, &code, &text)) {
-        struct reply *r = &replies[count++];
-        *r = code ? refusal(code, text) : (struct reply){ .code = 0 };
-        r->about_address = true;
-    }
-    uint64_t id = s->question_id;
-    forget_question(s);
-    struct smtp_server_verdict v = { .replies = replies, .count = count };
-    s->busy = true;
-    smtp_server_answer(s->server, id, &v, session_now(s));
-    s->busy = false;
-    session_run(s);
-}
 
 /* --- transactions: qmgr --- */
 
@@ -204,6 +70,8 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
     (void)txn;
     if (s->lost) /* its first part went with the qmgr that had it: refused at the end */
         return true;
+    if (targets_discard_all(s))
+        return true;
     /* Where much comes at once more will follow: room for all that can stay inline, once. */
     if (!s->content.len && bytes.n >= LARGE_BYTES)
         buf_space(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES);
@@ -223,6 +91,28 @@ static void refuse_commit(struct session *s, const struct reply *r)
     smtp_server_refused(s->server, s->txn, r, session_now(s));
 }
 
+static const struct reply too_many = { .code = 452, .enhanced = "4.5.3",
+                                       .text = SPAN("Too many recipients") };
+
+/* The envelope with what the recipients have become; false: there is nothing to be stored, and
+ * the client has its answer. */
+static bool make_envelope(struct session *s, const struct smtp_server_commit *c,
+                          struct envelope *env_r)
+{
+    *env_r = *c->envelope;
+    if (!s->targets)
+        return true;
+    if (!targets_apply(s, c->envelope, env_r)) {
+        refuse_commit(s, &too_many);
+        return false;
+    }
+    if (env_r->rcpt_count)
+        return true;
+    say_discarded(s);
+    smtp_server_discarded(s->server, s->txn, session_now(s));
+    return false;
+}
+
 static void on_commit(void *ctx, const struct smtp_server_commit *c)
 {
     struct session *s = ctx;
@@ -233,9 +123,13 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     if (msgid.n)
         memcpy(s->msgid, msgid.p, msgid.n);
     if (!d->qmgr || s->lost || s->content.failed) {
-        refuse_commit(s, &reply_away);
+        refuse_commit(s, &ask_away);
         return;
     }
+    struct envelope env;
+    if (!make_envelope(s, c, &env))
+        return;
+    s->rcpt_count = env.rcpt_count;
     s->committing = true;
     s->commit_ns = loop_mono_ns(d->env->loop);
     if (s->streamed_bytes && s->content.len) /* the tail: all content is in extents then */
@@ -243,7 +137,7 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     struct buf *b = channel_begin(d->qmgr, MSG_commit);
     wire_put_u64(b, s->txn);
     size_t at = wire_begin_bytes(b);
-    envelope_put(b, c->envelope);
+    envelope_put(b, &env);
     wire_end_bytes(b, at);
     size_t head = wire_begin_bytes(b);
     buf_puts(b, c->head);
@@ -264,6 +158,7 @@ static void on_end(void *ctx, uint64_t txn, enum smtp_server_end how)
         send_abort_txn(s->d->qmgr, &m);
     }
     hash_remove(&s->d->txns, &s->txn_node);
+    targets_free(s);
     s->txn = 0;
     s->committing = false;
     buf_free(&s->content);
@@ -303,7 +198,7 @@ static void on_not_committed(struct smtpd *d, struct channel *ch,
     struct session *s = by_txn(d, m->txn);
     if (!s || !s->committing)
         return;
-    struct reply r = refusal(m->code, m->text);
+    struct reply r = ask_refusal(m->code, m->text);
     s->busy = true;
     refuse_commit(s, &r);
     s->busy = false;
@@ -370,31 +265,12 @@ static void on_taken(struct smtpd *d, struct channel *ch, const struct msg_taken
     resume_waiting(d);
 }
 
-PROTO_HANDLER(flight_verdict, struct smtpd *, on_flight_verdict)
 PROTO_HANDLER(not_committed, struct smtpd *, on_not_committed)
 PROTO_HANDLER(leased, struct smtpd *, on_leased)
 PROTO_HANDLER(space, struct smtpd *, on_space)
 PROTO_HANDLER(taken, struct smtpd *, on_taken)
 
 /* --- peers come and go --- */
-
-static void on_router_gone(void *ctx, struct channel *ch, const char *why)
-{
-    struct smtpd *d = ctx;
-    (void)ch;
-    say_lost_peer(d, "router", why);
-    channel_free(&d->router);
-    struct smtp_server_verdict v = { .replies = &reply_away, .count = 1 };
-    for (struct hash_node *n; (n = hash_next(&d->questions, NULL));) {
-        struct session *s = CONTAINER(n, struct session, q_node);
-        uint64_t id = s->question_id;
-        forget_question(s);
-        s->busy = true;
-        smtp_server_answer(s->server, id, &v, session_now(s));
-        s->busy = false;
-        session_run(s);
-    }
-}
 
 /* qmgr may have made a message durable and died before it could say so: 451 then makes the
  * client send it again, a duplicate and no loss. A transaction whose content was streamed is
@@ -413,7 +289,7 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
         if (!s->txn || !s->committing)
             continue;
         s->busy = true;
-        refuse_commit(s, &reply_away);
+        refuse_commit(s, &ask_away);
         s->busy = false;
         if (!s->txn)
             session_run(s);
@@ -427,15 +303,6 @@ static void on_keyring_gone(void *ctx, struct channel *ch, const char *why)
     (void)ch;
     say_lost_peer(d, "keyring", why);
     channel_free(&d->keyring);
-}
-
-void backend_router(struct smtpd *d, int fd)
-{
-    static const struct channel_type types[] = { PROTO_TYPE(flight_verdict) };
-    static const struct channel_ops ops = { types, 1, on_router_gone, NULL };
-    if (d->router)
-        on_router_gone(d, d->router, "replaced");
-    d->router = channel_new(d->env->loop, fd, "router", &ops, d);
 }
 
 void backend_qmgr(struct smtpd *d, int fd)
@@ -509,9 +376,10 @@ void backend_keyring(struct smtpd *d, int fd)
 
 void backend_forget(struct session *s)
 {
-    forget_question(s);
+    ask_forget(s);
     if (s->txn)
         hash_remove(&s->d->txns, &s->txn_node);
+    targets_free(s);
     s->txn = 0;
 }
 
@@ -524,7 +392,7 @@ static void on_starttls(void *ctx)
 static void on_event(void *ctx, const struct smtp_server_event *e) { say_event(ctx, e); }
 
 const struct smtp_server_ops session_ops = {
-    .ask = on_ask,
+    .ask = ask_question,
     .lease = on_lease,
     .content = on_content,
     .commit = on_commit,

@@ -31,7 +31,7 @@ static void fill_server(struct smtp_server_config *c, const struct config *cfg,
         l->bare_newline == CONFIG_NEWLINE_NORMALISE ? DATA_NORMALISE : DATA_REJECT;
     c->envelope_flags = delivery_flags(l->delivery);
     c->ask = SMTP_ASK(SMTP_HOOK_MAIL);
-    if (cfg->server.greeting_pause_ms > 0)
+    if (cfg->server.greeting_pause_ms > 0 || cfg->server.reverse_names || cfg->route.access.n)
         c->ask |= SMTP_ASK(SMTP_HOOK_CONNECT);
     c->message_bytes = cfg->limits.message_size_bytes;
     c->line_bytes = cfg->limits.line_length_bytes;

@@ -4,7 +4,9 @@
  *   generation.c  one configuration with what is made of it; sessions keep theirs to their end
  *   listener.c    accepting, and the limits on connections
  *   session.c     one connection: socket <-> TLS <-> smtp/server
- *   backend.c     the channels to router, qmgr and keyring, and who waits for an answer
+ *   ask.c         the channel to router: the client, and the flights of MAIL and RCPT
+ *   targets.c     what recipients have become, from RCPT to the commit
+ *   backend.c     the channels to qmgr and keyring, and who waits for an answer
  *   local.c       users of this machine, whom pickup lets in
  *   say.c         log lines and events */
 #ifndef POSTERN_SMTPD_INSIDE_H
@@ -78,7 +80,16 @@ struct session {
     int fd;
     struct loop_io io;
     struct loop_timer timer, pause; /* pause: server.greeting_pause */
-    uint64_t pause_question;
+    struct {
+        uint64_t question;
+        bool pausing, asking; /* what the greeting waits for */
+        unsigned code;        /* it is a refusal: with "5.7.1 text" */
+        struct buf text;
+    } greet;
+    char *name;               /* the client's, verified; NULL = none */
+    uint8_t name_state;       /* enum route_client_name */
+    struct targets *targets;  /* of the transaction; NULL: all recipients are themselves */
+    size_t rcpt_count;        /* of the envelope that was committed */
     struct smtp_server *server;
     struct tls *tls;
     bool tls_told, tls_pending; /* the handshake was reported; 220 is still to be written */
@@ -163,7 +174,25 @@ void backend_keyring(struct smtpd *d, int fd);
 void backend_want_ids(struct smtpd *d);
 void backend_sign(void *arg, uint64_t request_id, struct span request);
 void backend_forget(struct session *s);
-void backend_pause_over(void *ctx); /* session->pause */
+
+/* ask.c */
+extern const struct reply ask_away; /* 451: who should answer is not there */
+/* "5.7.1 text" of another process as a reply. */
+struct reply ask_refusal(unsigned code, struct span text);
+void ask_question(void *ctx, const struct smtp_server_question *q);
+void ask_pause_over(void *ctx); /* session->pause */
+void ask_forget(struct session *s);
+
+/* targets.c */
+struct list_verdict;
+/* A recipient that is accepted, but not as itself. False: no room for all that. */
+bool targets_add(struct session *s, const struct list_verdict *v);
+/* All recipients accepted so far are thrown away: so may be the content. */
+bool targets_discard_all(const struct session *s);
+/* The envelope as it is to be stored; without recipients: not at all. False: too large. It lives
+ * until targets_free. */
+bool targets_apply(struct session *s, const struct envelope *env, struct envelope *env_r);
+void targets_free(struct session *s);
 
 /* local.c */
 void backend_pickup(struct smtpd *d, int fd);
@@ -174,6 +203,8 @@ void local_put_warning(struct buf *b, const struct session *s, const struct enve
 void say_connected(struct session *s);
 void say_refused(struct smtpd *d, const struct netaddr *client, struct span listener,
                  struct span reply);
+void say_client_refused(struct session *s, unsigned code, struct span text);
+void say_discarded(struct session *s); /* a message that was accepted and thrown away */
 void say_received(struct session *s);
 void say_not_received(struct session *s, unsigned code, struct span text);
 void say_event(struct session *s, const struct smtp_server_event *e);

@@ -3,17 +3,17 @@
 
 #include <stdio.h>
 
-enum { ADDRESS_SHOWN = 256, TEXT_SHOWN = 512, RELAY_MAX = 128 };
+enum { ADDRESS_SHOWN = 256, TEXT_SHOWN = 512, RELAY_MAX = 384 };
 
 static struct span stage_span(const char *stage) { return span_str(stage ? stage : ""); }
 
-/* "[192.0.2.1]", or "joe@localhost" of a user of this machine. */
+/* "[192.0.2.1]", "name [192.0.2.1]", or "joe@localhost" of a user of this machine. */
 static struct span relay_text(const struct session *s, char text[RELAY_MAX])
 {
     if (s->user[0])
         snprintf(text, RELAY_MAX, "%s@localhost", s->user);
     else
-        snprintf(text, RELAY_MAX, "[%s]", s->ip);
+        snprintf(text, RELAY_MAX, "%s%s[%s]", s->name ? s->name : "", s->name ? " " : "", s->ip);
     return span_str(text);
 }
 
@@ -51,17 +51,59 @@ void say_refused(struct smtpd *d, const struct netaddr *client, struct span list
     buf_free(&ip);
 }
 
-static int64_t ms_since(const struct session *s, int64_t then_ns)
-{
-    return (loop_fresh_ns(s->d->env->loop) - then_ns) / 1000000;
-}
-
 static struct span sender_in(struct buf *b, struct span sender)
 {
     buf_putc(b, '<');
     log_text(b, sender, ADDRESS_SHOWN);
     buf_putc(b, '>');
     return buf_span(b);
+}
+
+/* The same for a client whom policy does not let in. */
+void say_client_refused(struct session *s, unsigned code, struct span text)
+{
+    struct events *e = s->d->env->events;
+    char reply[TEXT_SHOWN], relay[RELAY_MAX];
+    snprintf(reply, sizeof reply, "%u %.*s", code, SPAN_ARG(text));
+    event_begin(e, EVENT_refused);
+    event_client(s);
+    event_str(e, FIELD_reason, SPAN("access"));
+    event_str(e, FIELD_reply, span_str(reply));
+    event_end(e);
+    struct buf *b = log_begin(e, EVENT_NOTICE);
+    buf_printf(b, "ruleset=check_relay, arg1=%s, arg2=%s, relay=%.*s, reject=",
+               s->name ? s->name : s->ip, s->ip, SPAN_ARG(relay_text(s, relay)));
+    log_text(b, span_str(reply), TEXT_SHOWN);
+    log_end(e);
+}
+
+void say_discarded(struct session *s)
+{
+    struct events *e = s->d->env->events;
+    const struct envelope *env = smtp_server_envelope(s->server);
+    char relay[RELAY_MAX];
+    if (!env)
+        return;
+    struct queueid id = queueid_make(s->seq, env->received_ms);
+    event_begin(e, EVENT_discarded);
+    event_str(e, FIELD_id, span_str(id.text));
+    event_client(s);
+    event_str(e, FIELD_from, env->sender);
+    event_int(e, FIELD_size, (int64_t)s->size_bytes);
+    event_int(e, FIELD_nrcpts, (int64_t)env->rcpt_count);
+    event_end(e);
+    struct buf *b = log_begin(e, EVENT_INFO);
+    buf_printf(b, "%s: from=", id.text);
+    sender_in(b, env->sender);
+    buf_printf(b, ", size=%llu, nrcpts=%zu, relay=%.*s, stat=discarded",
+               (unsigned long long)s->size_bytes, env->rcpt_count,
+               SPAN_ARG(relay_text(s, relay)));
+    log_end(e);
+}
+
+static int64_t ms_since(const struct session *s, int64_t then_ns)
+{
+    return (loop_fresh_ns(s->d->env->loop) - then_ns) / 1000000;
 }
 
 static void received_line(struct session *s, const struct envelope *env)
@@ -74,7 +116,7 @@ static void received_line(struct session *s, const struct envelope *env)
     buf_putz(b, ", size=");
     buf_putu(b, s->size_bytes);
     buf_putz(b, ", class=0, nrcpts=");
-    buf_putu(b, env->rcpt_count);
+    buf_putu(b, s->rcpt_count);
     if (s->msgid_len) {
         buf_putz(b, ", msgid=");
         log_text(b, span_of(s->msgid, s->msgid_len), ADDRESS_SHOWN);
@@ -103,7 +145,7 @@ void say_received(struct session *s)
     event_str(e, FIELD_id, span_str(id.text));
     event_str(e, FIELD_from, env->sender);
     event_int(e, FIELD_size, (int64_t)s->size_bytes);
-    event_int(e, FIELD_nrcpts, (int64_t)env->rcpt_count);
+    event_int(e, FIELD_nrcpts, (int64_t)s->rcpt_count);
     event_str(e, FIELD_proto, env->proto);
     event_str(e, FIELD_helo, env->helo);
     event_client(s);

@@ -65,7 +65,7 @@ void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
     list_append(&d->sessions, &s->node);
     d->session_count++;
     loop_timer_init(&s->timer, on_timer, s);
-    loop_timer_init(&s->pause, backend_pause_over, s);
+    loop_timer_init(&s->pause, ask_pause_over, s);
     loop_io_add(d->env->loop, &s->io, fd, LOOP_READ, on_ready, s);
     say_connected(s);
     struct smtp_server_client facts = { .ip = span_str(s->ip),

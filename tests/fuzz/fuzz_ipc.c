@@ -8,6 +8,7 @@
 #include "proto/master_child.h"
 #include "proto/qmgr_deliver.h"
 #include "proto/qmgr_router.h"
+#include "proto/router_resolver.h"
 #include "proto/smtpd_keyring.h"
 #include "proto/smtpd_qmgr.h"
 #include "proto/smtpd_router.h"
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 #define ROW(number, name, FIELDS) { number, #name, handle_##name },
 #define ALL(M) \
     MASTER_CHILD(M) SMTPD_ROUTER(M) SMTPD_QMGR(M) SMTPD_KEYRING(M) QMGR_ROUTER(M) QMGR_DELIVER(M) \
-    DELIVER_RESOLVER(M) CONTROL(M)
+    DELIVER_RESOLVER(M) ROUTER_RESOLVER(M) CONTROL(M)
 
 ALL(ROUND_TRIP)
 
@@ -62,15 +63,18 @@ static void lists(struct span s)
     struct wire w = wire_reader(s);
     struct span text;
     struct envelope_rcpt r;
-    unsigned code;
+    struct list_verdict v;
     while (list_next_text(&w, &text))
         ;
     w = wire_reader(s);
     while (list_next_rcpt(&w, &r))
         ;
     w = wire_reader(s);
-    while (list_next_verdict(&w, &code, &text))
-        ;
+    while (list_next_verdict(&w, &v)) {
+        struct wire targets = wire_reader(v.targets);
+        while (list_next_target(&targets, &r))
+            ;
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

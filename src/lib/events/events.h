@@ -45,6 +45,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(received, EVENT_INFO, \
       F(id) F(from) F(size) F(nrcpts) F(proto) F(listener) F(client) F(helo) F(auth) F(tls) \
           F(ms) F(commit_ms)) \
+    X(discarded, EVENT_NOTICE, F(id) F(client) F(listener) F(from) F(size) F(nrcpts)) \
     X(not_received, EVENT_NOTICE, \
       F(id) F(from) F(size) F(nrcpts) F(client) F(listener) F(reply) F(reason)) \
     X(tls_started, EVENT_INFO, F(client) F(host) F(tls) F(listener)) \

@@ -112,6 +112,8 @@ static void show_dest(const struct sched_dest *d, struct sched_place_info *p_r)
                                       .why = sched_name_span(d->why) };
     memcpy(p_r->rcpts, d->n, sizeof d->n);
     show_gate(&d->gate, p_r);
+    if (sched_gate_closed(&d->site->gate))
+        p_r->site_down_until_ms = d->site->gate.wake.key;
 }
 
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r)

@@ -76,7 +76,8 @@ static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
 static void place_rcpt(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
                        const struct sched_entry_rcpt *e, struct sched_now now)
 {
-    bool waits = (m->flags & (ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER)) && !e->attempts;
+    bool waits = (m->flags & (ENVELOPE_QUEUE_ONLY | ENVELOPE_DEFER)) && !e->attempts &&
+                 !(r->marks & MARK_RELEASED);
     int64_t delay_ms = e->next_try_wall_ms ? e->next_try_wall_ms - now.wall_ms : 0;
     if (delay_ms > s->cfg.retry_max_ms)
         delay_ms = s->cfg.retry_max_ms;

@@ -321,6 +321,7 @@ struct sched_place_info { /* a destination or a site */
     uint32_t rcpts[SCHED_LIVE];
     uint32_t active, limit; /* jobs; limit is 0 for "no limit of its own" */
     int64_t down_until_ms;  /* 0: not in back-off */
+    int64_t site_down_until_ms; /* of a destination: its site's */
     uint32_t down_level;    /* consecutive failures */
     struct span why;
 };

@@ -140,6 +140,7 @@ struct smtp_server_verdict {
     const struct reply *replies; /* MAIL: one per item, in order; otherwise one */
     size_t count;                /* what is missing counts as 451 */
     struct span identity;        /* AUTH with 235: who it is */
+    struct span name;            /* CONNECT: the client's verified reverse name, if there is one */
 };
 
 struct smtp_server_commit {
@@ -190,7 +191,7 @@ struct smtp_server_ops {
     /* The next bytes of content, dots undone. They are taken in any case; false = no credit for
      * more: nothing is consumed until smtp_server_resume. */
     bool (*content)(void *ctx, uint64_t txn, struct span bytes);
-    /* Ends in exactly one of smtp_server_committed and smtp_server_refused. */
+    /* Ends in exactly one of smtp_server_committed, _refused and _discarded. */
     void (*commit)(void *ctx, const struct smtp_server_commit *c);
     void (*end)(void *ctx, uint64_t txn, enum smtp_server_end how);
     /* The 220 is in the output: after it is sent, shake hands, then smtp_server_tls_done, or
@@ -232,6 +233,8 @@ bool smtp_server_answer(struct smtp_server *s, uint64_t question_id,
                         const struct smtp_server_verdict *v, struct smtp_server_time now);
 bool smtp_server_committed(struct smtp_server *s, const struct receipt *r,
                            struct smtp_server_time now);
+/* As committed, for a message that policy has thrown away: its 250 promises nothing. */
+bool smtp_server_discarded(struct smtp_server *s, uint64_t txn, struct smtp_server_time now);
 bool smtp_server_refused(struct smtp_server *s, uint64_t txn, const struct reply *why,
                          struct smtp_server_time now);
 bool smtp_server_resume(struct smtp_server *s, struct smtp_server_time now);

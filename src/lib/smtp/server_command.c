@@ -21,6 +21,8 @@ void server_greet(struct smtp_server *s, const struct smtp_server_verdict *v)
 {
     struct reply r = server_verdict(v, 0);
     s->state = STATE_COMMAND;
+    if (v && v->name.n)
+        server_set(&s->name, v->name);
     if (s->early) {
         server_event(s, SMTP_EVENT_EARLY_TALK, SPAN(""), SPAN(""));
         say_host(s, 554, "ESMTP not accepting messages");

@@ -100,20 +100,33 @@ void server_end_verdict(struct smtp_server *s, const struct smtp_server_verdict 
     buf_free(&head);
 }
 
+static void accepted(struct smtp_server *s, struct smtp_server_time now, enum smtp_server_end how)
+{
+    s->now = now;
+    s->progress_ms = now.mono_ms;
+    s->state = STATE_COMMAND;
+    s->bad = 0;
+    server_say(s, 250, "2.0.0", "%s Message accepted for delivery", envelope_id(&s->txn->env).text);
+    server_txn_end(s, how);
+    if (s->shutdown)
+        smtp_server_shutdown(s);
+}
+
 bool smtp_server_committed(struct smtp_server *s, const struct receipt *receipt,
                            struct smtp_server_time now)
 {
     if (s->state != STATE_COMMIT || receipt_txn(receipt) != s->txn->id)
         return false;
     MUST(receipt_seq(receipt) == s->txn->env.seq);
-    s->now = now;
-    s->progress_ms = now.mono_ms;
-    s->state = STATE_COMMAND;
-    s->bad = 0;
-    server_say(s, 250, "2.0.0", "%s Message accepted for delivery", envelope_id(&s->txn->env).text);
-    server_txn_end(s, SMTP_END_COMMITTED);
-    if (s->shutdown)
-        smtp_server_shutdown(s);
+    accepted(s, now, SMTP_END_COMMITTED);
+    return true;
+}
+
+bool smtp_server_discarded(struct smtp_server *s, uint64_t txn, struct smtp_server_time now)
+{
+    if (s->state != STATE_COMMIT || txn != s->txn->id)
+        return false;
+    accepted(s, now, SMTP_END_ABORTED);
     return true;
 }
 
