@@ -652,6 +652,80 @@ static void it_lives_on_a_real_disk(void)
     bed_free(b);
 }
 
+static void final_stays_final(void)
+{
+    struct bed *b = bed_new(1);
+    struct arena *a = arena_new(1 << 20);
+    struct spool_outcome *list;
+    size_t n;
+    uint64_t seq = put_rcpts(b, 2);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK_INT(done_with(b, seq, 0, SPOOL_DELIVERED, true), 0);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK_INT(done_with(b, seq, 0, SPOOL_DEFERRED, false), 0);
+    CHECK_INT(done_with(b, seq, SPOOL_RCPT_ALL, SPOOL_HELD, false), 0);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    for (int round = 0; round < 2; round++) {
+        CHECK_INT(spool_outcomes(b->s, seq, a, &list, &n), 0);
+        CHECK_INT(n, 2);
+        CHECK(list[0].rcpt == 0 && list[0].final && list[0].kind == SPOOL_DELIVERED);
+        CHECK(list[1].rcpt == SPOOL_RCPT_ALL && list[1].kind == SPOOL_HELD);
+        again(b);
+        CHECK_INT(b->outcome_count, 2); /* the deferral is not told */
+        CHECK_INT(b->outcome.kind, SPOOL_HELD);
+    }
+    arena_free(&a);
+    bed_free(b);
+}
+
+static void one_message_once_in_a_batch(void)
+{
+    enum { MANY = 300 };
+    struct bed *b = bed_new(1);
+    struct envelope_rcpt rcpt = { .addr = SPAN("x@y") };
+    struct envelope env = { .rcpts = &rcpt, .rcpt_count = 1 };
+    struct spool_commit c = { .env = &env };
+    uint64_t first = spool_lease_ids(b->s, MANY, b->now);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < MANY; i++) {
+            env.seq = first + i;
+            c.txn = 1000 + (uint64_t)round * MANY + i;
+            CHECK_INT(spool_commit(b->s, &c), round ? -EEXIST : 0);
+        }
+    }
+    CHECK_INT(spool_batch_count(b->s), MANY);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK_INT(spool_commit(b->s, &c), -EEXIST);
+    again(b);
+    CHECK_INT(b->found_count, MANY);
+    bed_free(b);
+}
+
+/* The last batch is damaged: after a clean end that is told as what it is. */
+static void a_clean_end_vouches(void)
+{
+    for (int clean = 0; clean < 2; clean++) {
+        struct bed *b = bed_new(1);
+        CHECK(put_flushed(b) != 0);
+        uint64_t at = spool_stat(b->s).disk_bytes;
+        CHECK(put_flushed(b) != 0);
+        if (clean) {
+            spool_vouch(b->s);
+            uint64_t end = spool_stat(b->s).disk_bytes;
+            spool_vouch(b->s);
+            CHECK_INT(spool_stat(b->s).disk_bytes, end); /* once is enough */
+        }
+        spool_close(&b->s);
+        CHECK(vfs_faulty_flip(b->vfs, "/s/0000000000000001.seg", at + 700, 1));
+        start(b);
+        CHECK_INT(b->found_count, 1 + clean); /* one known as damaged, or none */
+        CHECK_INT(b->events[SPOOL_EVENT_DROPPED], !clean);
+        if (clean)
+            CHECK_INT(spool_verify(b->s, b->found[1]), -EILSEQ);
+        bed_free(b);
+    }
+}
+
 static void check_finds_a_bad_byte(void)
 {
     struct bed *b = bed_new(1);
@@ -724,6 +798,9 @@ static const struct test tests[] = {
     TEST(one_owner_many_lookers),
     TEST(one_write_and_one_flush_serve_a_batch),
     TEST(it_lives_on_a_real_disk),
+    TEST(final_stays_final),
+    TEST(one_message_once_in_a_batch),
+    TEST(a_clean_end_vouches),
     TEST(check_finds_a_bad_byte),
     TEST(limits_are_refusals),
 };

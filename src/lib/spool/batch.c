@@ -32,6 +32,7 @@ void batch_free(struct spool *s, struct batch *b)
     free(b->items);
     free(b->spans);
     free(b->map);
+    free(b->seqs);
 }
 
 void batch_reset(struct batch *b)
@@ -47,6 +48,13 @@ void batch_reset(struct batch *b)
     }
     if (b->map_size)
         memset(b->map, 0, b->map_size * sizeof *b->map);
+    if (b->seqs_size > MAP_KEEP) {
+        free(b->seqs);
+        b->seqs = NULL;
+        b->seqs_size = 0;
+    }
+    if (b->seqs_size)
+        memset(b->seqs, 0, b->seqs_size * sizeof *b->seqs);
 }
 
 struct item *batch_begin(struct batch *b, enum item_kind kind, uint32_t type)
@@ -130,6 +138,38 @@ void batch_group(struct batch *b, struct item *it, uint64_t seq, size_t at)
 bool batch_has(const struct batch *b, uint64_t seq)
 {
     return b->map_size && *map_slot(b, seq);
+}
+
+static uint64_t *seq_slot(const struct batch *b, uint64_t seq)
+{
+    size_t i = (seq * 0x9e3779b97f4a7c15u) >> 32;
+    for (;; i++) {
+        uint64_t *slot = &b->seqs[i & (b->seqs_size - 1)];
+        if (!*slot || *slot == seq)
+            return slot;
+    }
+}
+
+bool batch_commits(const struct batch *b, uint64_t seq)
+{
+    return b->seqs_size && *seq_slot(b, seq) == seq;
+}
+
+bool batch_note_seq(struct batch *b, uint64_t seq)
+{
+    if (batch_commits(b, seq))
+        return false;
+    if (2 * (b->commits + 1) > b->seqs_size) {
+        struct batch old = *b;
+        b->seqs_size = old.seqs_size ? 4 * old.seqs_size : 64;
+        b->seqs = must_calloc(b->seqs_size, sizeof *b->seqs);
+        for (size_t i = 0; i < old.seqs_size; i++)
+            if (old.seqs[i])
+                *seq_slot(b, old.seqs[i]) = old.seqs[i];
+        free(old.seqs);
+    }
+    *seq_slot(b, seq) = seq;
+    return true;
 }
 
 void txn_free(struct spool *s, struct txn *t, bool aborted)

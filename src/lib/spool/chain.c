@@ -140,9 +140,13 @@ static int keep_newest(struct collect *c, struct arena *a, struct spool_outcome 
     qsort(order, c->n, sizeof *order, by_rcpt);
     *list_r = arena_alloc(a, must_mul(c->n + 1, sizeof **list_r));
     *n_r = 0;
-    for (size_t i = 0; i < c->n && *list_r; i++)
+    for (size_t i = 0; i < c->n && *list_r; i++) {
+        const struct spool_outcome *o = &c->list[order[i].rank];
         if (i == 0 || order[i].rcpt != order[i - 1].rcpt)
-            (*list_r)[(*n_r)++] = c->list[order[i].rank];
+            (*list_r)[(*n_r)++] = *o;
+        else if (o->final && !(*list_r)[*n_r - 1].final)
+            (*list_r)[*n_r - 1] = *o; /* what is final stays so, whatever was said later */
+    }
     free(order);
     return *list_r ? 0 : -ENOMEM;
 }

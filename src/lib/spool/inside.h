@@ -47,6 +47,7 @@ struct segment {
     uint64_t flushed; /* of what is known to be on the disk */
     uint64_t ahead;   /* zeros are written up to here */
     uint64_t begun;   /* of extents: the disk was told to begin up to here */
+    uint64_t vouched; /* the end behind the note that all before it was flushed; 0: none */
     uint64_t live;    /* bytes of records that still matter, tombs not among them */
     struct tomb *tombs;
     size_t tomb_count;
@@ -117,6 +118,8 @@ struct batch {
     int64_t oldest_ms; /* of outcomes; -1 = none */
     uint32_t *map;     /* message -> newest item + 1 with outcomes of it */
     size_t map_size;
+    uint64_t *seqs;    /* of the messages to be committed: a hash table, 0 = free */
+    size_t seqs_size;
 };
 
 /* The tombs that were carried out of the victim: each once, however often it stands there. */
@@ -281,6 +284,9 @@ void batch_end(struct spool *s, struct batch *b, struct item *it);
 /* Notes that the item holds outcomes of `seq`, the group at `at` in its meta. */
 void batch_group(struct batch *b, struct item *it, uint64_t seq, size_t at);
 bool batch_has(const struct batch *b, uint64_t seq);
+/* Notes that the batch commits this message, or (false) it does so already. */
+bool batch_note_seq(struct batch *b, uint64_t seq);
+bool batch_commits(const struct batch *b, uint64_t seq);
 /* Writes and flushes s->batch with its effects and callbacks. */
 int batch_flush(struct spool *s);
 /* A batch with nothing in it, into the directory's active segment: notes id_high. */

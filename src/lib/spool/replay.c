@@ -223,6 +223,8 @@ static void tell_group(struct replay *x, struct segment *seg, const struct rec *
         if (!outcome_get(&w, g->seq, &o))
             break;
         final |= o.final;
+        if (e && !o.final && o.rcpt != SPOOL_RCPT_ALL && table_is_final(&s->table, e, o.rcpt))
+            continue; /* what is final stays so, whatever was said later */
         if (e && s->calls.on_outcome)
             s->calls.on_outcome(s->calls.ctx, &o);
         if (broken)

@@ -204,6 +204,10 @@ int spool_outcome(struct spool *s, const struct spool_outcome *o, size_t n);
  * through in part: outcomes survive a full disk that refuses messages). Empty: 0, no flush. */
 int spool_flush(struct spool *s, int64_t now_ms);
 
+/* Before a clean end, after spool_flush: notes that all was flushed. Without the note, damage to
+ * the last batch cannot be told from a batch that a crash cut off (it is dropped in silence). */
+void spool_vouch(struct spool *s);
+
 size_t spool_batch_count(const struct spool *s);  /* messages waiting for spool_flush */
 uint64_t spool_batch_bytes(const struct spool *s); /* of them and of outcomes, content included */
 /* at_ms of the oldest outcome that waits for a flush, or -1: flush within a second of it. */

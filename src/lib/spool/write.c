@@ -66,7 +66,8 @@
  * RECOVERY. Sealed segments are read by their indexes, metas only. An unsealed one (or one whose
  * trailer reached the disk without the footer or the last INDEX) is scanned: a bad record before
  * the highest flushed_upto is damage (alarm, go on at the next record); behind it, it was never
- * acknowledged and is dropped, and every whole record after it is kept, bodies checked. What is
+ * acknowledged and is dropped (a clean end writes an empty BATCH, so that nothing acknowledged
+ * lies there), and every whole record after it is kept, bodies checked. What is
  * kept there is written again and flushed before anything relies on it (a page that failed to
  * reach the disk may look clean), what is dropped is covered with SKIP. The newest one goes on
  * being written, unless a VOID names it. Then all records are replayed in the order of lsn. A
@@ -214,7 +215,7 @@ static int check_commit(const struct spool *s, const struct spool_commit *c, con
     if (c->block_count > SPOOL_BLOCKS_MAX || c->cut_count > SPOOL_CUTS_MAX ||
         e->rcpt_count > ENVELOPE_RCPTS_MAX)
         return -E2BIG;
-    if (table_get(&s->table, e->seq))
+    if (table_get(&s->table, e->seq) || batch_commits(&s->batch, e->seq))
         return -EEXIST;
     if (c->bound_count && c->bound->seq == e->seq)
         return -EINVAL;
@@ -262,6 +263,7 @@ static void add_commit(struct spool *s, const struct spool_commit *c, struct txn
     it->key = c->txn;
     it->seq = c->env->seq;
     it->txn = t;
+    MUST(batch_note_seq(b, it->seq));
     put_commit(&b->metas, c, t, z);
     for (size_t i = 0; i < c->block_count; i++)
         batch_body(b, it, c->blocks[i]);
@@ -301,6 +303,22 @@ int spool_flush(struct spool *s, int64_t now_ms)
     MUST(!s->busy && !s->config.read_only);
     s->now_ms = now_ms;
     return batch_flush(s);
+}
+
+/* The last batch of each segment stands behind the last flushed_upto on the disk: another one,
+ * with nothing in it, says that it was flushed. */
+void spool_vouch(struct spool *s)
+{
+    MUST(!s->busy && !s->config.read_only);
+    for (size_t i = 0; i < s->dir_count; i++) {
+        struct dir *d = &s->dirs[i];
+        struct segment *seg = d->active;
+        if (!seg || d->out || seg->end <= SEG_HEAD_BYTES || seg->vouched == seg->end ||
+            seg->end >= s->config.segment_size_bytes)
+            continue;
+        if (batch_note(s, d, s->id_high) == 0 && d->active == seg)
+            seg->vouched = seg->end;
+    }
 }
 
 size_t spool_batch_count(const struct spool *s) { return s->batch.commits; }
