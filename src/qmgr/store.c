@@ -181,6 +181,8 @@ void store_flush(struct qmgr *q)
     reports_flushed(q);
     arena_reset(q->turn);
     intake_space(q);
+    if (q->finishing && !intake_any_peer(q) && !deliverers_busy(q))
+        spool_vouch(q->spool); /* a clean end */
 }
 
 bool store_stuck(struct qmgr *q)
