@@ -78,7 +78,7 @@ static struct span take_entry(struct parse *ps, uint32_t first)
     return span_of(from, (size_t)(ps->out - from));
 }
 
-/* Where the colon behind the name stands; s.n when there is none, *open_r: a quote is not closed. */
+/* The colon behind the name; s.n when there is none. *open_r: a quote is not closed. */
 static size_t find_colon(struct span s, bool *open_r)
 {
     bool quoted = false;

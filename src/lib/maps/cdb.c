@@ -175,7 +175,8 @@ static void cdb_each(const struct map *m,
 {
     const struct image *im = &cdb_of(m)->image;
     struct record rec;
-    for (size_t at = HEAD; im->mem && record_at(im, at, &rec); at += PAIR + rec.key.n + rec.value.n) {
+    for (size_t at = HEAD; im->mem && record_at(im, at, &rec);) {
+        at += PAIR + rec.key.n + rec.value.n;
         struct map_hit hit = { .value = meant(rec.value) };
         if (!fn(ctx, rec.key, &hit))
             return;

@@ -7,7 +7,8 @@
 #include "base/err.h"
 
 enum map_type {
-    MAP_TEXT, MAP_BESIDE /* hash: btree: dbm: */, MAP_CDB, MAP_REGEX, MAP_CIDR, MAP_INLINE, MAP_NULL,
+    MAP_TEXT, MAP_BESIDE, /* hash: btree: dbm: */
+    MAP_CDB, MAP_REGEX, MAP_CIDR, MAP_INLINE, MAP_NULL,
 };
 
 struct map_spec {
