@@ -15,11 +15,25 @@ static struct span reply_words(struct span text)
     return text;
 }
 
+/* A member of an alias without a domain of its own got ours: it is shown as it was written. */
+static struct span written(const struct bt_session *s, const struct story_target *t)
+{
+    struct span addr = row_text(t->given, "address"), host = s->bt.hostname;
+    size_t at = span_rfind(addr, '@');
+    bool ours = row_true(t->given, "expanded") && at < addr.n &&
+                span_ieq(span_from(addr, at + 1), host);
+    return ours ? span_to(addr, at) : addr;
+}
+
 static int refused(struct buf *out, const struct story *s, const json_t *reply)
 {
     struct span code = row_text(reply, "code"), text = row_text(reply, "text");
     struct span words = reply_words(text);
-    buf_printf(out, "%s... %.*s\n", s->rcpt, SPAN_ARG(words));
+    if (span_starts(words, SPAN("aliasing/forwarding loop")) ||
+        span_starts(words, SPAN("User has moved")))
+        buf_printf(out, "%.*s\n", SPAN_ARG(words)); /* these two stand alone */
+    else
+        buf_printf(out, "%s... %.*s\n", s->rcpt, SPAN_ARG(words));
     if (row_int(reply, "reply") / 100 != 4)
         return story_exit_of(code);
     buf_printf(out, "%s... deliverable: mailer *error*, host %.*s, user %d %.*s\n", s->rcpt,
@@ -43,7 +57,7 @@ static void put_host(struct buf *out, const struct story_target *t, const struct
 static int put_target(struct bt_session *s, const struct story *st, const struct story_target *t)
 {
     const json_t *dest = json_object_get(t->route, "dest");
-    struct span addr = row_text(t->given, "address"), mailer = row_text(dest, "mailer");
+    struct span addr = written(s, t), mailer = row_text(dest, "mailer");
     struct span user = row_text(dest, "user");
     struct toks out;
     struct bt_result r = { SPAN_NONE, SPAN_NONE, SPAN_NONE };
@@ -59,7 +73,7 @@ static int put_target(struct bt_session *s, const struct story *st, const struct
         s->bt.out = kept;
         buf_free(&unused);
     }
-    bool program = span_eq(mailer, SPAN("program")), file = span_eq(mailer, SPAN("file"));
+    bool program = span_eq(mailer, SPAN("prog")), file = span_eq(mailer, SPAN("file"));
     if (!span_eq(mailer, SPAN("local")) || !user.n)
         user = addr;
     if (program)
@@ -76,12 +90,12 @@ static int put_target(struct bt_session *s, const struct story *st, const struct
     return EX_OK;
 }
 
-static void put_aliased(struct buf *out, const struct story *s)
+static void put_aliased(struct bt_session *s, const struct story *st)
 {
-    buf_printf(out, "%s... aliased to ", s->rcpt);
-    for (size_t i = 0; i < s->n; i++)
-        buf_printf(out, "%s%.*s", i ? ", " : "", SPAN_ARG(row_text(s->targets[i].given, "address")));
-    buf_putc(out, '\n');
+    buf_printf(&s->out, "%s... aliased to ", st->rcpt);
+    for (size_t i = 0; i < st->n; i++)
+        buf_printf(&s->out, "%s%.*s", i ? ", " : "", SPAN_ARG(written(s, &st->targets[i])));
+    buf_putc(&s->out, '\n');
 }
 
 static int verify(struct bt_session *s, const char *addr, const char *sender, bool verbose)
@@ -98,7 +112,7 @@ static int verify(struct bt_session *s, const char *addr, const char *sender, bo
         bool same = st.n == 1 &&
                     span_eq(row_text(st.targets[0].given, "address"), span_str(addr));
         if (verbose && !same)
-            put_aliased(&s->out, &st);
+            put_aliased(s, &st);
         for (size_t i = st.n; i > 0; i--) { /* sendmail: the last-added member first */
             int one = put_target(s, &st, &st.targets[i - 1]);
             rc = one > rc ? one : rc;

@@ -89,8 +89,8 @@ static void put_step(struct show *s, const json_t *step)
         put_dns(s, step);
     } else {
         put(s->out, row_text(step, "said"));
-        if (is(step, "verdict", "fail") && !row_text(step, "said").n)
-            buf_putz(s->out, "cannot say now");
+        if (!row_text(step, "said").n)
+            buf_putz(s->out, is(step, "verdict", "fail") ? "cannot say now" : "it is there");
         put_place(s->out, step);
     }
     buf_putc(s->out, '\n');
@@ -130,7 +130,9 @@ static void put_canon(struct show *s, const json_t *canon)
     if (!canon)
         return;
     buf_printf(s->out, "%scanonical name of %.*s: ", s->indent, SPAN_ARG(row_text(canon, "name")));
-    if (span_ieq(row_text(canon, "canon"), row_text(canon, "name")))
+    if (span_eq(row_text(canon, "status"), SPAN("nxdomain")))
+        buf_putz(s->out, "no such name");
+    else if (span_ieq(row_text(canon, "canon"), row_text(canon, "name")))
         buf_putz(s->out, "its own");
     else if (row_text(canon, "canon").n)
         put(s->out, row_text(canon, "canon"));

@@ -104,7 +104,7 @@ static void judge_here(struct story_target *t, const json_t *dest, struct span m
                  SPAN_ARG(row_text(dest, "user")), detail.n ? ", detail " : "", SPAN_ARG(detail));
     else
         snprintf(t->why, sizeof t->why, "%s %.*s",
-                 span_eq(mailer, SPAN("file")) ? "the file" : "the program", SPAN_ARG(path));
+                 span_eq(mailer, SPAN("prog")) ? "the program" : "the file", SPAN_ARG(path));
 }
 
 static void judge(struct story_target *t)
