@@ -2,7 +2,7 @@
 
 #include "base/must.h"
 #include "cli/args.h"
-#include "config/files.h"
+#include "mc/mc.h"
 #include "submit/where.h"
 
 #include <stdio.h>
@@ -14,15 +14,10 @@ enum { HOST_MAX = 256 };
 
 static struct config *read_config(const char *path)
 {
-    struct buf text;
     struct err e;
     struct config *cfg = NULL;
     struct config_report *report = config_report_new();
-    buf_init(&text, CONFIG_FILE_MAX + 65536);
-    if (!config_read_file(path, &text, &e) ||
-        !config_parse(buf_span(&text), span_str(path), &cfg, report))
-        cfg = NULL;
-    buf_free(&text);
+    mc_load(path, &cfg, report, &e);
     config_report_free(&report);
     return cfg;
 }
