@@ -31,14 +31,15 @@ struct route_dest {
     size_t hop_count;
     struct span user;      /* LOCAL: to whom, without quotes */
     struct span detail;    /* LOCAL: what stood behind the "+" of user+detail */
-    struct span path;      /* LMTP: a UNIX socket instead of hops; FILE; PROGRAM: its command line */
+    struct span path;      /* LMTP: a UNIX socket, no hops; FILE; PROGRAM: its command line */
     uint16_t reply;        /* ERROR: 550, 451 ... */
     struct span code;      /* ERROR: "5.7.1" */
     struct span text;      /* ERROR: what the sender reads; HOLD: the reason */
     struct span matched;   /* what decided: "mailertable gmail.com", "smart_host", "mx" ... */
     /* One key for all recipients that may share a queue and a connection: "mx:gmail.com",
      * "host:[127.0.0.1]:2600", "list:[a]:[b]", "smtp+mx:old.example", "lmtp+host:[a]:24",
-     * "lmtp:/run/lmtp", "listener:capture", "local:ann+list", "hold" ... */
+     * "lmtp:/run/lmtp", "listener:capture", "local:ann+list",
+     * "hold" ... */
     struct span queue;
     /* The first next hop is this listener of ours: nothing is sent, the mail waits as mail that
      * came by that listener does. Empty = no. */
