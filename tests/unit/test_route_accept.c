@@ -421,7 +421,8 @@ static void lists(void)
          "ann@example.net bob@example.net carl@example.net");
     WANT('r', STRANGER, "sales-request", "ann@example.net");
     WANT('r', STRANGER, "staff",
-         "ann@example.net<owner-staff@drjemgw2.drj.com dan@example.net<owner-staff@drjemgw2.drj.com "
+         "ann@example.net<owner-staff@drjemgw2.drj.com "
+         "dan@example.net<owner-staff@drjemgw2.drj.com "
          "eve@drjemgw2.drj.com<owner-staff@drjemgw2.drj.com");
     WANT('r', STRANGER, "owner-sales", "sales-admin@example.net");
     /* what a list's file says does not run here */
@@ -452,7 +453,8 @@ static void recipients(void)
     struct route_tables *t = tables_of(&(struct texts){
         .recipients = "ann@example.net x;bob@example.net x;@open.example.net x",
         .mailertable = "closed.example error:5.7.1:550 Mail to this domain is prohibited;"
-                       "later.example error:4.3.0:451 Try again later;.closed.example error:nouser x",
+                       "later.example error:4.3.0:451 Try again later;"
+                       ".closed.example error:nouser x",
         .users = "root x" });
     WANT('r', STRANGER, "ann@example.net", "ann@example.net!");
     WANT('r', STRANGER, "Ann+tag@Example.net", "Ann+tag@Example.net!");

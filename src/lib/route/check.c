@@ -14,7 +14,7 @@ struct check {
 };
 
 static void __attribute__((format(printf, 3, 4)))
-warn(struct check *c, uint32_t line, const char *fmt, ...)
+remark(struct check *c, uint32_t line, const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
@@ -42,7 +42,7 @@ static void check_own(struct check *c, struct span key, const struct map_hit *hi
 {
     const struct config_listen *own = route_own_listener(c->t, d);
     if (own && own->delivery == CONFIG_DELIVER)
-        warn(c, hit->line, "\"%.*s\" has no effect: its next hop is our own listener \"%.*s\", "
+        remark(c, hit->line, "\"%.*s\" has no effect: its next hop is our own listener \"%.*s\", "
              "which delivers at once", SPAN_ARG(key), SPAN_ARG(own->name));
 }
 
@@ -59,18 +59,18 @@ static bool check_mailertable(void *ctx, struct span key, const struct map_hit *
         snprintf(c->catch_all, sizeof c->catch_all, "%.*s:%u",
                  SPAN_ARG(map_source(c->t->map[c->which])), hit->line);
         if (c->t->has_smart_host)
-            warn(c, hit->line, "\".\" hides route.smart_host: no mail gets as far");
+            remark(c, hit->line, "\".\" hides route.smart_host: no mail gets as far");
         if (c->t->map[ROUTE_SMARTTABLE])
-            warn(c, hit->line, "\".\" hides the whole smarttable, which is asked after the "
+            remark(c, hit->line, "\".\" hides the whole smarttable, which is asked after the "
                  "mailertable; write route.smart_host instead of \".\"");
     } else if (!is_pattern(key) && dns_name_from(span_from(key, key.p[0] == '.'), &a.name) == 0) {
         if (key.p[0] != '.' && route_names_has(c->t->local, &a, &entry))
-            warn(c, hit->line, "\"%.*s\" is hidden by route.local (\"%.*s\"): mail for it is "
+            remark(c, hit->line, "\"%.*s\" is hidden by route.local (\"%.*s\"): mail for it is "
                  "delivered here", SPAN_ARG(key), SPAN_ARG(entry));
         memcpy(at + 1, a.name.s, a.name.n);
         if (key.p[0] != '.' && route_is_virtual(c->t, &a) &&
             map_lookup(c->t->map[ROUTE_VIRTUSERTABLE], span_of(at, a.name.n + 1u), &other) == 1)
-            warn(c, hit->line, "\"%.*s\" is hidden by the virtusertable (line %u): every address "
+            remark(c, hit->line, "\"%.*s\" is hidden by the virtusertable (line %u): every address "
                  "of it becomes another", SPAN_ARG(key), other.line);
     }
     arena_reset(c->arena);
@@ -85,7 +85,7 @@ static bool check_smarttable(void *ctx, struct span key, const struct map_hit *h
     struct route_dest d;
     struct err e;
     if (c->catch_all[0])
-        warn(c, hit->line, "\"%.*s\" is hidden by the mailertable's \".\" (%s)", SPAN_ARG(key),
+        remark(c, hit->line, "\"%.*s\" is hidden by the mailertable's \".\" (%s)", SPAN_ARG(key),
              c->catch_all);
     arena_reset(c->arena);
     if (route_value_or_hops(hit->value, c->arena, &d, &e))
@@ -136,14 +136,14 @@ static bool check_access(void *ctx, struct span whole, const struct map_hit *hit
         bool known = false;
         for (size_t i = 0; i < sizeof others / sizeof *others; i++)
             known = known || span_istarts(whole, span_str(others[i]));
-        warn(c, hit->line, known ? "\"%.*s\" is not obeyed: there are Connect: From: and To:"
+        remark(c, hit->line, known ? "\"%.*s\" is not obeyed: there are Connect: From: and To:"
                                  : "\"%.*s\" never matches: no such tag; there are Connect: From: "
                                    "and To:", SPAN_ARG(whole));
         return true;
     }
     const char *why = never(key, tag);
     if (why)
-        warn(c, hit->line, "\"%.*s\" never matches: %s", SPAN_ARG(whole), why);
+        remark(c, hit->line, "\"%.*s\" never matches: %s", SPAN_ARG(whole), why);
     return true;
 }
 
@@ -157,7 +157,7 @@ static bool check_alias(void *ctx, struct span key, const struct map_hit *hit)
     if (span_ends(key, SPAN("+*")))
         return true;
     if (!route_expand(c->t, SPAN("x@x"), key, c->arena, NULL, &out))
-        warn(c, hit->line, "\"%.*s\": mail for it is refused: %u %.*s", SPAN_ARG(key),
+        remark(c, hit->line, "\"%.*s\": mail for it is refused: %u %.*s", SPAN_ARG(key),
              out.reply.reply, SPAN_ARG(out.reply.text));
     for (size_t i = 0; i < out.target_count; i++) {
         struct route_ask ask = { .rcpt = out.targets[i].addr, .rcpt_flags = out.targets[i].flags,
@@ -165,7 +165,7 @@ static bool check_alias(void *ctx, struct span key, const struct map_hit *hit)
         struct route_dest d;
         route_find(c->t, &ask, c->arena, NULL, &d);
         if (d.mailer == ROUTE_LOCAL && route_user_exists(c->t, d.user, NULL) == 0)
-            warn(c, hit->line, "\"%.*s\" leads to \"%.*s\", who has no mailbox here",
+            remark(c, hit->line, "\"%.*s\" leads to \"%.*s\", who has no mailbox here",
                  SPAN_ARG(key), SPAN_ARG(d.user));
     }
     return true;
@@ -185,7 +185,7 @@ static bool check_recipient(void *ctx, struct span key, const struct map_hit *hi
     struct route_address a;
     struct span entry;
     if (domain_of(key, &a) && !route_names_has(c->t->relay_domains, &a, &entry))
-        warn(c, hit->line, "\"%.*s\" is never asked: its domain is not in relay.domains",
+        remark(c, hit->line, "\"%.*s\" is never asked: its domain is not in relay.domains",
              SPAN_ARG(key));
     return true;
 }
@@ -197,7 +197,7 @@ static bool check_generic(void *ctx, struct span key, const struct map_hit *hit)
     struct span entry;
     if (domain_of(key, &a) && !route_names_has(c->t->local, &a, &entry) &&
         !route_names_has(c->t->generics_domains, &a, &entry))
-        warn(c, hit->line, "\"%.*s\" is never asked: its domain is neither local nor in "
+        remark(c, hit->line, "\"%.*s\" is never asked: its domain is neither local nor in "
              "route.generics_domains", SPAN_ARG(key));
     return true;
 }

@@ -49,10 +49,13 @@ static bool rung_expanded(struct walk *w)
 /* A local user by such a name is what somebody else has written. */
 static bool runs(struct walk *w, struct span user)
 {
-    const char *text = span_starts(user, SPAN("|"))          ? "Cannot mail directly to programs"
-                       : span_starts(user, SPAN("/"))         ? "Cannot mail directly to files"
-                       : span_istarts(user, SPAN(":include:")) ? "Cannot mail directly to :include:s"
-                                                               : NULL;
+    const char *text = NULL;
+    if (span_starts(user, SPAN("|")))
+        text = "Cannot mail directly to programs";
+    else if (span_starts(user, SPAN("/")))
+        text = "Cannot mail directly to files";
+    else if (span_istarts(user, SPAN(":include:")))
+        text = "Cannot mail directly to :include:s";
     return text && refuse(w, 550, "5.7.1", text, "local");
 }
 
