@@ -142,6 +142,22 @@ static void put_canon(struct show *s, const json_t *canon)
                (int)row_int(canon, "ttl_s"));
 }
 
+static const char *flag_text(const json_t *flag)
+{
+    static const char *const texts[][2] = {
+        { "dns_hosts_cut", "more MX hosts than the limit: the worst are left out" },
+        { "dns_addrs_cut", "more addresses than the limit: the last are left out" },
+        { "dns_own_cut", "this host is in the list: only better ones are tried" },
+        { "dns_partial", "the addresses of some hosts cannot be found out now" },
+        { "dns_implicit_mx", "no MX: the domain itself" },
+    };
+    const char *name = json_is_string(flag) ? json_string_value(flag) : "";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(name, texts[i][0]) == 0)
+            return texts[i][1];
+    return name;
+}
+
 static void put_hops(struct show *s, const struct story_target *t, const struct config *cfg)
 {
     const json_t *plan = json_object_get(t->lookup, "plan"), *list = json_object_get(plan, "try");
@@ -150,8 +166,7 @@ static void put_hops(struct show *s, const struct story_target *t, const struct 
         return;
     put_trail(s, json_object_get(t->lookup, "trail"));
     for (size_t i = 0; i < json_array_size(flags); i++)
-        buf_printf(s->out, "%snotice: %s\n", s->indent,
-                   json_string_value(json_array_get(flags, i)));
+        buf_printf(s->out, "%snotice: %s\n", s->indent, flag_text(json_array_get(flags, i)));
     if (!json_array_size(list))
         return;
     buf_printf(s->out, "%stried in this order:\n", s->indent);
