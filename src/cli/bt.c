@@ -323,7 +323,8 @@ int cli_bt(const char *config, const char *sender, int argc, char *const *argv)
                          "Enter <ruleset> <address>\n");
     while (more) {
         buf_putz(&s.out, "> ");
-        more = cli_print(&s.out) && fgets(line, sizeof line, stdin) && take_line(&s, span_str(line));
+        more = cli_print(&s.out) && fgets(line, sizeof line, stdin) &&
+               take_line(&s, span_str(line));
         arena_reset(s.bt.arena);
     }
     cli_print(&s.out);

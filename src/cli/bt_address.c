@@ -17,7 +17,8 @@ static struct span plain(struct bt *t, struct toks words)
     if (!toks_is(words, open + 1, "@"))
         return toks_join(t->arena, words);
     size_t end = toks_find(toks_from(words, open), ">") + open;
-    out = toks_cat(t->arena, toks_to(words, open), toks_to(toks_from(words, open + 1), end - open - 1));
+    struct toks host = toks_to(toks_from(words, open + 1), end - open - 1);
+    out = toks_cat(t->arena, toks_to(words, open), host);
     if (toks_is(out, out.n - 1, "."))
         out.n--;
     return toks_join(t->arena, toks_cat(t->arena, out, toks_from(words, end + 1)));
@@ -99,7 +100,8 @@ static bool same(const struct bt_result *r, const struct story *st)
 {
     const struct story_target *t = st->n == 1 ? &st->targets[0] : NULL;
     const json_t *dest = t ? json_object_get(t->route, "dest") : NULL;
-    struct span mailer = row_text(dest, "mailer"), hops = t ? row_text(t->route, "hops") : SPAN_NONE;
+    struct span mailer = row_text(dest, "mailer");
+    struct span hops = t ? row_text(t->route, "hops") : SPAN_NONE;
     bool error = span_eq(r->mailer, SPAN("*error*"));
     if (!row_true(st->accept, "accepted") || error)
         return error == (!t || span_eq(mailer, SPAN("error")));
@@ -139,7 +141,8 @@ static void put_ours(struct buf *out, const struct story *st)
 /* The domain as it was written, and what the rules made of it. */
 static bool renamed(struct span addr, struct span made)
 {
-    struct span was = span_from(addr, span_rfind(addr, '@')), is = span_from(made, span_rfind(made, '@'));
+    struct span was = span_from(addr, span_rfind(addr, '@'));
+    struct span is = span_from(made, span_rfind(made, '@'));
     if (span_ends(was, SPAN(".")))
         was.n--;
     return was.n > 1 && is.n > 1 && !span_ieq(was, is);

@@ -138,8 +138,8 @@ static void put_canon(struct show *s, const json_t *canon)
         put(s->out, row_text(canon, "canon"));
     else
         buf_printf(s->out, "unknown (%.*s)", SPAN_ARG(row_text(canon, "status")));
-    buf_printf(s->out, "  [%s, TTL %d]\n", row_true(canon, "cached") ? "from the cache" : "asked now",
-               (int)row_int(canon, "ttl_s"));
+    const char *from = row_true(canon, "cached") ? "from the cache" : "asked now";
+    buf_printf(s->out, "  [%s, TTL %d]\n", from, (int)row_int(canon, "ttl_s"));
 }
 
 static const char *flag_text(const json_t *flag)

@@ -171,9 +171,12 @@ static void paladinny(void)
         "ParseLocal         input: test < @ paladinny . no-ip . biz . >",
         "ParseLocal       returns: test < @ paladinny . no-ip . biz . >",
         "Parse1             input: test < @ paladinny . no-ip . biz . >",
-        "Mailertable        input: < paladinny . no-ip . biz > test < @ paladinny . no-ip . biz . >",
-        "Mailertable        input: paladinny . < no-ip . biz > test < @ paladinny . no-ip . biz . >",
-        "Mailertable        input: paladinny . no-ip . < biz > test < @ paladinny . no-ip . biz . >",
+        "Mailertable        input: < paladinny . no-ip . biz > test < @ paladinny . no-ip . "
+        "biz . >",
+        "Mailertable        input: paladinny . < no-ip . biz > test < @ paladinny . no-ip . "
+        "biz . >",
+        "Mailertable        input: paladinny . no-ip . < biz > test < @ paladinny . no-ip . "
+        "biz . >",
         "Mailertable      returns: test < @ paladinny . no-ip . biz . >",
         "Mailertable      returns: test < @ paladinny . no-ip . biz . >",
         "Mailertable      returns: test < @ paladinny . no-ip . biz . >",
@@ -198,10 +201,14 @@ static void smart_table(void)
     stage.t.sender = SPAN("test@AICPA.org");
     run("3,0", "user@gmail.com");
     CHECK(said("SmartTable         input: user < @ gmail . com . >\n"
-               "MailerToTriple     input: < relay : [ 127 . 0 . 0 . 2 ] > user < @ gmail . com . >\n"
-               "MailerToTriple   returns: $# relay $@ [ 127 . 0 . 0 . 2 ] $: user < @ gmail . com . >\n"
-               "SmartTable       returns: $# relay $@ [ 127 . 0 . 0 . 2 ] $: user < @ gmail . com . >\n"
-               "Parse1           returns: $# relay $@ [ 127 . 0 . 0 . 2 ] $: user < @ gmail . com . >\n"));
+               "MailerToTriple     input: < relay : [ 127 . 0 . 0 . 2 ] > user < @ gmail . com "
+               ". >\n"
+               "MailerToTriple   returns: $# relay $@ [ 127 . 0 . 0 . 2 ] $: user < @ gmail . "
+               "com . >\n"
+               "SmartTable       returns: $# relay $@ [ 127 . 0 . 0 . 2 ] $: user < @ gmail . "
+               "com . >\n"
+               "Parse1           returns: $# relay $@ [ 127 . 0 . 0 . 2 ] $: user < @ gmail . "
+               "com . >\n"));
     end();
 }
 
@@ -225,7 +232,8 @@ static void results(void)
         { "host!user@gmail.com", "$# esmtp $@ gmail . com . $: host ! user < @ gmail . com . >" },
         { "user@gmail.com.", "$# esmtp $@ gmail . com . $: user < @ gmail . com . >" },
         { "User@GMAIL.COM", "$# esmtp $@ GMAIL . COM . $: User < @ GMAIL . COM . >" },
-        { "\"John Doe\" <user@gmail.com>", "$# esmtp $@ gmail . com . $: user < @ gmail . com . >" },
+        { "\"John Doe\" <user@gmail.com>",
+          "$# esmtp $@ gmail . com . $: user < @ gmail . com . >" },
         { "\"quoted user\"@gmail.com",
           "$# esmtp $@ gmail . com . $: \"quoted user\" < @ gmail . com . >" },
         { "user@127.0.0.38", "$# esmtp $@ 127 . 0 . 0 . 38 $: user < @ 127 . 0 . 0 . 38 >" },

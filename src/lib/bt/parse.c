@@ -105,13 +105,11 @@ struct toks bt_parse_local(struct bt *t, struct toks in)
     struct toks host = bt_host(&f, &dotted);
     if (!f.found || host.n < 3 || !toks_is(host, host.n - 1, "REDIRECT"))
         return in;
-    f.host = toks_to(host, host.n - 2);
+    struct toks there = toks_cat(t->arena, bt_text(t, "@"), toks_to(host, host.n - 2));
+    struct toks user = toks_cat(t->arena, bt_text(t, "<"), f.before);
+    user = toks_cat(t->arena, toks_cat(t->arena, user, there), bt_text(t, ">"));
     return toks_cat(t->arena,
-                    bt_text(t, "$# error $@ 5.1.1 $: \"551 User has moved; please try \""),
-                    toks_cat(t->arena, toks_cat(t->arena, bt_text(t, "<"),
-                                                toks_cat(t->arena, f.before,
-                                                         toks_cat(t->arena, bt_text(t, "@"), f.host))),
-                             bt_text(t, ">")));
+                    bt_text(t, "$# error $@ 5.1.1 $: \"551 User has moved; please try \""), user);
 }
 
 /* --- Parse1 --- */
