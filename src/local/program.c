@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -196,9 +197,13 @@ static void on_child(void *ctx)
 
 /* --- its beginning --- */
 
-static _Noreturn void become(const struct program *p, int in, int out)
+static _Noreturn void become(const struct program *p, pid_t parent, int in, int out)
 {
     sigset_t none;
+    /* Without us nobody hears its outcome, and it will be run again. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent)
+        _exit(EX_OSERR);
     sigemptyset(&none);
     for (int s = 1; s < NSIG; s++)
         signal(s, SIG_DFL);
@@ -219,9 +224,10 @@ static bool spawn(struct program *p)
     int in[2] = { -1, -1 }, out[2] = { -1, -1 };
     if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
         goto err0;
+    pid_t self = getpid();
     p->pid = fork();
     if (p->pid == 0)
-        become(p, in[0], out[1]);
+        become(p, self, in[0], out[1]);
     if (p->pid < 0)
         goto err0;
     close(in[0]);
