@@ -35,8 +35,10 @@ static void put_line(void *arg, const struct item *it)
     put_name(b, it);
     buf_putz(b, " = ");
     put_value(b, it);
-    if (s)
+    if (s && s->line)
         buf_printf(b, "  # %.*s:%u\n", SPAN_ARG(it->cfg->file), (unsigned)s->line);
+    else if (s) /* derived from the whole of a macro file */
+        buf_printf(b, "  # %.*s\n", SPAN_ARG(it->cfg->file));
     else
         buf_putz(b, "  # default\n");
 }
