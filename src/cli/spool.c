@@ -10,12 +10,13 @@
 static const char usage[] =
     "usage: postern spool check [--dir DIR]...\n"
     "       postern spool cat [--dir DIR]... ID\n"
-    "       postern spool export [--dir DIR]... TODIR [ID]...\n"
+    "       postern spool export [--dir DIR]... [--damaged] TODIR [ID]...\n"
     "\n"
     "check   reads every record of the spool, content too, and says what is wrong with it\n"
     "cat     the message, as it would be delivered; with --json its envelope and what became\n"
     "        of each recipient instead\n"
-    "export  each message (or those named) as the file TODIR/ID.eml\n"
+    "export  each message (or those named) as the file TODIR/ID.eml; with --damaged also what\n"
+    "        can still be read of damaged ones, as TODIR/ID.damaged.eml\n"
     "\n"
     "All three only read, and may be used while the gateway runs.\n"
     "\n"
@@ -220,7 +221,9 @@ static int read_args(struct spool_request *rq, int argc, char **argv)
     for (int i = 1; i < argc && rc == EX_OK; i++) {
         if (cli_common(&rq->a, argc, argv, &i, &rc))
             continue;
-        if (strcmp(argv[i], "--dir") != 0)
+        if (strcmp(argv[i], "--damaged") == 0)
+            rq->damaged = true;
+        else if (strcmp(argv[i], "--dir") != 0)
             rc = take_word(rq, argv[i]);
         else if (i + 1 < argc)
             spool_dirs_add(&rq->dirs, rq->vfs, span_str(argv[++i]));
@@ -243,6 +246,8 @@ static int act(struct spool_request *rq)
                                    rq->n > verbs[i].most ? rq->ids[verbs[i].most] : NULL);
         if (strcmp(rq->what, "export") == 0 && !rq->to)
             return cli_usage_error(&rq->a, "into which directory?", NULL);
+        if (rq->damaged && strcmp(rq->what, "export") != 0)
+            return cli_usage_error(&rq->a, "only export takes", "--damaged");
         int rc = find_dirs(rq);
         return rc == EX_OK ? verbs[i].fn(rq) : rc;
     }

@@ -14,6 +14,7 @@ struct spool_request {
     const char *to;   /* export: the directory */
     const char *ids[SPOOL_IDS_MAX];
     size_t n;
+    bool damaged; /* export: also what is damaged, as far as it can be read */
     struct vfs *vfs;
     struct spool_dirs dirs;
 };

@@ -17,11 +17,12 @@ enum { PIECE_BYTES = 256 << 10, ENVELOPE_BYTES_MAX = 128 << 20, PATH_BYTES_MAX =
 typedef int piece_fn(void *ctx, const char *p, size_t n, uint64_t off);
 
 /* 0, or -errno of reading or of fn. */
-static int copy_message(struct spool *s, uint64_t seq, piece_fn *fn, void *ctx)
+static int copy_message(struct spool *s, uint64_t seq, bool damaged, piece_fn *fn, void *ctx)
 {
     int rc = 0;
     uint64_t off = 0;
-    struct spool_reader *r = spool_reader_open(s, seq, &rc);
+    struct spool_reader *r = damaged ? spool_reader_open_damaged(s, seq, &rc)
+                                     : spool_reader_open(s, seq, &rc);
     if (!r)
         return rc > 0 ? -rc : rc;
     char *piece = must_alloc(PIECE_BYTES);
@@ -144,7 +145,7 @@ int spool_do_cat(struct spool_request *rq)
     if (rc == EX_OK && rq->a.json) {
         rc = cat_json(rq, s, a, &env, size);
     } else if (rc == EX_OK) {
-        int e = copy_message(s, env.seq, to_stdout, NULL);
+        int e = copy_message(s, env.seq, false, to_stdout, NULL);
         if (e == -EPIPE || (e == 0 && fflush(stdout) != 0))
             rc = cli_fail(&rq->a, EX_IOERR, "the output cannot be written");
         else if (e)
@@ -162,7 +163,7 @@ struct export {
     struct spool_request *rq;
     struct spool *s;
     struct arena *arena;
-    uint64_t done, failed, bytes;
+    uint64_t done, failed, damaged, bytes; /* damaged: of those that failed, read in part */
     time_t told;
     bool eyes, full; /* full: nothing more can be written */
 };
@@ -196,36 +197,51 @@ static void export_failed(struct export *x, const char *id, const char *why)
 }
 
 /* Under a name of its own until it is whole: whoever watches the directory sees only messages
- * that are complete. */
-static void export_one(struct export *x, const struct envelope *env, uint64_t size)
+ * that are complete. 0, or -errno of reading; what was read of a damaged one is kept then. */
+static int write_message(struct export *x, const struct queueid *id, uint64_t seq, bool damaged,
+                         int *write_error)
 {
-    struct queueid id = envelope_id(env);
     struct vfs *vfs = x->rq->vfs;
     struct target t = { 0 };
     struct buf part, whole;
     buf_init(&part, PATH_BYTES_MAX);
     buf_init(&whole, PATH_BYTES_MAX);
-    buf_printf(&part, "%s/.%s.part", x->rq->to, id.text);
-    buf_printf(&whole, "%s/%s.eml", x->rq->to, id.text);
+    buf_printf(&part, "%s/.%s.part", x->rq->to, id->text);
+    buf_printf(&whole, "%s/%s%s.eml", x->rq->to, id->text, damaged ? ".damaged" : "");
     int rc = vfs_open(vfs, buf_cstr(&part), VFS_WRITE | VFS_CREATE, &t.file);
     t.error = rc;
     if (rc == 0)
         rc = t.error = vfs_truncate(t.file, 0);
     if (rc == 0)
-        rc = copy_message(x->s, env->seq, to_file, &t);
+        rc = copy_message(x->s, seq, damaged, to_file, &t);
+    bool some = damaged && t.file && !t.error && vfs_size(t.file) > 0;
     vfs_close(&t.file);
-    if (rc == 0)
-        rc = t.error = vfs_rename(vfs, buf_cstr(&part), buf_cstr(&whole));
+    if (rc == 0 || some)
+        t.error = vfs_rename(vfs, buf_cstr(&part), buf_cstr(&whole));
+    else
+        vfs_unlink(vfs, buf_cstr(&part));
+    buf_free(&part);
+    buf_free(&whole);
+    *write_error = t.error;
+    if (t.error)
+        return t.error;
+    return some ? 0 : rc;
+}
+
+static void export_one(struct export *x, const struct envelope *env, uint64_t size)
+{
+    struct queueid id = envelope_id(env);
+    int write_error;
+    int rc = write_message(x, &id, env->seq, false, &write_error);
     if (rc == 0) {
         x->done++;
         x->bytes += size;
     } else {
-        vfs_unlink(vfs, buf_cstr(&part));
-        export_failed(x, id.text, t.error ? strerror(-t.error) : spool_read_error(rc));
-        x->full = t.error != 0;
+        export_failed(x, id.text, write_error ? strerror(-write_error) : spool_read_error(rc));
+        if (rc == -EILSEQ && !write_error && x->rq->damaged)
+            x->damaged += write_message(x, &id, env->seq, true, &write_error) == 0;
+        x->full = write_error != 0;
     }
-    buf_free(&part);
-    buf_free(&whole);
     progress(x, false);
 }
 
@@ -272,6 +288,7 @@ static void export_summary(struct export *x)
         json_open(&j, NULL);
         json_uint(&j, "exported", x->done);
         json_uint(&j, "failed", x->failed);
+        json_uint(&j, "damaged", x->damaged);
         json_uint(&j, "bytes", x->bytes);
         json_str(&j, "directory", span_str(x->rq->to));
         json_close(&j);
@@ -280,6 +297,9 @@ static void export_summary(struct export *x)
                    x->done == 1 ? "" : "s", x->rq->to);
         if (x->failed)
             buf_printf(&b, ", %llu failed", (unsigned long long)x->failed);
+        if (x->damaged)
+            buf_printf(&b, ", of %llu what could be read is there",
+                       (unsigned long long)x->damaged);
     }
     buf_putc(&b, '\n');
     cli_print(&b);

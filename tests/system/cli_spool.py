@@ -104,6 +104,12 @@ def checks(where):
         r = g.cli("spool", "export", where / "out")
         assert r.returncode == 65 and b"damaged" in r.stderr, r.stderr
         assert len(list((where / "out").iterdir())) == 2, "a damaged message was exported"
+        r = g.cli("spool", "export", "--damaged", "--json", where / "out2")
+        said = json.loads(r.stdout)
+        assert r.returncode == 65 and (said["failed"], said["damaged"]) == (1, 1), said
+        marked = where / "out2" / f"{ids['large']}.damaged.eml"
+        assert sorted(p.suffixes for p in (where / "out2").iterdir())[0] == [".damaged", ".eml"]
+        assert b"line 000001 of many" in marked.read_bytes()
 
 
 def flip(directory, marker):

@@ -726,6 +726,40 @@ static void a_clean_end_vouches(void)
     }
 }
 
+/* For people: bytes as they stand where a checksum is wrong, up to what is gone. */
+static void what_is_damaged_can_be_read(void)
+{
+    enum { PIECES = 10, BYTES = 20000, EXTENT = BYTES + 56 };
+    static char want[PIECES * BYTES], got[PIECES * BYTES + 100];
+    struct bed *b = bed_new(1);
+    b->config.segment_size_bytes = 1 << 20;
+    again(b);
+    spool_lease_ids(b->s, 1, b->now); /* its note is on the disk */
+    uint64_t at = spool_stat(b->s).disk_bytes;
+    uint64_t seq = put_streamed(b, PIECES, BYTES, NULL);
+    content_of(seq, sizeof want, want);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    spool_vouch(b->s);
+    spool_close(&b->s);
+    CHECK(vfs_faulty_flip(b->vfs, "/s/0000000000000001.seg", at + EXTENT + 100, 1));
+    CHECK(vfs_faulty_flip(b->vfs, "/s/0000000000000001.seg", at + 3 * EXTENT, 1)); /* its tag */
+    start(b);
+    int error;
+    struct spool_reader *r = spool_reader_open(b->s, seq, &error);
+    CHECK_INT(spool_reader_read(r, 0, got, sizeof got), 12 + BYTES);
+    spool_reader_close(&r);
+    r = spool_reader_open_damaged(b->s, seq, &error);
+    CHECK_INT(spool_reader_read(r, 0, got, sizeof got), 12 + 3 * BYTES);
+    char byte;
+    CHECK_INT(spool_reader_read(r, 12 + 3 * BYTES, &byte, 1), -EILSEQ);
+    spool_reader_close(&r);
+    size_t wrong = 0;
+    for (size_t i = 0; i < 3 * BYTES; i++)
+        wrong += got[12 + i] != want[i];
+    CHECK_INT(wrong, 1);
+    bed_free(b);
+}
+
 static void check_finds_a_bad_byte(void)
 {
     struct bed *b = bed_new(1);
@@ -801,6 +835,7 @@ static const struct test tests[] = {
     TEST(final_stays_final),
     TEST(one_message_once_in_a_batch),
     TEST(a_clean_end_vouches),
+    TEST(what_is_damaged_can_be_read),
     TEST(check_finds_a_bad_byte),
     TEST(limits_are_refusals),
 };

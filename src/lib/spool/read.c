@@ -28,6 +28,8 @@ struct spool_reader {
     struct buf part; /* the body of parts[loaded] */
     struct span part_body;
     size_t loaded; /* part_count: none */
+    uint64_t content_end; /* content_bytes, or where extents that are gone begin */
+    bool lenient;         /* opened to read what is damaged too */
 };
 
 static void report(struct spool *s, struct segment *seg, uint64_t seq, uint64_t off)
@@ -67,14 +69,16 @@ static int open_parts(struct spool_reader *r, const struct commit_meta *m)
     for (size_t i = 0; i < n; i++) {
         struct extent x = extent_at(m->extents, i);
         struct segment *seg = seg_by_gen(r->s, x.gen);
-        if (!seg)
-            return -EILSEQ;
+        if (!seg) {
+            r->content_end = off;
+            break;
+        }
         seg->refs++;
         r->parts[r->part_count++] = (struct part){ x, seg, off };
         off += x.len;
     }
     r->loaded = r->part_count;
-    return 0;
+    return r->part_count == n || r->lenient ? 0 : -EILSEQ;
 }
 
 static int open_reader(struct spool_reader *r, const struct entry *e)
@@ -84,14 +88,15 @@ static int open_reader(struct spool_reader *r, const struct entry *e)
     struct rec rec;
     struct commit_meta m;
     int error = rec_read(r->s, seg, off, (uint64_t)e->size8 * 8, &r->record, &rec, &r->body);
-    if (error == 0 && (rec.type != REC_COMMIT || !commit_get(&rec, &m) || m.seq != r->seq ||
-                       m.flags & COMMIT_DAMAGED ||
-                       crc32c(0, r->body.p, r->body.n) != rec.body_crc))
+    if (error == 0 && (rec.type != REC_COMMIT || !commit_get(&rec, &m) || m.seq != r->seq))
+        error = -EILSEQ;
+    if (error == 0 && !r->lenient &&
+        (m.flags & COMMIT_DAMAGED || crc32c(0, r->body.p, r->body.n) != rec.body_crc))
         error = -EILSEQ;
     if (error == 0) {
         r->size = m.size_bytes;
         r->block_bytes = commit_block_bytes(&m);
-        r->content_bytes = m.content_bytes;
+        r->content_bytes = r->content_end = m.content_bytes;
         lay_out(r, &m);
         error = open_parts(r, &m);
     }
@@ -100,7 +105,7 @@ static int open_reader(struct spool_reader *r, const struct entry *e)
     return error;
 }
 
-struct spool_reader *spool_reader_open(struct spool *s, uint64_t seq, int *error)
+static struct spool_reader *open_message(struct spool *s, uint64_t seq, bool lenient, int *error)
 {
     const struct entry *e = table_get(&s->table, seq);
     *error = ENOENT;
@@ -109,12 +114,23 @@ struct spool_reader *spool_reader_open(struct spool *s, uint64_t seq, int *error
     struct spool_reader *r = NEW(struct spool_reader);
     r->s = s;
     r->seq = seq;
+    r->lenient = lenient;
     buf_init(&r->record, (size_t)1 << 40);
     buf_init(&r->part, (size_t)1 << 40);
     *error = -open_reader(r, e);
     if (*error)
         spool_reader_close(&r);
     return r;
+}
+
+struct spool_reader *spool_reader_open(struct spool *s, uint64_t seq, int *error)
+{
+    return open_message(s, seq, false, error);
+}
+
+struct spool_reader *spool_reader_open_damaged(struct spool *s, uint64_t seq, int *error)
+{
+    return open_message(s, seq, true, error);
 }
 
 void spool_reader_close(struct spool_reader **r)
@@ -142,9 +158,10 @@ static int load_part(struct spool_reader *r, size_t i)
     r->loaded = r->part_count;
     int error = rec_read(r->s, p->seg, p->x.off, extent_rec_size(&p->x), &r->part, &rec,
                          &r->part_body);
-    if (error == 0 && (rec.type != REC_EXTENT || rec.body_len != p->x.len ||
-                       rec.body_crc != p->x.crc ||
-                       crc32c(0, r->part_body.p, r->part_body.n) != p->x.crc))
+    if (error == 0 && (rec.type != REC_EXTENT || rec.body_len != p->x.len))
+        error = -EILSEQ;
+    if (error == 0 && !r->lenient &&
+        (rec.body_crc != p->x.crc || crc32c(0, r->part_body.p, r->part_body.n) != p->x.crc))
         error = -EILSEQ;
     if (error == -EILSEQ)
         report(r->s, p->seg, r->seq, p->x.off);
@@ -156,6 +173,10 @@ static int load_part(struct spool_reader *r, size_t i)
 /* Bytes that stand together from content offset `off` on; .p NULL: *error. */
 static struct span content_at(struct spool_reader *r, uint64_t off, int *error)
 {
+    if (off >= r->content_end) {
+        *error = -EILSEQ;
+        return SPAN_NONE;
+    }
     if (!r->part_count)
         return span_from(r->body, r->block_bytes + off);
     size_t low = 0, high = r->part_count;

@@ -221,6 +221,10 @@ bool spool_has(const struct spool *s, uint64_t seq);
  * or moved meanwhile. Content of an inline message is checked against its CRC here, an extent's
  * when the first byte of it is read. NULL and *error (ENOENT, EIO, EILSEQ = damaged, ENOMEM). */
 struct spool_reader *spool_reader_open(struct spool *s, uint64_t seq, int *error);
+/* As spool_reader_open, but also what is known to be damaged can be read: bytes whose checksum is
+ * wrong as they stand, up to what is not there at all (-EILSEQ). For people, never for delivery.
+ * NULL and *error where the commit record itself is gone. */
+struct spool_reader *spool_reader_open_damaged(struct spool *s, uint64_t seq, int *error);
 uint64_t spool_reader_size(const struct spool_reader *r);
 /* Up to n bytes from `off`; 0 at the end; -EIO, -EILSEQ. */
 ssize_t spool_reader_read(struct spool_reader *r, uint64_t off, char *to, size_t n);
