@@ -102,16 +102,18 @@ static void expect(struct client *c, enum token t)
 static void put_rcpt(struct client *c)
 {
     const struct rcpt *r = &c->m->rcpts[c->next_rcpt++];
-    buf_printf(&c->out, "RCPT TO:<%s>", r->address);
+    buf_printf(&c->out, "RCPT TO:<%s>", r->named);
     if (c->dsn && c->m->notify)
-        buf_printf(&c->out, " NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%s", r->address);
+        buf_printf(&c->out, " NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%s", r->named);
     buf_putz(&c->out, "\r\n");
     expect(c, T_RCPT);
 }
 
+static bool is_said(const struct rcpt *r) { return !r->acks && r->named[0]; }
+
 static void skip_taken(struct client *c)
 {
-    while (c->next_rcpt < c->m->rcpt_count && c->m->rcpts[c->next_rcpt].acks)
+    while (c->next_rcpt < c->m->rcpt_count && !is_said(&c->m->rcpts[c->next_rcpt]))
         c->next_rcpt++;
 }
 
@@ -225,7 +227,7 @@ static void on_ehlo(struct client *c, struct span text)
 static size_t next_asked(const struct client *c)
 {
     size_t i = c->rcpt_reply;
-    while (i < c->m->rcpt_count && c->m->rcpts[i].acks)
+    while (i < c->m->rcpt_count && !is_said(&c->m->rcpts[i]))
         i++;
     return i;
 }
@@ -235,6 +237,8 @@ static void on_rcpt(struct client *c, int code)
     size_t i = next_asked(c);
     MUST(i < c->m->rcpt_count);
     c->ok[i] = code / 100 == 2;
+    for (size_t k = i + 1; k < c->m->rcpt_count && !c->m->rcpts[k].named[0]; k++)
+        c->ok[k] = c->ok[i];
     c->rcpt_reply = i + 1;
     c->refused = c->refused || code / 100 == 4;
     if (code / 100 == 5 && !c->refused)

@@ -40,6 +40,21 @@ static void make_rcpt(struct world *w, struct message *m, struct rcpt *r, size_t
                                 : good[chance(w, sizeof good / sizeof *good)];
     r->kind = is_bad ? KIND_BAD : KIND_GOOD;
     snprintf(r->address, sizeof r->address, "r%u-%zu@%s", m->n, i, domain);
+    memcpy(r->named, r->address, sizeof r->named);
+    if (w->temper.maps && domain == good[0] && one_in(w, 2))
+        snprintf(r->named, sizeof r->named, "r%u-%zu@v.example", m->n, i);
+}
+
+/* The list of world.c: one RCPT, two recipients. */
+static void make_list(struct message *m)
+{
+    static const char *const members[] = { "m1@a.example", "m2@b.example" };
+    m->rcpt_count = 2;
+    memset(m->rcpts, 0, sizeof m->rcpts);
+    snprintf(m->rcpts[0].named, ADDRESS_MAX, "list@gw.example");
+    for (int i = 0; i < 2; i++)
+        snprintf(m->rcpts[i].address, ADDRESS_MAX, "%s", members[i]);
+    snprintf(m->owner, sizeof m->owner, "boss@src.example");
 }
 
 static size_t make_size(struct world *w)
@@ -68,6 +83,8 @@ void ledger_make(struct world *w)
         m->rcpt_count = one_in(w, 3) ? 1 + chance(w, RCPTS_MAX) : 1;
         for (size_t i = 0; i < m->rcpt_count; i++)
             make_rcpt(w, m, &m->rcpts[i], i);
+        if (w->temper.maps && m->sender[0] && one_in(w, 8))
+            make_list(m);
         m->bytes = make_size(w);
         m->eightbit = one_in(w, 4);
         m->notify = one_in(w, 5);
@@ -282,7 +299,9 @@ static void report_arrived(struct world *w, struct span to, struct span content)
         fail(w, "a report to %.*s about no message of ours", SPAN_ARG(to));
         return;
     }
-    const char *sender = m->sender[0] ? m->sender : "postmaster@src.example";
+    const char *sender = m->owner[0] ? m->owner
+                         : m->sender[0] ? m->sender
+                                        : "postmaster@src.example";
     if (!span_ieq(to, span_str(sender)))
         fail(w, "the report about message %u went to %.*s", m->n, SPAN_ARG(to));
     for (struct span s = content; (s = line_after(s, "Final-Recipient:")).n;) {
@@ -316,7 +335,7 @@ void ledger_arrived(struct world *w, struct span sender, char rcpts[][ADDRESS_MA
         return;
     }
     check_bytes(w, m, content, at);
-    if (!span_ieq(sender, span_str(m->sender)))
+    if (!span_ieq(sender, span_str(m->owner[0] ? m->owner : m->sender)))
         fail(w, "message %u arrived with the sender <%.*s>", m->n, SPAN_ARG(sender));
     for (size_t i = 0; i < n; i++) {
         struct rcpt *r = rcpt_of(m, span_str(rcpts[i]));

@@ -7,6 +7,7 @@
 #include "dns/zone.h"
 #include "ipc/channel.h"
 #include "proto/deliver_resolver.h"
+#include "resolver/names.h"
 #include "trail/trail.h"
 
 #include <stdlib.h>
@@ -34,6 +35,7 @@ struct twin {
     struct dns_zone *zone;
     struct dns_resolver *dns;
     struct asker askers[DELIVERS];
+    struct resolver_names *names;
     struct list lookups;
 };
 
@@ -108,6 +110,13 @@ static void twin_peer(void *role, enum role_id peer, int index, int fd)
     static const struct channel_type types[] = { PROTO_TYPE(lookup) };
     static const struct channel_ops ops = { types, 1, on_gone, NULL };
     struct twin *t = role;
+    if (peer == ROLE_ROUTER) {
+        resolver_names_free(&t->names);
+        t->names = resolver_names_new(t->env->loop, fd);
+        if (t->dns)
+            resolver_names_start(t->names, t->dns);
+        return;
+    }
     MUST(peer == ROLE_DELIVER && index < DELIVERS);
     struct asker *a = &t->askers[index];
     a->t = t;
@@ -149,6 +158,7 @@ static bool twin_start(void *role, struct err *err)
     for (int i = 0; i < DELIVERS; i++)
         if (t->askers[i].channel)
             channel_pause(t->askers[i].channel, false);
+    resolver_names_start(t->names, t->dns);
     return true;
 }
 
@@ -173,6 +183,7 @@ static void twin_free(void *role)
         lookup_free(CONTAINER(n, struct lookup, node));
     for (int i = 0; i < DELIVERS; i++)
         channel_free(&t->askers[i].channel);
+    resolver_names_free(&t->names);
     dns_resolver_free(&t->dns);
     dns_zone_free(&t->zone);
     config_free(&t->config);

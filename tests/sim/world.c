@@ -24,7 +24,6 @@ static const char config_text[] =
     "spool { directories = {\"/spool/q1\", \"/spool/q2\"} free_min = 64K inline_max = 8K\n"
     "        segment_size = 1M reserve = 64K }\n"
     "listen \"mx\" { address = {\"10.0.0.1:25\"} tls = off }\n"
-    "relay { from = {\"10.2.0.0/16\"} }\n"
     "dns { servers = {\"10.0.0.53\"} timeout = 10s }\n"
     "timeout { connect = 20s initial = 1m helo = 1m mail = 1m rcpt = 1m data_init = 1m\n"
     "          data_block = 1m data_final = 2m rset = 20s quit = 20s misc = 20s attempt = 8m }\n"
@@ -32,6 +31,15 @@ static const char config_text[] =
     "retry { first = 20s max = 10m warn_after = 1h expire_after = 4h }\n"
     "deliver { tls = off }\n"
     "processes { smtpd = 2 deliver = 2 }\n";
+
+/* Of some worlds: what is sent to v.example goes to a.example, and a list goes to two. */
+static const char maps_text[] =
+    "relay { from = {} }\n"
+    "route { access = \"inline:Connect:10.2 RELAY; From:spam.example REJECT\"\n"
+    "        virtusertable = \"inline:@v.example %1@a.example\"\n"
+    "        aliases = \"inline:list: m1@a.example, m2@b.example; owner-list: boss@src.example\"\n"
+    "        mailertable = \"inline:d.example relay:[10.1.0.5]; .no.example error:nohost\"\n"
+    "        local_users = \"any\" local = {\"gw.example\"} }\n";
 
 void say(struct world *w, const char *fmt, ...)
 {
@@ -45,11 +53,15 @@ void say(struct world *w, const char *fmt, ...)
     dprintf(STDERR_FILENO, "\n");
 }
 
-static struct config *read_config(void)
+static struct config *read_config(bool maps)
 {
     struct config *c = NULL;
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    buf_putz(&text, config_text);
+    buf_putz(&text, maps ? maps_text : "relay { from = {\"10.2.0.0/16\"} }\n");
     struct config_report *r = config_report_new();
-    if (!config_parse(span_str(config_text), SPAN("sim.conf"), &c, r)) {
+    if (!config_parse(buf_span(&text), SPAN("sim.conf"), &c, r)) {
         struct buf b;
         buf_init(&b, 1 << 20);
         config_report_put_text(&b, r);
@@ -58,6 +70,7 @@ static struct config *read_config(void)
     }
     MUST(c);
     config_report_free(&r);
+    buf_free(&text);
     return c;
 }
 
@@ -78,6 +91,7 @@ static void set_temper(struct world *w)
     t->bursts = 1 + (unsigned)chance(w, 6);
     t->sink_think_ms = one_in(w, 3) ? 1 + (int64_t)chance(w, 20 * SECOND_MS) : 0;
     t->large = one_in(w, 5);
+    t->maps = one_in(w, 2);
 }
 
 static void make(struct world *w, const struct options *opt)
@@ -91,8 +105,8 @@ static void make(struct world *w, const struct options *opt)
     vfs_faulty_on_flush(w->disk, on_flush, w);
     vfs_faulty_lie(w->disk, opt->lie);
     loop_sim_on_strike(w->l, on_net_fault, w);
-    w->config = read_config();
     set_temper(w);
+    w->config = read_config(w->temper.maps);
     faults_begin(w);
     ledger_make(w);
     sinks_make(w);

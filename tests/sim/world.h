@@ -90,7 +90,8 @@ struct copy {
 };
 
 struct rcpt {
-    char address[ADDRESS_MAX];
+    char named[ADDRESS_MAX]; /* by the client; "": the one before, a list, has it as a member */
+    char address[ADDRESS_MAX]; /* where it is to arrive */
     enum kind kind;
     unsigned acks;      /* 250s its client saw */
     unsigned sent;      /* whole transactions its client sent: each may have been accepted */
@@ -103,6 +104,7 @@ struct rcpt {
 struct message {
     unsigned n;
     char sender[ADDRESS_MAX]; /* "": the null sender */
+    char owner[ADDRESS_MAX];  /* of the list: who is its sender then, and gets the reports */
     struct rcpt rcpts[RCPTS_MAX];
     size_t rcpt_count;
     size_t bytes;
@@ -165,6 +167,7 @@ struct temper {
     int64_t burst_ms;       /* mail comes in bursts this long; 0: evenly */
     unsigned bursts;
     int64_t sink_think_ms;  /* at most, before a next hop answers */
+    bool maps;              /* access, virtual addresses, aliases, a mailertable */
     bool large;             /* much large mail: segments fill, and are compacted */
 };
 
