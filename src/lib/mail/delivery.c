@@ -230,6 +230,8 @@ bool delivery_command(struct span command, const struct delivery_names *names, s
     buf_init(&full, 2 * DELIVERY_PATH_MAX);
     while ((more = next_word(&s, &word, e)) == WORD_MORE) {
         struct span copy = SPAN_NONE;
+        if (n == 0 && !span_starts(buf_span(&word), SPAN("/")))
+            break; /* before anything is filled in */
         if (!filled_word(&full, buf_span(&word), names, e))
             more = WORD_BAD;
         else if (n == DELIVERY_WORDS_MAX || !(copy = arena_dup(a, buf_span(&full))).p)
@@ -238,7 +240,7 @@ bool delivery_command(struct span command, const struct delivery_names *names, s
             break;
         words_r[n++] = copy.p;
     }
-    if (more == WORD_END && (n == 0 || words_r[0][0] != '/')) {
+    if (more != WORD_BAD && n == 0) {
         more = WORD_BAD;
         err_set(e, "the program needs its whole path, beginning with /");
     }
