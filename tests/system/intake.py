@@ -208,7 +208,7 @@ def postmaster(where):
         with smtpclient.Client(g.port, source="127.0.0.2") as c:
             c.ehlo()
             c.cmd("MAIL FROM:<>")
-            for rcpt in ("<postmaster@far.example>", "<postmaster2>", "<root>", "<a>", "root",
+            for rcpt in ("<postmaster@far.example>", "<postmaster2>", "<no.such.user>", "<a>",
                          "<other@far.example>", '<"postmaster"@far.example>',
                          "<the.post@far.example.org>", "<postmaster%x@far.example>"):
                 assert c.cmd(f"RCPT TO:{rcpt}").code // 100 == 5, rcpt
@@ -286,15 +286,14 @@ def loops(where):
 
 
 def own_address(where):
-    """A next hop that is one of our own listeners is not connected to."""
-    g = Gateway(where, options={"processes": ONE})
+    """A next hop that is one of our own listeners is not connected to: the rule is passed over."""
     with Sink() as sink:
+        g = Gateway(where, smart_host=("127.0.0.1", sink.port), options={"processes": ONE})
         g.mailertable = {"self.example": ("127.0.0.1", g.port),
                          "from.example": ("127.0.0.1", sink.port)}
         with g:
             submit(g.port, ["u@self.example"], sender="a@from.example")
-            words, fields = status(sink.wait(1)[0])
-            assert fields[0]["Status"] == "5.3.5" and "loops back" in words, words
+            assert sink.wait(1)[0].recipients == ["u@self.example"]
             assert len([e for e in g.events() if e["event"] == "received"]) == 1
 
 
