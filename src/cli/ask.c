@@ -31,16 +31,19 @@ static int try_running(struct ask *k, const char *why_not[1])
     struct err e = { "" };
     int got = 0;
     *why_not = "no gateway answers on";
-    if (ctl_try(&c, k->args, k->socket)) {
-        if (cli_running_config(&c, &running, &e) == EX_OK) {
-            config_free(&k->config);
-            k->config = running;
-            got = 1;
-        } else {
-            got = cli_fail(k->args, EX_TEMPFAIL, "%s: %s", k->socket, e.text) ? -1 : 0;
-        }
-    } else if (errno == EACCES || errno == EPERM) {
+    bool there = ctl_try(&c, k->args, k->socket);
+    int rc = there                                ? cli_running_config(&c, &running, &e)
+             : errno == EACCES || errno == EPERM ? EX_NOPERM
+                                                  : EX_UNAVAILABLE;
+    if (rc == EX_OK) {
+        config_free(&k->config);
+        k->config = running;
+        got = 1;
+    } else if (rc == EX_NOPERM) {
         *why_not = "not allowed to ask the gateway on";
+    } else if (there) {
+        cli_fail(k->args, rc, "%s: %s", k->socket, e.text);
+        got = -1;
     }
     ctl_close(&c);
     return got;
