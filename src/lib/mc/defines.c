@@ -317,7 +317,7 @@ static const struct define defines[] = {
     FN("confSMTP_LOGIN_MSG", "listen.greeting", greeting),
     FN("confRUN_AS_USER", "privilege.user", run_as),
     { "confCONTROL_SOCKET_NAME", TEXT, 0, "control.socket", NULL, NULL },
-    FN("confHELO_NAME", NULL, helo_name),
+    { "confHELO_NAME", CALL, 0, NULL, "EHLO says hostname", helo_name },
 
     /* timeouts */
     T("confTO_CONNECT", "timeout.connect", 'm'),
@@ -342,7 +342,7 @@ static const struct define defines[] = {
     T("confMAX_QUEUE_AGE", "retry.max", 'm'),
     T("confMCI_CACHE_TIMEOUT", "deliver.idle", 'm'),
     T("confREAD_TIMEOUT", "server.command", 'm'),
-    FN("confTO_IDENT", NULL, ident),
+    { "confTO_IDENT", CALL, 0, NULL, "clients are never asked by ident", ident },
     IS_NOT("confTO_ACONNECT", "timeout.attempt bounds one attempt, all its addresses together"),
     IS_NOT("confTO_ICONNECT", "timeout.connect is the same for the first attempt"),
     IS_NOT("confTO_LHLO", "timeout.helo is for LMTP too"),
@@ -443,7 +443,8 @@ static const struct define defines[] = {
     IS_SAME("confLDAP_DEFAULT_SPEC", NO_LDAP), IS_NOT("confLDAP_CLUSTER", NO_LDAP),
 
     /* SMTP server */
-    FN("confPRIVACY_FLAGS", NULL, privacy),
+    { "confPRIVACY_FLAGS", CALL, 0, NULL,
+      "VRFY, EXPN, ETRN and VERB tell nothing anyway; other flags are named", privacy },
     { "confALLOW_BOGUS_HELO", FALSE, 0, NULL, "EHLO needs a name", NULL },
     { "confREJECT_NUL", FALSE, 0, NULL, "content is relayed as it is", NULL },
     IS_NOT("confREJECT_MSG", "replies have fixed texts, but for those in access"),
@@ -707,12 +708,11 @@ void mc_defines(struct mc *m)
             own_name(m, &m->macros[i]);
 }
 
-bool mc_table_define(size_t i, const char **name_r, const char **option_r, const char **text_r)
+bool mc_table_define(size_t i, struct mc_row *row_r)
 {
     if (i >= DEFINES)
         return false;
-    *name_r = defines[i].name;
-    *option_r = defines[i].option;
-    *text_r = defines[i].text;
+    *row_r = (struct mc_row){ .name = defines[i].name, .option = defines[i].option,
+                              .text = defines[i].text, .nothing = defines[i].how == SAME };
     return true;
 }

@@ -263,12 +263,11 @@ struct mc_place mc_feature_place(const struct mc *m, const char *name)
     return (struct mc_place){ 0 };
 }
 
-bool mc_table_feature(size_t i, const char **name_r, const char **option_r, const char **text_r)
+bool mc_table_feature(size_t i, struct mc_row *row_r)
 {
     if (i >= FEATURES)
         return false;
-    *name_r = features[i].name;
-    *option_r = features[i].option;
-    *text_r = features[i].text;
+    *row_r = (struct mc_row){ .name = features[i].name, .option = features[i].option,
+                              .text = features[i].text, .nothing = features[i].how == SAME };
     return true;
 }

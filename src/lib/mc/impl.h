@@ -10,7 +10,7 @@ enum {
     MC_ARGS_MAX = 20,
     MC_FRAMES_MAX = 256,
     MC_NESTING_MAX = 64,    /* calls within arguments of calls */
-    MC_EXPANSIONS_MAX = 100000,
+    MC_EXPANSIONS_MAX = 10000, /* a file of some hundred lines has some hundred */
     MC_TOKEN_MAX = CONFIG_FILE_MAX + 1,
     MC_MACROS_MAX = 4096,
     MC_ITEMS_MAX = 20000,   /* lines of the native text */
@@ -88,6 +88,8 @@ enum { MC_WAITING_MAX = 512 };
 
 struct mc {
     struct span text, file;
+    size_t *lines; /* where each begins */
+    size_t n_lines;
     const struct mc_world *world;
     struct arena *arena; /* everything here lives in it */
     struct config_report *report;
@@ -227,8 +229,14 @@ void mc_words_of_file(struct mc *m, struct span path, bool must, struct mc_place
 mc_word_fn mc_local_name, mc_relay_name;
 
 /* --- the tables, for the test that looks at each row: false behind the last one --- */
-bool mc_table_define(size_t i, const char **name_r, const char **option_r, const char **text_r);
-bool mc_table_feature(size_t i, const char **name_r, const char **option_r, const char **text_r);
+struct mc_row {
+    const char *name;
+    const char *option; /* it goes there; or NULL */
+    const char *text;   /* why not, or what it does; or NULL */
+    bool nothing;       /* nothing needs to be carried over */
+};
+bool mc_table_define(size_t i, struct mc_row *row_r);
+bool mc_table_feature(size_t i, struct mc_row *row_r);
 bool mc_table_macro(size_t i, const char **name_r);
 
 #endif

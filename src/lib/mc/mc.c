@@ -3,6 +3,19 @@
 #include "base/must.h"
 #include "mc/impl.h"
 
+static void find_lines(struct mc *m)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < m->text.n; i++)
+        n += m->text.p[i] == '\n';
+    m->lines = arena_alloc(m->arena, n * sizeof *m->lines);
+    MUST(m->lines);
+    m->n_lines = 1;
+    for (size_t i = 0; i < m->text.n; i++)
+        if (m->text.p[i] == '\n')
+            m->lines[m->n_lines++] = i + 1;
+}
+
 bool mc_import(struct span text, struct span file, const struct mc_world *world, struct arena *a,
                struct buf *native, struct mc_lines *lines_r, struct config_report *report)
 {
@@ -22,6 +35,9 @@ bool mc_import(struct span text, struct span file, const struct mc_world *world,
     buf_init(&m->line, MC_TOKEN_MAX);
     *lines_r = (struct mc_lines){ 0 };
 
+    if (text.n > CONFIG_FILE_MAX)
+        m->text = SPAN("");
+    find_lines(m);
     m4_define(m, SPAN("MAIL_SETTINGS_DIR"), SPAN("/etc/mail/"), (struct mc_place){ 0 });
     if (text.n > CONFIG_FILE_MAX)
         mc_limit(m, (struct mc_place){ 0 }, "the file is too large");

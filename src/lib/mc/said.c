@@ -44,17 +44,18 @@ struct config_pos mc_pos(const struct mc *m, struct mc_place place, struct span 
 {
     struct span all = span_to(span_from(m->text, place.from), place.to - place.from);
     size_t in = place.in.n ? all.n : find_text(all, near);
-    size_t at = place.from + (in < all.n ? in : 0), line_at = 0;
-    struct config_pos pos = { .line = 1 };
+    size_t at = place.from + (in < all.n ? in : 0), lo = 0, hi = m->n_lines;
     if (at > m->text.n)
         at = m->text.n;
-    for (size_t i = 0; i < at; i++)
-        if (m->text.p[i] == '\n') {
-            pos.line++;
-            line_at = i + 1;
-        }
-    pos.col = (uint32_t)(at - line_at) + 1;
-    return pos;
+    while (hi - lo > 1) { /* the last line that begins at or before it */
+        size_t mid = lo + (hi - lo) / 2;
+        if (m->lines[mid] <= at)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return (struct config_pos){ .line = (uint32_t)lo + 1,
+                                .col = (uint32_t)(at - m->lines[lo]) + 1 };
 }
 
 void mc_say(struct mc *m, enum config_level level, struct mc_place place, struct span near,
