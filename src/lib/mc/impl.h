@@ -39,6 +39,8 @@ struct mc_frame {
     struct mc_place place; /* for all but the .mc itself: of what put it here */
     struct span file;      /* of an included file */
     uint32_t line;
+    struct span in;        /* "FILE:LINE" for in_line */
+    uint32_t in_line;
 };
 
 /* What define() made. */

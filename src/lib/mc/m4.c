@@ -43,12 +43,16 @@ static size_t offset(const struct mc *m) { return m->text.n - m->frames[0].rest.
 /* Of what is read next. */
 static struct mc_place here(struct mc *m)
 {
-    const struct mc_frame *f = top(m);
+    struct mc_frame *f = top(m);
     if (f == &m->frames[0])
         return (struct mc_place){ .from = offset(m), .to = offset(m) + 1 };
     struct mc_place p = f->place;
+    if (f->file.n && f->in_line != f->line) {
+        f->in = mc_format(m, "%.*s:%u", SPAN_ARG(f->file), (unsigned)f->line);
+        f->in_line = f->line;
+    }
     if (f->file.n)
-        p.in = mc_format(m, "%.*s:%u", SPAN_ARG(f->file), (unsigned)f->line);
+        p.in = f->in;
     return p;
 }
 
