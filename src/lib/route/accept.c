@@ -109,9 +109,11 @@ static bool check_to(const struct route_tables *t, const struct route_client *cl
     if (found && !obey(&rule, rcpt, true, a, out))
         return false;
     *relay_r = found && rule.kind == ROUTE_ACCESS_RELAY;
-    if (found || t->blocklist_recipients || client->ip.family == NETADDR_NONE)
+    if (*relay_r || out->discard || client->ip.family == NETADDR_NONE ||
+        (!found && t->blocklist_recipients))
         return true;
-    s.tagged = false;
+    /* What stands for the address alone (QUARANTINE) does not take RELAY from its domain. */
+    s.tagged = found;
     s.untagged = true;
     found = route_access_domain(&s, &addr, &rule);
     *relay_r = found == 1 && rule.kind == ROUTE_ACCESS_RELAY;
@@ -191,6 +193,17 @@ static bool check_target(const struct route_tables *t, struct span sender, struc
     return found || route_refuse(out, a, 550, SPAN("5.1.1"), rcpt, SPAN("User unknown"));
 }
 
+/* Accepted as it is named. */
+static bool itself(struct route_accept *out, struct span rcpt, struct arena *a)
+{
+    out->targets = arena_alloc(a, sizeof *out->targets);
+    if (!out->targets)
+        return cannot_say(out, a);
+    out->targets[0] = (struct route_target){ .addr = rcpt };
+    out->target_count = 1;
+    return true;
+}
+
 bool route_accept_rcpt(const struct route_tables *t, const struct route_client *client,
                        struct span sender, struct span rcpt, struct arena *a,
                        struct trail *trail, struct route_accept *out)
@@ -205,13 +218,13 @@ bool route_accept_rcpt(const struct route_tables *t, const struct route_client *
         return false;
     if (addr.kind == ROUTE_ADDR_BAD)
         return route_refuse(out, a, 553, span_str(addr.code), rcpt, span_str(addr.text));
-    if (route_address_moved(&addr, &moved)) { /* whoever asks is told */
-        out->targets = &(struct route_target){ .addr = rcpt };
-        out->target_count = 1;
-        return check_target(t, sender, rcpt, a, trail, out);
-    }
-    if (!check_to(t, client, rcpt, a, trail, out, &relay) ||
-        !route_may_relay(t, client, sender, rcpt, relay, a, trail, out) ||
+    if (route_address_moved(&addr, &moved)) /* whoever asks is told */
+        return itself(out, rcpt, a) && check_target(t, sender, rcpt, a, trail, out);
+    if (!check_to(t, client, rcpt, a, trail, out, &relay))
+        return false;
+    if (out->discard) /* nothing is sent anywhere: no other question matters */
+        return itself(out, rcpt, a);
+    if (!route_may_relay(t, client, sender, rcpt, relay, a, trail, out) ||
         !check_recipient(t, &addr, rcpt, a, trail, out) ||
         !route_expand(t, sender, rcpt, a, trail, out))
         return false;
