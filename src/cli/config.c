@@ -1,13 +1,17 @@
 #include "cli/config.h"
 
+#include "base/must.h"
 #include "cli/config_diff.h"
 #include "cli/config_import.h"
 #include "config/files.h"
 #include "config/show.h"
 #include "mc/mc.h"
 #include "route/route.h"
+#include "tls/cert.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #ifndef POSTERN_SYSCONFDIR
@@ -23,7 +27,8 @@ static const char usage[] =
     "\n"
     "check    reads the configuration and says everything that is wrong with it\n"
     "         --files also looks whether the files and directories it names are there,\n"
-    "         and whether each rule in its maps can be read and can ever apply\n"
+    "         whether each key belongs to its certificate, and whether each rule in its\n"
+    "         maps can be read and can ever apply\n"
     "show     the value of every option, and where it was set\n"
     "         --as-file prints a configuration file that says the same\n"
     "explain  what an option does, what it takes, its default and its value:\n"
@@ -84,6 +89,35 @@ static void put_verdict(struct buf *b, const struct config *cfg, struct config_r
                    config_report_notices(report) == 1 ? "" : "s");
 }
 
+/* What cannot be read has been said; a list that is shorter than the other as well. */
+static void check_key(const char *certificate, const char *key, struct config_report *report)
+{
+    struct buf chain_pem, key_pem;
+    struct err e;
+    buf_init(&chain_pem, CERT_PEM_MAX);
+    buf_init(&key_pem, CERT_PEM_MAX);
+    if (config_read_file(certificate, &chain_pem, &e) && config_read_file(key, &key_pem, &e) &&
+        !cert_matches_key(buf_span(&chain_pem), buf_span(&key_pem), &e))
+        config_report_add(report, CONFIG_ERROR, (struct config_pos){ 0 }, NULL,
+                          "tls.certificate %s, tls.key %s: %s", certificate, key, e.text);
+    if (key_pem.mem)
+        explicit_bzero(key_pem.mem, key_pem.cap);
+    buf_free(&chain_pem);
+    buf_free(&key_pem);
+}
+
+static void check_keys(const struct config *cfg, struct config_report *report)
+{
+    const struct config_texts *certificates = &cfg->tls.certificate, *keys = &cfg->tls.key;
+    for (size_t i = 0; i < certificates->n && i < keys->n; i++) {
+        char *certificate = must_strndup(certificates->v[i].p, certificates->v[i].n);
+        char *key = must_strndup(keys->v[i].p, keys->v[i].n);
+        check_key(certificate, key, report);
+        free(certificate);
+        free(key);
+    }
+}
+
 static int do_check(const struct request *rq)
 {
     struct config *cfg;
@@ -92,6 +126,8 @@ static int do_check(const struct request *rq)
     int rc = load(rq, &cfg, report);
     if (cfg && rq->files)
         config_check_files(cfg, report);
+    if (cfg && rq->files)
+        check_keys(cfg, report);
     if (cfg && rq->files)
         route_check_files(cfg, report);
     if (config_report_errors(report))

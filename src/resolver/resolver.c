@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 64, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, CACHE_MS_PER_S = 1000 };
+enum { CLIENTS_MAX = 64, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, CACHE_MS_PER_S = 1000,
+       FAIL_TTL_S = 10 }; /* not each message asks for a domain whose servers do not answer */
 
 struct resolver;
 
@@ -112,6 +113,7 @@ static bool resolver_start(void *role, struct err *err)
         .cache = { .max_bytes = c->cache_size_bytes,
                    .max_ttl_s = (uint32_t)(c->cache_ttl_max_ms / CACHE_MS_PER_S),
                    .max_negative_ttl_s = (uint32_t)(c->negative_ttl_max_ms / CACHE_MS_PER_S),
+                   .fail_ttl_s = FAIL_TTL_S,
                    .seed = loop_random_u64(r->env->loop) },
         .deadline_ms = c->timeout_ms,
     };

@@ -1,5 +1,6 @@
 /* `postern config` as it is called: what it prints where, and its exit status. */
 #include "test.h"
+#include "test_cert.h"
 
 #include "cli/config.h"
 
@@ -108,6 +109,45 @@ static void files_are_looked_at(void)
     CHECK_INT(RUN("check", "-C", CASES "/files.conf")->status, 0);
 }
 
+static void put_file(const char *dir, const char *name, struct span text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    CHECK(f && fwrite(text.p, 1, text.n, f) == text.n);
+    fclose(f);
+}
+
+static void keys_belong_to_certificates(void)
+{
+    char dir[] = "/tmp/postern-keys-XXXXXX", conf[512], path[64];
+    static const char *const names[] = { "c1", "c2", "k1", "k2", "good", "swapped" };
+    CHECK(mkdtemp(dir));
+    struct pair one = pair_new(EVP_EC_gen("P-256")), two = pair_new(EVP_EC_gen("P-256"));
+    put_file(dir, "c1", pem_span(&one.cert));
+    put_file(dir, "k1", pem_span(&one.key));
+    put_file(dir, "c2", pem_span(&two.cert));
+    put_file(dir, "k2", pem_span(&two.key));
+    for (int swapped = 0; swapped < 2; swapped++) {
+        int n = snprintf(conf, sizeof conf,
+                         "hostname = \"x.example\"\ntls { certificate = { \"%s/c1\", \"%s/c2\" }\n"
+                         "key = { \"%s/k1\", \"%s/k%d\" } }\n", dir, dir, dir, dir, 2 - swapped);
+        put_file(dir, names[4 + swapped], span_of(conf, (size_t)n));
+        snprintf(path, sizeof path, "%s/%s", dir, names[4 + swapped]);
+        struct run *r = RUN("check", "--files", "-C", path);
+        const char *said = strstr(r->err, "the private key does not belong to the certificate");
+        CHECK(!strstr(r->err, "c1, tls.key") && !!said == swapped);
+        CHECK(!!strstr(r->err, "/c2, tls.key") == swapped);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+    pair_free(&one);
+    pair_free(&two);
+}
+
 static void shown(void)
 {
     struct run *r = RUN("show", "-C", CASES "/gateway.conf");
@@ -152,5 +192,6 @@ static void usage_errors(void)
 static const struct test tests[] = {
     TEST(good_file), TEST(bad_file),            TEST(as_json), TEST(no_file),
     TEST(shown),     TEST(files_are_looked_at), TEST(explained), TEST(usage_errors),
+    TEST(keys_belong_to_certificates),
 };
 TEST_MAIN(tests)
