@@ -62,9 +62,9 @@ int route_virtual(const struct route_tables *t, const struct route_address *addr
     if (found == 0 && detailed)
         found = look(t, trail, user, "@", domain, &hit);
     if (found == 0 && detailed)
-        found = look(t, trail, SPAN_NONE, "+*@", domain, &hit);
+        found = look(t, trail, SPAN(""), "+*@", domain, &hit);
     if (found == 0)
-        found = look(t, trail, SPAN_NONE, "@", domain, &hit);
+        found = look(t, trail, SPAN(""), "@", domain, &hit);
     if (found != 1)
         return found;
     const struct span part[3] = { user, detail, detailed ? span_from(whole, plus) : SPAN_NONE };
