@@ -209,7 +209,7 @@ static void default_user(struct mc *m, const struct mc_macro *d)
 
 static void smart_host(struct mc *m, const struct mc_macro *d)
 {
-    mc_smart_host(m, d->value, d->place, "SMART_HOST");
+    mc_smart_host(m, with_names(m, d->value), d->place, "SMART_HOST");
 }
 
 static void smart_host_mailer(struct mc *m, struct span mailer, struct mc_place place)

@@ -106,6 +106,30 @@ static struct span instance(const struct mc *m)
     return s.n && s.p[0] != '.' ? s : SPAN("mc");
 }
 
+/* The value that is set for an option, with its quotes. */
+static struct span set_value(const struct mc *m, const char *section, const char *name)
+{
+    for (size_t i = 0; i < m->n_items; i++)
+        if (m->items[i].section && strcmp(m->items[i].section, section) == 0 &&
+            strcmp(m->items[i].name, name) == 0)
+            return m->items[i].value;
+    return SPAN_NONE;
+}
+
+/* What lies beside a place that the file names would be that of another instance too, when both
+ * name places in one directory: /mqueue/c* and /mqueue/q*. */
+static void own_neighbour(struct mc *m, const char *section, const char *name, const char *option)
+{
+    struct span path = set_value(m, section, name), id = instance(m);
+    if (path.n < 2 || mc_is_set(m, option))
+        return;
+    path = span_from(span_to(path, path.n - 1), 1); /* the quotes */
+    size_t slash = span_rfind(path, '/');
+    if (slash < path.n)
+        mc_derive_text(m, option, mc_format(m, "%.*s/submit-%.*s", SPAN_ARG(span_to(path, slash)),
+                                            SPAN_ARG(id)), "from the name of the file");
+}
+
 /* sendmail.mc is the instance of the machine and has the usual places; any other has places of
  * its own name, so that two run side by side. */
 static void places(struct mc *m)
@@ -113,6 +137,10 @@ static void places(struct mc *m)
     static const char why[] = "from the name of the file";
     struct span name = instance(m);
     bool usual = span_eq(name, SPAN("sendmail"));
+    if (!usual) {
+        own_neighbour(m, "spool", "directories", "submit.directory");
+        own_neighbour(m, "control", "socket", "submit.socket");
+    }
     if (!mc_is_set(m, "spool.directories"))
         mc_derive_item(m, "spool.directories",
                        usual ? SPAN("/var/spool/postern/q*")
