@@ -424,8 +424,8 @@ void conn_adopt(struct deliver *d, struct job *j, int fd)
     struct conn *c = conn_new(d, j, fd);
     snprintf(c->host, sizeof c->host, "%.*s",
              SPAN_ARG(j->once ? SPAN("local") : span_to(j->dest.path, sizeof c->host - 1)));
-    snprintf(c->site, sizeof c->site, "%.*s",
-             SPAN_ARG(span_to(j->dest.queue, sizeof c->site - 1)));
+    snprintf(c->site, sizeof c->site, "%s%.*s", j->once ? "" : "lmtp:",
+             SPAN_ARG(span_to(j->once ? j->dest.queue : j->dest.path, sizeof c->site - 6)));
     snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
     c->valid_until_ms = INT64_MAX;
     loop_io_add(d->env->loop, &c->io, fd, LOOP_READ, on_ready, c);

@@ -34,6 +34,7 @@ def gateway(where, how, local=None, aliases=None, route=None, mailertable=None):
         "route": {"local": ["here.example"], "local_delivery": how, "local_users": "any",
                   "aliases": f"text:{where}/aliases", **(route or {})},
         "local": local or {},
+        "deliver": {"idle": Word("1m")},
         "retry": {"first": Word("1s"), "max": Word("1s")}})
 
 
@@ -300,11 +301,14 @@ def lmtp(where):
                             "no": ("failed", "5.1.1", "lmtp"), "bad": ("failed", "5.6.0", "lmtp"),
                             "full": ("deferred", "4.2.2", "lmtp")}, said
             assert sum(c.startswith("MAIL") for c in tcp.commands) == 1, tcp.commands
+            for i in range(3):                      # one after the other: the connection is kept
+                smtpclient.deliver(g.port, BODY, rcpts=[f"u{i}@unix.example"])
+                wait(lambda n=i: sum(e["event"] == "delivered" and "@unix." in e["to"]
+                                     for e in g.events()) > n)
+            assert unix.sessions == 1, f"{unix.sessions} sessions for three messages"
             for i in range(3):
                 send(g, f"u{i}")                    # route.local_delivery
-                smtpclient.deliver(g.port, BODY, rcpts=[f"u{i}@unix.example"])
             wait(lambda: len(unix.taken) == 6)
-            assert unix.sessions < 6, "no connection was kept"
             assert all(data.endswith(BODY) for _, data in unix.taken)
             unix.final["big@unix.example"] = "250 2.0.0 so big"
             big = b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n"
@@ -379,9 +383,13 @@ def passwd_users(where):
             assert reply.code == 550 and "5.1.1" in reply.text, reply
 
 
+def died(g):
+    return sum(e["event"] == "child_died" and e["role"] == "local" for e in g.events())
+
+
 def killed(where, how, read):
     """local is killed at any instant, again and again: every message arrives, whole."""
-    n, done = 60, threading.Event()
+    n, done = 0, threading.Event()
     with gateway(where, how, local={"processes": 4}) as g:
         def kill():
             while not done.is_set():
@@ -394,11 +402,11 @@ def killed(where, how, read):
         killer = threading.Thread(target=kill)
         killer.start()
         try:
-            for i in range(n):
-                tail = b"line of message %d\r\n" % i * 5000
-                send(g, ANN, body=b"Subject: n%d\r\n\r\n%send %d\r\n" % (i, tail, i))
-            wait(lambda: sum(e["event"] == "child_died" and e["role"] == "local"
-                             for e in g.events()) > 40, 60)
+            while n < 600 and (n < 40 or died(g) < 40):
+                tail = b"line of message %d\r\n" % n * 5000
+                send(g, ANN, body=b"Subject: n%d\r\n\r\n%send %d\r\n" % (n, tail, n))
+                n += 1
+            assert died(g) > 20, died(g)
         finally:
             done.set()
             killer.join()
@@ -411,8 +419,7 @@ def killed(where, how, read):
                     text.count(b"line of message %s\n" % i.group(1)) == 5000:
                 whole.add(int(i.group(1)))
         assert whole == set(range(n)), f"lost: {sorted(set(range(n)) - whole)}"
-        died = sum(e["event"] == "child_died" and e["role"] == "local" for e in g.events())
-        print(f"# {died} deliveries killed")
+        print(f"# {died(g)} deliveries of {n} messages killed")
 
 
 def killed_maildir(where):
