@@ -45,11 +45,26 @@ def mailload():
 
 # ---------------------------------------------------------------- sides
 
+MAP_ENTRIES = 10000
+
+
+def write_maps(directory):
+    """access and smarttable of some size, through which every message goes; only access lets it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    access = [f"Connect:198.51.{i // 250}.{i % 250}\tREJECT\nFrom:spam{i}.example\tREJECT\n"
+              f"To:left{i}@dest.example\tERROR:5.1.1:550 gone" for i in range(MAP_ENTRIES)]
+    smart = [f"@s{i}.other.example\trelay:[192.0.2.{i % 250}]" for i in range(MAP_ENTRIES)]
+    (directory / "access").write_text("\n".join(access + ["Connect:127\tRELAY"]) + "\n")
+    (directory / "smarttable").write_text("\n".join(smart) + "\n")
+    return {"access": f"text:{directory}/access", "smarttable": f"text:{directory}/smarttable"}
+
+
 class Postern:
     name = "postern"
 
-    def __init__(self, sink_port, options=None, delivery=None):
+    def __init__(self, sink_port, options=None, delivery=None, maps=False):
         self.sink_port, self.options, self.delivery = sink_port, options or {}, delivery
+        self.maps = maps
 
     def start(self, directory):
         options = {"limits": {"connections": 20000, "connections_per_client": 20000,
@@ -58,9 +73,13 @@ class Postern:
             options[section] = {**options.get(section, {}), **changes}
         if self.delivery:
             options['listen "mx"'] = {"delivery": Word(self.delivery)}
-        self.gateway = Gateway(directory, mailertable={"dest.example": ("127.0.0.1",
-                                                                      self.sink_port)},
-                               options=options)
+        mailertable = {"dest.example": ("127.0.0.1", self.sink_port)}
+        if self.maps:
+            options["route"] = write_maps(Path(directory))
+            options["relay"] = {"from": []}
+            mailertable.update({f"d{i}.other.example": f"relay:[192.0.2.{i % 250}]"
+                                for i in range(MAP_ENTRIES)})
+        self.gateway = Gateway(directory, mailertable=mailertable, options=options)
         self.gateway.start()
         self.port = self.gateway.port
 
