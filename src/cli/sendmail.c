@@ -5,6 +5,7 @@
 #include "cli/newaliases.h"
 #include "cli/queue.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -63,5 +64,6 @@ int cli_sendmail(int argc, char **argv)
     struct sendmail_flags f;
     const char *slash = strrchr(argv[0], '/');
     int rc = sendmail_flags_read(&f, slash ? slash + 1 : argv[0], argc, argv);
+    signal(SIGPIPE, SIG_IGN); /* whoever does not listen is no reason to lose his mail */
     return rc == EX_OK ? dispatch(&f, argc, argv) : rc;
 }

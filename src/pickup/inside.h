@@ -28,7 +28,7 @@ enum {
     MAILS_MAX = 8,        /* on their way at once */
     PARTLY_MAX = 1024,    /* remembered with the recipients that have it already */
     SCAN_MS = 30 * 1000,  /* when nothing tells of new files, and after a temporary refusal */
-    AWAY_MS = 500,        /* while no smtpd is there */
+    AWAY_MS = 500,        /* while no smtpd is there; after the first refusal, then doubled */
     CONTENT_BYTES = 64 << 10,
     TMP_STALE_S = 24 * 3600, /* left over by who was killed: removed */
 };
@@ -74,7 +74,8 @@ struct pickup {
     size_t turn; /* of smtpds */
     int listener, dir, notify;
     struct loop_io listen_io, notify_io;
-    struct loop_timer scan, finish;
+    struct loop_timer scan;
+    int64_t retry_ms; /* 0: the last one went well */
     struct loop_hook work;
     struct users *users;
     struct list waiting, sending, partly; /* struct mail */

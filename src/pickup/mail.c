@@ -56,6 +56,8 @@ static void put_off(struct mail *m)
 {
     struct pickup *p = m->p;
     hang_up(m);
+    p->retry_ms = !p->retry_ms ? AWAY_MS : p->retry_ms < SCAN_MS / 2 ? 2 * p->retry_ms : SCAN_MS;
+    loop_timer_in(p->env->loop, &p->scan, p->retry_ms);
     if (!m->partly || p->partly_count >= PARTLY_MAX) {
         end(m);
         return;
@@ -141,6 +143,14 @@ static void on_want(void *ctx, size_t budget)
     } while (left && budget);
 }
 
+static void say_later(struct mail *m, const struct smtp_outcome *o)
+{
+    struct buf *b = log_begin(m->p->env->events, EVENT_NOTICE);
+    buf_printf(b, "submission spool: %s waits: ", m->name);
+    log_text(b, o->reply.n ? o->reply : o->text, REPLY_MAX);
+    log_end(m->p->env->events);
+}
+
 static void on_rcpt_done(void *ctx, size_t i, const struct smtp_outcome *o)
 {
     struct mail *m = ctx;
@@ -156,6 +166,7 @@ static void on_rcpt_done(void *ctx, size_t i, const struct smtp_outcome *o)
         m->again = true;
     } else {
         m->later = true;
+        say_later(m, o);
     }
 }
 
@@ -201,6 +212,7 @@ static void settle(struct mail *m)
                  m->name, strerror(errno));
     else
         fsync(p->dir); /* or it may come back and be sent once more */
+    p->retry_ms = 0;
     end(m);
 }
 

@@ -12,10 +12,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static size_t collect(const struct mail *m, struct dsn_rcpt *out, size_t max)
+/* Those from *at on; *at moves on behind the last one looked at. */
+static size_t collect(const struct mail *m, size_t *at, struct dsn_rcpt *out, size_t max)
 {
     size_t n = 0;
-    for (size_t i = 0; i < m->file.rcpt_count && n < max; i++) {
+    for (; *at < m->file.rcpt_count && n < max; (*at)++) {
+        size_t i = *at;
         if (m->state[i] != MAIL_FAILED || (m->file.rcpts[i].notify & NOTIFY_NEVER))
             continue;
         struct span status = m->reply[i];
@@ -103,14 +105,16 @@ static void say(struct mail *m)
 bool report_failures(struct mail *m)
 {
     struct dsn_rcpt *rcpts = must_calloc(DSN_RCPTS_MAX, sizeof *rcpts);
-    size_t n = collect(m, rcpts, DSN_RCPTS_MAX);
+    size_t at = 0, n;
     struct buf out;
     bool ok = true;
     say(m);
     buf_init(&out, DSN_OUT_MAX + 8192);
     /* The null sender is told nothing (RFC 5321 4.5.5); the log has it. */
-    if (n && m->file.sender.n)
+    while (ok && m->file.sender.n && (n = collect(m, &at, rcpts, DSN_RCPTS_MAX))) {
+        buf_reset(&out);
         ok = compose(m, rcpts, n, &out) && write_file(m->p, buf_span(&out));
+    }
     buf_free(&out);
     free(rcpts);
     return ok;

@@ -70,8 +70,11 @@ void scan_set_aside(struct pickup *p, const char *name, const char *why)
     char to[DROP_NAME_MAX + 8];
     snprintf(to, sizeof to, "bad-%s", name);
     say_bad(p, name, why);
-    if (renameat(p->dir, name, p->dir, to) != 0 && errno != ENOENT)
-        unlinkat(p->dir, name, AT_REMOVEDIR); /* a directory of somebody's who jokes */
+    if (renameat(p->dir, name, p->dir, to) == 0 || errno == ENOENT)
+        return;
+    /* No file at all, but a link or a directory of somebody's who jokes. */
+    if (unlinkat(p->dir, name, 0) != 0)
+        unlinkat(p->dir, name, AT_REMOVEDIR);
 }
 
 /* Old as our own clock has it: what the directory says about other clocks is not asked. */
