@@ -266,6 +266,12 @@ static void times(void)
     CHECK(lines_of("define(`confTO_QUEUERETURN', `3')define(`confTO_QUEUEWARN', `6')"));
     CHECK_INT(cfg->retry.expire_after_ms, 3 * 86400000);
     CHECK_INT(cfg->retry.warn_after_ms, 6 * 3600000);
+    CHECK(lines_of("define(`confTO_QUEUERETURN', `3h')")); /* before the usual warning */
+    CHECK_INT(cfg->retry.warn_after_ms, 0);
+    CHECK(lines_of("define(`confTO_QUEUERETURN', `3h')define(`confTO_QUEUEWARN', `5h')"));
+    CHECK_INT(cfg->retry.warn_after_ms, 0);
+    CHECK(lines_of("define(`confMIN_QUEUE_AGE', `6h')"));
+    CHECK_INT(cfg->retry.max_ms, 6 * 3600000);
     CHECK(lines_of("define(`confTO_DATAFINAL', `1h')")); /* longer than a whole attempt */
     CHECK(cfg->timeout.attempt_ms > 3600000);
     CHECK(!lines_of("define(`confTO_HELO', `1x')"));

@@ -188,6 +188,7 @@ void mc_derive(struct mc *m, const char *option, struct span value, const char *
 void mc_derive_text(struct mc *m, const char *option, struct span text, const char *why);
 void mc_derive_item(struct mc *m, const char *option, struct span text, const char *why);
 bool mc_is_set(const struct mc *m, const char *option);
+void mc_drop(struct mc *m, const char *option);
 /* A line of comment: what needs nothing here. */
 void mc_same(struct mc *m, const char *name, const char *why, struct mc_place place);
 void mc_put(struct mc *m, struct buf *native, struct mc_lines *lines, struct arena *a);

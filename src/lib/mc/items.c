@@ -139,6 +139,16 @@ bool mc_is_set(const struct mc *m, const char *option)
     return false;
 }
 
+void mc_drop(struct mc *m, const char *option)
+{
+    const struct config_option *o = config_option_named(span_str(option));
+    for (size_t i = 0; i < m->n_items; i++)
+        if (same_option(&m->items[i], o->section, o->name) && !m->items[i].own) {
+            m->items[i].section = NULL;
+            m->items[i].what = SPAN_NONE;
+        }
+}
+
 void mc_same(struct mc *m, const char *name, const char *why, struct mc_place place)
 {
     struct mc_item *it = new_item(m);

@@ -180,6 +180,25 @@ static void relaying(struct mc *m)
                      (struct mc_place){ 0 }, "the domains we relay for", mc_relay_name);
 }
 
+/* What is set, else the option's default. */
+static int64_t duration_of(const struct mc *m, const char *option)
+{
+    const struct config_option *o = config_option_named(span_str(option));
+    int64_t ms = 0;
+    struct span value = set_value(m, o->section, o->name);
+    num_duration_ms(value.n ? value : span_str(o->fallback), &ms);
+    return ms;
+}
+
+static void derive_duration(struct mc *m, const char *option, int64_t ms, const char *why)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    num_put_duration(&b, ms);
+    mc_derive(m, option, mc_dup(m, buf_span(&b)), why);
+    buf_free(&b);
+}
+
 /* A stage that is longer than a whole attempt would never be reached. */
 static void whole_attempt(struct mc *m)
 {
@@ -195,11 +214,22 @@ static void whole_attempt(struct mc *m)
     }
     if (longest < usual)
         return;
-    struct buf b;
-    buf_init(&b, 64);
-    num_put_duration(&b, longest + usual);
-    mc_derive(m, "timeout.attempt", mc_dup(m, buf_span(&b)), "longer than the longest stage");
-    buf_free(&b);
+    derive_duration(m, "timeout.attempt", longest + usual, "longer than the longest stage");
+}
+
+/* sendmail takes any two of these; here they have to fit. */
+static void fit_retries(struct mc *m)
+{
+    const char *warn = "retry.warn_after", *first = "retry.first", *max = "retry.max";
+    int64_t first_ms = duration_of(m, first), max_ms = duration_of(m, max);
+    if (duration_of(m, warn) >= duration_of(m, "retry.expire_after")) {
+        mc_drop(m, warn);
+        mc_derive(m, warn, SPAN("0"), "mail is returned before a warning would be due");
+    }
+    if (first_ms > max_ms && !mc_is_set(m, max))
+        derive_duration(m, max, first_ms, "not shorter than the first");
+    else if (first_ms > max_ms && !mc_is_set(m, first))
+        derive_duration(m, first, max_ms, "not longer than the longest");
 }
 
 static void usual_values(struct mc *m)
@@ -242,4 +272,5 @@ void mc_settle(struct mc *m)
     places(m);
     usual_values(m);
     whole_attempt(m);
+    fit_retries(m);
 }
