@@ -190,7 +190,7 @@ int bt_session_open(struct bt_session *s, const char *verb, const char *config,
     int rc = ask_open(&s->ask, &s->args);
     if (rc == EX_OK)
         set_names(s, sender);
-    return rc;
+    return rc == EX_NOINPUT ? EX_OSFILE : rc; /* as sendmail ends without its configuration */
 }
 
 void bt_session_close(struct bt_session *s)
