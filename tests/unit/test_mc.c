@@ -322,6 +322,9 @@ static void listeners(void)
     CHECK(says("has no key \"Nmae\"; did you mean \"Name\"?"));
     CHECK(says("has no key \"Adr\"; did you mean \"Addr\"?"));
     CHECK(says("\"smpt\" is no port") && says("no modifier \"Z\"") && says("is not an address"));
+    CHECK(!lines_of("DAEMON_OPTIONS(Name=a, Addr=127.0.0.1)define(`confPRIVACY_FLAGS', a,b)"));
+    CHECK(says("DAEMON_OPTIONS has one argument too many: put `quotes' around"));
+    CHECK(says("define has one argument too many"));
     CHECK(lines_of("CLIENT_OPTIONS(`Family=inet, Addr=192.0.2.1')"));
     CHECK_INT(cfg->deliver.source_address.n, 1);
 }

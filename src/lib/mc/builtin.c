@@ -22,6 +22,7 @@ static void do_define(struct mc *m, const struct mc_call *c)
         mc_say(m, CONFIG_ERROR, c->place, SPAN_NONE, NULL, "define has no name to define");
         return;
     }
+    mc_one_argument(m, c, 2);
     mc_define_check(m, name, c->place);
     m4_define(m, name, arg(c, 2), c->place);
 }

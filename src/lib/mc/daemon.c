@@ -177,6 +177,7 @@ void mc_daemon_options(struct mc *m, const struct mc_call *c)
 {
     struct options o = { .call = c };
     bool exact = true;
+    mc_one_argument(m, c, 1);
     read_options(m, &o);
     read_modifiers(m, &o, false);
     const char *mode = o.delivery.n ? mc_delivery(o.delivery, &exact) : "";
@@ -199,6 +200,7 @@ void mc_daemon_options(struct mc *m, const struct mc_call *c)
 void mc_client_options(struct mc *m, const struct mc_call *c)
 {
     struct options o = { .call = c };
+    mc_one_argument(m, c, 1);
     read_options(m, &o);
     read_modifiers(m, &o, true);
     is_inet6(m, &o);

@@ -168,6 +168,8 @@ void mc_say(struct mc *m, enum config_level level, struct mc_place place, struct
             const char *hint, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* "NAME is not carried over: WHY", once for each name. */
 void mc_not_carried(struct mc *m, struct mc_place place, const char *name, const char *why);
+/* What stands behind an unquoted comma is lost to sendmail, without a word. */
+void mc_one_argument(struct mc *m, const struct mc_call *c, size_t most);
 struct config_pos mc_pos(const struct mc *m, struct mc_place place, struct span near);
 void mc_limit(struct mc *m, struct mc_place place, const char *what);
 

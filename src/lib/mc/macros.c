@@ -153,6 +153,7 @@ static const struct {
 /* Lists wait until all features are known. */
 static void do_list(struct mc *m, const struct mc_call *c)
 {
+    mc_one_argument(m, c, 1);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         if (!span_eq(span_str(lists[i].name), c->v[0]))
             continue;
@@ -179,6 +180,7 @@ void mc_lists(struct mc *m)
 static void do_masquerade_as(struct mc *m, const struct mc_call *c)
 {
     struct span name = arg(c, 1);
+    mc_one_argument(m, c, 1);
     if (name.n)
         mc_set_text(m, "route.masquerade_as", name, c->place, "MASQUERADE_AS");
 }

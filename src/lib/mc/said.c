@@ -92,3 +92,11 @@ void mc_not_carried(struct mc *m, struct mc_place place, const char *name, const
         mc_say(m, CONFIG_NOTICE, place, span_str(name), NULL, "%s is not carried over: %s", name,
                why);
 }
+
+void mc_one_argument(struct mc *m, const struct mc_call *c, size_t most)
+{
+    if (c->n > most)
+        mc_say(m, CONFIG_ERROR, c->place, c->v[most + 1], NULL,
+               "%.*s has one argument too many: put `quotes' around what has commas in it",
+               SPAN_ARG(span_to(c->v[0], 60)));
+}
