@@ -277,6 +277,37 @@ def verify(face):
     assert code == 64 and out + err == "Recipient names must be specified\n", (code, out, err)
 
 
+# header or envelope, sender or recipient, address, what it becomes
+MASQUERADED = [
+    ("HS", "root", "root@drj.com"), ("ES", "root", "root@drjemgw2.drj.com"),
+    ("HR", "root", "root@drjemgw2.drj.com"), ("ER", "root", "root@drjemgw2.drj.com"),
+    ("HS", "user@host.corp.test", "user@drj.com"), ("HS", "daemon", "daemon@drjemgw2.drj.com"),
+    ("HS", "u@gmail.com", "u@gmail.com"),
+]
+
+
+def masquerade(face):
+    """/tryflags and /try as sendmail's table of masqueraded places has it."""
+    conf = face.where / "masq.conf"
+    text = face.gateway.conf.read_text()
+    route = 'masquerade_as = "drj.com"\n    masquerade_domains = {".corp.test"}\n' \
+            '    exposed_users = {"daemon"}\n'
+    conf.write_text(text.replace("route {\n", "route {\n    " + route)
+                    .replace("/control\"", "/no-control\""))
+
+    def tries(config, cases):
+        lines = "".join(f"/tryflags {f}\n/try esmtp {a}\n" for f, a, _ in cases)
+        r = subprocess.run([str(face.link), "-C", str(config), "-bt"], input=lines.encode(),
+                           capture_output=True, timeout=60)
+        return [line.split("addr = ")[1] for line in r.stdout.decode().splitlines()
+                if line.startswith("Rcode = ")]
+    same(tries(conf, MASQUERADED), [want for _, _, want in MASQUERADED])
+    conf.write_text(conf.read_text().replace("route {\n", "route {\n    masquerade_envelope = on\n"
+                                             "    masquerade_all = on\n"))
+    everywhere = ["root@drj.com", "root@drj.com", "root@drj.com", "root@drjemgw2.drj.com"]
+    same(tries(conf, MASQUERADED[:4]), everywhere)
+
+
 def alias_loop(face):
     code, out, err = face.run("-bv", "a1")
     assert (code, out) == (64, "aliasing/forwarding loop broken\n"), (code, out, err)
@@ -293,7 +324,7 @@ def main():
     with temp.Dir("bt") as where, ZoneDns(ZONE) as dns:
         face = Face(where, dns)
         tests = [posts, smart_table, as_written, words, statuses, results, verify, alias_loop]
-        for test in [*tests, not_there]:
+        for test in [*tests, not_there, masquerade]:
             r.run(f"from the files: {test.__name__}", test, face)
         with face.gateway:
             for test in tests:

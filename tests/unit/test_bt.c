@@ -302,6 +302,26 @@ static void loops_end(void)
     end();
 }
 
+/* What the admin of the posts came to: the canonical name as the key. And a smart host. */
+static void canonical_key(void)
+{
+    static const struct row key[] = { { "mailertable", "paladinny.no-ip.biz",
+                                        "relay:barracuda.cblconsulting.com" } };
+    begin();
+    stage.rows = key;
+    stage.n = 1;
+    run("3,0", "test@paladinny.com");
+    CHECK(said("parse            returns: $# relay $@ barracuda . cblconsulting . com "
+               "$: test < @ paladinny . no-ip . biz . >\n"));
+    CHECK(!said("Mailertable") && !said("SmartTable"));
+    stage.t.smart_host = SPAN("[10.0.0.1]:2525");
+    run("3,0", "u@gmail.com");
+    CHECK(said("MailerToTriple     input: < [ 10 . 0 . 0 . 1 ] : 2525 > u < @ gmail . com . >\n"));
+    CHECK(said("Parse1           returns: $# relay $@ [ 10 . 0 . 0 . 1 ] : 2525 "
+               "$: u < @ gmail . com . >\n"));
+    end();
+}
+
 static void mailer_rules(void)
 {
     begin();
@@ -319,5 +339,6 @@ static void mailer_rules(void)
 
 static const struct test tests[] = { TEST(gmail),     TEST(paladinny),       TEST(smart_table),
                                      TEST(results),   TEST(later_and_names), TEST(loops_end),
-                                     TEST(mailer_rules) };
+                                     TEST(mailer_rules),
+                                     TEST(canonical_key) };
 TEST_MAIN(tests)

@@ -65,10 +65,10 @@ static struct toks masq_smtp(struct bt *t, struct toks in)
     return f.found ? in : toks_cat(t->arena, in, bt_text(t, "< @ *LOCAL* >"));
 }
 
-static struct toks masq(struct bt *t, struct toks in, bool header)
+static struct toks masq(struct bt *t, struct toks in, bool header, bool sender)
 {
     struct span plain = toks_join(t->arena, bt_final(t, in));
-    struct span new = t->world.rewrite(t->world.ctx, header, true, plain);
+    struct span new = t->world.rewrite(t->world.ctx, header, sender, plain);
     if (span_eq(new, plain))
         return in;
     struct toks words = toks_of(t->arena, new);
@@ -78,8 +78,9 @@ static struct toks masq(struct bt *t, struct toks in, bool header)
         f.host = toks_cat(t->arena, f.host, bt_text(t, "."));
     return bt_unfocus(t, &f);
 }
-static struct toks masq_env(struct bt *t, struct toks in) { return masq(t, in, false); }
-static struct toks masq_hdr(struct bt *t, struct toks in) { return masq(t, in, true); }
+static struct toks masq_env(struct bt *t, struct toks in) { return masq(t, in, false, true); }
+static struct toks masq_hdr(struct bt *t, struct toks in) { return masq(t, in, true, true); }
+static struct toks masq_hdr_rcpt(struct bt *t, struct toks in) { return masq(t, in, true, false); }
 
 static struct toks qualify(struct bt *t, struct toks in)
 {
@@ -109,6 +110,21 @@ static struct toks hdr_from_smtp(struct bt *t, struct toks in)
     return bt_call(t, "MasqHdr", masq_hdr, in);
 }
 
+static struct toks hdr_to_smtp(struct bt *t, struct toks in)
+{
+    in = bt_call(t, "PseudoToReal", unchanged, in);
+    in = bt_call(t, "MasqSMTP", masq_smtp, in);
+    return bt_call(t, "MasqHdr", masq_hdr_rcpt, in);
+}
+
+/* allmasquerade is in force for this address: else header recipients go as envelope ones. */
+static bool masquerades_rcpt(struct bt *t, struct toks in)
+{
+    struct toks whole = qualify(t, masq_smtp(t, in));
+    struct span plain = toks_join(t->arena, bt_final(t, whole));
+    return !span_eq(plain, t->world.rewrite(t->world.ctx, true, false, plain));
+}
+
 /* Mail that stays here loses our own name. */
 static struct toks to_l(struct bt *t, struct toks in)
 {
@@ -128,8 +144,10 @@ struct toks bt_mailer_rules(struct bt *t, struct span mailer, bool header, bool 
     if (local)
         in = bt_call(t, sender ? (header ? "HdrFromL" : "EnvFromL")
                                : (header ? "HdrToL" : "EnvToL"), to_l, in);
-    else if (header)
+    else if (header && sender)
         in = bt_call(t, "HdrFromSMTP", hdr_from_smtp, in);
+    else if (header && masquerades_rcpt(t, in))
+        in = bt_call(t, "HdrFromSMTP", hdr_to_smtp, in);
     else if (sender)
         in = bt_call(t, "EnvFromSMTP", env_from_smtp, in);
     else if (span_ieq(mailer, SPAN("relay")))
