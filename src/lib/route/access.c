@@ -146,9 +146,11 @@ static int ask(const struct route_search *s, struct span key, struct route_acces
     for (size_t i = 0; i < key.n; i++)
         tagged[n + i] = ascii_lower(key.p[i]);
     struct span full = span_of(tagged, n + key.n);
-    if (s->tagged)
+    /* a form that no key of the table has is looked up only where somebody wants to see it */
+    if (s->tagged && (s->trail || s->tables->access_forms & 1u << s->tag))
         found = route_look(s->tables, ROUTE_ACCESS, full, s->trail, &hit);
-    if (found == 0 && s->untagged)
+    if (found == 0 && s->untagged &&
+        (s->trail || s->tables->access_forms & 1u << ROUTE_TAG_NONE))
         found = route_look(s->tables, ROUTE_ACCESS, span_from(full, n), s->trail, &hit);
     if (found != 1)
         return found;

@@ -13,6 +13,7 @@ struct route_tables {
     struct config *own_config;     /* a copy that lives as long as the tables; NULL = borrowed */
     const struct config *config;   /* NULL = none */
     struct arena *arena;           /* of the texts below */
+    unsigned access_forms;         /* bits of enum route_access_tag that its keys have */
     bool mailertable_has_names;    /* more than the catch-all */
     bool has_smart_host;
     struct route_dest smart_host;

@@ -4,26 +4,26 @@
 #include "route/access.h"
 
 static bool listed(const struct route_tables *t, const struct route_client *c,
-                    struct trail *trail)
+                   struct trail *trail)
 {
-    struct buf ip;
-    bool found = false;
+    struct buf ip, net;
+    size_t i = 0;
+    while (i < t->relay_from_count && !cidr_match(&t->relay_from[i], &c->ip))
+        i++;
+    bool found = i < t->relay_from_count;
+    if (!trail)
+        return found;
     buf_init(&ip, NETADDR_TEXT_MAX * 2);
+    buf_init(&net, NETADDR_TEXT_MAX * 2);
     netaddr_put_ip(&ip, &c->ip);
-    for (size_t i = 0; i < t->relay_from_count && !found; i++) {
-        struct buf net;
-        if (!cidr_match(&t->relay_from[i], &c->ip))
-            continue;
-        found = true;
-        buf_init(&net, NETADDR_TEXT_MAX * 2);
+    if (found) {
         cidr_put(&net, &t->relay_from[i]);
         trail_say(trail, TRAIL_MATCH, "relay.from", buf_span(&ip), "%.*s",
                   SPAN_ARG(buf_span(&net)));
-        buf_free(&net);
+    } else {
+        route_step(trail, TRAIL_MISS, "relay.from", buf_span(&ip), SPAN_NONE, NULL);
     }
-    if (!found)
-        trail_add(trail, &(struct trail_step){ .verdict = TRAIL_MISS, .ttl_s = -1,
-                                               .what = SPAN("relay.from"), .key = buf_span(&ip) });
+    buf_free(&net);
     buf_free(&ip);
     return found;
 }

@@ -1,4 +1,5 @@
 /* Making the tables: every mistake of all lists is reported, then none is used. */
+#include "route/access.h"
 #include "route/impl.h"
 #include "route/value.h"
 
@@ -89,15 +90,35 @@ static bool add_virtual(void *virtuals, struct span key, const struct map_hit *h
     return true;
 }
 
+static bool add_form(void *forms, struct span key, const struct map_hit *hit)
+{
+    (void)hit;
+    *(unsigned *)forms |= 1u << route_access_tag(&key);
+    return true;
+}
+
+/* The keys of the first two are patterns and networks, not what is looked up; the third gets its
+ * keys from a program, at any time. */
+static bool has_plain_keys(const struct map *m)
+{
+    return strcmp(map_type(m), "regex") != 0 && strcmp(map_type(m), "cidr") != 0 &&
+           strcmp(map_type(m), "ram") != 0;
+}
+
 /* What is read out of the maps once, when they are new. */
 void route_derive(struct route_tables *t)
 {
     t->mailertable_has_names = false;
     if (t->map[ROUTE_MAILERTABLE]) {
         map_each(t->map[ROUTE_MAILERTABLE], is_name, &t->mailertable_has_names);
-        const char *type = map_type(t->map[ROUTE_MAILERTABLE]);
-        if (strcmp(type, "regex") == 0) /* its keys are no names, but match them */
+        if (!has_plain_keys(t->map[ROUTE_MAILERTABLE]))
             t->mailertable_has_names = true;
+    }
+    t->access_forms = 0;
+    if (t->map[ROUTE_ACCESS]) {
+        map_each(t->map[ROUTE_ACCESS], add_form, &t->access_forms);
+        if (!has_plain_keys(t->map[ROUTE_ACCESS]))
+            t->access_forms = ~0u;
     }
     route_names_free(&t->virtuals);
     t->virtuals = route_names_new(t->seed);
