@@ -37,6 +37,7 @@ static void on_message_done(void *ctx) { ((struct conn *)ctx)->messages++; }
 static void say_tls_failed(struct conn *c, struct span why)
 {
     c->tls_failed = c->tls_told = true;
+    talk_say(c, TALK_NOTE, SPAN("the TLS handshake failed"));
     event_begin(c->d->env->events, EVENT_tls_failed);
     event_str(c->d->env->events, FIELD_host, span_str(c->host));
     event_str(c->d->env->events, FIELD_text, why);
@@ -60,6 +61,16 @@ static const struct smtp_client_ops client_ops = {
     .closed = on_closed,
 };
 
+/* Watched from its beginning: lines cost something. */
+static const struct smtp_client_ops watched_ops = {
+    .start_tls = on_start_tls,
+    .want_content = on_want_content,
+    .rcpt_done = on_rcpt_done,
+    .message_done = on_message_done,
+    .closed = on_closed,
+    .trace = talk_line,
+};
+
 /* --- opening --- */
 
 static const struct netaddr *source_for(const struct deliver *d, const struct netaddr *to)
@@ -81,6 +92,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     j->conn = c;
     list_append(&d->conns, &c->node);
     loop_timer_init(&c->timer, on_timer, c);
+    talk_take(c, j);
     return c;
 }
 
@@ -96,6 +108,7 @@ struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_a
     snprintf(c->site, sizeof c->site, "%.*s", SPAN_ARG(j->plan.site));
     snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
     j->last_addr = a->addr;
+    talk_say(c, TALK_CONNECTING, SPAN_NONE);
     /* A connection is not kept for longer than what led to it stays true: a host that moves is
      * found again when its TTL says so. */
     c->valid_until_ms = j->plan.ttl_s == DNS_TTL_FOREVER
@@ -111,6 +124,9 @@ struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_a
 void conn_free(struct conn *c)
 {
     struct deliver *d = c->d;
+    if (c->state != CONN_CONNECTING)
+        talk_closing(c);
+    talk_say(c, TALK_CLOSED, SPAN_NONE);
     if (c->keeper && c->state == CONN_KEPT)
         hash_remove(&d->kept, &c->keeper_node);
     if (c->job)
@@ -137,6 +153,7 @@ static void failed_to_connect(struct conn *c, int error, bool timeout)
                               .enhanced = SPAN("4.4.1"),
                               .text = span_str(text) };
     c->job = NULL;
+    talk_say(c, TALK_NOTE, span_str(text));
     conn_free(c);
     if (j)
         job_no_connection(j, &o);
@@ -163,6 +180,8 @@ void conn_send(struct conn *c, struct job *j)
     c->state = CONN_TALKING;
     c->job = j;
     j->conn = c;
+    talk_take(c, j);
+    talk_say(c, TALK_CACHED, SPAN_NONE);
     loop_timer_stop(c->d->env->loop, &c->timer);
     c->busy = true;
     begin_message(c, j);
@@ -263,6 +282,7 @@ static void look_at_tls(struct conn *c)
         struct tls_info i = tls_info(c->tls);
         c->tls_told = true;
         snprintf(c->tls_text, sizeof c->tls_text, "%s %s", i.version, i.cipher);
+        talk_say(c, TALK_NOTE, span_str(c->tls_text));
         event_begin(c->d->env->events, EVENT_tls_started);
         event_str(c->d->env->events, FIELD_host, span_str(c->host));
         event_str(c->d->env->events, FIELD_tls, span_str(c->tls_text));
@@ -375,6 +395,7 @@ void conn_quit(struct conn *c)
     if (c->state == CONN_KEPT)
         hash_remove(&c->d->kept, &c->keeper_node);
     c->state = CONN_ENDING;
+    talk_closing(c);
     loop_timer_stop(c->d->env->loop, &c->timer);
     drive(c, act_quit);
 }
@@ -406,7 +427,8 @@ static void talk(struct conn *c)
     c->conf.lmtp = c->job->lmtp;
     if (c->job->by_local || c->job->plain_addr == c->job->next_addr)
         c->conf.tls = SMTP_TLS_OFF;
-    c->client = smtp_client_new(&c->conf, span_str(c->host), &client_ops, c, now_of(c));
+    c->client = smtp_client_new(&c->conf, span_str(c->host),
+                                c->talk.watch ? &watched_ops : &client_ops, c, now_of(c));
     drive(c, act_begin);
 }
 
@@ -428,6 +450,7 @@ void conn_adopt(struct deliver *d, struct job *j, int fd)
              SPAN_ARG(span_to(j->once ? j->dest.queue : j->dest.path, sizeof c->site - 6)));
     snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
     c->valid_until_ms = INT64_MAX;
+    talk_say(c, TALK_CONNECTING, SPAN_NONE);
     loop_io_add(d->env->loop, &c->io, fd, LOOP_READ, on_ready, c);
     talk(c);
 }

@@ -5,7 +5,8 @@
  *   conn.c        one connection: socket <-> TLS <-> smtp/client; kept between messages
  *   local.c       connections that master makes: a delivery on this host, a socket's file
  *   upstream.c    the channels to qmgr and resolver
- *   say.c         log lines and events */
+ *   say.c         log lines and events
+ *   talk.c        the dialogue, for an administrator who looks on */
 #ifndef POSTERN_DELIVER_INSIDE_H
 #define POSTERN_DELIVER_INSIDE_H
 
@@ -46,6 +47,7 @@ struct job {
     struct hash_node node; /* by id */
     struct deliver *d;
     uint64_t id;
+    uint64_t watch; /* by whom it is looked on; 0: nobody */
     struct arena *arena;
     struct route_dest dest;
     struct span sender, envid, content;
@@ -102,6 +104,12 @@ struct conn {
     unsigned messages, settled; /* begun and ended here; of them those the job has heard of */
     int64_t connect_until_ms;
     int64_t valid_until_ms; /* by the TTLs of its addresses */
+    struct talk {
+        uint64_t watch, job; /* watch 0: nobody is told */
+        unsigned lines;      /* that may still be told */
+        bool secret;         /* what we say is a credential */
+        bool closing;        /* told */
+    } talk;
 };
 
 struct deliver {
@@ -115,6 +123,7 @@ struct deliver {
     struct hash jobs, questions, kept;
     struct list conns;
     uint64_t next_question, next_keeper;
+    uint64_t watched_job, watch; /* the job that comes next, and who looks on */
     struct loop_timer finish;
     struct buf read_buf;
     bool finishing;
@@ -165,6 +174,13 @@ void upstream_want(struct job *j, size_t n);
 
 /* say.c */
 void say_left(struct job *j); /* an address was left for the next one */
+
+/* talk.c */
+/* j takes the connection: from here on it is told to whom j is. */
+void talk_take(struct conn *c, struct job *j);
+void talk_line(void *conn, bool ours, struct span line); /* smtp_client_ops.trace */
+void talk_say(struct conn *c, enum talk_kind kind, struct span text);
+void talk_closing(struct conn *c); /* once */
 
 /* deliver.c */
 void deliver_check_finished(struct deliver *d);

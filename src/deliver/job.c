@@ -117,6 +117,8 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     j->d = d;
     j->arena = arena_new(JOB_BYTES_MAX);
     j->id = m->job;
+    j->watch = d->watched_job == m->job ? d->watch : 0;
+    d->watched_job = d->watch = 0;
     j->begun_ms = loop_mono_ms(d->env->loop);
     j->deadline_ms = j->begun_ms + d->config->timeout.attempt_ms;
     loop_timer_init(&j->patience, upstream_no_answer, j);

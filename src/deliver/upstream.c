@@ -89,6 +89,14 @@ static void on_let_go(struct deliver *d, struct channel *ch, const struct msg_le
         conn_quit(CONTAINER(n, struct conn, keeper_node));
 }
 
+static void on_watch(struct deliver *d, struct channel *ch, const struct msg_watch *m)
+{
+    (void)ch;
+    d->watched_job = m->job;
+    d->watch = m->watch;
+}
+
+PROTO_HANDLER(watch, struct deliver *, on_watch)
 PROTO_HANDLER(let_go, struct deliver *, on_let_go)
 PROTO_HANDLER(job, struct deliver *, on_job)
 PROTO_HANDLER(content, struct deliver *, on_content)
@@ -111,8 +119,8 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
 void upstream_qmgr(struct deliver *d, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(job), PROTO_TYPE(content),
-                                                 PROTO_TYPE(let_go) };
-    static const struct channel_ops ops = { types, 3, on_qmgr_gone, NULL };
+                                                 PROTO_TYPE(let_go), PROTO_TYPE(watch) };
+    static const struct channel_ops ops = { types, 4, on_qmgr_gone, NULL };
     if (d->qmgr)
         on_qmgr_gone(d, d->qmgr, "replaced");
     d->qmgr = channel_new(d->env->loop, fd, "qmgr", &ops, d);

@@ -31,6 +31,24 @@
 /* qmgr has no use for that kept connection: close it. */
 #define LET_GO_FIELDS(F) F(U64, keeper)
 
+/* An administrator looks on at the job that comes next: its dialogue is told as `talk`, and so is
+ * what the connection still says after the job (until another job takes it). */
+#define WATCH_FIELDS(F) F(U64, watch) F(U64, job)
+/* kind: enum talk_kind. text: a line, cleaned, without credentials and content. */
+#define TALK_FIELDS(F) \
+    F(U64, watch) F(U64, job) F(U8, kind) F(BYTES, host) F(ADDR, relay) F(BYTES, text)
+
+enum talk_kind {
+    TALK_CONNECTING, /* to host, at relay */
+    TALK_CACHED,     /* ... the connection is open already */
+    TALK_OURS,
+    TALK_PEER,
+    TALK_NOTE,       /* what was said by nobody: no connection, the TLS there is */
+    TALK_CLOSING,    /* the connection ends: QUIT may follow */
+    TALK_CLOSED,     /* and has ended */
+    TALK_KINDS
+};
+
 enum {
     RESULT_DSN_DUE = 1,
     RESULT_EIGHTBIT = 2,
@@ -45,7 +63,9 @@ enum {
     M(0x43, result, RESULT_FIELDS) \
     M(0x44, job_done, JOB_DONE_FIELDS) \
     M(0x45, unkept, UNKEPT_FIELDS) \
-    M(0x46, let_go, LET_GO_FIELDS)
+    M(0x46, let_go, LET_GO_FIELDS) \
+    M(0x47, watch, WATCH_FIELDS) \
+    M(0x48, talk, TALK_FIELDS)
 PROTO_DECLARE(QMGR_DELIVER)
 
 #endif

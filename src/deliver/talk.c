@@ -1,0 +1,64 @@
+/* What an administrator who looks on is told of a job: whom we connect to, what either side says.
+ * Message content is no part of the client's trace; credentials are taken out here. A dialogue is
+ * told up to a number of lines, so that a talkative peer fills no memory. */
+#include "deliver/inside.h"
+
+enum { LINES_MAX = 1500, LINE_BYTES_MAX = 1024 };
+
+void talk_take(struct conn *c, struct job *j)
+{
+    c->talk = (struct talk){ .watch = j->watch, .job = j->id, .lines = LINES_MAX };
+}
+
+void talk_say(struct conn *c, enum talk_kind kind, struct span text)
+{
+    struct talk *t = &c->talk;
+    bool dialogue = kind == TALK_OURS || kind == TALK_PEER;
+    if (!t->watch || !c->d->qmgr || (dialogue && !t->lines))
+        return;
+    t->lines -= dialogue;
+    struct msg_talk m = { .watch = t->watch,
+                          .job = t->job,
+                          .kind = (uint8_t)kind,
+                          .host = span_str(c->host),
+                          .relay = c->addr,
+                          .text = span_to(text, LINE_BYTES_MAX) };
+    send_talk(c->d->qmgr, &m);
+    if (dialogue && !t->lines)
+        talk_say(c, TALK_NOTE, SPAN("the rest of this dialogue is too long to be shown"));
+}
+
+/* "AUTH PLAIN dXNlcg..." and the lines that answer a 334 (RFC 4954): the mechanism may be seen. */
+void talk_line(void *conn, bool ours, struct span line)
+{
+    struct conn *c = conn;
+    if (!c->talk.watch)
+        return;
+    if (!ours) {
+        c->talk.secret = span_starts(line, SPAN("334"));
+        talk_say(c, TALK_PEER, line);
+        return;
+    }
+    if (c->talk.secret) {
+        talk_say(c, TALK_OURS, SPAN("(a credential)"));
+    } else if (span_istarts(line, SPAN("AUTH "))) {
+        struct span words = line, verb = span_word(&words), mechanism = span_word(&words);
+        struct buf b;
+        buf_init(&b, 64);
+        buf_puts(&b, verb);
+        buf_putc(&b, ' ');
+        buf_puts(&b, span_to(mechanism, 24));
+        buf_putz(&b, span_trim(words).n ? " (a credential)" : "");
+        talk_say(c, TALK_OURS, buf_span(&b));
+        buf_free(&b);
+    } else {
+        talk_say(c, TALK_OURS, line);
+    }
+}
+
+void talk_closing(struct conn *c)
+{
+    if (!c->talk.closing)
+        talk_say(c, TALK_CLOSING, SPAN_NONE);
+    c->talk.closing = true;
+}
