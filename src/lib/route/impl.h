@@ -59,6 +59,7 @@ bool route_refuse(struct route_accept *out, struct arena *a, uint16_t reply, str
 /* open.c: passwd's users as a map, and the maps of a configuration read again. */
 void route_map_params(enum route_table which, struct map_params *p);
 struct map *route_open_passwd(uint64_t seed, struct map_report *r);
+bool route_passwd_changed(struct route_tables *t); /* since it was asked last */
 bool route_refresh_passwd(struct route_tables *t, struct map_report *r);
 void route_derive(struct route_tables *t); /* after any map has changed */
 

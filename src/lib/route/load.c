@@ -139,6 +139,7 @@ struct route_tables *route_load(const struct config *cfg, uint64_t seed,
         t->owns_maps = true;
         t->own_config = copy;
         t->passwd_users = span_eq(copy->route.local_users, SPAN("passwd"));
+        route_passwd_changed(t);
     } else {
         for (int i = 0; i < ROUTE_TABLES; i++)
             map_free(place_of(&p, (enum route_table)i));

@@ -167,20 +167,24 @@ struct map *route_open_passwd(uint64_t seed, struct map_report *r)
     return m;
 }
 
-bool route_refresh_passwd(struct route_tables *t, struct map_report *r)
+bool route_passwd_changed(struct route_tables *t)
 {
     struct stat st;
     if (stat(passwd, &st) != 0)
         return false;
     int64_t at_ns = st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
-    if (t->passwd_ns == at_ns && t->passwd_inode == (int64_t)st.st_ino)
-        return false;
-    struct map *m = route_open_passwd(t->seed, r);
+    bool changed = t->passwd_ns != at_ns || t->passwd_inode != (int64_t)st.st_ino;
+    t->passwd_ns = at_ns;
+    t->passwd_inode = (int64_t)st.st_ino;
+    return changed;
+}
+
+bool route_refresh_passwd(struct route_tables *t, struct map_report *r)
+{
+    struct map *m = route_passwd_changed(t) ? route_open_passwd(t->seed, r) : NULL;
     if (!m)
         return false;
     map_free(&t->map[ROUTE_USERS]);
     t->map[ROUTE_USERS] = m;
-    t->passwd_ns = at_ns;
-    t->passwd_inode = (int64_t)st.st_ino;
     return true;
 }
