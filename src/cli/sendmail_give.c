@@ -49,7 +49,8 @@ static void on_want(void *ctx, size_t budget)
     struct give *g = ctx;
     char bytes[PIECE_BYTES];
     do {
-        ssize_t n = letter_read(g->l, g->sent, bytes, budget < sizeof bytes ? budget : sizeof bytes);
+        size_t most = budget < sizeof bytes ? budget : sizeof bytes;
+        ssize_t n = letter_read(g->l, g->sent, bytes, most);
         if (n < 0 || (n == 0 && g->sent < g->size)) {
             smtp_client_content_failed(g->client, SPAN("it cannot be read"), now_of(g));
             return;

@@ -1,5 +1,5 @@
 /* Submission: standard input becomes a letter. All of it is read before anything is said to the
- * gateway: recipients may stand in the header, and a sender that is slow must not hold a session. */
+ * gateway: recipients may stand in the header, and a slow sender must not hold a session. */
 #include "cli/sendmail_letter.h"
 
 #include "base/must.h"

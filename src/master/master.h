@@ -13,7 +13,7 @@
 struct master_options {
     const char *config_path;
     int64_t queue_run_ms; /* takes the place of queue.run; 0: it does not */
-    int ready_fd;         /* a line end is written there when all is up, then it is closed; 0: none */
+    int ready_fd;         /* a line end is written there when all is up; 0: none */
 };
 
 /* Runs the gateway in the foreground until it is stopped; returns the exit code. */

@@ -122,7 +122,8 @@ bool confine(enum role_id role, const struct config *cfg, struct events *events,
     tzset(); /* the zone file is not to be found in an empty root */
     paths_of(&paths, role, cfg);
     char *empty_root = must_strndup(cfg->privilege.chroot.p, cfg->privilege.chroot.n);
-    bool opens = role == ROLE_PICKUP || role == ROLE_QMGR || role == ROLE_ROUTER || role == ROLE_RESOLVER;
+    bool opens = role == ROLE_QMGR || role == ROLE_ROUTER || role == ROLE_RESOLVER ||
+                 role == ROLE_PICKUP;
     struct sandbox_params params = {
         .user = &user,
         .empty_root = opens || !empty_root[0] ? NULL : empty_root,

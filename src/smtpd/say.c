@@ -224,7 +224,8 @@ static void say_disconnected(struct session *s, const struct smtp_server_event *
     event_int(e, FIELD_count, s->accepted);
     event_end(e);
     log_line(e, EVENT_NOTICE, "%s %.*s to %.*s after %s", what,
-             SPAN_ARG(relay_text(s, relay)), SPAN_ARG(s->listen->name), ev->stage ? ev->stage : "startup");
+             SPAN_ARG(relay_text(s, relay)), SPAN_ARG(s->listen->name),
+             ev->stage ? ev->stage : "startup");
 }
 
 void say_event(struct session *s, const struct smtp_server_event *ev)

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 64 << 10 };
+enum { COPY_BYTES = 64 << 10, TRIES_MAX = 10000 };
 
 static bool write_all(int fd, const char *p, size_t n)
 {
@@ -65,34 +63,47 @@ static bool settle(int dir, int fd, const char *tmp, const char *name, struct er
     return false;
 }
 
+/* Whoever was killed left his behind: the next number then. */
+static int create(int dir, char tmp[DROP_NAME_MAX])
+{
+    int fd = -1;
+    for (unsigned n = 0; n < TRIES_MAX; n++) {
+        snprintf(tmp, DROP_NAME_MAX, DROP_TMP_PREFIX "%lx-%x", (unsigned long)getpid(), n);
+        fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0 || errno != EEXIST)
+            break;
+    }
+    return fd;
+}
+
+/* The final name has the file's own number in it: no other file has that while this one lives. */
+static bool fill(int dir, int fd, const char *tmp, int from, uint64_t max_bytes, struct err *err)
+{
+    char name[DROP_NAME_MAX];
+    struct stat st;
+    if (fstat(fd, &st) != 0 || fchmod(fd, DROP_MODE) != 0) {
+        err_errno(err, "%s", tmp);
+        return false;
+    }
+    snprintf(name, sizeof name, DROP_PREFIX "%llx-%lx", (unsigned long long)st.st_ino,
+             (unsigned long)getpid());
+    return copy(from, fd, max_bytes, err) && settle(dir, fd, tmp, name, err);
+}
+
 bool drop_message(const char *directory, int from, uint64_t max_bytes, struct err *err)
 {
-    char tmp[DROP_NAME_MAX], name[DROP_NAME_MAX];
-    uint64_t random[2];
+    char tmp[DROP_NAME_MAX];
     bool ok = false;
     int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (dir < 0 || getrandom(random, sizeof random, 0) != sizeof random) {
-        err_errno(err, "%s", directory);
-        goto end;
-    }
-    snprintf(tmp, sizeof tmp, DROP_TMP_PREFIX "%016llx%016llx", (unsigned long long)random[0],
-             (unsigned long long)random[1]);
-    snprintf(name, sizeof name, DROP_PREFIX "%016llx%016llx", (unsigned long long)random[0],
-             (unsigned long long)random[1]);
-    int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = dir >= 0 ? create(dir, tmp) : -1;
     if (fd < 0) {
         err_errno(err, "%s", directory);
-        goto end;
+    } else {
+        ok = fill(dir, fd, tmp, from, max_bytes, err);
+        if (!ok)
+            unlinkat(dir, tmp, 0);
+        close(fd);
     }
-    ok = fchmod(fd, DROP_MODE) == 0;
-    if (!ok)
-        err_errno(err, "%s", tmp);
-    ok = ok && copy(from, fd, max_bytes, err);
-    ok = ok && settle(dir, fd, tmp, name, err);
-    if (!ok)
-        unlinkat(dir, tmp, 0);
-    close(fd);
-end:
     if (dir >= 0)
         close(dir);
     return ok;

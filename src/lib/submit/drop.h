@@ -14,8 +14,9 @@ enum { DROP_NAME_MAX = 64, DROP_MODE = 0444, DROP_DIRECTORY_MODE = 01770 };
 
 /* Copies `from` to its end into a new file of the directory: "tmp-...", flushed, renamed to
  * "m-...", the directory flushed. More than max_bytes (0: no limit) fails. False: nothing is
- * there, err says why. The directory is closed to all but its owner and its group (which nobody is
- * in: the helper gets it), who must read it to flush it; so the file's mode opens it to nobody else. */
+ * there, err says why. The directory is closed to all but its
+ * owner and its group (which nobody is in: the helper gets it), who must read it to flush it; so
+ * the mode of the file opens it to nobody else. */
 bool drop_message(const char *directory, int from, uint64_t max_bytes, struct err *err);
 
 #endif

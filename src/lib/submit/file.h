@@ -14,7 +14,7 @@ enum {
 struct submit_file {
     struct span sender;  /* without <>; empty = the null sender */
     struct span envid;   /* xtext, or empty */
-    uint32_t flags;      /* ENVELOPE_8BITMIME, _SMTPUTF8, _RET_FULL, _RET_HDRS, _QUEUE_ONLY, _DEFER */
+    uint32_t flags;      /* ENVELOPE_8BITMIME, _SMTPUTF8, _RET_*, _QUEUE_ONLY, _DEFER */
     struct envelope_rcpt *rcpts;
     size_t rcpt_count;
     uint64_t size_bytes; /* of the content */
