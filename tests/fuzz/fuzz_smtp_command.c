@@ -23,7 +23,7 @@ static void check_reply(const struct reply *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    const struct command_caps all = { true, true, true, true };
+    const struct command_caps all = { true, true, true, true, true };
     struct command c = command_read(span_of(data, n < 2048 ? n : 2048));
     struct command_mail m;
     struct command_rcpt r;

@@ -14,7 +14,8 @@ from lib.report import Report               # noqa: E402
 
 BUILD = TOP / "build"
 FILES = ["sbin/postern", "sbin/sendmail", "sbin/makemap", "lib/sendmail",
-         "libexec/postern/postern-drop", "bin/hoststat", "share/man/man8/sendmail.8", "bin/mailq", "bin/newaliases",
+         "libexec/postern/postern-drop", "bin/hoststat", "share/man/man8/sendmail.8",
+         "bin/mailq", "bin/newaliases",
          "etc/postern/postern.conf", "etc/init.d/postern", "etc/logrotate.d/postern",
          "lib/systemd/system/postern.service", "lib/sysusers.d/postern.conf",
          "lib/tmpfiles.d/postern.conf", "share/doc/postern/postern.conf.sample",
