@@ -167,7 +167,8 @@ static void deliver(struct loop *l, const char *name, const char *text, size_t c
 /* The quoting is the same wherever the content is cut. */
 static void mbox_quotes(void)
 {
-    static const char text[] = "From: x\nS: y\n\nFrom me\n>From you\n From\nFrom\nFromage\nFrom \nx";
+    static const char text[] = "From: x\nS: y\n\nFrom me\n>From you\n From\nFrom\nFromage\n"
+                               "From \nx";
     static const char want[] = FROM "From: x\nS: y\n\n>From me\n>From you\n From\nFrom\nFromage\n"
                                     ">From \nx\n\n";
     make_dir();
