@@ -24,6 +24,7 @@ static const struct verb {
     { "sites", true, admin_sites },     { "run", false, admin_run },
     { "hold", true, admin_hold },       { "release", true, admin_release },
     { "delete", true, admin_delete },   { "retry", true, admin_retry },
+    { "live", true, admin_live },       { "mailq", true, admin_mailq },
 };
 
 /* --- one question --- */
@@ -37,6 +38,8 @@ static void said(struct qmgr *q, uint64_t number, uint8_t end, struct span text)
 
 static void ask_free(struct admin_ask *a)
 {
+    if (a->own)
+        a->own_gone(a);
     a->q->admin->count--;
     list_remove(&a->node);
     buf_free(&a->who);
@@ -51,6 +54,8 @@ void admin_row(struct admin_ask *a, const struct buf *b)
     else
         said(a->q, a->number, 0, buf_span(b));
 }
+
+void admin_say(struct admin_ask *a, struct span row) { said(a->q, a->number, 0, row); }
 
 void admin_slice_over(struct admin_ask *a) { said(a->q, a->number, 0, SPAN_NONE); }
 
@@ -189,6 +194,7 @@ void admin_free(struct qmgr *q)
     if (!q->admin)
         return;
     forget_all(q);
+    admin_live_free(q);
     channel_free(&q->control);
     loop_timer_stop(q->env->loop, &q->admin->turn);
     free(q->admin);

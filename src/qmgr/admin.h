@@ -28,10 +28,13 @@ struct admin_ask {
     bool woke;                  /* a retry ended a destination's back-off */
     uint64_t cursor, limit, done, failed;
     uint64_t recipients;
+    void *own;                  /* of the verb: freed by own_gone when nobody waits any more */
+    void (*own_gone)(struct admin_ask *a);
 };
 
 /* One row; b is a whole JSON object. */
 void admin_row(struct admin_ask *a, const struct buf *b);
+void admin_say(struct admin_ask *a, struct span row);
 /* Ends the question: status ADMIN_OK, or of sysexits.h with a text for a person. */
 void admin_end(struct admin_ask *a, uint8_t status, const char *text);
 void admin_slice_over(struct admin_ask *a);
@@ -49,5 +52,12 @@ void admin_hold(struct admin_ask *a, struct wire *args);
 void admin_release(struct admin_ask *a, struct wire *args);
 void admin_delete(struct admin_ask *a, struct wire *args);
 void admin_retry(struct admin_ask *a, struct wire *args);
+
+/* admin_live.c */
+void admin_live(struct admin_ask *a, struct wire *args);
+void admin_live_free(struct qmgr *q); /* all runs */
+
+/* admin_mailq.c */
+void admin_mailq(struct admin_ask *a, struct wire *args);
 
 #endif

@@ -26,6 +26,8 @@ static struct job *job_find(struct qmgr *q, const struct deliver_peer *p, uint64
 
 static void job_free(struct qmgr *q, struct job *j)
 {
+    if (j->watch)
+        live_job_over(q, j);
     hash_remove(&q->jobs, &j->node);
     list_remove(&j->want_node);
     spool_reader_close(&j->reader);
@@ -188,8 +190,19 @@ static void content_broken(struct qmgr *q, struct job *j, int error)
 static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
                        uint64_t keeper);
 
-bool deliverers_give(struct qmgr *q, const struct sched_job *sj)
+bool deliverers_let_go(struct qmgr *q, uint64_t keeper)
 {
+    uint64_t index = keeper >> KEEPER_INDEX_SHIFT;
+    struct msg_let_go m = { .keeper = keeper & ((UINT64_C(1) << KEEPER_INDEX_SHIFT) - 1) };
+    if (!index || index > PEERS_MAX || !q->delivers[index - 1].channel)
+        return false;
+    send_let_go(q->delivers[index - 1].channel, &m);
+    return true;
+}
+
+bool deliverers_give(struct qmgr *q, struct sched_job *sj)
+{
+    live_choose(q, sj);
     struct deliver_peer *p = choose(q, sj->keeper);
     const struct dest *d = dest_find(q, sj->dest);
     if (!p || !d) {
@@ -197,6 +210,7 @@ bool deliverers_give(struct qmgr *q, const struct sched_job *sj)
         return false;
     }
     struct job *j = job_new(q, p, sj, d);
+    live_watch(q, j);
     int error = send_out(q, j, sj, d);
     if (error) {
         content_broken(q, j, error);
@@ -338,6 +352,7 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
                                 .keeper = keeper };
     if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), j->verdicts))
         verdict_job(q, j, j->verdicts);
+    live_result(q, j, news, keeper);
     if (down_until(q, j->dest) > down_ms)
         say_backed_off(q, j->dest, why);
     job_free(q, j);
@@ -382,6 +397,13 @@ static void on_unkept(struct deliver_peer *p, struct channel *ch, const struct m
                  m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT);
 }
 
+static void on_talk(struct deliver_peer *p, struct channel *ch, const struct msg_talk *m)
+{
+    (void)ch;
+    live_talk(p->q, m);
+}
+
+PROTO_HANDLER(talk, struct deliver_peer *, on_talk)
 PROTO_HANDLER(want, struct deliver_peer *, on_want)
 PROTO_HANDLER(result, struct deliver_peer *, on_result)
 PROTO_HANDLER(job_done, struct deliver_peer *, on_job_done)
@@ -454,8 +476,9 @@ static void on_drained(void *ctx, struct channel *ch)
 void deliverers_peer(struct qmgr *q, int index, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(want), PROTO_TYPE(result),
-                                                 PROTO_TYPE(job_done), PROTO_TYPE(unkept) };
-    static const struct channel_ops ops = { types, 4, on_gone, on_drained };
+                                                 PROTO_TYPE(job_done), PROTO_TYPE(unkept),
+                                                 PROTO_TYPE(talk) };
+    static const struct channel_ops ops = { types, 5, on_gone, on_drained };
     struct deliver_peer *p = &q->delivers[index];
     if (p->channel)
         on_gone(p, p->channel, "replaced");

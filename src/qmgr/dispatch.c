@@ -226,7 +226,14 @@ static void on_tables(struct qmgr *q, struct channel *ch, const struct msg_table
     loop_hook_ask(q->env->loop, &q->work);
 }
 
+static void on_expanded(struct qmgr *q, struct channel *ch, const struct msg_expanded *m)
+{
+    (void)ch;
+    report_expanded(q, m->q, m->targets);
+}
+
 PROTO_HANDLER(routed, struct qmgr *, on_routed)
+PROTO_HANDLER(expanded, struct qmgr *, on_expanded)
 PROTO_HANDLER(tables, struct qmgr *, on_tables)
 
 static void free_all_asks(struct qmgr *q)
@@ -257,8 +264,9 @@ static void on_router_drained(void *ctx, struct channel *ch)
 
 void dispatch_router(struct qmgr *q, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(routed), PROTO_TYPE(tables) };
-    static const struct channel_ops ops = { types, 2, on_router_gone, on_router_drained };
+    static const struct channel_type types[] = { PROTO_TYPE(routed), PROTO_TYPE(tables),
+                                                 PROTO_TYPE(expanded) };
+    static const struct channel_ops ops = { types, 3, on_router_gone, on_router_drained };
     if (q->router)
         on_router_gone(q, q->router, "replaced");
     free_all_asks(q);

@@ -120,6 +120,7 @@ struct job {
     uint64_t want_offset;
     uint32_t want_bytes;
     int64_t begun_ms;
+    uint64_t watch; /* of a run with somebody who looks on; 0: none */
 };
 
 struct deliver_peer {
@@ -163,14 +164,18 @@ struct qmgr {
     struct loop_timer pace;
     struct loop_timer wake, late, run, upkeep, finish, again, serve_more;
     struct list wants; /* struct job, in the order they asked */
+    struct list reports_asking; /* router is to say who gets them */
     struct list reports;     /* struct report: their commit is to be tried again */
     struct list reports_out; /* in the batch */
     size_t report_count;     /* in reports */
+    uint64_t next_expand;
     bool started, finishing, full, stuck;
     int next_deliver;
     /* recovery */
     uint64_t recovered, recovered_bytes;
     struct admin_state *admin;
+    struct live *lives; /* runs that go on */
+    uint64_t next_live;
 };
 
 /* intake.c: mail from smtpd, receipts back */
@@ -214,7 +219,8 @@ void qmgr_check_finished(struct qmgr *q);
 
 /* deliverers.c: the channels to deliver, content, results */
 void deliverers_peer(struct qmgr *q, int index, int fd);
-bool deliverers_give(struct qmgr *q, const struct sched_job *j);
+bool deliverers_give(struct qmgr *q, struct sched_job *j);
+bool deliverers_let_go(struct qmgr *q, uint64_t keeper); /* no more use of it; false: gone */
 bool deliverers_room(const struct qmgr *q);
 void deliverers_serve(void *ctx); /* content that is wanted, as much as a turn may bear */
 void deliverers_check(struct qmgr *q); /* now and then: is one stuck? */
@@ -275,12 +281,22 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
                                   struct fact_remote *to);
 
 /* report.c: reports, whose commits carry the facts. */
+/* All facts of one kind; they and `to` are copied. */
 void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_postmaster,
-                  const struct fact *const *facts, size_t n); /* all of one kind; copied */
+                  struct span to, const struct fact *const *facts, size_t n);
+void report_expanded(struct qmgr *q, uint64_t number, struct span targets); /* router's answer */
 void report_stored(struct qmgr *q, struct report *r);
 void reports_flushed(struct qmgr *q); /* after each flush */
 void reports_again(void *ctx);        /* timer: those that could not be stored */
 void reports_free(struct qmgr *q);
+
+/* live_run.c, live_say.c: what somebody who looks on at a run is to see */
+void live_choose(struct qmgr *q, struct sched_job *j); /* which connection, before a job is made */
+void live_watch(struct qmgr *q, struct job *j);        /* a job is made, and not sent */
+void live_talk(struct qmgr *q, const struct msg_talk *m);
+void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f, size_t n);
+void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint64_t keeper);
+void live_job_over(struct qmgr *q, const struct job *j);
 
 /* admin.c: what control asks */
 void admin_peer(struct qmgr *q, int fd);

@@ -78,6 +78,7 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
     list_init(&q->wants);
+    list_init(&q->reports_asking);
     list_init(&q->reports);
     list_init(&q->reports_out);
     loop_hook_init(&q->work, LOOP_STAGE_WORK, on_work, q);

@@ -4,6 +4,7 @@
 #include "qmgr/inside.h"
 
 #include "base/must.h"
+#include "proto/lists.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ enum {
     REPORT_ARENA_MAX = 16 << 20, /* the facts: DSN_AT_ONCE of them */
     WORK_ARENA_MAX = 256 << 20,  /* an envelope of any size, and a header */
     AGAIN_MS = 5000,
+    EXPAND_MS = 5000,
     AGAIN_AT_ONCE = 64,
     UNREAD_MAX = 60, /* five minutes of it */
     FULL_MAX_BYTES = 100 << 10,
@@ -20,7 +22,8 @@ enum {
 #define OWN_TXN (UINT64_C(1) << 63)
 
 struct report {
-    struct list node;    /* in q->reports, or in q->reports_out while in the batch */
+    struct list node;    /* in q->reports_asking, q->reports, or in q->reports_out while in the
+                            batch */
     struct arena *arena; /* the facts */
     struct arena *work;  /* of one try; the batch points into it and into text */
     struct buf text;
@@ -30,6 +33,10 @@ struct report {
     bool to_postmaster, stored;
     unsigned unread; /* tries at which the message could not be read */
     struct span to;
+    uint64_t expand;      /* while it is in q->reports_asking: the question's number */
+    int64_t asked_ms;
+    struct envelope_rcpt *targets; /* who gets it, when that is not just `to` */
+    size_t target_count;
     struct fact *facts;
     size_t n;
 };
@@ -169,19 +176,27 @@ static struct spool_commit *make_commit(struct qmgr *q, struct report *r,
 /* Puts it into the batch: 0 or -errno. */
 static int store(struct qmgr *q, struct report *r, uint64_t seq, uint32_t flags)
 {
-    struct envelope_rcpt *to = arena_alloc(r->work, sizeof *to);
+    size_t n = r->target_count ? r->target_count : 1;
+    struct envelope_rcpt *to = arena_alloc(r->work, n * sizeof *to);
     if (!to)
         return -ENOMEM;
     struct batch_item *item = batch_add(q);
-    *to = (struct envelope_rcpt){ .addr = r->to, .notify = NOTIFY_NEVER };
+    *to = (struct envelope_rcpt){ .addr = r->to };
+    for (size_t i = 0; i < n; i++) {
+        to[i] = r->target_count ? r->targets[i] : to[i];
+        to[i].notify = NOTIFY_NEVER;
+        to[i].own_sender = false; /* a report has the null sender, to a list as well */
+        to[i].sender = SPAN_NONE;
+    }
     item->txn = OWN_TXN | ++q->next_own_txn;
     item->report = r;
     item->env = (struct envelope){ .seq = seq,
                                    .received_ms = loop_wall_ms(q->env->loop),
-                                   .flags = flags,
+                                   .flags = flags |
+                                            (r->to_postmaster ? ENVELOPE_DOUBLE : 0),
                                    .proto = SPAN("local"),
                                    .rcpts = to,
-                                   .rcpt_count = 1 };
+                                   .rcpt_count = n };
     item->size_bytes = r->text.len;
     struct spool_commit *c = make_commit(q, r, item);
     int error = c ? spool_commit(q->spool, c) : -ENOMEM;
@@ -217,7 +232,6 @@ static int attempt(struct qmgr *q, struct report *r)
     if (!seq)
         return -EIO;
     r->id = queueid_make(seq, loop_wall_ms(q->env->loop));
-    r->to = r->to_postmaster ? arena_dup(r->work, q->config->postmaster) : env.sender;
     return compose(q, r, &env, size, &flags) ? store(q, r, seq, flags) : -EMSGSIZE;
 }
 
@@ -314,8 +328,71 @@ static void keep_fact(struct arena *a, struct fact *to, const struct fact *f)
         *texts[i] = keep(a, *texts[i]);
 }
 
+/* Whether its answer is to be waited for. */
+static bool ask_router(struct qmgr *q, struct report *r)
+{
+    if (!q->router || channel_full(q->router))
+        return false;
+    struct msg_expand m = { .q = ++q->next_expand, .rcpt = r->to };
+    r->expand = m.q;
+    r->asked_ms = loop_mono_ms(q->env->loop);
+    send_expand(q->router, &m);
+    return true;
+}
+
+/* It is known who gets it, or will not be. */
+static void report_ready(struct qmgr *q, struct report *r)
+{
+    list_remove(&r->node);
+    list_append(&q->reports, &r->node);
+    q->report_count++;
+    report_try(q, r);
+}
+
+static void take_targets(struct report *r, struct span targets)
+{
+    struct wire w = wire_reader(targets);
+    struct envelope_rcpt e;
+    size_t n = 0;
+    while (list_next_target(&w, &e))
+        n++;
+    r->targets = n && !w.bad ? arena_alloc(r->arena, n * sizeof *r->targets) : NULL;
+    w = wire_reader(targets);
+    while (r->targets && r->target_count < n && list_next_target(&w, &e)) {
+        e.addr = keep(r->arena, e.addr);
+        if (!e.addr.p)
+            break;
+        r->targets[r->target_count++] = e;
+    }
+}
+
+void report_expanded(struct qmgr *q, uint64_t number, struct span targets)
+{
+    LIST_EACH(node, &q->reports_asking) { /* answers come in the order of the questions */
+        struct report *r = CONTAINER(node, struct report, node);
+        if (r->expand != number)
+            continue;
+        take_targets(r, targets);
+        report_ready(q, r);
+        return;
+    }
+}
+
+/* Without an answer it goes to whom it is for, as that stands. */
+static void stop_asking(struct qmgr *q)
+{
+    int64_t since_ms = loop_mono_ms(q->env->loop) - EXPAND_MS;
+    LIST_EACH(node, &q->reports_asking) {
+        struct report *r = CONTAINER(node, struct report, node);
+        if (!q->router || r->asked_ms <= since_ms)
+            report_ready(q, r);
+    }
+    if (!list_empty(&q->reports_asking))
+        wait_for_retry(q, EXPAND_MS);
+}
+
 void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_postmaster,
-                  const struct fact *const *facts, size_t n)
+                  struct span to, const struct fact *const *facts, size_t n)
 {
     struct report *r = NEW(struct report);
     struct sched_msg_info m = { 0 };
@@ -330,9 +407,13 @@ void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_post
     MUST(r->facts);
     for (size_t i = 0; i < n; i++)
         keep_fact(r->arena, &r->facts[i], facts[i]);
-    list_append(&q->reports, &r->node);
-    q->report_count++;
-    report_try(q, r);
+    r->to = keep(r->arena, to);
+    if (ask_router(q, r)) {
+        list_append(&q->reports_asking, &r->node);
+        wait_for_retry(q, EXPAND_MS);
+        return;
+    }
+    report_ready(q, r);
 }
 
 /* --- what the flush said --- */
@@ -365,6 +446,7 @@ void reports_flushed(struct qmgr *q)
 void reports_again(void *ctx)
 {
     struct qmgr *q = ctx;
+    stop_asking(q);
     size_t max = q->report_count < AGAIN_AT_ONCE ? q->report_count : AGAIN_AT_ONCE;
     for (size_t i = 0; i < max; i++) {
         struct list *n = list_first(&q->reports);
@@ -380,6 +462,8 @@ void reports_again(void *ctx)
 
 void reports_free(struct qmgr *q)
 {
+    LIST_EACH(asking, &q->reports_asking)
+        report_free(CONTAINER(asking, struct report, node));
     LIST_EACH(n, &q->reports)
         report_free(CONTAINER(n, struct report, node));
     LIST_EACH(out, &q->reports_out)

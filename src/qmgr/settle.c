@@ -115,6 +115,7 @@ static enum dsn_kind dsn_kind_of(const struct fact *f)
 }
 
 struct pile {
+    struct span to;
     const struct fact *facts[DSN_AT_ONCE];
     size_t n;
 };
@@ -125,7 +126,7 @@ static void pile_add(struct qmgr *q, struct pile *p, uint64_t seq, bool to_postm
     if (f)
         p->facts[p->n++] = f;
     if (p->n && (!f || p->n == DSN_AT_ONCE)) {
-        report_begin(q, seq, dsn_kind_of(p->facts[0]), to_postmaster, p->facts, p->n);
+        report_begin(q, seq, dsn_kind_of(p->facts[0]), to_postmaster, p->to, p->facts, p->n);
         p->n = 0;
     }
 }
@@ -136,11 +137,15 @@ static void settle_of_sender(struct qmgr *q, const struct envelope *env, const s
 {
     struct pile *piles = must_calloc(2, sizeof *piles); /* to the sender, to the postmaster */
     struct queueid id = envelope_id(env);
+    piles[0].to = env->sender;
+    piles[1].to = q->config->postmaster;
     for (size_t i = 0; i < n; i++) {
         enum dsn_due due = DSN_NONE;
         if (f[i].rcpt < env->rcpt_count)
             due = dsn_due(env, &env->rcpts[f[i].rcpt], dsn_outcome_of(&f[i]),
                           q->config->postmaster);
+        if (due == DSN_TO_POSTMASTER && env->flags & ENVELOPE_DOUBLE)
+            due = DSN_ALARM; /* the postmaster's alias, which is not his address */
         if (due == DSN_TO_SENDER)
             pile_add(q, &piles[0], env->seq, false, &f[i]);
         else if (due == DSN_TO_POSTMASTER)

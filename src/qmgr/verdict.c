@@ -70,6 +70,7 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
         };
     }
     say_facts(q, j->seq, facts, n);
+    live_facts(q, j->seq, j->id, facts, n);
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         if (!(j->got[i].bits & RESULT_EIGHTBIT) || v[i].state != SCHED_DELIVERED)
             continue;
@@ -96,6 +97,7 @@ void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                       .warned = v->warned,
                       .waits = v->state == SCHED_WAITING };
     say_facts(q, seq, &f, 1);
+    live_facts(q, seq, 0, &f, 1);
     if (!f.waits) /* after a restart it is routed again, and waits again */
         facts_settle(q, seq, &f, 1);
 }
@@ -127,6 +129,8 @@ static void settle_events(struct qmgr *q, const struct sched_event *ev, struct f
 {
     if (ev->kind == SCHED_EVENT_EXPIRED)
         say_facts(q, ev->seq, facts, n);
+    if (ev->kind == SCHED_EVENT_EXPIRED)
+        live_facts(q, ev->seq, 0, facts, n);
     facts_settle(q, ev->seq, facts, n);
 }
 

@@ -3,10 +3,13 @@
 
 #include "base/must.h"
 #include "envelope/envelope.h"
+#include "proto/lists.h"
 #include "proto/qmgr_router.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { EXPANDED_MAX = 512 << 10 };
 
 /* A question that waits for the canonical name of its recipient's domain. */
 struct route_wait {
@@ -78,7 +81,31 @@ static void on_route(struct client *c, struct channel *ch, const struct msg_rout
     else
         wait_for_canon(c, m);
 }
+/* A report is mail of our own making: nobody refuses it here. What has no answer goes to rcpt
+ * itself, and what becomes of that is said at the attempt. */
+static void on_expand(struct client *c, struct channel *ch, const struct msg_expand *m)
+{
+    struct router *r = c->r;
+    struct route_client own = { .ip = { .family = NETADDR_NONE } };
+    struct route_accept out;
+    struct buf targets;
+    arena_reset(r->arena);
+    buf_init(&targets, EXPANDED_MAX);
+    bool good = route_accept_rcpt(r->tables, &own, SPAN_NONE, m->rcpt, r->arena, NULL, &out);
+    for (size_t i = 0; good && !out.discard && i < out.target_count; i++) {
+        const struct route_target *t = &out.targets[i];
+        struct envelope_rcpt e = { .addr = t->addr, .flags = t->flags,
+                                   .own_sender = t->own_sender, .sender = t->sender };
+        list_put_target(&targets, &e);
+    }
+    struct msg_expanded said = { .q = m->q,
+                                 .targets = targets.failed ? SPAN_NONE : buf_span(&targets) };
+    send_expanded(ch, &said);
+    buf_free(&targets);
+}
+
 PROTO_HANDLER(route, struct client *, on_route)
+PROTO_HANDLER(expand, struct client *, on_expand)
 
 static void on_gone(void *ctx, struct channel *ch, const char *why)
 {
@@ -89,7 +116,7 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 
 void attempt_peer(struct client *c, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(route) };
-    static const struct channel_ops ops = { types, 1, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(route), PROTO_TYPE(expand) };
+    static const struct channel_ops ops = { types, 2, on_gone, NULL };
     c->channel = channel_new(c->r->env->loop, fd, "qmgr", &ops, c);
 }

@@ -197,6 +197,29 @@ def aliases(where):
         assert d.send("loop1@ours.example").code in (550, 554), "a loop was taken"
 
 
+def reports(where):
+    """Aliases are for reports as well; one to the postmaster that fails makes no other."""
+    with Sink() as sink, Desk(where, sink, {"relay": {"from": ["127.0.0.9"]}}, aliases="""
+root:       admin@sender.example
+postmaster: root2
+root2:      nobody@sender.example
+""") as d:
+        d.g.stop()
+        d.g.options["postmaster"] = "postmaster@ours.example"
+        d.g.start()
+        sink.at("rcpt", "550 5.1.1 nobody", match=b"nobody@")
+        d.taken("nobody@far.example", sender="root@ours.example", source="127.0.0.9")
+        assert sink.wait(1)[0].recipients == ["admin@sender.example"], sink.messages
+        d.taken("nobody@far.example", sender="", source="127.0.0.9")
+        end = time.monotonic() + 20
+        while "nobody@sender.example" not in d.held():
+            assert time.monotonic() < end, d.held()
+            time.sleep(0.1)
+        assert [e for e in d.g.events() if e["event"] == "bounce_held"]
+        time.sleep(1)
+        assert len(sink.messages) == 1, [m.rcpts for m in sink.messages]
+
+
 def shown(where):
     """What aliases made is seen in the queue and in the spool."""
     with Sink() as sink, Desk(where, sink, aliases=ALIASES, smarttable="@sender.example hold:wait\n"
@@ -359,8 +382,9 @@ def reverse(where):
 def main():
     r = Report()
     with temp.Dir("routing") as where:
-        for n, test in enumerate((access, pipelined, discard, quarantine, virtual, aliases, shown,
-                                  by_sender, canonical, recipients, edited, reverse)):
+        for n, test in enumerate((access, pipelined, discard, quarantine, virtual, aliases, reports,
+                                  shown, by_sender, canonical, recipients,
+                                  edited, reverse)):
             r.run(test.__name__, test, where / str(n))
     return r.code()
 

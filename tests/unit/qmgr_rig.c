@@ -362,6 +362,14 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
             channel_free(all[i]);
 }
 
+/* No aliases here. */
+static void on_expand(struct rig *r, struct channel *ch, const struct msg_expand *m)
+{
+    struct msg_expanded said = { .q = m->q };
+    (void)r;
+    send_expanded(ch, &said);
+}
+PROTO_HANDLER(expand, struct rig *, on_expand)
 PROTO_HANDLER(route, struct rig *, on_route)
 PROTO_HANDLER(job, struct rig *, on_job)
 PROTO_HANDLER(content, struct rig *, on_content)
@@ -411,11 +419,11 @@ void rig_new_deliver(struct rig *r)
 
 static void wire_all(struct rig *r)
 {
-    static const struct channel_type from_router[] = { PROTO_TYPE(route) };
+    static const struct channel_type from_router[] = { PROTO_TYPE(route), PROTO_TYPE(expand) };
     static const struct channel_type from_smtpd[] = {
         { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
         PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(taken) };
-    static const struct channel_ops router_ops = { from_router, 1, on_gone, NULL };
+    static const struct channel_ops router_ops = { from_router, 2, on_gone, NULL };
     static const struct channel_ops smtpd_ops = { from_smtpd, 5, on_gone, NULL };
     r->ids_left = 0;
     r->smtpd = wire_up(r, ROLE_SMTPD, &smtpd_ops);

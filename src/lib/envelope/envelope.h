@@ -26,6 +26,7 @@ enum envelope_flag {
     ENVELOPE_HOLD = 1 << 6,     /* the listener's delivery = hold */
     ENVELOPE_QUEUE_ONLY = 1 << 7, /* delivery = queue_only: waits for a queue run */
     ENVELOPE_DEFER = 1 << 8,      /* delivery = defer: as queue_only, and no DNS until then */
+    ENVELOPE_DOUBLE = 1 << 9,     /* a report to the postmaster: there is nobody else to be told */
 };
 
 enum envelope_rcpt_flag {
