@@ -114,8 +114,8 @@ def pipelined(where):
             c.ehlo()
             c.send("MAIL FROM:<a@gone.example>\r\nRCPT TO:<u@ok.example>\r\nDATA\r\n")
             assert [c.reply().code for _ in range(3)] == [553, 503, 503]
-            c.send("MAIL FROM:<a@b.example>\r\nRCPT TO:<no@ok.example>\r\nRCPT TO:<u@ok.example>\r\n"
-                   "DATA\r\n")
+            c.send("MAIL FROM:<a@b.example>\r\nRCPT TO:<no@ok.example>\r\n"
+                   "RCPT TO:<u@ok.example>\r\nDATA\r\n")
             assert [c.reply().code for _ in range(4)] == [250, 550, 250, 354]
             c.send("Subject: x\r\n\r\n.\r\n")
             assert c.reply().code == 250
