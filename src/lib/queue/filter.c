@@ -1,0 +1,333 @@
+#include "queue/filter.h"
+
+#include "base/must.h"
+#include "base/num.h"
+
+#include <stdlib.h>
+
+struct term {
+    enum queue_field field;
+    bool negated, part; /* "~" */
+    char op;
+    char value[QUEUE_VALUE_MAX];
+    size_t value_len;
+    uint32_t states; /* bits */
+    int64_t age_ms;
+    uint64_t size_bytes;
+    struct cidr net;
+};
+
+struct queue_filter {
+    struct term terms[QUEUE_TERMS_MAX];
+    size_t n;
+};
+
+static const char *const state_names[QUEUE_STATES] = {
+    [QUEUE_ACTIVE] = "active", [QUEUE_DEFERRED] = "deferred", [QUEUE_WAITING] = "waiting",
+    [QUEUE_HELD] = "held",     [QUEUE_QUARANTINED] = "quarantined",
+};
+
+const char *queue_state_name(enum queue_state state)
+{
+    MUST(state < QUEUE_STATES);
+    return state_names[state];
+}
+
+bool queue_state_of(struct span name, enum queue_state *state_r)
+{
+    for (int i = 0; i < QUEUE_STATES; i++) {
+        if (!span_ieq(name, span_str(state_names[i])))
+            continue;
+        *state_r = (enum queue_state)i;
+        return true;
+    }
+    return false;
+}
+
+/* --- reading --- */
+
+static int take_states(struct term *t, struct span value, struct err *err)
+{
+    while (value.n) {
+        enum queue_state state;
+        struct span name = span_to(value, span_find(value, ','));
+        value = span_from(value, name.n + 1);
+        if (!queue_state_of(name, &state)) {
+            err_set(err, "\"%.*s\" is no state: active, deferred, waiting, held, quarantined",
+                    SPAN_ARG(span_to(name, 40)));
+            return -1;
+        }
+        t->states |= 1u << state;
+    }
+    if (t->states)
+        return 1;
+    err_set(err, "which state?");
+    return -1;
+}
+
+static int take_text(struct term *t, struct span value, struct err *err)
+{
+    if (value.n == 0 || value.n > sizeof t->value) {
+        err_set(err, value.n ? "a text of more than %d bytes" : "a text is missing",
+                QUEUE_VALUE_MAX);
+        return -1;
+    }
+    memcpy(t->value, value.p, value.n);
+    t->value_len = value.n;
+    if (t->field != QUEUE_CLIENT || t->part)
+        return 1;
+    return cidr_parse(value, &t->net, err) ? 1 : -1;
+}
+
+static int take_age(struct term *t, struct span value, struct err *err)
+{
+    if (num_duration_ms(value, &t->age_ms))
+        return 1;
+    err_set(err, "\"%.*s\" is no age: 90s, 2h, 1h30m, 5d", SPAN_ARG(span_to(value, 40)));
+    return -1;
+}
+
+static int take_size(struct term *t, struct span value, struct err *err)
+{
+    if (num_size_bytes(value, &t->size_bytes))
+        return 1;
+    err_set(err, "\"%.*s\" is no size: 312, 10K, 1M", SPAN_ARG(span_to(value, 40)));
+    return -1;
+}
+
+static const struct field {
+    const char *name, *ops;
+    int (*take)(struct term *t, struct span value, struct err *err);
+} fields[QUEUE_FIELDS] = {
+    [QUEUE_ID] = { "id", "=~", take_text },
+    [QUEUE_FROM] = { "from", "=~", take_text },
+    [QUEUE_TO] = { "to", "=~", take_text },
+    [QUEUE_DOMAIN] = { "domain", "=~", take_text },
+    [QUEUE_SITE] = { "site", "=~", take_text },
+    [QUEUE_CLIENT] = { "client", "=~", take_text },
+    [QUEUE_LISTENER] = { "listener", "=~", take_text },
+    [QUEUE_REASON] = { "reason", "=~", take_text },
+    [QUEUE_STATE] = { "state", "=", take_states },
+    [QUEUE_AGE] = { "age", "<>", take_age },
+    [QUEUE_SIZE] = { "size", "<>", take_size },
+};
+
+static size_t name_length(struct span word)
+{
+    size_t n = 0;
+    while (n < word.n && ascii_isalpha(word.p[n]))
+        n++;
+    return n;
+}
+
+int queue_filter_word(struct queue_filter *f, struct span word, struct err *err)
+{
+    bool negated = word.n && word.p[0] == '!';
+    word = span_from(word, negated);
+    struct span name = span_to(word, name_length(word));
+    int field = 0;
+    while (field < QUEUE_FIELDS && !span_ieq(name, span_str(fields[field].name)))
+        field++;
+    if (field == QUEUE_FIELDS)
+        return 0;
+    char op = name.n < word.n ? word.p[name.n] : '\0';
+    if (!op || !strchr(fields[field].ops, op)) {
+        err_set(err, "after \"%s\" stands one of \"%s\" and a value", fields[field].name,
+                fields[field].ops);
+        return -1;
+    }
+    if (f->n == QUEUE_TERMS_MAX) {
+        err_set(err, "more than %d conditions", QUEUE_TERMS_MAX);
+        return -1;
+    }
+    struct term *t = &f->terms[f->n];
+    *t = (struct term){ .field = (enum queue_field)field,
+                        .negated = negated,
+                        .part = op == '~',
+                        .op = op };
+    int rc = fields[field].take(t, span_from(word, name.n + 1), err);
+    f->n += rc == 1;
+    return rc;
+}
+
+struct queue_filter *queue_filter_new(void) { return NEW(struct queue_filter); }
+
+void queue_filter_free(struct queue_filter **f)
+{
+    free(*f);
+    *f = NULL;
+}
+
+bool queue_filter_empty(const struct queue_filter *f) { return f->n == 0; }
+
+uint32_t queue_filter_fields(const struct queue_filter *f)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < f->n; i++)
+        bits |= 1u << f->terms[i].field;
+    return bits;
+}
+
+static struct span value_of(const struct term *t) { return span_of(t->value, t->value_len); }
+
+struct span queue_filter_exact(const struct queue_filter *f, enum queue_field field)
+{
+    const struct term *found = NULL;
+    for (size_t i = 0; i < f->n; i++) {
+        const struct term *t = &f->terms[i];
+        if (t->field != field)
+            continue;
+        if (found || t->negated || t->part || memchr(t->value, '*', t->value_len))
+            return SPAN_NONE;
+        found = t;
+    }
+    return found ? value_of(found) : SPAN_NONE;
+}
+
+/* --- matching --- */
+
+/* Greedy with one place to come back to: linear but for the last star. */
+bool queue_wild(struct span pattern, struct span text)
+{
+    size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
+    while (t < text.n) {
+        if (p < pattern.n && pattern.p[p] == '*') {
+            star = p++;
+            from = t;
+        } else if (p < pattern.n && ascii_lower(pattern.p[p]) == ascii_lower(text.p[t])) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.n && pattern.p[p] == '*')
+        p++;
+    return p == pattern.n;
+}
+
+static bool has_part(struct span text, struct span part)
+{
+    for (size_t i = 0; i + part.n <= text.n; i++)
+        if (span_ieq(span_of(text.p + i, part.n), part))
+            return true;
+    return false;
+}
+
+static bool text_holds(const struct term *t, struct span text)
+{
+    return t->part ? has_part(text, value_of(t)) : queue_wild(value_of(t), text);
+}
+
+static enum queue_match holds(bool yes) { return yes ? QUEUE_YES : QUEUE_NO; }
+
+static struct span domain_of(struct queue_addr a)
+{
+    return a.whole ? span_from(a.local, span_rfind(a.local, '@') + 1) : a.domain;
+}
+
+static bool addr_holds(const struct term *t, struct queue_addr a)
+{
+    char text[1024 + 256 + 2];
+    struct span v = value_of(t);
+    if (span_eq(v, SPAN("<>")))
+        return a.local.n == 0 && a.domain.n == 0;
+    size_t n = a.local.n < 1024 ? a.local.n : 1024;
+    if (n)
+        memcpy(text, a.local.p, n);
+    if (!a.whole && a.domain.n) {
+        struct span d = span_to(a.domain, 256);
+        text[n++] = '@';
+        memcpy(text + n, d.p, d.n);
+        n += d.n;
+    }
+    if (text_holds(t, span_of(text, n)))
+        return true;
+    if (t->part)
+        return false;
+    /* "example.com" and "@example.com" */
+    struct span domain = span_from(v, v.n && v.p[0] == '@');
+    return span_find(domain, '@') == domain.n && domain_of(a).n &&
+           queue_wild(domain, domain_of(a));
+}
+
+/* What the domain alone decides; the local part is not known. */
+static enum queue_match domain_decides(const struct term *t, struct span domain)
+{
+    struct span v = value_of(t);
+    size_t at = span_rfind(v, '@');
+    if (t->part || memchr(v.p, '*', v.n))
+        return QUEUE_MAYBE;
+    if (span_eq(v, SPAN("<>")))
+        return domain.n ? QUEUE_NO : QUEUE_MAYBE;
+    if (at == v.n) /* a local user of that name is possible without a domain only */
+        return domain.n ? holds(span_ieq(v, domain)) : QUEUE_MAYBE;
+    if (!span_ieq(span_from(v, at + 1), domain))
+        return QUEUE_NO;
+    return at == 0 ? QUEUE_YES : QUEUE_MAYBE;
+}
+
+static enum queue_match client_holds(const struct term *t, const struct netaddr *client)
+{
+    if (!t->part)
+        return holds(client->family != NETADDR_NONE && cidr_match(&t->net, client));
+    struct buf b;
+    buf_init(&b, NETADDR_TEXT_MAX);
+    netaddr_put_ip(&b, client);
+    bool yes = has_part(buf_span(&b), value_of(t));
+    buf_free(&b);
+    return holds(yes);
+}
+
+static enum queue_match addr_decides(const struct term *t, const struct queue_facts *x,
+                                     const struct queue_addr *a, bool domain_known)
+{
+    if (x->known & 1u << t->field)
+        return holds(addr_holds(t, *a));
+    return domain_known && !a->whole ? domain_decides(t, a->domain) : QUEUE_MAYBE;
+}
+
+static enum queue_match term_holds(const struct term *t, const struct queue_facts *x)
+{
+    if (t->field == QUEUE_FROM)
+        return addr_decides(t, x, &x->from, x->from_domain_known);
+    if (t->field == QUEUE_TO)
+        return addr_decides(t, x, &x->to, x->to_domain_known);
+    if (!(x->known & 1u << t->field))
+        return QUEUE_MAYBE;
+    switch (t->field) {
+    case QUEUE_ID: return holds(text_holds(t, x->id));
+    case QUEUE_DOMAIN: return holds(text_holds(t, domain_of(x->to)));
+    case QUEUE_SITE:
+        return holds((x->site.n && text_holds(t, x->site)) ||
+                     (x->dest.n && text_holds(t, x->dest)));
+    case QUEUE_CLIENT: return client_holds(t, &x->client);
+    case QUEUE_LISTENER: return holds(text_holds(t, x->listener));
+    case QUEUE_REASON: return holds(text_holds(t, x->reason));
+    case QUEUE_STATE: return holds((t->states >> x->state & 1) != 0);
+    case QUEUE_AGE:
+        return holds(t->op == '>' ? x->age_ms > t->age_ms : x->age_ms < t->age_ms);
+    case QUEUE_SIZE:
+        return holds(t->op == '>' ? x->size_bytes > t->size_bytes
+                                  : x->size_bytes < t->size_bytes);
+    default: return QUEUE_NO;
+    }
+}
+
+enum queue_match queue_filter_match(const struct queue_filter *f, const struct queue_facts *x)
+{
+    enum queue_match all = QUEUE_YES;
+    for (size_t i = 0; i < f->n; i++) {
+        enum queue_match one = term_holds(&f->terms[i], x);
+        if (f->terms[i].negated && one != QUEUE_MAYBE)
+            one = one == QUEUE_YES ? QUEUE_NO : QUEUE_YES;
+        if (one == QUEUE_NO)
+            return QUEUE_NO;
+        if (one == QUEUE_MAYBE)
+            all = QUEUE_MAYBE;
+    }
+    return all;
+}

@@ -1,0 +1,100 @@
+/* filter: which messages a question or an action is about. Pure.
+ *
+ * A filter is a list of words, all of which must hold:
+ *
+ *   word  = ["!"] field op value        "!" negates
+ *   text  : id from to domain site client listener reason
+ *           "=" the whole of it, with "*" for any bytes; "~" a part of it. Case is ASCII-blind.
+ *           from, to: an address, "@domain", a domain, or "<>" for the null sender
+ *           client: with "=" an address or a net ("192.0.2.0/24")
+ *   state : "=" one or several of deferred, active, held, quarantined, waiting ("a,b")
+ *   age   : ">2h" "<30m"                size : ">1M" "<10K"
+ *
+ * so `-qRexample` is "to~example", `-q!Sroot` is "!from~root", `-qI9BC` is "id~9BC". A filter
+ * without words holds for everything. What concerns recipients (to, domain, site, state, reason)
+ * must hold for one and the same recipient.
+ *
+ * Two steps are saved by three answers: a whole group of the index may match, may not, or it
+ * depends on facts that the group does not have (QUEUE_MAYBE). */
+#ifndef POSTERN_QUEUE_FILTER_H
+#define POSTERN_QUEUE_FILTER_H
+
+#include "base/err.h"
+#include "base/netaddr.h"
+#include "base/span.h"
+
+enum { QUEUE_TERMS_MAX = 16, QUEUE_VALUE_MAX = 320 };
+
+/* As people name them. DEFERRED is also what waits for its site's back-off. */
+enum queue_state {
+    QUEUE_ACTIVE, /* on its way: to be routed, to be started, in a session */
+    QUEUE_DEFERRED,
+    QUEUE_WAITING, /* for a queue run */
+    QUEUE_HELD,
+    QUEUE_QUARANTINED, /* held by what the tables say of it */
+    QUEUE_STATES,
+};
+const char *queue_state_name(enum queue_state state);
+/* False: there is none of that name. */
+bool queue_state_of(struct span name, enum queue_state *state_r);
+
+enum queue_field {
+    QUEUE_ID,
+    QUEUE_FROM,
+    QUEUE_TO,
+    QUEUE_DOMAIN, /* of the recipient */
+    QUEUE_SITE,   /* or destination */
+    QUEUE_CLIENT,
+    QUEUE_LISTENER,
+    QUEUE_REASON,
+    QUEUE_STATE,
+    QUEUE_AGE,
+    QUEUE_SIZE,
+    QUEUE_FIELDS,
+};
+
+struct queue_filter;
+
+/* Made empty; freed by queue_filter_free, which accepts NULL in *f. */
+struct queue_filter *queue_filter_new(void);
+void queue_filter_free(struct queue_filter **f);
+
+/* Adds a word. 1: taken; 0: its field is none of a filter's ("limit=10"); -1: err says what is
+ * wrong with it. Everything is copied. */
+int queue_filter_word(struct queue_filter *f, struct span word, struct err *err);
+/* Nothing was asked for: it holds for everything. */
+bool queue_filter_empty(const struct queue_filter *f);
+/* Bits (1 << enum queue_field) of the fields it looks at. */
+uint32_t queue_filter_fields(const struct queue_filter *f);
+
+struct queue_addr { /* as the schedule has it: the domain in lower case */
+    struct span local, domain;
+    bool whole; /* local is the whole address */
+};
+
+/* What is known of a message or of a group. */
+struct queue_facts {
+    uint32_t known; /* bits 1 << enum queue_field; FROM, TO: the address with its local part */
+    bool from_domain_known, to_domain_known; /* at least sender.domain (to.domain) */
+    struct span id;
+    struct queue_addr from, to; /* to.domain is QUEUE_DOMAIN, too */
+    struct span site, dest;
+    struct netaddr client;
+    struct span listener, reason;
+    enum queue_state state;
+    int64_t age_ms;
+    uint64_t size_bytes;
+};
+
+enum queue_match { QUEUE_NO, QUEUE_YES, QUEUE_MAYBE };
+
+enum queue_match queue_filter_match(const struct queue_filter *f, const struct queue_facts *x);
+
+/* The value of a term "field=value" that stands alone and has no wildcards: a shortcut for who
+ * can look it up. SPAN_NONE: there is none. */
+struct span queue_filter_exact(const struct queue_filter *f, enum queue_field field);
+
+/* Whether text matches a pattern with "*", ASCII letters alike. */
+bool queue_wild(struct span pattern, struct span text);
+
+#endif
