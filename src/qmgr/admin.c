@@ -24,6 +24,7 @@ static const struct verb {
     { "sites", true, admin_sites },     { "run", false, admin_run },
     { "hold", true, admin_hold },       { "release", true, admin_release },
     { "delete", true, admin_delete },   { "retry", true, admin_retry },
+    { "why", true, admin_why },
     { "live", true, admin_live },       { "mailq", true, admin_mailq },
 };
 

@@ -134,14 +134,27 @@ void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sche
     }
 }
 
+static void show_site(const struct sched_site *t, struct sched_place_info *p_r)
+{
+    *p_r = (struct sched_place_info){ .key = site_key(t), .why = sched_name_span(t->why) };
+    memcpy(p_r->rcpts, t->n, sizeof t->n);
+    show_gate(&t->gate, p_r);
+}
+
+bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r)
+{
+    struct hash_node *node = hash_get(&s->dests, dest_key);
+    if (node)
+        show_site(CONTAINER(node, struct sched_dest, node)->site, p_r);
+    return node != NULL;
+}
+
 void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg)
 {
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
-        struct sched_site *t = CONTAINER(l, struct sched_site, all);
-        struct sched_place_info p = { .key = site_key(t), .why = sched_name_span(t->why) };
-        memcpy(p.rcpts, t->n, sizeof t->n);
-        show_gate(&t->gate, &p);
+        struct sched_place_info p;
+        show_site(CONTAINER(l, struct sched_site, all), &p);
         fn(arg, &p);
     }
 }

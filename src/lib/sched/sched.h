@@ -328,6 +328,8 @@ struct sched_place_info { /* a destination or a site */
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
 /* Calls fn for each; it must not change the schedule. */
 void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
+/* The site behind a destination. */
+bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r);
                      void *arg);
 void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg);
