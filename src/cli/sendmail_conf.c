@@ -17,7 +17,8 @@ static struct config *read_config(const char *path)
     struct err e;
     struct config *cfg = NULL;
     struct config_report *report = config_report_new();
-    mc_load(path, &cfg, report, &e);
+    if (!mc_load(path, &cfg, report, &e))
+        cfg = NULL;
     config_report_free(&report);
     return cfg;
 }

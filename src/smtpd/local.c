@@ -20,6 +20,12 @@ static bool handle_local_session(void *ctx, struct channel *ch, struct span body
         loop_close(d->env->loop, fd); /* he leaves his mail in the submission spool */
         return true;
     }
+    if (d->session_count >= d->gen->config->limits.connections) {
+        static const char full[] = "421 4.3.2 Too many connections, try again later\r\n";
+        loop_write(d->env->loop, fd, full, sizeof full - 1);
+        loop_close(d->env->loop, fd);
+        return true;
+    }
     struct netaddr loopback;
     netaddr_parse_ip(SPAN("127.0.0.1"), &loopback);
     struct session_user user = { .name = m.user, .trusted = m.trusted };

@@ -297,6 +297,7 @@ static void places(void)
 {
     places_case("/run/postern/control", "/var/spool/postern/q*", "/run/postern/submit",
                 "/var/spool/postern/submit");
+    places_case("/run/a/control", "/mail/*", "/run/a/submit", "/mail/.submit");
     places_case("/tmp/x/a.ctl", "/tmp/x/spool", "/tmp/x/a.ctl.submit", "/tmp/x/spool.submit");
     places_case("/tmp/x/control", "/tmp/x/q0/", "/tmp/x/submit", "/tmp/x/submit");
 }

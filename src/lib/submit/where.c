@@ -33,5 +33,10 @@ void submit_put_directory(struct buf *b, const struct config *cfg)
     while (first.n > 1 && first.p[first.n - 1] == '/')
         first.n--;
     struct span last = span_from(first, span_rfind(first, '/') + 1);
+    if (span_starts(last, SPAN("*"))) { /* "submit" would be one of the spool's */
+        buf_puts(b, span_to(first, first.n - last.n));
+        buf_putz(b, ".submit");
+        return;
+    }
     put_beside(b, first, span_starts(last, SPAN("q")) || span_find(last, '*') < last.n);
 }
