@@ -129,22 +129,6 @@ static int do_why(int argc, char **argv)
 
 /* --- the names of old: a link that cannot do its work says so, and never pretends --- */
 
-static int as_mailq(int argc, char **argv)
-{
-    char *args[8] = { (char *)"queue" };
-    int n = 1;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "-bp") == 0)
-            continue; /* everything is said anyway */
-        if (n == 7) {
-            fputs("mailq: too many arguments; see postern queue --help\n", stderr);
-            return EX_USAGE;
-        }
-        args[n++] = argv[i];
-    }
-    return cli_queue(n, args);
-}
-
 static const struct {
     const char *name;
     int (*fn)(int argc, char **argv);
@@ -152,7 +136,7 @@ static const struct {
     { "sendmail", cli_sendmail },
     { "hoststat", cli_sendmail },
     { "purgestat", cli_sendmail },
-    { "mailq", as_mailq },
+    { "mailq", cli_sendmail },
     { "newaliases", cli_newaliases },
     { "makemap", cli_makemap },
 };

@@ -3,7 +3,7 @@
 
 #include "cli/bt.h"
 #include "cli/newaliases.h"
-#include "cli/queue.h"
+#include "cli/sendmail_queue.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -32,20 +32,14 @@ static int later(const struct sendmail_flags *f, const char *what)
     return EX_UNAVAILABLE;
 }
 
-/* Queue runs and the listing: the queue's own verbs until sendmail's shapes are there. */
-static int sendmail_queue(const struct sendmail_flags *f)
-{
-    return verb(cli_queue, f, "queue", f->run_asked && f->mode == SENDMAIL_MAIL ? "run" : NULL);
-}
-
 static int dispatch(const struct sendmail_flags *f, int argc, char **argv)
 {
     switch (f->mode) {
     case SENDMAIL_DAEMON:
     case SENDMAIL_FOREGROUND: return sendmail_daemon(f);
     case SENDMAIL_SMTP: return sendmail_bs(f);
-    case SENDMAIL_QUEUE:
-    case SENDMAIL_QUEUE_COUNT: return sendmail_queue(f);
+    case SENDMAIL_QUEUE: return sendmail_mailq(f);
+    case SENDMAIL_QUEUE_COUNT: return sendmail_queue_count(f);
     case SENDMAIL_VERIFY:
         return cli_bv(f->config, f->sender, f->verbose, f->args, f->arg_count);
     case SENDMAIL_TEST: return cli_bt(f->config, f->sender, argc, argv);
@@ -56,7 +50,9 @@ static int dispatch(const struct sendmail_flags *f, int argc, char **argv)
     }
     if (f->run_asked && f->run_every_ms) /* -q30m: a gateway that runs its queue */
         return sendmail_daemon(f);
-    return f->run_asked || f->quarantine ? sendmail_queue(f) : sendmail_submit(f);
+    if (f->quarantine && f->run_asked)
+        return sendmail_quarantine(f);
+    return f->run_asked ? sendmail_queue_run(f) : sendmail_submit(f);
 }
 
 int cli_sendmail(int argc, char **argv)

@@ -95,7 +95,10 @@ static int record(struct admin_ask *a, const struct act *act, const struct sched
     struct sched_rcpt_info r;
     size_t n = 0;
     buf_init(&why, 512);
-    buf_printf(&why, "%s by %.*s", act->past, SPAN_ARG(buf_span(&a->who)));
+    if (a->word.len) /* of a hold: the reason that was given */
+        buf_puts(&why, buf_span(&a->word));
+    else
+        buf_printf(&why, "%s by %.*s", act->past, SPAN_ARG(buf_span(&a->who)));
     *active_r = false;
     for (uint32_t i = 0; i < m->rcpt_count; i++) {
         if (!sched_rcpt(q->sched, m->seq, i, &r) || r.state >= SCHED_LIVE ||
@@ -177,7 +180,10 @@ static uint32_t apply_hold(struct admin_ask *a, uint64_t seq)
 {
     struct buf b;
     buf_init(&b, 512);
-    buf_printf(&b, "held by %.*s", SPAN_ARG(buf_span(&a->who)));
+    if (a->word.len)
+        buf_puts(&b, buf_span(&a->word));
+    else
+        buf_printf(&b, "held by %.*s", SPAN_ARG(buf_span(&a->who)));
     uint32_t n = sched_hold(a->q->sched, seq, SCHED_ALL, buf_span(&b));
     buf_free(&b);
     return n;
@@ -214,6 +220,12 @@ void admin_hold(struct admin_ask *a, struct wire *args)
 {
     static const struct act act = { "held", EVENT_admin_held, SPOOL_HELD, not_held,
                                     apply_hold, "it is held already" };
+    struct wire reason = *args;
+    struct span text;
+    if (list_next_text(&reason, &text) && span_starts(text, SPAN("reason="))) {
+        buf_puts(&a->word, span_to(span_from(text, 7), SCHED_REASON_MAX));
+        *args = reason;
+    }
     act_on_all(a, &act, args);
 }
 

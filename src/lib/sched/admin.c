@@ -120,13 +120,39 @@ static bool retry(struct sched *s, struct sched_rcpt *r, void *arg)
     return true;
 }
 
-uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+static bool due(struct sched *s, struct sched_rcpt *r, void *arg)
 {
-    uint32_t n = each(s, seq, rcpt, retry, &now);
+    (void)arg;
+    if (r->state != SCHED_DEFERRED && r->state != SCHED_WAITING)
+        return false;
+    if (r->state == SCHED_WAITING)
+        r->marks |= MARK_RELEASED;
+    if (r->dest && r->state == SCHED_DEFERRED)
+        sched_rcpt_backlog(s, r, false);
+    else
+        sched_rcpt_pending(s, r, &s->bulk);
+    return true;
+}
+
+static uint32_t each_armed(struct sched *s, uint64_t seq, uint32_t rcpt,
+                           bool (*act)(struct sched *, struct sched_rcpt *, void *),
+                           struct sched_now now)
+{
+    uint32_t n = each(s, seq, rcpt, act, &now);
     struct sched_msg *m = n ? sched_order_get(&s->order, seq) : NULL;
     if (m && !heap_linked(&m->at.timer))
         sched_timer_arm(s, m, now);
     return n;
+}
+
+uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+{
+    return each_armed(s, seq, rcpt, retry, now);
+}
+
+uint32_t sched_due(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+{
+    return each_armed(s, seq, rcpt, due, now);
 }
 
 bool sched_wake_dest(struct sched *s, struct span key)

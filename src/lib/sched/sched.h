@@ -263,6 +263,8 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
 void sched_run_queue(struct sched *s); /* all WAITING become due, in order */
 /* Due now, and past any back-off of its destination and site. */
 uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
+/* Due now, as when its time comes (or the queue run it waits for): a back-off stays. */
+uint32_t sched_due(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* Ends the back-off of a destination and of its site. False: not known. */
 bool sched_wake_dest(struct sched *s, struct span key);
 /* A recipient in a job is held (deleted) when its job ends without a final outcome. */
@@ -326,10 +328,10 @@ struct sched_place_info { /* a destination or a site */
     struct span why;
 };
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
-/* Calls fn for each; it must not change the schedule. */
-void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
 /* The site behind a destination. */
 bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r);
+/* Calls fn for each; it must not change the schedule. */
+void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg);
 void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg);

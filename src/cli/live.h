@@ -1,0 +1,28 @@
+/* live: what a run of the gateway's queue tells while it goes on (qmgr/live.h), for `sendmail -q
+ * -v` and `postern retry`: a voice makes text of the rows, this keeps the texts of deliveries that
+ * run side by side apart. What belongs to the first one that has not ended is shown as it comes. */
+#ifndef POSTERN_CLI_LIVE_H
+#define POSTERN_CLI_LIVE_H
+
+#include "cli/ctl.h"
+
+#include <jansson.h>
+
+/* Each puts text for one row; any may be NULL. `over`: the delivery has ended, and the connection
+ * speaks for itself. */
+struct live_voice {
+    void (*total)(void *ctx, const json_t *row, struct buf *out);
+    void (*run)(void *ctx, const json_t *row, struct buf *out);
+    void (*locked)(void *ctx, const json_t *row, struct buf *out);
+    void (*talk)(void *ctx, const json_t *row, const json_t *job, bool over, struct buf *out);
+    void (*result)(void *ctx, const json_t *row, struct buf *out);
+    void (*summary)(void *ctx, const json_t *row, struct buf *out);
+    void (*alive)(void *ctx, struct buf *out);
+};
+
+/* Asks "live" with these arguments and shows the answer. EX_OK, or a status of sysexits.h: what
+ * went wrong is in c->text. */
+int cli_live(struct ctl *c, const char *const *args, size_t n, const struct live_voice *voice,
+               void *ctx);
+
+#endif

@@ -1,0 +1,233 @@
+/* A run of chosen messages, from its beginning to its end. The messages are not listed anywhere:
+ * the run counts them, then goes through the queue again with a cursor, in slices, up to the last
+ * message there was when it began. */
+#include "qmgr/live.h"
+
+#include "base/must.h"
+
+#include <stdlib.h>
+
+enum {
+    LOOK_MS = 50,         /* between looks at what is waited for */
+    WORD_MS = 15000,      /* without anything to say: a sign of life */
+    CLOSE_MS = 10000,     /* for the last connections to end */
+    UNREACHED_MAX = 3,
+};
+
+static void turn(void *ctx);
+
+struct live *live_new(struct admin_ask *a)
+{
+    struct live *l = NEW(struct live);
+    l->q = a->q;
+    l->ask = a;
+    l->id = ++a->q->next_live;
+    l->window = 1;
+    l->may_say = true;
+    match_init(&l->match);
+    list_init(&l->runs);
+    buf_init(&l->out, LIVE_OUT_MAX);
+    loop_timer_init(&l->turn, turn, l);
+    l->next = a->q->lives;
+    a->q->lives = l;
+    return l;
+}
+
+void live_free(struct live *l)
+{
+    struct live **at = &l->q->lives;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    LIST_EACH(n, &l->runs)
+        live_run_free(l, CONTAINER(n, struct live_run, node));
+    loop_timer_stop(l->q->env->loop, &l->turn);
+    match_free(&l->match);
+    buf_free(&l->out);
+    free(l);
+}
+
+void live_soon(struct live *l) { loop_timer_in(l->q->env->loop, &l->turn, 1); }
+
+static void note_begin(struct live *l)
+{
+    struct events *e = l->q->env->events;
+    struct span who = buf_span(&l->ask->who);
+    event_begin(e, EVENT_queue_run);
+    event_int(e, FIELD_count, (int64_t)l->total);
+    event_str(e, FIELD_text, who);
+    event_end(e);
+    log_line(e, EVENT_INFO, "queue run asked by %.*s%s", SPAN_ARG(who),
+             match_is_all(&l->match) ? "" : ", of chosen messages");
+}
+
+void live_begin(struct live *l)
+{
+    struct sched_msg_info m;
+    l->said_ms = loop_mono_ms(l->q->env->loop);
+    l->last_seq = l->q->leased_upto;
+    l->phase = LIVE_COUNT;
+    if (l->match.target_seq) {
+        l->phase = LIVE_RUN;
+        l->total = sched_msg(l->q->sched, l->match.target_seq, &m) &&
+                   match_message(&l->match, l->q, &m);
+        l->cursor = l->match.target_seq - 1;
+        l->last_seq = l->match.target_seq;
+        live_say_total(l);
+    }
+    note_begin(l);
+    live_soon(l);
+}
+
+void live_abandon(struct live *l)
+{
+    l->ask = NULL;
+    l->phase = LIVE_ALONE;
+    LIST_EACH(n, &l->runs) /* they have been set going */
+        live_run_free(l, CONTAINER(n, struct live_run, node));
+    buf_free(&l->out);
+    if (match_is_all(&l->match) && !l->match.held)
+        sched_run_queue(l->q->sched); /* in one step, whatever their number */
+    live_soon(l);
+}
+
+/* --- through the queue --- */
+
+enum next { NEXT_FOUND, NEXT_LATER, NEXT_NONE };
+
+/* The next message that is meant, unless the turn is long enough already. */
+static enum next next_message(struct live *l, int64_t begun_ns, struct sched_msg_info *m)
+{
+    enum { LOOK_EVERY = 16 };
+    for (unsigned i = 0; sched_cursor_next(l->q->sched, l->cursor, m); i++) {
+        if (m->seq > l->last_seq)
+            return NEXT_NONE;
+        if (i % LOOK_EVERY == LOOK_EVERY - 1 &&
+            loop_fresh_ns(l->q->env->loop) - begun_ns >= ADMIN_SLICE_NS)
+            return NEXT_LATER;
+        l->cursor = m->seq;
+        if (match_message(&l->match, l->q, m))
+            return NEXT_FOUND;
+    }
+    return NEXT_NONE;
+}
+
+static bool turn_over(const struct live *l, int64_t begun_ns)
+{
+    return loop_fresh_ns(l->q->env->loop) - begun_ns >= ADMIN_SLICE_NS;
+}
+
+static void count(struct live *l, int64_t begun_ns)
+{
+    struct sched_msg_info m;
+    enum next next;
+    while ((next = next_message(l, begun_ns, &m)) == NEXT_FOUND && !turn_over(l, begun_ns))
+        l->total++;
+    l->total += next == NEXT_FOUND;
+    if (next == NEXT_NONE) {
+        l->cursor = 0;
+        l->phase = LIVE_RUN;
+        live_say_total(l);
+    }
+    live_soon(l);
+}
+
+static void alone(struct live *l, int64_t begun_ns)
+{
+    struct sched_msg_info m;
+    enum next next;
+    while ((next = next_message(l, begun_ns, &m)) == NEXT_FOUND) {
+        live_run_alone(l, &m);
+        if (turn_over(l, begun_ns))
+            break;
+    }
+    loop_hook_ask(l->q->env->loop, &l->q->work);
+    if (next == NEXT_NONE)
+        live_free(l);
+    else
+        live_soon(l);
+}
+
+/* --- with somebody who looks on --- */
+
+static void close_connections(struct live *l)
+{
+    l->phase = LIVE_CLOSE;
+    l->close_ms = loop_mono_ms(l->q->env->loop) + CLOSE_MS;
+    while (l->kept_count) { /* the newest first */
+        l->kept_count--;
+        sched_unkeep(l->q->sched, l->kept[l->kept_count].site, l->kept[l->kept_count].keeper);
+        l->closing += deliverers_let_go(l->q, l->kept[l->kept_count].keeper);
+    }
+}
+
+static void end(struct live *l)
+{
+    struct admin_ask *a = l->ask;
+    a->own = NULL;
+    live_free(l);
+    admin_end(a, ADMIN_OK, "");
+}
+
+static bool room(const struct live *l)
+{
+    return l->run_count < l->window && l->out.len < LIVE_OUT_LOW;
+}
+
+static void run(struct live *l, int64_t begun_ns)
+{
+    struct sched_msg_info m;
+    enum next next = NEXT_FOUND;
+    bool was = l->always;
+    LIST_EACH(n, &l->runs)
+        live_run_look(l, CONTAINER(n, struct live_run, node));
+    if (l->unreached >= UNREACHED_MAX && !l->patient)
+        l->always = false; /* the rest waits with its site, and is said to */
+    l->gave_up = l->gave_up || (was && !l->always);
+    while (room(l) && (next = next_message(l, begun_ns, &m)) == NEXT_FOUND) {
+        live_run_begin(l, &m);
+        if (turn_over(l, begun_ns))
+            break;
+    }
+    if (next == NEXT_NONE && !l->run_count)
+        close_connections(l);
+    loop_hook_ask(l->q->env->loop, &l->q->work);
+    bool more = next == NEXT_LATER || (next == NEXT_FOUND && room(l)) || l->phase == LIVE_CLOSE;
+    loop_timer_in(l->q->env->loop, &l->turn, more ? 1 : LOOK_MS);
+}
+
+static void sign_of_life(struct live *l)
+{
+    int64_t now_ms = loop_mono_ms(l->q->env->loop);
+    if (l->may_say && !l->out.len && now_ms - l->said_ms >= WORD_MS)
+        buf_putz(&l->out, "{\"alive\":true}\n");
+}
+
+static void turn(void *ctx)
+{
+    struct live *l = ctx;
+    int64_t begun_ns = loop_fresh_ns(l->q->env->loop);
+    if (l->q->finishing || !l->q->started)
+        return;
+    if (l->phase == LIVE_ALONE) {
+        alone(l, begun_ns);
+        return;
+    }
+    if (l->phase == LIVE_COUNT)
+        count(l, begun_ns);
+    else if (l->phase == LIVE_RUN)
+        run(l, begun_ns);
+    else
+        loop_timer_in(l->q->env->loop, &l->turn, LOOK_MS);
+    if (l->phase == LIVE_CLOSE &&
+        (!l->closing || loop_mono_ms(l->q->env->loop) >= l->close_ms)) {
+        l->phase = LIVE_END;
+        live_say_end(l);
+    }
+    if (l->phase == LIVE_END && !l->out.len) { /* else it comes back when that is asked for */
+        end(l);
+        return;
+    }
+    sign_of_life(l);
+    live_flush(l);
+}

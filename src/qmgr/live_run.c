@@ -1,0 +1,275 @@
+/* One message of a run: its recipients are set going, and waited for until each has had its
+ * attempt or it is clear that it will have none now. */
+#include "qmgr/live.h"
+
+#include "base/must.h"
+
+#include <stdlib.h>
+
+enum { LOOK_RCPTS = 500 };
+
+struct live_run *live_run_of(const struct live *l, uint64_t seq)
+{
+    LIST_EACH(n, &l->runs) {
+        struct live_run *r = CONTAINER(n, struct live_run, node);
+        if (r->seq == seq)
+            return r;
+    }
+    return NULL;
+}
+
+void live_run_free(struct live *l, struct live_run *r)
+{
+    list_remove(&r->node);
+    l->run_count--;
+    free(r->rcpts);
+    free((char *)r->held.p);
+    free(r);
+}
+
+/* Sets one recipient going. False: it is not going to be tried now. */
+static bool kick(struct live *l, uint64_t seq, uint32_t rcpt, const struct sched_rcpt_info *info)
+{
+    struct sched *s = l->q->sched;
+    struct sched_now now = qmgr_now(l->q);
+    struct sched_place_info place;
+    if (info->state == SCHED_HELD)
+        sched_release(s, seq, rcpt, now);
+    if (l->always) {
+        sched_retry(s, seq, rcpt, now);
+        return true;
+    }
+    bool down = info->dest.n && sched_dest(s, info->dest, &place) &&
+                (place.down_until_ms || place.site_down_until_ms);
+    if (down && (info->state == SCHED_DEFERRED || info->state == SCHED_READY))
+        return false;
+    sched_due(s, seq, rcpt, now);
+    return true;
+}
+
+void live_run_alone(struct live *l, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info info;
+    for (uint32_t i = 0; i < m->rcpt_count; i++)
+        if (sched_rcpt(l->q->sched, m->seq, i, &info) && match_rcpt(&l->match, &info))
+            kick(l, m->seq, i, &info);
+}
+
+/* In a delivery, or in the hands of another run that is looked on at. */
+static bool is_locked(const struct live *l, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info info;
+    for (const struct live *o = l->q->lives; o; o = o->next)
+        if (o != l && live_run_of(o, m->seq))
+            return true;
+    for (uint32_t i = 0; i < m->rcpt_count; i++)
+        if (sched_rcpt(l->q->sched, m->seq, i, &info) && match_rcpt(&l->match, &info) &&
+            info.state != SCHED_ACTIVE)
+            return false;
+    return true;
+}
+
+static void close_rcpt(struct live_run *r, uint32_t rcpt)
+{
+    r->rcpts[rcpt] = LIVE_HEARD;
+    r->open--;
+}
+
+void live_run_begin(struct live *l, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info info;
+    l->begun++;
+    if (is_locked(l, m)) {
+        live_say_locked(l, m);
+        return;
+    }
+    struct live_run *r = NEW(struct live_run);
+    r->seq = m->seq;
+    r->number = l->begun;
+    r->rcpt_count = m->rcpt_count;
+    r->rcpts = must_calloc(m->rcpt_count, 1);
+    list_append(&l->runs, &r->node);
+    l->run_count++;
+    live_say_run(l, r, m);
+    for (uint32_t i = 0; i < r->rcpt_count; i++) {
+        if (!sched_rcpt(l->q->sched, r->seq, i, &info) || !match_rcpt(&l->match, &info) ||
+            info.state == SCHED_ACTIVE)
+            continue;
+        r->rcpts[i] = LIVE_OPEN;
+        r->open++;
+        if (info.state == SCHED_HELD && !r->held.p)
+            r->held = span_of(must_strndup(info.reason.p ? info.reason.p : "", info.reason.n),
+                              info.reason.n);
+        if (!kick(l, r->seq, i, &info)) {
+            live_say_state(l, r, i, &info);
+            close_rcpt(r, i);
+        }
+    }
+    live_run_look(l, r);
+}
+
+/* What has not been told by a result: held or deleted meanwhile, put off by somebody else, or
+ * behind a back-off that another message caused. */
+static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
+{
+    struct sched_rcpt_info info;
+    struct sched_now now = qmgr_now(l->q);
+    bool known = sched_rcpt(l->q->sched, r->seq, rcpt, &info);
+    bool behind = known && info.state == SCHED_READY && info.next_try_ms > now.mono_ms;
+    if (behind && l->always) {
+        sched_retry(l->q->sched, r->seq, rcpt, now);
+        return;
+    }
+    if (known && !behind && info.state <= SCHED_ACTIVE)
+        return;
+    if (known && info.state < SCHED_LIVE)
+        live_say_state(l, r, rcpt, &info);
+    else
+        l->other++;
+    close_rcpt(r, rcpt);
+}
+
+/* What is held and is tried on request is held again when that was in vain. */
+static void hold_again(struct live *l, const struct live_run *r)
+{
+    struct qmgr *q = l->q;
+    struct sched_rcpt_info info;
+    for (uint32_t i = 0; i < r->rcpt_count; i++) {
+        if (r->rcpts[i] != LIVE_HEARD || !sched_rcpt(q->sched, r->seq, i, &info) ||
+            info.state >= SCHED_HELD)
+            continue;
+        struct spool_outcome o = { .seq = r->seq,
+                                   .rcpt = i,
+                                   .kind = SPOOL_HELD,
+                                   .attempts = info.attempts,
+                                   .at_ms = loop_wall_ms(q->env->loop),
+                                   .diag = r->held };
+        sched_hold(q->sched, r->seq, i, r->held);
+        spool_outcome(q->spool, &o, 1);
+        store_flush_soon(q);
+    }
+}
+
+bool live_run_look(struct live *l, struct live_run *r)
+{
+    for (uint32_t i = 0; i < LOOK_RCPTS && i < r->rcpt_count && r->open; i++) {
+        r->looked = (r->looked + 1) % r->rcpt_count;
+        if (r->rcpts[r->looked] == LIVE_OPEN)
+            look_at(l, r, r->looked);
+    }
+    if (r->open || r->jobs)
+        return false;
+    if (r->held.p)
+        hold_again(l, r);
+    live_say_ran(l, r);
+    live_run_free(l, r);
+    return true;
+}
+
+/* --- from the flow of mail --- */
+
+void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f, size_t n)
+{
+    for (struct live *l = q->lives; l; l = l->next) {
+        struct live_run *r = live_run_of(l, seq);
+        if (!r)
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            if (f[i].rcpt >= r->rcpt_count || r->rcpts[f[i].rcpt] != LIVE_OPEN)
+                continue;
+            live_say_result(l, r, job, &f[i]);
+            close_rcpt(r, f[i].rcpt);
+        }
+        live_soon(l);
+    }
+}
+
+static struct live *onlooker(struct qmgr *q, uint64_t seq, struct live_run **r_r)
+{
+    for (struct live *l = q->lives; l; l = l->next)
+        if (l->ask && (*r_r = live_run_of(l, seq)) != NULL)
+            return l;
+    return NULL;
+}
+
+static struct live *live_of(struct qmgr *q, uint64_t id)
+{
+    struct live *l = q->lives;
+    while (l && l->id != id)
+        l = l->next;
+    return l;
+}
+
+static bool take_kept(struct live *l, uint64_t keeper)
+{
+    for (unsigned i = 0; i < l->kept_count; i++) {
+        if (l->kept[i].keeper != keeper)
+            continue;
+        l->kept_count--;
+        memmove(&l->kept[i], &l->kept[i + 1], (l->kept_count - i) * sizeof l->kept[i]);
+        return true;
+    }
+    return false;
+}
+
+/* A connection from before the run tells little: only the run's own are used again. */
+void live_choose(struct qmgr *q, struct sched_job *sj)
+{
+    struct live_run *r;
+    struct live *mine = q->lives ? onlooker(q, sj->seq, &r) : NULL;
+    bool own = false;
+    for (struct live *l = q->lives; l && sj->keeper; l = l->next)
+        if (take_kept(l, sj->keeper))
+            own = l == mine;
+    if (!mine || own || !sj->keeper)
+        return;
+    deliverers_let_go(q, sj->keeper);
+    sj->keeper = 0;
+}
+
+void live_watch(struct qmgr *q, struct job *j)
+{
+    struct live_run *r;
+    struct live *l = q->lives ? onlooker(q, j->seq, &r) : NULL;
+    if (!l)
+        return;
+    j->watch = l->id;
+    r->jobs++;
+    if (l->silent)
+        return;
+    struct msg_watch m = { .watch = l->id, .job = j->id };
+    send_watch(j->at->channel, &m);
+    live_say_job(l, r, j);
+}
+
+void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint64_t keeper)
+{
+    struct live *l = j->watch ? live_of(q, j->watch) : NULL;
+    struct sched_place_info place;
+    if (!l)
+        return;
+    if (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_DEST_DOWN)
+        l->unreached++;
+    else if (news == SCHED_NEWS_OK)
+        l->unreached = 0;
+    if (!keeper || l->kept_count == LIVE_KEPT_MAX || !sched_dest(q->sched, j->dest, &place))
+        return;
+    struct span site = arena_dup(l->match.arena, place.site);
+    if (!site.p)
+        return;
+    l->kept[l->kept_count].keeper = keeper;
+    l->kept[l->kept_count++].site = site;
+}
+
+void live_job_over(struct qmgr *q, const struct job *j)
+{
+    struct live *l = live_of(q, j->watch);
+    struct live_run *r = l ? live_run_of(l, j->seq) : NULL;
+    if (!r)
+        return;
+    MUST(r->jobs > 0);
+    r->jobs--;
+    if (!l->silent && l->ask)
+        buf_printf(&l->out, "{\"job\":%llu,\"over\":true}\n", (unsigned long long)j->id);
+    live_soon(l);
+}

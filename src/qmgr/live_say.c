@@ -1,0 +1,248 @@
+/* What is told of a run: rows of JSON, kept until control asks for them. */
+#include "qmgr/live.h"
+
+#include "base/must.h"
+#include "smtp/client.h"
+
+enum { ROW_MAX = 32 << 10, SHOWN_RCPTS = 25 };
+
+static struct json begin(struct buf *b)
+{
+    buf_init(b, ROW_MAX);
+    struct json j = json_writer(b);
+    json_open(&j, NULL);
+    return j;
+}
+
+/* A row that does not fit (a reader who has gone to sleep over 4M of them) is left out. */
+static void add(struct live *l, struct json *j)
+{
+    json_close(j);
+    buf_putc(j->out, '\n');
+    if (l->ask && !j->out->failed && j->out->len <= buf_room(&l->out))
+        buf_puts(&l->out, buf_span(j->out));
+    else
+        l->left_out++;
+    buf_free(j->out);
+}
+
+static void put_addr(struct json *j, const char *key, struct sched_addr addr)
+{
+    struct buf b;
+    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
+    sched_addr_put(&b, addr);
+    json_str(j, key, buf_span(&b));
+    buf_free(&b);
+}
+
+static void put_rcpt(struct live *l, struct json *j, const char *key, uint64_t seq, uint32_t rcpt)
+{
+    struct sched_rcpt_info info;
+    if (sched_rcpt(l->q->sched, seq, rcpt, &info))
+        put_addr(j, key, info.addr);
+    else
+        json_str(j, key, SPAN_NONE);
+}
+
+static struct span directory(const struct live *l)
+{
+    const struct config_texts *d = &l->q->config->spool.directories;
+    return d->n ? d->v[0] : SPAN_NONE;
+}
+
+void live_say_total(struct live *l)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    json_uint(&j, "total", l->total);
+    json_str(&j, "directory", directory(l));
+    add(l, &j);
+}
+
+static void put_message(struct live *l, struct json *j, const struct sched_msg_info *m)
+{
+    json_str(j, "id", span_str(queueid_make(m->seq, m->received_ms).text));
+    json_uint(j, "of", l->total > l->begun ? l->total : l->begun);
+    json_uint(j, "size", m->size_bytes);
+    json_int(j, "age_ms", loop_wall_ms(l->q->env->loop) - m->received_ms);
+    put_addr(j, "sender", m->sender);
+}
+
+void live_say_run(struct live *l, const struct live_run *r, const struct sched_msg_info *m)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    json_uint(&j, "run", r->number);
+    put_message(l, &j, m);
+    add(l, &j);
+}
+
+void live_say_locked(struct live *l, const struct sched_msg_info *m)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    json_uint(&j, "locked", l->begun);
+    put_message(l, &j, m);
+    add(l, &j);
+}
+
+void live_say_ran(struct live *l, const struct live_run *r)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    json_uint(&j, "ran", r->number);
+    add(l, &j);
+}
+
+void live_say_job(struct live *l, const struct live_run *r, const struct job *job)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    json_uint(&j, "job", job->id);
+    json_uint(&j, "run_number", r->number);
+    json_str(&j, "mailer", job->mailer);
+    json_str(&j, "destination", span_to(job->dest, 1024));
+    json_open_array(&j, "to");
+    for (uint32_t i = 0; i < job->rcpt_count && i < SHOWN_RCPTS; i++)
+        put_rcpt(l, &j, NULL, job->seq, job->rcpts[i]);
+    json_close_array(&j);
+    json_uint(&j, "rcpts", job->rcpt_count);
+    add(l, &j);
+}
+
+static const char *const talk_names[TALK_KINDS] = {
+    [TALK_CONNECTING] = "connecting", [TALK_CACHED] = "cached",   [TALK_OURS] = "ours",
+    [TALK_PEER] = "peer",             [TALK_NOTE] = "note",       [TALK_CLOSING] = "closing",
+    [TALK_CLOSED] = "closed",
+};
+
+void live_talk(struct qmgr *q, const struct msg_talk *m)
+{
+    struct live *l = q->lives;
+    while (l && l->id != m->watch)
+        l = l->next;
+    if (!l || m->kind >= TALK_KINDS)
+        return;
+    if (m->kind == TALK_CLOSED && l->phase == LIVE_CLOSE && l->closing)
+        l->closing--;
+    live_soon(l);
+    bool dialogue = m->kind == TALK_OURS || m->kind == TALK_PEER;
+    if (dialogue && l->out.len > LIVE_TALK_MAX) {
+        l->left_out++;
+        return;
+    }
+    struct buf b, ip;
+    struct json j = begin(&b);
+    buf_init(&ip, NETADDR_TEXT_MAX);
+    if (m->relay.family != NETADDR_NONE)
+        netaddr_put(&ip, &m->relay);
+    json_uint(&j, "job", m->job);
+    json_str(&j, "talk", span_str(talk_names[m->kind]));
+    json_str(&j, "host", m->host);
+    json_str(&j, "at", buf_span(&ip));
+    json_str(&j, "text", m->text);
+    add(l, &j);
+    buf_free(&ip);
+}
+
+static const char *result_of(const struct fact *f)
+{
+    switch (f->kind) {
+    case SPOOL_DELIVERED:
+    case SPOOL_RELAYED: return "sent";
+    case SPOOL_FAILED: return "failed";
+    case SPOOL_EXPIRED: return "expired";
+    case SPOOL_HELD: return f->waits ? "waits" : "held";
+    case SPOOL_REMOVED: return f->deleted ? "deleted" : "discarded";
+    case SPOOL_UNKNOWN: return "unknown";
+    default: return "deferred";
+    }
+}
+
+static void tally(struct live *l, const struct fact *f)
+{
+    switch (f->kind) {
+    case SPOOL_DELIVERED:
+    case SPOOL_RELAYED: l->sent++; break;
+    case SPOOL_FAILED:
+    case SPOOL_EXPIRED: l->failed++; break;
+    case SPOOL_HELD:
+    case SPOOL_REMOVED: l->other++; break;
+    default: l->deferred++;
+    }
+}
+
+void live_say_result(struct live *l, const struct live_run *r, uint64_t job, const struct fact *f)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    tally(l, f);
+    json_uint(&j, "result_of", r->number);
+    json_uint(&j, "job", job);
+    put_rcpt(l, &j, "to", r->seq, f->rcpt);
+    json_str(&j, "result", span_str(result_of(f)));
+    json_str(&j, "dsn", f->enhanced);
+    json_str(&j, "host", f->host);
+    json_str(&j, "reply", f->reply);
+    json_str(&j, "text", f->kind == SPOOL_FAILED ? say_failure(f) : f->text);
+    json_int(&j, "ms", f->xdelay_ms);
+    if (f->next_wall_ms)
+        json_int(&j, "next_try_ms", f->next_wall_ms);
+    add(l, &j);
+}
+
+void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
+                    const struct sched_rcpt_info *info)
+{
+    struct sched_now now = qmgr_now(l->q);
+    struct buf b;
+    struct json j = begin(&b);
+    bool held = info->state == SCHED_HELD;
+    if (held || info->state == SCHED_WAITING)
+        l->other++;
+    else
+        l->deferred++;
+    json_uint(&j, "result_of", r->number);
+    json_uint(&j, "job", 0);
+    put_rcpt(l, &j, "to", r->seq, rcpt);
+    json_str(&j, "result", held ? SPAN("held")
+                           : info->state == SCHED_WAITING ? SPAN("waits") : SPAN("deferred"));
+    json_bool(&j, "untried", true);
+    json_str(&j, "text", info->reason);
+    if (info->next_try_ms)
+        json_int(&j, "next_try_ms", now.wall_ms + (info->next_try_ms - now.mono_ms));
+    add(l, &j);
+}
+
+void live_say_end(struct live *l)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    json_bool(&j, "summary", true);
+    json_uint(&j, "messages", l->begun);
+    json_uint(&j, "sent", l->sent);
+    json_uint(&j, "deferred", l->deferred);
+    json_uint(&j, "failed", l->failed);
+    json_uint(&j, "other", l->other);
+    json_uint(&j, "left_out", l->left_out);
+    json_bool(&j, "gave_up", l->gave_up);
+    add(l, &j);
+}
+
+void live_flush(struct live *l)
+{
+    struct span s = buf_span(&l->out);
+    size_t n = 0;
+    if (!l->ask || !l->may_say || !s.n)
+        return;
+    while (s.n && n < ADMIN_SLICE_BYTES) {
+        struct span row = span_to(s, span_find(s, '\n'));
+        admin_say(l->ask, row);
+        s = span_from(s, row.n + 1);
+        n += row.n + 1;
+    }
+    buf_take(&l->out, n);
+    l->said_ms = loop_mono_ms(l->q->env->loop);
+    l->may_say = false;
+    admin_slice_over(l->ask);
+}
