@@ -6,7 +6,7 @@
  *   sendmail_take.c    the message is read, its recipients and header are settled
  *   sendmail_give.c    it is handed to the gateway's socket, else into the submission spool
  *   sendmail_fail.c    what cannot go: said, mailed back, dead.letter
- *   sendmail_bs.c      -bs
+ *   sendmail_bs.c      -bs; sendmail_bs_away.c: without a gateway
  *   sendmail_daemon.c  -bd, -bD */
 #ifndef POSTERN_CLI_SENDMAIL_H
 #define POSTERN_CLI_SENDMAIL_H
@@ -54,7 +54,7 @@ struct sendmail_flags {
     uint8_t notify;              /* -N: enum envelope_notify */
     uint32_t flags;              /* -R -B: ENVELOPE_RET_FULL, _RET_HDRS, _8BITMIME */
     char error_mode;             /* -oe?, -e?: p m e q w */
-    char delivery_mode;          /* -od?: b i q d */
+    char delivery_mode;          /* -od?: b i q d; 0: the configuration says */
     unsigned hops;               /* -h */
     const char *traffic_log;     /* -X */
     const char *tag;             /* -L */

@@ -1,7 +1,9 @@
 /* -bs: SMTP on standard input and output, spoken by the gateway behind its submission socket. We
  * pass commands on one at a time, each when the one before was answered: so a dialogue that comes
  * all at once from a file works (sendmail refuses it), lines may end in LF, and the message ends at
- * a line of a single dot. When the gateway is away it is 421: the caller keeps his message. */
+ * a line of a single dot. When the gateway is away a small server of our own takes the mail into
+ * the submission spool (sendmail_bs_away.c). */
+#include "cli/sendmail_bs.h"
 #include "cli/sendmail_letter.h"
 
 #include "base/num.h"
@@ -15,18 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1 << 20, READ_BYTES = 16384 };
-
-struct talk {
-    int fd;
-    struct buf in, reply; /* of standard input; of the gateway */
-    bool eof, gone;
-    int code;             /* of the last reply */
-    struct smtp_out {
-        char bytes[READ_BYTES];
-        size_t n;
-    } out;
-};
+enum { LINE_MAX_BYTES = 1 << 20 };
 
 static bool write_all(int fd, const char *p, size_t n)
 {
@@ -96,8 +87,7 @@ static bool more_input(struct talk *t)
     return !t->eof && buf_put(&t->in, bytes, (size_t)n);
 }
 
-/* The next line of standard input with CRLF at its end, valid until it is taken off t->in. */
-static bool next_line(struct talk *t, struct span *line_r, size_t *taken_r)
+bool bs_line(struct talk *t, struct span *line_r, size_t *taken_r)
 {
     size_t lf;
     while ((lf = span_find(buf_span(&t->in), '\n')) == t->in.len)
@@ -119,7 +109,7 @@ static void pass_content(struct talk *t)
     struct span line;
     size_t taken;
     bool dot = false;
-    while (!dot && !t->gone && next_line(t, &line, &taken)) {
+    while (!dot && !t->gone && bs_line(t, &line, &taken)) {
         dot = span_eq(line, SPAN("."));
         put(t, line);
         put(t, SPAN("\r\n"));
@@ -151,7 +141,7 @@ static void converse(struct talk *t)
     bool quit = false;
     if (!hear(t) || t->code / 100 != 2)
         return;
-    while (!quit && !t->gone && next_line(t, &line, &taken)) {
+    while (!quit && !t->gone && bs_line(t, &line, &taken)) {
         struct command c = command_read(line);
         uint64_t octets = 0;
         bool last, chunk = c.verb == COMMAND_BDAT && command_bdat(c.arg, &octets, &last) > 0;
@@ -196,8 +186,7 @@ int sendmail_bs(const struct sendmail_flags *f)
     buf_init(&t.reply, LINE_MAX_BYTES);
     t.fd = connect_to(conf.socket);
     if (t.fd < 0)
-        printf("421 4.3.0 %.*s the gateway is not running, try again later\r\n",
-               SPAN_ARG(conf.hostname));
+        bs_away(&t, f, &conf);
     else
         converse(&t);
     fflush(stdout);
@@ -206,5 +195,5 @@ int sendmail_bs(const struct sendmail_flags *f)
     buf_free(&t.in);
     buf_free(&t.reply);
     sendmail_conf_free(&conf);
-    return t.fd < 0 ? EX_TEMPFAIL : EX_OK;
+    return EX_OK;
 }

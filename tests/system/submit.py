@@ -287,6 +287,15 @@ def smtp_on_a_pipe(where):
         r = f.run("-bs", data=b"EHLO x\nMAIL FROM:<a@b.example>\nRCPT TO:<u@to.example>\n"
                               b"BDAT 9\n0123456\r\nBDAT 3 LAST\nb\r\nQUIT\n")
         assert f.sink.wait(3)[-1].data.endswith(b"0123456\r\nb\r\n"), r
+        f.gateway.stop()                                # now our own small server answers
+        r = f.run("-bs", data=dialogue.replace(b"u@to", b"away@to"))
+        codes = [line[:3] for line in r.stdout.split(b"\r\n") if line[3:4] == b" "]
+        assert codes == [b"220", b"250", b"250", b"250", b"354", b"250", b"250", b"221"], r
+        assert len(f.waiting()) == 1
+        assert f.run("-bs", data=dialogue[:60]).returncode == 0 and len(f.waiting()) == 1
+        f.gateway.start()
+        m = f.sink.wait(4, timeout_s=60)[-1]
+        assert m.recipients == ["away@to.example"] and m.body == b"x\r\n.\r\n", m
         import smtplib                                   # a caller that waits for each reply
         class Pipe(smtplib.SMTP):
             def _get_socket(self, *_):
@@ -298,7 +307,7 @@ def smtp_on_a_pipe(where):
         with Pipe("x") as smtp:
             smtp.sendmail("a@from.example", ["v@to.example"], b"Subject: s\r\n\r\nx\r\n")
         assert child.wait(30) == 0
-        assert f.sink.wait(4)[-1].recipients == ["v@to.example"]
+        assert f.sink.wait(5)[-1].recipients == ["v@to.example"]
 
 
 # --- who it is ---
