@@ -16,10 +16,24 @@
 
 enum { READY = '\n' };
 
+static const enum config_delivery *delivery_of(char mode)
+{
+    static const enum config_delivery modes[] = { CONFIG_DELIVER, CONFIG_QUEUE_ONLY,
+                                                  CONFIG_DEFER };
+    switch (mode) {
+    case 'b': /* in the background, or while the client waits: here a client never waits */
+    case 'i': return &modes[0];
+    case 'q': return &modes[1];
+    case 'd': return &modes[2];
+    default: return NULL;
+    }
+}
+
 static struct master_options options_of(const struct sendmail_flags *f)
 {
     return (struct master_options){ .config_path = f->config ? f->config : CLI_CONFIG_FILE,
-                                    .queue_run_ms = f->run_every_ms };
+                                    .queue_run_ms = f->run_every_ms,
+                                    .delivery = delivery_of(f->delivery_mode) };
 }
 
 /* Only becomes the daemon here: of its parent nothing is left but the two pipes. */

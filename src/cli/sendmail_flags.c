@@ -184,7 +184,7 @@ static int set_delivery_mode(struct sendmail_flags *f, const char *v)
 {
     if (v[0] && !strchr("biqd", v[0]) && strcmp(v, "queueonly") != 0)
         return say("Unknown delivery mode ", v);
-    f->delivery_mode = v[0] ? v[0] : 'b';
+    f->delivery_mode = v[0];
     return EX_OK;
 }
 
@@ -363,8 +363,7 @@ int sendmail_flags_read(struct sendmail_flags *f, const char *name, int argc, ch
 {
     *f = (struct sendmail_flags){ .name = name,
                                   .mode = mode_of(name),
-                                  .error_mode = 'p',
-                                  .delivery_mode = 'b' };
+                                  .error_mode = 'p' };
     int at = 1;
     for (; at < argc && argv[at][0] == '-' && argv[at][1]; at++) {
         if (strcmp(argv[at], "--") == 0) {

@@ -131,6 +131,7 @@ int master_run(const struct master_options *o)
     m->config_path = o->config_path;
     m->ready_fd = o->ready_fd;
     m->queue_run_ms = o->queue_run_ms;
+    m->delivery = o->delivery;
     m->loop = loop_new();
     list_init(&m->locals);
     list_init(&m->local_waits);

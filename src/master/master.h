@@ -6,6 +6,7 @@
 #define POSTERN_MASTER_MASTER_H
 
 #include "base/err.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +14,9 @@
 struct master_options {
     const char *config_path;
     int64_t queue_run_ms; /* takes the place of queue.run; 0: it does not */
+    /* Takes the place of what the listeners and submit have; NULL: it does not. Who holds mail
+     * goes on holding it. */
+    const enum config_delivery *delivery;
     int ready_fd;         /* a line end is written there when all is up; 0: none */
 };
 

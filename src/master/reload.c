@@ -21,12 +21,23 @@ static void on_change(void *arg, const struct config_change *change)
                    SPAN_ARG(change->new_text));
 }
 
+static void override_delivery(enum config_delivery *to, enum config_delivery by)
+{
+    if (*to != CONFIG_HOLD)
+        *to = by;
+}
+
 /* What this machine and the command line settle, whatever the file says. */
 void master_override(struct master *m, struct config *cfg)
 {
     children_settle_counts(cfg);
     if (m->queue_run_ms)
         cfg->queue.run_ms = m->queue_run_ms;
+    if (!m->delivery)
+        return;
+    override_delivery(&cfg->submit.delivery, *m->delivery);
+    for (size_t i = 0; i < cfg->n_listens; i++)
+        override_delivery(&cfg->listens[i].delivery, *m->delivery);
 }
 
 static struct config *load_acceptable(struct master *m, struct buf *text, unsigned *count_r)

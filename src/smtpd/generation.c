@@ -76,6 +76,7 @@ struct generation *generation_new(struct smtpd *d, struct config *cfg, struct er
     g->servers = must_calloc(cfg->n_listens + 1, sizeof *g->servers);
     g->submit = (struct config_listen){ .name = SPAN("submit"),
                                         .tls = CONFIG_TLS_OFF,
+                                        .delivery = cfg->submit.delivery,
                                         .bare_newline = CONFIG_NEWLINE_NORMALISE };
     fill_server(&g->servers[cfg->n_listens], cfg, &g->submit, span_str(d->env->instance_id), false);
     g->servers[cfg->n_listens].ask = SMTP_ASK(SMTP_HOOK_MAIL); /* nobody to keep waiting */

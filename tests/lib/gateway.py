@@ -58,6 +58,7 @@ def hop(next_hop):
 class Gateway:
     """smart_host, mailertable: next hops as (host, port); tls: (certificate, key).
     options: {section: {name: value}} over what is written here; None drops a section or a name."""
+    start_words = ["run"]
 
     def __init__(self, directory, smart_host=None, mailertable=None, tls=None, port=None,
                  options=None, listen_tls="optional", env=None):
@@ -139,7 +140,7 @@ class Gateway:
         starts = self.log().count(STARTED)
         with open(self.console, "ab") as console:
             self.process = subprocess.Popen(
-                [str(binary()), "run", "-C", str(self.conf)], stdin=subprocess.DEVNULL,
+                [str(binary()), *self.start_words, "-C", str(self.conf)], stdin=subprocess.DEVNULL,
                 stdout=console, stderr=console, env={**os.environ, **self.env})
         try:
             ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive)

@@ -110,12 +110,44 @@ def held_and_let_go(capture, upstream, sink):
     assert b"u@gmail.example" in listed, listed
     assert b"v@gmail.example" not in listed, listed
     assert b"u@gmail.example" not in upstream.cli("queue").stdout
+    hand_in(capture, "w@gmail.example")
+    assert b"w@gmail.example" in capture.cli("queue").stdout
     assert len(sink.messages) == 1
     ran = capture.cli("queue", "run")
     assert ran.returncode == 0, ran
-    message = sink.wait(2)[1]
-    assert message.recipients == ["u@gmail.example"], message
-    assert message.sender == "x@aicpa.example", message
+    messages = sink.wait(3)[1:]
+    senders = {m.recipients[0]: m.sender for m in messages}
+    assert senders == {"u@gmail.example": "x@aicpa.example",
+                       "w@gmail.example": "z@capture.example.net"}, messages
+
+
+def hand_in(gateway, rcpt):
+    r = subprocess.run([str(binary()), "-C", str(gateway.conf), "-i", "-fz@capture.example.net",
+                        rcpt], input=MESSAGE, capture_output=True, timeout=60)
+    assert r.returncode == 0 and not r.stdout + r.stderr, r
+
+
+class QueueOnly(FromMc):
+    """Told so on the command line, as in the other post."""
+    start_words = ["-bD", "-odqueueonly"]
+
+
+def queue_only_by_flag(directory):
+    """-odqueueonly with the daemon: what comes over SMTP and what is handed in waits alike."""
+    with Sink() as sink:
+        text = "".join(line for line in (UPSTREAM % sink.port).splitlines(True)
+                       if "smarttable" not in line)
+        with QueueOnly(directory, "upstream", text) as g:
+            smtpclient.deliver(g.port, MESSAGE, sender="x@a.example", rcpts=["u@gmail.example"])
+            hand_in(g, "w@gmail.example")
+            listed = g.cli("queue").stdout
+            assert b"u@gmail.example" in listed and b"w@gmail.example" in listed, listed
+            assert not sink.messages
+            assert g.cli("reload").returncode == 0
+            smtpclient.deliver(g.port, MESSAGE, sender="x@a.example", rcpts=["t@gmail.example"])
+            assert b"t@gmail.example" in g.cli("queue").stdout and not sink.messages
+            assert g.cli("queue", "run").returncode == 0
+            sink.wait(3)
 
 
 def said(*args, **named):
@@ -158,7 +190,7 @@ def values(shown):
 
 def main():
     report = Report()
-    for case in (side_by_side, five_mistakes, import_and_check):
+    for case in (side_by_side, queue_only_by_flag, five_mistakes, import_and_check):
         with temp.Dir("mc") as d:
             report.run(case.__name__, case, d)
     return report.code()

@@ -187,6 +187,7 @@ struct config_control {
 struct config_submit { /* mail of local programs: sendmail(8), pickup */
     struct span socket;    /* path; "" = submit beside control.socket: submit/where.h */
     struct span directory; /* path of the submission spool; "" = submit beside the spool */
+    enum config_delivery delivery;
     struct config_texts trusted_users; /* may name any sender */
 };
 

@@ -349,6 +349,9 @@ static const struct config_option options[] = {
       .check = check_path,
       .help = "where sendmail leaves mail while the gateway is down; empty means submit, beside "
               "the spool's directories" },
+    { "submit", "delivery", CONFIG_WORD, LIVE, AT(submit.delivery), "deliver",
+      .words = delivery_words,
+      .help = "as a listener's, for mail of programs on this machine" },
     { "submit", "trusted_users", CONFIG_TEXTS, LIVE, AT(submit.trusted_users),
       "{\"root\", \"daemon\"}", .check = check_user,
       .help = "users that may name any sender; of others X-Authentication-Warning says so" },

@@ -50,6 +50,7 @@ static void delivery_mode(struct mc *m, const struct mc_macro *d)
                "\"%.*s\" is taken by its first letter, as sendmail does: %s",
                SPAN_ARG(span_to(d->value, 60)), mode);
     mc_set(m, "listen.delivery", span_str(mode), d->place, "confDELIVERY_MODE");
+    mc_set(m, "submit.delivery", span_str(mode), d->place, "confDELIVERY_MODE");
 }
 
 /* "$w.example.net": the short name of this machine; "$j" the full one. */
