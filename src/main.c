@@ -12,6 +12,7 @@
 #include "cli/sendmail.h"
 #include "cli/sink.h"
 #include "cli/spool.h"
+#include "cli/why.h"
 #include "role/child.h"
 
 #include "base/must.h"
@@ -24,7 +25,6 @@
 
 static int do_help(int argc, char **argv);
 static int do_version(int argc, char **argv);
-static int do_why(int argc, char **argv);
 
 static const struct applet {
     const char *name;
@@ -44,7 +44,7 @@ static const struct applet {
     { "spool", cli_spool, true, "check the spool's files; print or export messages" },
     { "send", cli_send, false, "send one message over SMTP and show the dialogue" },
     { "sink", cli_sink, false, "a next hop for tests: takes everything, or misbehaves as told" },
-    { "why", do_why, false, "why a message is where it is (not in this release)" },
+    { "why", cli_why, true, "why mail is where it is: a message, an address, a domain, a host" },
     { "version", do_version, false, "which release this is" },
     { "help", do_help, false, "this, or `help VERB`" },
 };
@@ -106,25 +106,6 @@ static int do_version(int argc, char **argv)
     } else
         puts("postern " POSTERN_VERSION);
     return EX_OK;
-}
-
-static int not_yet(const char *name, const char *capability, const char *instead)
-{
-    fprintf(stderr, "%s: not in this release (" POSTERN_VERSION "): %s; %s\n", name, capability,
-            instead);
-    return EX_UNAVAILABLE;
-}
-
-static int do_why(int argc, char **argv)
-{
-    (void)argv;
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        puts("postern why: not in this release; `postern queue` says for each recipient why it\n"
-             "waits, `postern queue sites` what is wrong with its next hop, and the log the rest");
-        return EX_OK;
-    }
-    return not_yet("postern why", "the story of one message, with every decision",
-                   "`postern queue` and the log say what is known today");
 }
 
 /* --- the names of old: a link that cannot do its work says so, and never pretends --- */

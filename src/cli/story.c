@@ -56,6 +56,8 @@ static json_t *ask_route(struct ask *k, const struct story_question *q, struct s
     ask_arg(&args, "from", from);
     if (row_true(t->given, "expanded"))
         ask_flag(&args, "expanded");
+    if (row_true(t->given, "released"))
+        ask_flag(&args, "released");
     json_t *row = ask_row(k, "route", &args);
     struct span domain = row_text(row, "need_canon");
     if (!row || !json_object_get(row, "need_canon"))
@@ -284,13 +286,34 @@ bool story_ask(struct ask *k, const struct cli_args *a, const struct story_quest
     return good;
 }
 
+static void target_clear(struct story_target *t)
+{
+    json_decref(t->canon);
+    json_decref(t->route);
+    json_decref(t->lookup);
+}
+
+bool story_target_ask(struct ask *k, const struct story_queued *q, struct story_target *t)
+{
+    struct story_question from = { .sender = q->sender, .rcpt = q->rcpt };
+    *t = (struct story_target){ .given = json_object() };
+    json_object_set_new(t->given, "address", json_string(q->rcpt));
+    json_object_set_new(t->given, "expanded", json_boolean(q->expanded));
+    json_object_set_new(t->given, "released", json_boolean(q->released));
+    return ask_target(k, &from, t);
+}
+
+void story_target_free(struct story_target *t)
+{
+    target_clear(t);
+    json_decref(t->given);
+    *t = (struct story_target){ 0 };
+}
+
 void story_free(struct story *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        json_decref(s->targets[i].canon);
-        json_decref(s->targets[i].route);
-        json_decref(s->targets[i].lookup);
-    }
+    for (size_t i = 0; i < s->n; i++)
+        target_clear(&s->targets[i]);
     free(s->targets);
     json_decref(s->client);
     json_decref(s->accept);

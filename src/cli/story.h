@@ -47,6 +47,15 @@ bool story_ask(struct ask *k, const struct cli_args *a, const struct story_quest
                struct story *s_r);
 void story_free(struct story *s);
 
+/* Where mail to an address that is in the queue already would go now: nothing is taken in nor
+ * expanded again. flags: of "route" (explain/args.h). False: said in ask_text. */
+struct story_queued {
+    const char *sender, *rcpt;
+    bool expanded, released;
+};
+bool story_target_ask(struct ask *k, const struct story_queued *q, struct story_target *t_r);
+void story_target_free(struct story_target *t);
+
 /* "5.1.1" (or "4.4.3", or "nouser") as a status of sysexits.h. */
 int story_exit_of(struct span code);
 

@@ -1,0 +1,111 @@
+#include "cli/why.h"
+
+#include "cli/term.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static const char usage[] =
+    "usage: postern why [--json] [-C FILE] ID | ADDRESS | DOMAIN | HOST...\n"
+    "\n"
+    "Says why mail is where it is: one message by its queue id, or all that waits for an address,\n"
+    "a domain, or a host or site it is sent to. First in plain words, then the facts: what every\n"
+    "kept attempt met, what holds the mail back now, when it is tried next, what would be\n"
+    "different if it were tried now (tables and DNS are asked anew), and what can be done.\n"
+    "\n"
+    "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
+    "  --socket PATH  the gateway's admin socket\n"
+    "  --json         a JSON object for each of them, one a line\n"
+    "\n"
+    "exit status: 0 it is in the queue, 66 it is not (any more), 69 no gateway answers, 75 try\n"
+    "later, 77 not allowed, 64 usage\n";
+
+enum { TARGETS_MAX = 100, TARGET_MAX = 1000, OUT_MAX_BYTES = 64 << 20 };
+
+struct request {
+    struct cli_args a;
+    const char *targets[TARGETS_MAX];
+    size_t n;
+};
+
+static int read_args(struct request *rq, int argc, char **argv)
+{
+    int rc = EX_OK;
+    for (int i = 1; i < argc && rc == EX_OK; i++) {
+        if (cli_common(&rq->a, argc, argv, &i, &rc))
+            continue;
+        if (argv[i][0] == '-')
+            rc = cli_usage_error(&rq->a, "unknown option", argv[i]);
+        else if (rq->n == TARGETS_MAX || strlen(argv[i]) > TARGET_MAX || !argv[i][0])
+            rc = cli_usage_error(&rq->a, "too long, empty, or too many", argv[i]);
+        else
+            rq->targets[rq->n++] = argv[i];
+    }
+    if (rc == EX_OK && !rq->a.help && rq->n == 0)
+        rc = cli_usage_error(&rq->a, "why what? an id, address, domain or host is missing", NULL);
+    return rc;
+}
+
+/* "<user@dom>" may be written with its brackets; the caller frees. */
+static char *bare(const char *word)
+{
+    struct span s = span_trim(span_str(word));
+    if (s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
+        s = span_of(s.p + 1, s.n - 2);
+    return strndup(s.p, s.n);
+}
+
+static void put_json(struct buf *out, const struct why *w, const struct ask *k)
+{
+    json_t *row = why_json(w, k);
+    char *text = json_dumps(row, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    buf_putz(out, text ? text : "{}");
+    buf_putc(out, '\n');
+    free(text);
+    json_decref(row);
+}
+
+static int one(struct request *rq, struct ask *k, const char *word)
+{
+    struct why w;
+    struct buf out;
+    char *target = bare(word);
+    buf_init(&out, OUT_MAX_BYTES);
+    if (why_ask(k, &rq->a, target, &w)) {
+        if (rq->a.json)
+            put_json(&out, &w, k);
+        else
+            why_show(&out, &w, k);
+    }
+    int rc = w.exit;
+    if (!cli_print(&out))
+        rc = cli_fail(&rq->a, EX_IOERR, "the output cannot be written");
+    buf_free(&out);
+    why_free(&w);
+    free(target);
+    return rc;
+}
+
+int cli_why(int argc, char **argv)
+{
+    struct request rq = { .a = { .verb = "why", .usage = usage, .config = CLI_CONFIG_FILE } };
+    struct ask *k = NULL;
+    int rc = read_args(&rq, argc, argv);
+    if (rc != EX_OK)
+        return rc;
+    if (rq.a.help) {
+        fputs(usage, stdout);
+        return EX_OK;
+    }
+    rc = ask_open(&k, &rq.a);
+    if (rc == EX_OK && !ask_running(k))
+        rc = cli_fail(&rq.a, EX_UNAVAILABLE, "only a running gateway knows: %s", ask_whom(k));
+    for (size_t i = 0, good = rc == EX_OK; good && i < rq.n; i++) {
+        int got = one(&rq, k, rq.targets[i]);
+        rc = got > rc ? got : rc;
+    }
+    ask_close(&k);
+    return rc;
+}
