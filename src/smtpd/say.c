@@ -244,25 +244,27 @@ void say_tls(struct session *s)
 {
     struct events *e = s->d->env->events;
     struct tls_info i = tls_info(s->tls);
+    char relay[RELAY_MAX];
     event_begin(e, EVENT_tls_started);
     event_client(s);
     event_str(e, FIELD_tls, span_str(i.version));
     event_end(e);
     log_line(e, EVENT_INFO,
-             "STARTTLS=server, relay=[%s], version=%s, verify=%s, cipher=%s, bits=%d/%d", s->ip,
-             i.version, i.verify, i.cipher, i.bits, i.bits);
+             "STARTTLS=server, relay=%.*s, version=%s, verify=%s, cipher=%s, bits=%d/%d",
+             SPAN_ARG(relay_text(s, relay)), i.version, i.verify, i.cipher, i.bits, i.bits);
 }
 
 void say_tls_failed(struct session *s)
 {
     struct events *e = s->d->env->events;
+    char relay[RELAY_MAX];
     const char *why = tls_why(s->tls)[0] ? tls_why(s->tls) : "its time is over";
     event_begin(e, EVENT_tls_failed);
     event_client(s);
     event_str(e, FIELD_text, span_str(why));
     event_end(e);
-    log_line(e, EVENT_NOTICE, "STARTTLS=server, relay=[%s], handshake failed: %s", s->ip,
-             why);
+    log_line(e, EVENT_NOTICE, "STARTTLS=server, relay=%.*s, handshake failed: %s",
+             SPAN_ARG(relay_text(s, relay)), why);
 }
 
 void say_lost_peer(struct smtpd *d, const char *peer, const char *why)

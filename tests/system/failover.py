@@ -256,7 +256,7 @@ class Proxy:
 
 
 def loops(where):
-    """By our instance in Received, by counting, and by our own address."""
+    """By our instance in Received, and by counting; a rule that names ourselves is no loop."""
     port = ports.free()
     proxy = Proxy(port)
     table = {"loop.example": hops(proxy.port), "own.example": hops(port)}
@@ -267,7 +267,7 @@ def loops(where):
         assert b"Status: 5.4.6" in report.data, report.data
         assert proxy.count <= 3, f"it went round {proxy.count} times"
         assert smtpclient.deliver(g.port, MESSAGE, rcpts=["b@own.example"]).code == 250
-        assert b"Status: 5.3.5" in back.wait(2)[1].data or b"5.4.6" in back.wait(2)[1].data
+        assert back.wait(2)[1].recipients == ["b@own.example"]      # the rule is passed over
         many = b"Received: from a by b; Fri, 20 Nov 2026 08:00:00 +0000\r\n" * 101
         reply = smtpclient.deliver(g.port, many + MESSAGE)
         assert reply.code == 554 and "5.4.6" in reply.text, reply

@@ -237,7 +237,7 @@ def times(where):
                 time.sleep(0.5)
                 assert c.cmd("NOOP").code == 250
         assert len(d.sink.wait(1)) == 1
-        d.g.wait_log(r"timeout waiting for input from \[127\.0\.0\.1\] to mx")
+        d.g.wait_log(r"timeout waiting for input from localhost \[127\.0\.0\.1\] to mx")
 
 
 def greeting_pause(where):

@@ -160,7 +160,7 @@ def two_kinds_of_keys(where):
                 one_mail(c)
             head = sink.wait(n)[-1].headers
             assert b"with ESMTPS" in head and b"version=" + name in head, head
-        g.wait_log(r"STARTTLS=server, relay=\[127\.0\.0\.1\], version=TLSv1\.2")
+        g.wait_log(r"STARTTLS=server, relay=localhost \[127\.0\.0\.1\], version=TLSv1\.2")
         wait_for("the event", lambda: [e for e in g.events() if e["event"] == "received"
                                        and e.get("tls") == "TLSv1.3"])
 
