@@ -6,6 +6,7 @@
 #include "cli/newaliases.h"
 #include "cli/queue.h"
 #include "cli/reload.h"
+#include "cli/retry.h"
 #include "cli/route.h"
 #include "cli/run.h"
 #include "cli/send.h"
@@ -36,6 +37,7 @@ static const struct applet {
     { "reload", cli_reload, true, "the running gateway takes its changed configuration" },
     { "stop", cli_stop, true, "the running gateway finishes what it holds and ends" },
     { "queue", cli_queue, true, "what waits and why; hold, release, delete, retry" },
+    { "retry", cli_retry, true, "try what waits for a domain, an address, an id: now, and live" },
     { "config", cli_config, true, "check, show and explain the configuration" },
     { "route", cli_route, true, "where mail to an address goes, and why" },
     { "map", cli_map, true, "what a table says to a key, all it has, what is wrong with it" },
@@ -154,6 +156,8 @@ static int run_verb(int argc, char **argv)
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "-C") == 0 && at + 1 < argc) {
             config = argv[++at];
+        } else if (strncmp(argv[at], "-C", 2) == 0 && argv[at][2]) {
+            config = argv[at] + 2;
         } else if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             put_usage(stdout);
             return EX_OK;

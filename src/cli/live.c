@@ -19,6 +19,7 @@ struct block {
     json_t *about;     /* the job's row */
     struct buf text;
     bool over;
+    bool late; /* what a connection still says when its last delivery has ended */
 };
 
 struct show {
@@ -109,14 +110,16 @@ static void on_job(struct show *s, json_t *row)
 
 static void on_talk(struct show *s, const json_t *row)
 {
-    struct block *b = find_job(s, (uint64_t)row_int(row, "job"));
-    bool late = !b;
-    if (late) {
-        b = block_new(s, NULL, 0, 0);
-        b->over = true;
+    uint64_t job = (uint64_t)row_int(row, "job");
+    struct block *b = find_job(s, job);
+    if (!b) {
+        b = block_new(s, NULL, 0, job);
+        b->late = true;
     }
     if (s->voice->talk)
-        s->voice->talk(s->ctx, row, b->about, late || b->over, &b->text);
+        s->voice->talk(s->ctx, row, b->about, b->late || b->over, &b->text);
+    if (b->late && span_eq(row_text(row, "talk"), SPAN("closed")))
+        b->over = true;
 }
 
 static void on_result(struct show *s, const json_t *row)

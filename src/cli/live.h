@@ -8,8 +8,8 @@
 
 #include <jansson.h>
 
-/* Each puts text for one row; any may be NULL. `over`: the delivery has ended, and the connection
- * speaks for itself. */
+/* Each puts text for one row; any may be NULL. `over`: the delivery has ended (job may be
+ * NULL), and the connection speaks for itself. */
 struct live_voice {
     void (*total)(void *ctx, const json_t *row, struct buf *out);
     void (*run)(void *ctx, const json_t *row, struct buf *out);

@@ -157,7 +157,7 @@ static void close_connections(struct live *l)
     while (l->kept_count) { /* the newest first */
         l->kept_count--;
         sched_unkeep(l->q->sched, l->kept[l->kept_count].site, l->kept[l->kept_count].keeper);
-        l->closing += deliverers_let_go(l->q, l->kept[l->kept_count].keeper);
+        l->closing += deliverers_let_go(l->q, l->kept[l->kept_count].keeper) && !l->silent;
     }
 }
 

@@ -191,6 +191,18 @@ void live_say_result(struct live *l, const struct live_run *r, uint64_t job, con
     add(l, &j);
 }
 
+/* The trouble of the place it waits with, where that is why it is not tried. */
+static struct span reason_now(struct live *l, const struct sched_rcpt_info *info)
+{
+    struct sched_place_info p;
+    if (info->state >= SCHED_WAITING || !info->dest.n || !sched_dest(l->q->sched, info->dest, &p))
+        return info->reason;
+    if (p.down_until_ms && p.why.n)
+        return p.why;
+    bool down = p.site_down_until_ms != 0;
+    return down && sched_site_of(l->q->sched, info->dest, &p) && p.why.n ? p.why : info->reason;
+}
+
 void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
                     const struct sched_rcpt_info *info)
 {
@@ -208,7 +220,7 @@ void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
     json_str(&j, "result", held ? SPAN("held")
                            : info->state == SCHED_WAITING ? SPAN("waits") : SPAN("deferred"));
     json_bool(&j, "untried", true);
-    json_str(&j, "text", info->reason);
+    json_str(&j, "text", reason_now(l, info));
     if (info->next_try_ms)
         json_int(&j, "next_try_ms", now.wall_ms + (info->next_try_ms - now.mono_ms));
     add(l, &j);

@@ -1,0 +1,280 @@
+#include "cli/retry.h"
+
+#include "base/must.h"
+#include "base/num.h"
+#include "cli/args.h"
+#include "cli/ask.h"
+#include "cli/live.h"
+#include "cli/term.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: postern retry [-v] [--each] DOMAIN | ADDRESS | ID | DESTINATION\n"
+    "\n"
+    "Tries now what waits for it, past any back-off, and shows what happens. What it is to know\n"
+    "ends with Ctrl-C; the deliveries go on.\n"
+    "\n"
+    "  -v, --verbose  the dialogue with the next hops, as it goes\n"
+    "  --each         a connection for each message, however often nobody answers (without it the\n"
+    "                 rest waits with its site after three that reached nobody)\n"
+    "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
+    "  --socket PATH  the gateway's admin socket\n"
+    "\n"
+    "exit status: 0 all was sent, 66 nothing waits for it, 69 some failed for good (or no gateway\n"
+    "answers), 75 some is put off, 77 not allowed, 64 usage\n";
+
+enum { REASONS_MAX = 12, AT_ONCE = 8, REASON_BYTES = 200 };
+
+struct reason {
+    char text[REASON_BYTES];
+    uint64_t n;
+};
+
+struct retry {
+    const char *what;
+    bool verbose;
+    uint64_t total;
+    struct reason reasons[REASONS_MAX];
+    size_t reason_count;
+    uint64_t other_reasons;
+    bool any_deferred, any_failed;
+};
+
+/* --- what is said --- */
+
+static void on_total(void *ctx, const json_t *row, struct buf *out)
+{
+    struct retry *r = ctx;
+    r->total = (uint64_t)row_int(row, "total");
+    if (r->total) {
+        buf_printf(out, "%llu message%s for ", (unsigned long long)r->total,
+                   r->total == 1 ? "" : "s");
+        term_put_text(out, span_str(r->what));
+        buf_putz(out, r->total == 1 ? " waits\n" : " wait\n");
+    }
+}
+
+static void put_progress(struct buf *out, const json_t *row, const char *name)
+{
+    buf_printf(out, "[%lld/%lld] ", (long long)row_int(row, name), (long long)row_int(row, "of"));
+    term_put_text(out, row_text(row, "id"));
+}
+
+static void on_run(void *ctx, const json_t *row, struct buf *out)
+{
+    (void)ctx;
+    put_progress(out, row, "run");
+    buf_putz(out, "  ");
+    num_put_size(out, (uint64_t)row_int(row, "size"));
+    buf_putz(out, ", ");
+    term_put_age(out, row_int(row, "age_ms"));
+    buf_putz(out, " old, from <");
+    term_put_text(out, row_text(row, "sender"));
+    buf_putz(out, ">\n");
+}
+
+static void on_locked(void *ctx, const json_t *row, struct buf *out)
+{
+    (void)ctx;
+    put_progress(out, row, "locked");
+    buf_putz(out, "  is being delivered already\n");
+}
+
+static void put_place(struct buf *out, const json_t *row)
+{
+    struct span host = row_text(row, "host"), at = row_text(row, "at");
+    term_put_text(out, host);
+    if (at.n) {
+        buf_putz(out, " at ");
+        term_put_text(out, at);
+    }
+}
+
+static void on_talk(void *ctx, const json_t *row, const json_t *job, bool over, struct buf *out)
+{
+    struct span kind = row_text(row, "talk"), text = row_text(row, "text");
+    (void)ctx;
+    (void)job;
+    (void)over;
+    if (span_eq(kind, SPAN("closed")))
+        return;
+    buf_putz(out, "    ");
+    if (span_eq(kind, SPAN("ours")) || span_eq(kind, SPAN("peer"))) {
+        buf_putz(out, kind.p[0] == 'o' ? "> " : "< ");
+        term_put_text(out, text);
+    } else if (span_eq(kind, SPAN("note"))) {
+        buf_putz(out, "- ");
+        term_put_text(out, text);
+    } else {
+        buf_putz(out, span_eq(kind, SPAN("connecting")) ? "- connecting to "
+                      : span_eq(kind, SPAN("cached"))   ? "- over the open connection to "
+                                                        : "- closing the connection to ");
+        put_place(out, row);
+    }
+    buf_putc(out, '\n');
+}
+
+static void count_reason(struct retry *r, struct span words)
+{
+    char text[REASON_BYTES];
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(span_to(words, sizeof text - 1)));
+    for (size_t i = 0; i < r->reason_count; i++) {
+        if (strcmp(r->reasons[i].text, text) == 0) {
+            r->reasons[i].n++;
+            return;
+        }
+    }
+    if (r->reason_count == REASONS_MAX) {
+        r->other_reasons++;
+        return;
+    }
+    struct reason *at = &r->reasons[r->reason_count++];
+    memcpy(at->text, text, sizeof text);
+    at->n = 1;
+}
+
+static void on_result(void *ctx, const json_t *row, struct buf *out)
+{
+    struct retry *r = ctx;
+    struct span what = row_text(row, "result"), reply = row_text(row, "reply");
+    struct span words = reply.n ? reply : row_text(row, "text");
+    bool sent = span_eq(what, SPAN("sent"));
+    bool later = span_eq(what, SPAN("deferred")) || span_eq(what, SPAN("unknown"));
+    r->any_deferred |= later;
+    r->any_failed |= span_eq(what, SPAN("failed")) || span_eq(what, SPAN("expired"));
+    if (!sent) {
+        struct buf b;
+        buf_init(&b, 4096);
+        buf_puts(&b, span_eq(what, SPAN("unknown")) ? SPAN("deferred, perhaps delivered") : what);
+        buf_putz(&b, words.n ? ": " : "");
+        buf_puts(&b, words);
+        count_reason(r, buf_span(&b));
+        buf_free(&b);
+    }
+    buf_putz(out, "    ");
+    term_put_text(out, row_text(row, "to"));
+    buf_putz(out, ": ");
+    term_put_text(out, what);
+    if (row_true(row, "untried"))
+        buf_putz(out, ", not tried");
+    buf_putz(out, words.n ? ": " : "");
+    term_put_text(out, words);
+    if (!row_true(row, "untried") && row_int(row, "ms") >= 0) {
+        buf_putz(out, "  (");
+        buf_printf(out, "%lld.%01lld s)", (long long)(row_int(row, "ms") / 1000),
+                   (long long)(row_int(row, "ms") / 100 % 10));
+    }
+    buf_putc(out, '\n');
+}
+
+static void on_summary(void *ctx, const json_t *row, struct buf *out)
+{
+    const struct retry *r = ctx;
+    if (!row_int(row, "messages"))
+        return;
+    buf_printf(out, "\n%lld message%s: %lld recipient%s sent, %lld deferred, %lld failed",
+               (long long)row_int(row, "messages"), row_int(row, "messages") == 1 ? "" : "s",
+               (long long)row_int(row, "sent"), row_int(row, "sent") == 1 ? "" : "s",
+               (long long)row_int(row, "deferred"), (long long)row_int(row, "failed"));
+    if (row_int(row, "other"))
+        buf_printf(out, ", %lld otherwise", (long long)row_int(row, "other"));
+    buf_putc(out, '\n');
+    for (size_t i = 0; i < r->reason_count; i++) {
+        buf_printf(out, "%6llu  ", (unsigned long long)r->reasons[i].n);
+        term_put_text(out, span_str(r->reasons[i].text));
+        buf_putc(out, '\n');
+    }
+    if (r->other_reasons)
+        buf_printf(out, "%6llu  with other reasons\n", (unsigned long long)r->other_reasons);
+    if (row_true(row, "gave_up"))
+        buf_putz(out, "nobody was reached three times in a row: what was not tried waits with its "
+                      "site (--each tries it)\n");
+    if (row_int(row, "left_out"))
+        buf_printf(out, "%lld lines of dialogue were not shown: they came faster than they were "
+                        "read\n",
+                   (long long)row_int(row, "left_out"));
+}
+
+static void on_alive(void *ctx, struct buf *out)
+{
+    const struct retry *r = ctx;
+    if (r->verbose)
+        buf_putz(out, "    - waiting ...\n");
+}
+
+static const struct live_voice voice = { on_total,  on_run,     on_locked, on_talk,
+                                         on_result, on_summary, on_alive };
+
+/* --- the verb --- */
+
+static void on_interrupt(int signo)
+{
+    static const char words[] = "\nnot shown any more; the deliveries go on (postern queue)\n";
+    ssize_t n = write(STDERR_FILENO, words, sizeof words - 1);
+    (void)n;
+    _exit(128 + signo);
+}
+
+static int run(const struct cli_args *a, struct retry *r, bool each)
+{
+    const char *args[6];
+    struct ctl c;
+    char window[32];
+    size_t n = 0;
+    size_t bytes = strlen(r->what) + 8;
+    char *target = must_alloc(bytes);
+    snprintf(target, bytes, "target=%s", r->what);
+    snprintf(window, sizeof window, "window=%d", AT_ONCE);
+    args[n++] = target;
+    args[n++] = "always";
+    args[n++] = window;
+    if (each)
+        args[n++] = "patient";
+    if (!r->verbose)
+        args[n++] = "silent";
+    int rc = ctl_open(&c, a);
+    if (rc == EX_OK) {
+        signal(SIGINT, on_interrupt);
+        rc = cli_live(&c, args, n, &voice, r);
+        if (rc != EX_OK)
+            cli_fail(a, rc, "%s", buf_cstr(&c.text));
+        else if (!r->total)
+            rc = cli_fail(a, EX_NOINPUT, "nothing waits for %s", r->what);
+    }
+    ctl_close(&c);
+    free(target);
+    return rc != EX_OK ? rc : r->any_failed ? EX_UNAVAILABLE : r->any_deferred ? EX_TEMPFAIL : 0;
+}
+
+int cli_retry(int argc, char **argv)
+{
+    struct cli_args a = { .verb = "retry", .usage = usage, .config = CLI_CONFIG_FILE };
+    struct retry r = { .verbose = false };
+    bool each = false;
+    int rc = EX_OK;
+    for (int i = 1; i < argc && rc == EX_OK; i++) {
+        if (cli_common(&a, argc, argv, &i, &rc))
+            continue;
+        if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
+            r.verbose = true;
+        else if (strcmp(argv[i], "--each") == 0)
+            each = true;
+        else if (argv[i][0] == '-' || r.what)
+            rc = cli_usage_error(&a, r.what ? "one word too many" : "unknown option", argv[i]);
+        else
+            r.what = argv[i];
+    }
+    if (rc == EX_OK && a.help) {
+        fputs(usage, stdout);
+        return EX_OK;
+    }
+    if (rc == EX_OK && (!r.what || !r.what[0]))
+        rc = cli_usage_error(&a, "a domain, an address or an id is missing", NULL);
+    return rc == EX_OK ? run(&a, &r, each) : rc;
+}
