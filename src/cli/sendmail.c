@@ -26,12 +26,6 @@ static int verb(int (*fn)(int, char **), const struct sendmail_flags *f, const c
     return fn(n, args);
 }
 
-static int later(const struct sendmail_flags *f, const char *what)
-{
-    fprintf(stderr, "%s: not in this release (" POSTERN_VERSION "): %s\n", f->name, what);
-    return EX_UNAVAILABLE;
-}
-
 static int dispatch(const struct sendmail_flags *f, int argc, char **argv)
 {
     switch (f->mode) {
@@ -45,7 +39,7 @@ static int dispatch(const struct sendmail_flags *f, int argc, char **argv)
     case SENDMAIL_TEST: return cli_bt(f->config, f->sender, argc, argv);
     case SENDMAIL_ALIASES: return verb(cli_newaliases, f, "newaliases", NULL);
     case SENDMAIL_HOSTS:
-    case SENDMAIL_HOSTS_PURGE: return later(f, "the state of hosts; see postern queue sites");
+    case SENDMAIL_HOSTS_PURGE: return sendmail_hosts(f);
     case SENDMAIL_MAIL: break;
     }
     if (f->run_asked && f->run_every_ms) /* -q30m: a gateway that runs its queue */

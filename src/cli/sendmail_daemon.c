@@ -31,8 +31,9 @@ static const enum config_delivery *delivery_of(char mode)
 
 static struct master_options options_of(const struct sendmail_flags *f)
 {
+    bool never = f->run_asked && !f->run_every_ms; /* -bd -q listens and runs no queue */
     return (struct master_options){ .config_path = f->config ? f->config : CLI_CONFIG_FILE,
-                                    .queue_run_ms = f->run_every_ms,
+                                    .queue_run_ms = never ? -1 : f->run_every_ms,
                                     .delivery = delivery_of(f->delivery_mode) };
 }
 

@@ -31,7 +31,8 @@ int sendmail_queue_open(struct queue_asker *k, const struct sendmail_flags *f, c
 {
     struct config *cfg = NULL;
     struct buf path;
-    *k = (struct queue_asker){ .denied = denied, .ctl = { .fd = -1 } };
+    *k = (struct queue_asker){ .denied = denied, .ctl = { .fd = -1 },
+                               .to_stdout = f->mode == SENDMAIL_QUEUE };
     k->args = (struct cli_args){ .verb = f->name,
                                  .config = f->config ? f->config : CLI_CONFIG_FILE };
     int rc = cli_load(&k->args, &cfg);

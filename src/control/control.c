@@ -23,6 +23,7 @@ static const struct {
     { "run", ROLE_QMGR },     { "hold", ROLE_QMGR },   { "release", ROLE_QMGR },
     { "delete", ROLE_QMGR },  { "retry", ROLE_QMGR },  { "reload", ROLE_MASTER },
     { "stop", ROLE_MASTER },  { "config", ROLE_CONTROL },
+    { "hosts", ROLE_QMGR },
     { "live", ROLE_QMGR },    { "mailq", ROLE_QMGR },
     { "accept", ROLE_ROUTER }, { "route", ROLE_ROUTER },  { "map", ROLE_ROUTER },
     { "ours", ROLE_ROUTER },  { "rewrite", ROLE_ROUTER },

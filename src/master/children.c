@@ -76,6 +76,9 @@ static void on_child_ready(struct child_slot *c, struct channel *ch,
         event_end(m->events);
         log_line(m->events, EVENT_INFO, "starting daemon (Postern " POSTERN_VERSION "): %zu %s",
                  m->listener_count, m->listener_count == 1 ? "listener" : "listeners");
+        if (m->queue_run_ms < 0)
+            log_line(m->events, EVENT_NOTICE, "-q without an interval: the queue is never run by "
+                     "itself; what waits for a run waits until one is asked for");
     }
 }
 

@@ -61,7 +61,7 @@ struct master {
     int control_fd; /* the admin socket, listening */
     int submit_fd;  /* the socket of local programs, listening */
     int ready_fd;   /* who waits for the start, or 0 */
-    int64_t queue_run_ms; /* of the command line, or 0 */
+    int64_t queue_run_ms; /* of the command line, or 0; -1: never */
     const enum config_delivery *delivery; /* of the command line, or NULL */
     struct list locals, local_waits; /* local.c */
     size_t local_count, local_wait_count;

@@ -13,7 +13,7 @@
 
 struct master_options {
     const char *config_path;
-    int64_t queue_run_ms; /* takes the place of queue.run; 0: it does not */
+    int64_t queue_run_ms; /* takes the place of queue.run; 0: it does not, -1: no runs at all */
     /* Takes the place of what the listeners and submit have; NULL: it does not. Who holds mail
      * goes on holding it. */
     const enum config_delivery *delivery;

@@ -32,7 +32,7 @@ void master_override(struct master *m, struct config *cfg)
 {
     children_settle_counts(cfg);
     if (m->queue_run_ms)
-        cfg->queue.run_ms = m->queue_run_ms;
+        cfg->queue.run_ms = m->queue_run_ms > 0 ? m->queue_run_ms : 0;
     if (!m->delivery)
         return;
     override_delivery(&cfg->submit.delivery, *m->delivery);

@@ -25,6 +25,7 @@ static const struct verb {
     { "hold", true, admin_hold },       { "release", true, admin_release },
     { "delete", true, admin_delete },   { "retry", true, admin_retry },
     { "why", true, admin_why },
+    { "hosts", true, admin_hosts },
     { "live", true, admin_live },       { "mailq", true, admin_mailq },
 };
 

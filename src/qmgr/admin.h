@@ -60,6 +60,9 @@ void admin_retry(struct admin_ask *a, struct wire *args);
 void admin_live(struct admin_ask *a, struct wire *args);
 void admin_live_free(struct qmgr *q); /* all runs */
 
+/* hosts.c */
+void admin_hosts(struct admin_ask *a, struct wire *args);
+
 /* admin_mailq.c */
 void admin_mailq(struct admin_ask *a, struct wire *args);
 

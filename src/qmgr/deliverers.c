@@ -322,6 +322,7 @@ static void on_result(struct deliver_peer *p, struct channel *ch, const struct m
                             .relay = m->relay,
                             .ms = m->ms,
                             .told = true };
+    hosts_note(p->q, g);
 }
 
 /* When the back-off of a destination or its site ends; 0: none. */
@@ -506,6 +507,7 @@ bool deliverers_busy(const struct qmgr *q)
 
 void deliverers_free(struct qmgr *q)
 {
+    hosts_free(q);
     for (struct hash_node *n = hash_next(&q->jobs, NULL), *next; n; n = next) {
         next = hash_next(&q->jobs, n);
         job_free(q, CONTAINER(n, struct job, node));

@@ -176,6 +176,7 @@ struct qmgr {
     struct admin_state *admin;
     struct live *lives; /* runs that go on */
     uint64_t next_live;
+    struct hosts *hosts; /* NULL: none was tried yet */
 };
 
 /* intake.c: mail from smtpd, receipts back */
@@ -297,6 +298,10 @@ void live_talk(struct qmgr *q, const struct msg_talk *m);
 void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f, size_t n);
 void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint64_t keeper);
 void live_job_over(struct qmgr *q, const struct job *j);
+
+/* hosts.c */
+void hosts_note(struct qmgr *q, const struct job_rcpt *g);
+void hosts_free(struct qmgr *q);
 
 /* admin.c: what control asks */
 void admin_peer(struct qmgr *q, int fd);
