@@ -317,13 +317,51 @@ static enum queue_match term_holds(const struct term *t, const struct queue_fact
     }
 }
 
+static enum queue_match signed_holds(const struct term *t, const struct queue_facts *x)
+{
+    enum queue_match one = term_holds(t, x);
+    if (t->negated && one != QUEUE_MAYBE)
+        one = one == QUEUE_YES ? QUEUE_NO : QUEUE_YES;
+    return one;
+}
+
+/* Alternatives: as in "--to a --to b". */
+static bool is_choice(const struct term *t)
+{
+    return !t->negated && t->field != QUEUE_AGE && t->field != QUEUE_SIZE;
+}
+
+/* Of all choices for one field; called for the first of them. */
+static enum queue_match any_holds(const struct queue_filter *f, size_t first,
+                                  const struct queue_facts *x)
+{
+    enum queue_match any = QUEUE_NO;
+    for (size_t i = first; i < f->n; i++) {
+        if (f->terms[i].field != f->terms[first].field || !is_choice(&f->terms[i]))
+            continue;
+        enum queue_match one = term_holds(&f->terms[i], x);
+        if (one == QUEUE_YES)
+            return QUEUE_YES;
+        if (one == QUEUE_MAYBE)
+            any = QUEUE_MAYBE;
+    }
+    return any;
+}
+
 enum queue_match queue_filter_match(const struct queue_filter *f, const struct queue_facts *x)
 {
     enum queue_match all = QUEUE_YES;
+    uint32_t chosen = 0;
     for (size_t i = 0; i < f->n; i++) {
-        enum queue_match one = term_holds(&f->terms[i], x);
-        if (f->terms[i].negated && one != QUEUE_MAYBE)
-            one = one == QUEUE_YES ? QUEUE_NO : QUEUE_YES;
+        const struct term *t = &f->terms[i];
+        enum queue_match one;
+        if (!is_choice(t))
+            one = signed_holds(t, x);
+        else if (chosen >> t->field & 1)
+            continue;
+        else
+            one = any_holds(f, i, x);
+        chosen |= is_choice(t) ? 1u << t->field : 0;
         if (one == QUEUE_NO)
             return QUEUE_NO;
         if (one == QUEUE_MAYBE)

@@ -1,6 +1,7 @@
 /* filter: which messages a question or an action is about. Pure.
  *
- * A filter is a list of words, all of which must hold:
+ * A filter is a list of words. All must hold; of several for one text field (or the state) that
+ * are not negated, one:
  *
  *   word  = ["!"] field op value        "!" negates
  *   text  : id from to domain site client listener reason
@@ -10,7 +11,7 @@
  *   state : "=" one or several of deferred, active, held, quarantined, waiting ("a,b")
  *   age   : ">2h" "<30m"                size : ">1M" "<10K"
  *
- * so `-qRexample` is "to~example", `-q!Sroot` is "!from~root", `-qI9BC` is "id~9BC". A filter
+ * So `-qRexample` is "to~example", `-q!Sroot` is "!from~root", `-qI9BC` is "id~9BC". A filter
  * without words holds for everything. What concerns recipients (to, domain, site, state, reason)
  * must hold for one and the same recipient.
  *

@@ -12,6 +12,8 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "queue/index.h"
+#include "queue/reason.h"
 #include "sched/gate.h"
 #include "sched/name.h"
 #include "sched/order.h"
@@ -28,7 +30,11 @@ enum rcpt_flag {
     RCPT_FRONT = 128,    /* retried by a person: before those that wait at its destination */
 };
 
-enum { MARK_RELEASED = 0x80 };
+enum { MARK_RELEASED = 0x80, MARK_QUARANTINED = 0x40, MARKS_OWN = 0xc0 };
+
+/* The states that groups are made of. */
+enum sched_cell_state { CELL_FLOWING, CELL_READY, CELL_DEFERRED, CELL_WAITING, CELL_HELD,
+                        CELL_QUARANTINED };
 
 struct sched_rcpt {
     union {
@@ -39,6 +45,7 @@ struct sched_rcpt {
     struct sched_name *domain;
     struct sched_dest *dest; /* last route; held as a reference while live */
     struct sched_name *reason;
+    struct queue_cell *cell; /* of the index; NULL between leave and enter, and when final */
     uint32_t index, text; /* place in rcpts[]; offset of its text in the message's */
     uint16_t text_len, attempts;
     uint8_t state, notify, flags;
@@ -46,11 +53,12 @@ struct sched_rcpt {
     uint32_t routed_s; /* monotonic second of the routing + 1; 0: route it anew */
     uint16_t epoch;    /* of the maps it was asked with */
     uint8_t strikes;   /* deferrals of its own, not its site's: they make the delay */
-    uint8_t marks;     /* the owner's, and MARK_RELEASED */
+    uint8_t marks;     /* the owner's, and enum MARK_ */
 };
 
 struct sched_msg {
     uint64_t seq;
+    uint64_t age; /* orders by time of receipt; no other message has the same */
     int64_t received_ms;
     struct msg_loc loc;
     uint64_t size_bytes;
@@ -60,10 +68,12 @@ struct sched_msg {
     } at;
     int64_t born_ms; /* monotonic time of receipt, may be negative */
     struct sched_name *sender_domain;
+    struct queue_cell *cell; /* of the index: sender and listener */
     uint32_t flags, rcpt_count, live;
     uint16_t sender_len;
     bool sender_whole;
-    struct sched_rcpt rcpts[]; /* then the text: sender, recipients */
+    uint8_t client_len;        /* 0, 4 or 16 */
+    struct sched_rcpt rcpts[]; /* then the text: sender, recipients, client's address */
 };
 
 struct sched_dest {
@@ -110,8 +120,11 @@ struct sched {
     struct sched_config cfg;
     uint64_t random;
     uint16_t epoch;
-    struct sched_order order;
+    struct sched_order order, by_age;
     struct hash domains, reasons, dests, sites;
+    struct queue_index index;
+    struct hash classes, listeners, addresses; /* names of the index's cells */
+    struct sched_name *many_classes, *many_addresses;
     struct sched_name *many_reasons;
     struct heap deferred, timers, gates;
     struct list urgent, bulk, routing, waiting, released, gone;
@@ -129,7 +142,7 @@ struct sched {
     uint64_t n[SCHED_LIVE];
 };
 
-static inline struct sched_msg *sched_msg_of(struct sched_rcpt *r)
+static inline struct sched_msg *sched_msg_of(const struct sched_rcpt *r)
 {
     return (struct sched_msg *)(void *)((char *)(r - r->index) - offsetof(struct sched_msg, rcpts));
 }
@@ -154,6 +167,16 @@ void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct 
 void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front);
 int64_t sched_rcpt_next_try(const struct sched_rcpt *r);
 void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r);
+
+/* index.c: to be told of every change that groups are made of */
+void sched_index_init(struct sched *s);
+void sched_index_free(struct sched *s);
+void sched_index_leave(struct sched *s, struct sched_rcpt *r);
+void sched_index_enter(struct sched *s, struct sched_rcpt *r);
+void sched_index_due(struct sched_rcpt *r); /* it is in s->deferred now */
+void sched_index_message(struct sched *s, struct sched_msg *m, struct span sender,
+                         struct span listener);
+void sched_index_message_gone(struct sched *s, struct sched_msg *m);
 
 /* message.c */
 struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt);

@@ -27,6 +27,8 @@ static void show_msg(const struct sched_msg *m, struct sched_msg_info *m_r)
                     .domain = sched_name_span(m->sender_domain),
                     .whole = m->sender_whole },
         .held = held,
+        .age = m->age,
+        .here = m,
     };
 }
 
@@ -46,6 +48,40 @@ bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_i
     return m != NULL;
 }
 
+uint64_t sched_age_at(int64_t received_ms)
+{
+    return received_ms <= 0 ? 0 : (uint64_t)received_ms << 21;
+}
+
+bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_info *m_r)
+{
+    struct sched_msg *m =
+        after_age == UINT64_MAX ? NULL : sched_order_from(&s->by_age, after_age + 1);
+    if (m)
+        show_msg(m, m_r);
+    return m != NULL;
+}
+
+bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m_r)
+{
+    struct sched_msg *m = sched_order_get(&s->by_age, age);
+    if (m)
+        show_msg(m, m_r);
+    return m != NULL;
+}
+
+struct span sched_msg_listener(const struct sched_msg *m) { return sched_name_span(m->cell->key.b); }
+
+struct span sched_msg_client(const struct sched_msg *m)
+{
+    size_t at = m->sender_len;
+    if (m->rcpt_count) {
+        const struct sched_rcpt *last = &m->rcpts[m->rcpt_count - 1];
+        at = last->text + last->text_len;
+    }
+    return span_of(sched_msg_text(m) + at, m->client_len);
+}
+
 static struct span site_key(const struct sched_site *t)
 {
     return t->key_len ? t->node.key : SPAN_NONE;
@@ -61,11 +97,8 @@ static struct span reason_of(const struct sched_rcpt *r)
     return sched_name_span(r->reason);
 }
 
-bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_rcpt_info *r_r)
+static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
 {
-    struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
-    if (!r)
-        return false;
     *r_r = (struct sched_rcpt_info){
         .state = r->state,
         .addr = { .local = span_of(sched_msg_text(sched_msg_of(r)) + r->text, r->text_len),
@@ -76,13 +109,28 @@ bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched
         .warned = (r->flags & RCPT_WARNED) != 0,
         .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
         .released = (r->marks & MARK_RELEASED) != 0,
-        .marks = r->marks & (uint8_t)~MARK_RELEASED,
+        .quarantined = r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED,
+        .marks = r->marks & (uint8_t)~MARKS_OWN,
         .reason = reason_of(r),
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
         .next_try_ms = sched_rcpt_next_try(r),
     };
-    return true;
+}
+
+bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_rcpt_info *r_r)
+{
+    const struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
+    if (r)
+        show_rcpt(r, r_r);
+    return r != NULL;
+}
+
+bool sched_msg_rcpt(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r)
+{
+    if (rcpt < m->rcpt_count)
+        show_rcpt(&m->rcpts[rcpt], r_r);
+    return rcpt < m->rcpt_count;
 }
 
 struct sched_totals sched_totals(const struct sched *s)

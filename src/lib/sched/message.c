@@ -45,7 +45,16 @@ static size_t text_size(const struct sched_entry *e)
         cut_address(e->rcpts[i].addr, &c);
         n = must_add(n, c.text.n);
     }
-    return n;
+    return must_add(n, e->client_len);
+}
+
+/* By time of receipt; within a millisecond mostly by seq. */
+static uint64_t age_of(const struct sched_entry *e)
+{
+    enum { TIE_BITS = 21 };
+    const int64_t max_ms = (INT64_C(1) << 42) - 1;
+    int64_t ms = e->received_ms < 0 ? 0 : e->received_ms > max_ms ? max_ms : e->received_ms;
+    return (uint64_t)ms << TIE_BITS | (e->seq & ((UINT64_C(1) << TIE_BITS) - 1));
 }
 
 static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
@@ -63,7 +72,8 @@ static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
     r->domain = sched_name_get(&s->domains, span_of(c.domain, c.domain_len));
     r->notify = e->notify;
     r->attempts = e->attempts;
-    r->marks = (uint8_t)((e->marks & ~MARK_RELEASED) | (e->released ? MARK_RELEASED : 0));
+    r->marks = (uint8_t)((e->marks & ~MARKS_OWN) | (e->released ? MARK_RELEASED : 0) |
+                         (e->quarantined ? MARK_QUARANTINED : 0));
     /* How many of them were its site's trouble is not kept over a restart. */
     r->strikes = e->attempts < STRIKES_ADDED_MAX ? (uint8_t)e->attempts : STRIKES_ADDED_MAX;
     r->flags = (uint8_t)((e->warned ? RCPT_WARNED : 0) | (c.whole ? RCPT_WHOLE : 0));
@@ -89,6 +99,7 @@ static void place_rcpt(struct sched *s, struct sched_msg *m, struct sched_rcpt *
     } else if (delay_ms > 0) {
         sched_rcpt_enter(s, r, SCHED_DEFERRED);
         heap_add(&s->deferred, &r->at.due, now.mono_ms + delay_ms);
+        sched_index_due(r);
     } else {
         sched_rcpt_enter(s, r, SCHED_PENDING);
         bool fresh = !e->attempts && now.mono_ms - m->born_ms <= FRESH_MS;
@@ -102,6 +113,7 @@ static struct sched_msg *make(struct sched *s, const struct sched_entry *e, stru
                            must_mul(e->rcpt_count, sizeof(struct sched_rcpt)));
     struct sched_msg *m = must_alloc(must_add(size, text_size(e)));
     m->seq = e->seq;
+    m->age = age_of(e);
     m->received_ms = e->received_ms;
     m->loc = e->loc;
     m->size_bytes = e->size_bytes;
@@ -122,9 +134,12 @@ static struct sched_msg *make(struct sched *s, const struct sched_entry *e, stru
 bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now now)
 {
     MUST(e->sender.n <= ENVELOPE_ADDR_MAX && e->rcpt_count <= ENVELOPE_RCPTS_MAX);
+    MUST(e->client_len == 0 || e->client_len == 4 || e->client_len == 16);
     if (sched_order_get(&s->order, e->seq))
         return false;
     struct sched_msg *m = make(s, e, now);
+    while (!sched_order_add(&s->by_age, m))
+        m->age++; /* no two have the same */
     uint32_t text = m->sender_len;
     for (uint32_t i = 0; i < e->rcpt_count; i++) {
         const struct sched_entry_rcpt *er = &e->rcpts[i];
@@ -140,7 +155,11 @@ bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now no
         first.held |= (m->flags & ENVELOPE_HOLD) != 0;
         place_rcpt(s, m, &m->rcpts[i], &first, now);
     }
+    m->client_len = e->client_len;
+    if (m->client_len)
+        memcpy((char *)&m->rcpts[m->rcpt_count] + text, e->client, m->client_len);
     MUST(sched_order_add(&s->order, m));
+    sched_index_message(s, m, e->sender, e->listener);
     s->bytes += m->size_bytes;
     if (m->live)
         sched_timer_arm(s, m, now);
@@ -211,6 +230,8 @@ bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r)
     if (s->event_msg == m)
         s->event_msg = NULL;
     sched_order_remove(&s->order, m);
+    sched_order_remove(&s->by_age, m);
+    sched_index_message_gone(s, m);
     s->bytes -= m->size_bytes;
     sched_msg_free(s, m);
     return true;

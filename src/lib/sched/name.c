@@ -28,5 +28,7 @@ void sched_name_put(struct hash *h, struct sched_name *name)
     if (--name->refs)
         return;
     hash_remove(h, &name->node);
+    if (name->class)
+        sched_name_put(name->classes, name->class);
     free(name);
 }

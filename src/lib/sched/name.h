@@ -8,6 +8,8 @@
 struct sched_name {
     struct hash_node node; /* node.key is the text */
     uint32_t refs;
+    struct sched_name *class; /* of a reason: held by it; in the table `classes` */
+    struct hash *classes;
     char text[];
 };
 

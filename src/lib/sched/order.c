@@ -13,7 +13,10 @@ struct sched_chunk {
     struct sched_msg *m[CHUNK];
 };
 
-static uint64_t seq_of(const struct sched_msg *m) { return *(const uint64_t *)(const void *)m; }
+static uint64_t seq_of(const struct sched_order *o, const struct sched_msg *m)
+{
+    return *(const uint64_t *)(const void *)((const char *)m + o->key_at);
+}
 
 /* The last chunk that begins at or before seq; 0 when none does. */
 static size_t find_chunk(const struct sched_order *o, uint64_t seq)
@@ -30,12 +33,12 @@ static size_t find_chunk(const struct sched_order *o, uint64_t seq)
 }
 
 /* The first place in the chunk with a seq >= `seq`; c->n when there is none. */
-static uint32_t find_place(const struct sched_chunk *c, uint64_t seq)
+static uint32_t find_place(const struct sched_order *o, const struct sched_chunk *c, uint64_t seq)
 {
     uint32_t lo = 0, hi = c->n;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (seq_of(c->m[mid]) < seq)
+        if (seq_of(o, c->m[mid]) < seq)
             lo = mid + 1;
         else
             hi = mid;
@@ -61,29 +64,30 @@ static void remove_chunk(struct sched_order *o, size_t at)
     memmove(o->chunks + at, o->chunks + at + 1, (o->n - at) * sizeof *o->chunks);
 }
 
-static void move_tail(struct sched_chunk *to, struct sched_chunk *from, uint32_t at)
+static void move_tail(const struct sched_order *o, struct sched_chunk *to,
+                      struct sched_chunk *from, uint32_t at)
 {
     memcpy(to->m + to->n, from->m + at, (from->n - at) * sizeof *to->m);
     to->n += from->n - at;
     from->n = at;
-    to->first = seq_of(to->m[0]);
+    to->first = seq_of(o, to->m[0]);
 }
 
 bool sched_order_add(struct sched_order *o, struct sched_msg *m)
 {
-    uint64_t seq = seq_of(m);
+    uint64_t seq = seq_of(o, m);
     if (o->n == 0)
         insert_chunk(o, 0);
     size_t i = find_chunk(o, seq);
     struct sched_chunk *c = o->chunks[i];
-    uint32_t at = find_place(c, seq);
-    if (at < c->n && seq_of(c->m[at]) == seq)
+    uint32_t at = find_place(o, c, seq);
+    if (at < c->n && seq_of(o, c->m[at]) == seq)
         return false;
     if (c->n == CHUNK) {
         struct sched_chunk *next = insert_chunk(o, i + 1);
         /* In order of arrival, which is the rule, chunks stay full. */
         if (at < CHUNK)
-            move_tail(next, c, CHUNK / 2);
+            move_tail(o, next, c, CHUNK / 2);
         if (at > c->n || c->n == CHUNK) {
             at -= c->n;
             c = next;
@@ -92,18 +96,18 @@ bool sched_order_add(struct sched_order *o, struct sched_msg *m)
     memmove(c->m + at + 1, c->m + at, (c->n - at) * sizeof *c->m);
     c->m[at] = m;
     c->n++;
-    c->first = seq_of(c->m[0]);
+    c->first = seq_of(o, c->m[0]);
     o->count++;
     return true;
 }
 
 void sched_order_remove(struct sched_order *o, const struct sched_msg *m)
 {
-    uint64_t seq = seq_of(m);
+    uint64_t seq = seq_of(o, m);
     MUST(o->n > 0);
     size_t i = find_chunk(o, seq);
     struct sched_chunk *c = o->chunks[i];
-    uint32_t at = find_place(c, seq);
+    uint32_t at = find_place(o, c, seq);
     MUST(at < c->n && c->m[at] == m);
     c->n--;
     o->count--;
@@ -112,12 +116,12 @@ void sched_order_remove(struct sched_order *o, const struct sched_msg *m)
         remove_chunk(o, i);
         return;
     }
-    c->first = seq_of(c->m[0]);
+    c->first = seq_of(o, c->m[0]);
     if (i + 1 < o->n && c->n + o->chunks[i + 1]->n <= CHUNK / 2) {
-        move_tail(c, o->chunks[i + 1], 0);
+        move_tail(o, c, o->chunks[i + 1], 0);
         remove_chunk(o, i + 1);
     } else if (i > 0 && c->n + o->chunks[i - 1]->n <= CHUNK / 2) {
-        move_tail(o->chunks[i - 1], c, 0);
+        move_tail(o, o->chunks[i - 1], c, 0);
         remove_chunk(o, i);
     }
 }
@@ -127,7 +131,7 @@ struct sched_msg *sched_order_from(const struct sched_order *o, uint64_t from)
     if (o->n == 0)
         return NULL;
     size_t i = find_chunk(o, from);
-    uint32_t at = find_place(o->chunks[i], from);
+    uint32_t at = find_place(o, o->chunks[i], from);
     if (at < o->chunks[i]->n)
         return o->chunks[i]->m[at];
     return i + 1 < o->n ? o->chunks[i + 1]->m[0] : NULL;
@@ -136,7 +140,7 @@ struct sched_msg *sched_order_from(const struct sched_order *o, uint64_t from)
 struct sched_msg *sched_order_get(const struct sched_order *o, uint64_t seq)
 {
     struct sched_msg *m = sched_order_from(o, seq);
-    return m && seq_of(m) == seq ? m : NULL;
+    return m && seq_of(o, m) == seq ? m : NULL;
 }
 
 void sched_order_free(struct sched_order *o)
@@ -144,5 +148,5 @@ void sched_order_free(struct sched_order *o)
     for (size_t i = 0; i < o->n; i++)
         free(o->chunks[i]);
     free(o->chunks);
-    *o = (struct sched_order){ 0 };
+    *o = (struct sched_order){ .key_at = o->key_at };
 }

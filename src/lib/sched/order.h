@@ -1,4 +1,4 @@
-/* order: all messages by seq, for look-ups and for cursors. A sorted directory of sorted chunks:
+/* order: all messages by a number of their own (seq, or age), for look-ups and for cursors. A sorted directory of sorted chunks:
  * 8 bytes a message when filled in order, a binary search to find, and a move of at most one
  * chunk and (once per chunk) of the directory to change. Chunks left small are merged. */
 #ifndef POSTERN_SCHED_ORDER_H
@@ -8,13 +8,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct sched_msg; /* its first member is its uint64_t seq */
+struct sched_msg;
 
 struct sched_chunk;
 struct sched_order {
     struct sched_chunk **chunks; /* none is empty */
     size_t n, cap;
     uint64_t count;
+    size_t key_at; /* where in a message its uint64_t key is: 0, its seq */
 };
 
 void sched_order_free(struct sched_order *o); /* the messages are the caller's */

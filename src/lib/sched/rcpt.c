@@ -44,6 +44,7 @@ static void count(struct sched *s, const struct sched_rcpt *r, int by)
 void sched_rcpt_leave(struct sched *s, struct sched_rcpt *r)
 {
     MUST(r->state < SCHED_LIVE);
+    sched_index_leave(s, r);
     unlink_state(s, r);
     count(s, r, -1);
     if (r->flags & RCPT_TOKEN) {
@@ -57,8 +58,10 @@ void sched_rcpt_leave(struct sched *s, struct sched_rcpt *r)
 void sched_rcpt_enter(struct sched *s, struct sched_rcpt *r, enum sched_state state)
 {
     r->state = (uint8_t)state;
-    if (state < SCHED_LIVE)
-        count(s, r, 1);
+    if (state >= SCHED_LIVE)
+        return;
+    count(s, r, 1);
+    sched_index_enter(s, r);
 }
 
 /* Between leave and enter. The old destination may be freed. */
@@ -90,6 +93,7 @@ void sched_rcpt_defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms)
     sched_rcpt_leave(s, r);
     sched_rcpt_enter(s, r, SCHED_DEFERRED);
     heap_add(&s->deferred, &r->at.due, due_ms);
+    sched_index_due(r);
     if (r->dest)
         sched_dest_update(s, r->dest);
 }
@@ -139,8 +143,13 @@ void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason
     struct sched_name *name = NULL;
     if (n && !(name = sched_name_get(&s->reasons, span_of(text, n))))
         name = sched_name_ref(s->many_reasons);
+    bool indexed = r->cell != NULL;
+    if (indexed)
+        sched_index_leave(s, r);
     sched_name_put(&s->reasons, r->reason);
     r->reason = name;
+    if (indexed)
+        sched_index_enter(s, r);
 }
 
 int64_t sched_rcpt_next_try(const struct sched_rcpt *r)

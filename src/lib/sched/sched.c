@@ -67,6 +67,8 @@ struct sched *sched_new(const struct sched_config *c)
     hash_init(&s->dests, c->seed, 0);
     hash_init(&s->sites, c->seed, 0);
     s->many_reasons = sched_name_get(&s->reasons, SPAN("(one of very many; see the log)"));
+    s->by_age.key_at = offsetof(struct sched_msg, age);
+    sched_index_init(s);
     s->epoch = 1;
     sched_configure(s, c);
     return s;
@@ -87,6 +89,8 @@ static void free_messages(struct sched *s)
         else
             heap_remove(&s->timers, &m->at.timer);
         sched_order_remove(&s->order, m);
+        sched_order_remove(&s->by_age, m);
+        sched_index_message_gone(s, m);
         sched_msg_free(s, m);
     }
 }
@@ -113,6 +117,7 @@ void sched_free(struct sched **sp)
         sched_dest_free(s, CONTAINER(n, struct sched_dest, node));
     }
     sched_name_put(&s->reasons, s->many_reasons);
+    sched_index_free(s);
     MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0);
     struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests, &s->sites };
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
@@ -121,6 +126,7 @@ void sched_free(struct sched **sp)
     heap_free(&s->timers);
     heap_free(&s->gates);
     sched_order_free(&s->order);
+    sched_order_free(&s->by_age);
     free(s);
     *sp = NULL;
 }

@@ -35,6 +35,8 @@
 #define POSTERN_SCHED_SCHED_H
 
 #include "envelope/envelope.h"
+#include "queue/filter.h"
+#include "queue/index.h"
 
 struct sched;
 
@@ -103,7 +105,8 @@ struct sched_entry_rcpt {
     uint16_t attempts;
     bool warned, held;
     bool released;            /* as in sched_rcpt_info */
-    uint8_t marks;            /* the owner's, below 0x80: given back by sched_rcpt */
+    bool quarantined;         /* it is the tables that hold it; only looked at by sched_add */
+    uint8_t marks;            /* the owner's, below 0x40: given back by sched_rcpt */
 };
 
 struct sched_entry {
@@ -112,7 +115,9 @@ struct sched_entry {
     struct msg_loc loc;
     uint64_t size_bytes;
     uint32_t flags; /* enum envelope_flag; HOLD, QUEUE_ONLY and DEFER act here */
-    struct span sender;
+    struct span sender, listener;
+    uint8_t client_len;    /* 0, 4 or 16 bytes of */
+    const uint8_t *client; /* the client's address */
     const struct sched_entry_rcpt *rcpts; /* all of the envelope's, in its order */
     uint32_t rcpt_count;
 };
@@ -291,6 +296,8 @@ struct sched_msg_info { /* spans are valid until the next change */
     uint32_t flags, rcpt_count, live_count;
     struct sched_addr sender;
     bool held;
+    uint64_t age;                 /* for sched_age_next */
+    const struct sched_msg *here; /* for sched_msg_rcpt; until the next change */
 };
 struct sched_rcpt_info {
     enum sched_state state;
@@ -299,6 +306,7 @@ struct sched_rcpt_info {
     uint16_t attempts;
     bool warned, duplicate;
     bool released; /* it was held or waited for a run, and was let go */
+    bool quarantined; /* held by the tables, and by nobody else */
     uint8_t marks;
     struct span reason; /* its own, or that of the back-off it waits for; may be empty */
     struct span dest, site; /* of the last route; empty when none */
@@ -309,6 +317,17 @@ bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r);
 bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_rcpt_info *r_r);
 /* The first message with a seq above `after`: a cursor that survives any change. */
 bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_info *m_r);
+
+/* By age: the first message that is younger than the one with this age (0: than none). As good a
+ * cursor as a seq, and in the order of receipt: seqs are given out in ranges. */
+bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_info *m_r);
+bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m_r);
+/* As sched_rcpt, without a look-up. */
+bool sched_msg_rcpt(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
+struct span sched_msg_listener(const struct sched_msg *m);
+struct span sched_msg_client(const struct sched_msg *m); /* 0, 4 or 16 bytes */
+/* The first age of a message received at this time. */
+uint64_t sched_age_at(int64_t received_ms);
 
 struct sched_totals {
     uint64_t messages, bytes;
@@ -335,5 +354,22 @@ void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sche
                      void *arg);
 void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg);
+
+/* --- groups (queue/index.h) --- */
+
+/* What the members of a cell have in common. Spans as in sched_msg_info. */
+struct sched_cell_info {
+    struct span domain, dest, site; /* RCPTS: of the recipient; dest, site: empty when not routed */
+    struct span reason;             /* its class; of the back-off when it waits behind one */
+    enum queue_state state;
+    int64_t next_try_ms; /* the first; monotonic; 0: none */
+    struct span sender_domain, listener; /* MESSAGES */
+    struct span sender;  /* the whole address; of very many senders some are not told apart: */
+    bool sender_known;
+};
+struct queue_index *sched_index(struct sched *s);
+void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r);
+/* The state of a recipient as people name it. */
+enum queue_state sched_queue_state(const struct sched_rcpt_info *r);
 
 #endif

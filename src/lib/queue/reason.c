@@ -1,0 +1,68 @@
+#include "queue/reason.h"
+
+static size_t digits_of(struct span w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w.n; i++)
+        n += ascii_isdigit(w.p[i]);
+    return n;
+}
+
+/* "4.7.1" (RFC 3463) */
+static bool is_status(struct span w)
+{
+    size_t dots = 0;
+    for (size_t i = 0; i < w.n; i++) {
+        dots += w.p[i] == '.';
+        if (w.p[i] != '.' && !ascii_isdigit(w.p[i]))
+            return false;
+    }
+    return dots == 2 && w.n <= 9 && (w.p[0] == '2' || w.p[0] == '4' || w.p[0] == '5');
+}
+
+static bool is_own(struct span w, bool first)
+{
+    if (span_find(w, '@') < w.n)
+        return true;
+    size_t digits = digits_of(w);
+    if (digits == 0 || is_status(w) || (first && w.n == 3))
+        return false;
+    size_t letters = 0;
+    for (size_t i = 0; i < w.n; i++)
+        letters += ascii_isalpha(w.p[i]);
+    /* "450-4.7.1", "5m", "greylist2" stay apart from "9BC0A1xyz", "1732104000" and "300" */
+    return digits >= 3 || (digits == w.n && !first) || (digits >= 2 && letters >= 4) ||
+           (digits && w.n >= 12);
+}
+
+static bool is_edge(char c) { return strchr("<>()[]{}\"'`,;:=", c) != NULL && c; }
+
+size_t queue_reason_class(struct span reason, char *out)
+{
+    size_t n = 0;
+    bool first = true;
+    for (size_t i = 0; i < reason.n && n < QUEUE_CLASS_MAX;) {
+        char c = reason.p[i];
+        if (ascii_isblank(c) || is_edge(c)) {
+            bool twice = ascii_isblank(c) && n && ascii_isblank(out[n - 1]);
+            if (!twice)
+                out[n++] = c;
+            i++;
+            continue;
+        }
+        size_t end = i;
+        while (end < reason.n && !ascii_isblank(reason.p[end]) && !is_edge(reason.p[end]))
+            end++;
+        struct span w = span_of(reason.p + i, end - i);
+        if (is_own(w, first))
+            w = SPAN("*");
+        w = span_to(w, QUEUE_CLASS_MAX - n);
+        memcpy(out + n, w.p, w.n);
+        n += w.n;
+        i = end;
+        first = false;
+    }
+    while (n && ascii_isblank(out[n - 1]))
+        n--;
+    return n;
+}

@@ -1,0 +1,15 @@
+/* reason: which of a million different reasons say the same. Servers put addresses, numbers and
+ * ids of their own into replies; those are taken out, so that what is left names a class. */
+#ifndef POSTERN_QUEUE_REASON_H
+#define POSTERN_QUEUE_REASON_H
+
+#include "base/span.h"
+
+enum { QUEUE_CLASS_MAX = 160 };
+
+/* Writes the class into out (QUEUE_CLASS_MAX bytes); returns its length. "" has the class "".
+ * What becomes "*": words with an "@", words in <> () [] or quotes that are no plain words, words
+ * with three or more digits but for a reply code at the start and an enhanced status code. */
+size_t queue_reason_class(struct span reason, char *out);
+
+#endif

@@ -1,0 +1,174 @@
+/* index: what is told to the index of groups, and what its cells mean. */
+#include "sched/inside.h"
+
+enum {
+    CLASSES_MAX = 4096,     /* of reasons */
+    ADDRESSES_MAX = 100000, /* of senders, told apart; more are one group for each domain */
+};
+
+void sched_index_init(struct sched *s)
+{
+    queue_index_init(&s->index, s->cfg.seed);
+    hash_init(&s->classes, s->cfg.seed, CLASSES_MAX);
+    hash_init(&s->listeners, s->cfg.seed, 0);
+    hash_init(&s->addresses, s->cfg.seed, ADDRESSES_MAX);
+    s->many_classes = sched_name_get(&s->classes, SPAN("(other reasons)"));
+    s->many_addresses = sched_name_get(&s->addresses, SPAN("(other senders)"));
+}
+
+void sched_index_free(struct sched *s)
+{
+    sched_name_put(&s->classes, s->many_classes);
+    sched_name_put(&s->addresses, s->many_addresses);
+    struct hash *hashes[] = { &s->classes, &s->listeners, &s->addresses };
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
+        MUST(hashes[i]->n == 0);
+        hash_free(hashes[i]);
+    }
+    queue_index_free(&s->index);
+}
+
+struct queue_index *sched_index(struct sched *s) { return &s->index; }
+
+/* --- recipients --- */
+
+static enum sched_cell_state cell_state(const struct sched_rcpt *r)
+{
+    switch ((enum sched_state)r->state) {
+    case SCHED_READY: return CELL_READY;
+    case SCHED_DEFERRED: return CELL_DEFERRED;
+    case SCHED_WAITING: return CELL_WAITING;
+    case SCHED_HELD:
+        return (r->marks & MARKS_OWN) == MARK_QUARANTINED ? CELL_QUARANTINED : CELL_HELD;
+    default: return CELL_FLOWING;
+    }
+}
+
+/* Alive as long as the reason is; NULL: no reason. */
+static const struct sched_name *class_of(struct sched *s, struct sched_name *reason)
+{
+    if (!reason || reason->class)
+        return reason ? reason->class : NULL;
+    char text[QUEUE_CLASS_MAX];
+    size_t n = queue_reason_class(sched_name_span(reason), text);
+    reason->class = sched_name_get(&s->classes, span_of(text, n));
+    if (!reason->class)
+        reason->class = sched_name_ref(s->many_classes);
+    reason->classes = &s->classes;
+    return reason->class;
+}
+
+void sched_index_enter(struct sched *s, struct sched_rcpt *r)
+{
+    const struct sched_msg *m = sched_msg_of(r);
+    MUST(!r->cell);
+    struct queue_key key = { r->domain, r->dest, class_of(s, r->reason), cell_state(r) };
+    r->cell = queue_cell_get(&s->index, QUEUE_RCPTS, &key);
+    queue_cell_add(r->cell, m->age, m->size_bytes, m->rcpt_count > 1);
+    sched_index_due(r);
+}
+
+void sched_index_due(struct sched_rcpt *r)
+{
+    if (r->state == SCHED_DEFERRED && heap_linked(&r->at.due))
+        queue_cell_due(r->cell, r->at.due.key);
+}
+
+void sched_index_leave(struct sched *s, struct sched_rcpt *r)
+{
+    const struct sched_msg *m = sched_msg_of(r);
+    MUST(r->cell);
+    if (r->state == SCHED_DEFERRED && heap_linked(&r->at.due))
+        queue_cell_undue(r->cell, r->at.due.key);
+    queue_cell_remove(&s->index, r->cell, m->age, m->size_bytes, m->rcpt_count > 1);
+    r->cell = NULL;
+}
+
+/* --- messages --- */
+
+static struct sched_name *name_of(const void *p) { return (struct sched_name *)p; }
+
+void sched_index_message(struct sched *s, struct sched_msg *m, struct span sender,
+                         struct span listener)
+{
+    struct sched_name *address = sched_name_get(&s->addresses, sender);
+    if (!address)
+        address = sched_name_ref(s->many_addresses);
+    struct queue_key key = { m->sender_domain, sched_name_get(&s->listeners, listener), address,
+                             0 };
+    m->cell = queue_cell_get(&s->index, QUEUE_MESSAGES, &key);
+    queue_cell_add(m->cell, m->age, m->size_bytes, false);
+}
+
+void sched_index_message_gone(struct sched *s, struct sched_msg *m)
+{
+    struct queue_key key = m->cell->key;
+    queue_cell_remove(&s->index, m->cell, m->age, m->size_bytes, false);
+    sched_name_put(&s->listeners, name_of(key.b));
+    sched_name_put(&s->addresses, name_of(key.c));
+    m->cell = NULL;
+}
+
+/* --- looking --- */
+
+/* Behind a back-off: until when, and why, as sched_rcpt has it for each of them. 0: it is not. */
+static int64_t shut_until(const struct sched_dest *d, struct span *why_r)
+{
+    const struct sched_gate *dest = &d->gate, *site = &d->site->gate;
+    int64_t until_ms = sched_gate_closed(site) ? site->wake.key : 0;
+    *why_r = sched_name_span(d->site->why);
+    if (!sched_gate_closed(dest))
+        return until_ms;
+    *why_r = sched_name_span(d->why);
+    return dest->wake.key > until_ms ? dest->wake.key : until_ms;
+}
+
+static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
+{
+    static const enum queue_state states[] = {
+        [CELL_FLOWING] = QUEUE_ACTIVE,    [CELL_READY] = QUEUE_ACTIVE,
+        [CELL_DEFERRED] = QUEUE_DEFERRED, [CELL_WAITING] = QUEUE_WAITING,
+        [CELL_HELD] = QUEUE_HELD,         [CELL_QUARANTINED] = QUEUE_QUARANTINED,
+    };
+    const struct sched_dest *d = c->key.b;
+    c_r->domain = sched_name_span(c->key.a);
+    c_r->reason = sched_name_span(c->key.c);
+    c_r->state = states[c->key.state];
+    if (d) {
+        c_r->dest = d->node.key;
+        c_r->site = d->site->key_len ? d->site->node.key : SPAN_NONE;
+    }
+    queue_cell_next_due(c, &c_r->next_try_ms);
+    struct span why;
+    int64_t until_ms = c->key.state == CELL_READY ? shut_until(d, &why) : 0;
+    if (!until_ms)
+        return;
+    c_r->state = QUEUE_DEFERRED;
+    c_r->reason = why;
+    c_r->next_try_ms = until_ms;
+}
+
+void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r)
+{
+    *c_r = (struct sched_cell_info){ .next_try_ms = 0 };
+    if (c->kind == QUEUE_RCPTS) {
+        show_rcpts(c, c_r);
+        return;
+    }
+    const struct sched_name *address = c->key.c;
+    c_r->sender_domain = sched_name_span(c->key.a);
+    c_r->listener = sched_name_span(c->key.b);
+    c_r->sender = sched_name_span(address);
+    c_r->sender_known = !span_eq(c_r->sender, SPAN("(other senders)"));
+}
+
+enum queue_state sched_queue_state(const struct sched_rcpt_info *r)
+{
+    switch (r->state) {
+    case SCHED_READY: return r->next_try_ms ? QUEUE_DEFERRED : QUEUE_ACTIVE;
+    case SCHED_DEFERRED: return QUEUE_DEFERRED;
+    case SCHED_WAITING: return QUEUE_WAITING;
+    case SCHED_HELD: return r->quarantined ? QUEUE_QUARANTINED : QUEUE_HELD;
+    default: return QUEUE_ACTIVE;
+    }
+}
