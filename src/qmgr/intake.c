@@ -262,16 +262,24 @@ struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
             .marks = (uint8_t)((r->flags & ENVELOPE_RCPT_EXPANDED ? QMGR_EXPANDED : 0) |
                                (r->own_sender ? QMGR_OWN_SENDER : 0)),
             .held = why.n > 0,
+            .quarantined = env->hold.n > 0,
             .reason = why,
         };
     }
-    return (struct sched_entry){ .seq = env->seq,
-                                 .received_ms = env->received_ms,
-                                 .size_bytes = size_bytes,
-                                 .flags = env->flags | dsn_flag(env),
-                                 .sender = env->sender,
-                                 .rcpts = rcpts,
-                                 .rcpt_count = (uint32_t)env->rcpt_count };
+    struct sched_entry e = { .seq = env->seq,
+                             .received_ms = env->received_ms,
+                             .size_bytes = size_bytes,
+                             .flags = env->flags | dsn_flag(env),
+                             .sender = env->sender,
+                             .listener = env->listener,
+                             .rcpts = rcpts,
+                             .rcpt_count = (uint32_t)env->rcpt_count };
+    struct netaddr client;
+    if (netaddr_parse_ip(env->client_ip, &client)) {
+        e.client_len = client.family == NETADDR_V4 ? 4 : 16;
+        memcpy(e.client, client.ip, e.client_len);
+    }
+    return e;
 }
 
 static void schedule(struct qmgr *q, const struct batch_item *item)

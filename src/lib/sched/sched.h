@@ -116,8 +116,7 @@ struct sched_entry {
     uint64_t size_bytes;
     uint32_t flags; /* enum envelope_flag; HOLD, QUEUE_ONLY and DEFER act here */
     struct span sender, listener;
-    uint8_t client_len;    /* 0, 4 or 16 bytes of */
-    const uint8_t *client; /* the client's address */
+    uint8_t client_len, client[16]; /* the client's address: 0, 4 or 16 bytes */
     const struct sched_entry_rcpt *rcpts; /* all of the envelope's, in its order */
     uint32_t rcpt_count;
 };
