@@ -223,7 +223,7 @@ static struct reply reply_of(struct session *s, const struct list_verdict *v)
     else if (list_verdict_is_rich(v) && !targets_add(s, v))
         r = (struct reply){ .code = 452, .enhanced = "4.5.3",
                             .text = SPAN("Too many recipients") };
-    r.about_address = true;
+    r.about_address = !v->code; /* router's words name it where it is to be named */
     return r;
 }
 

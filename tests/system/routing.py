@@ -98,11 +98,11 @@ def access(where):
         d.g.wait_log(r"ruleset=check_relay.*relay=localhost \[127\.0\.0\.3\], reject=550 5\.7\.1")
         with smtpclient.Client(d.g.port, source="127.0.0.4") as c:
             assert c.greeting.code == 554 and "Not from you" in c.greeting.text, c.greeting
-        d.refused("u@far.example", "550 5.7.1.*Relaying denied")
+        d.refused("u@far.example", r"^550 5\.7\.1 <u@far\.example>\.\.\. Relaying denied$")
         d.taken("u@far.example", source="127.0.0.5")
         d.refused("u@ok.example", "55[0-9] 5.7.1", sender="bad@sender.example")
         d.refused("u@ok.example", "553 5.1.8 .*That domain is gone", sender="a@gone.example")
-        d.refused("no@ok.example", "550 5.1.1 .*He has left")
+        d.refused("no@ok.example", r"^550 5\.1\.1 He has left")
         d.taken("u@ok.example")
         assert came(sink, 2) == [["u@far.example"], ["u@ok.example"]]
 
