@@ -385,7 +385,7 @@ bool sendmail_flags_meant(int argc, char **argv)
     for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "-C") == 0)
             i++;
-        else if (argv[i][1] != '-' && strcmp(argv[i], "-h") != 0)
+        else if (argv[i][1] != '-' && argv[i][1] != 'C' && strcmp(argv[i], "-h") != 0)
             return true;
     }
     return false;
