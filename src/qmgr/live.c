@@ -26,6 +26,7 @@ struct live *live_new(struct admin_ask *a)
     l->may_say = true;
     match_init(&l->match);
     list_init(&l->runs);
+    hash_init(&l->ahead, loop_random_u64(a->q->env->loop), 0);
     buf_init(&l->out, LIVE_OUT_MAX);
     loop_timer_init(&l->turn, turn, l);
     l->next = a->q->lives;
@@ -41,6 +42,9 @@ void live_free(struct live *l)
     *at = l->next;
     LIST_EACH(n, &l->runs)
         live_run_free(l, CONTAINER(n, struct live_run, node));
+    for (struct hash_node *n; (n = hash_next(&l->ahead, NULL)) != NULL;)
+        live_run_was(l, CONTAINER(n, struct live_ahead, node)->seq);
+    hash_free(&l->ahead);
     loop_timer_stop(l->q->env->loop, &l->turn);
     match_free(&l->match);
     buf_free(&l->out);
@@ -106,6 +110,8 @@ static enum next next_message(struct live *l, int64_t begun_ns, struct sched_msg
             loop_fresh_ns(l->q->env->loop) - begun_ns >= ADMIN_SLICE_NS)
             return NEXT_LATER;
         l->cursor = m->seq;
+        if (l->phase != LIVE_COUNT && live_run_was(l, m->seq))
+            continue;
         if (match_message(&l->match, l->q, m))
             return NEXT_FOUND;
     }

@@ -53,6 +53,12 @@ bool match_rcpt(const struct match *m, const struct sched_rcpt_info *r);
 
 enum live_phase { LIVE_COUNT, LIVE_RUN, LIVE_CLOSE, LIVE_END, LIVE_ALONE };
 
+/* A message whose delivery began by itself while the run was elsewhere. */
+struct live_ahead {
+    struct hash_node node;
+    uint64_t seq;
+};
+
 enum live_rcpt { LIVE_NOT_MEANT, LIVE_OPEN, LIVE_HEARD };
 
 struct live_run {
@@ -82,6 +88,7 @@ struct live {
     unsigned unreached; /* jobs in a row that reached nobody */
     struct list runs;   /* struct live_run, oldest first */
     unsigned run_count;
+    struct hash ahead;  /* struct live_ahead: begun before the cursor came to them */
     struct {
         uint64_t keeper;
         struct span site; /* in the match's arena */
@@ -104,6 +111,8 @@ void live_free(struct live *l);
 
 /* live_run.c */
 void live_run_begin(struct live *l, const struct sched_msg_info *m);
+/* Whether the cursor has come to a message that was begun before; forgets it. */
+bool live_run_was(struct live *l, uint64_t seq);
 /* Whether all is said of it: it is freed then. */
 bool live_run_look(struct live *l, struct live_run *r);
 void live_run_free(struct live *l, struct live_run *r);

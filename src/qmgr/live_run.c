@@ -75,14 +75,8 @@ static void close_rcpt(struct live_run *r, uint32_t rcpt)
     r->open--;
 }
 
-void live_run_begin(struct live *l, const struct sched_msg_info *m)
+static struct live_run *run_new(struct live *l, const struct sched_msg_info *m)
 {
-    struct sched_rcpt_info info;
-    l->begun++;
-    if (is_locked(l, m)) {
-        live_say_locked(l, m);
-        return;
-    }
     struct live_run *r = NEW(struct live_run);
     r->seq = m->seq;
     r->number = l->begun;
@@ -91,6 +85,18 @@ void live_run_begin(struct live *l, const struct sched_msg_info *m)
     list_append(&l->runs, &r->node);
     l->run_count++;
     live_say_run(l, r, m);
+    return r;
+}
+
+void live_run_begin(struct live *l, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info info;
+    l->begun++;
+    if (is_locked(l, m)) {
+        live_say_locked(l, m);
+        return;
+    }
+    struct live_run *r = run_new(l, m);
     for (uint32_t i = 0; i < r->rcpt_count; i++) {
         if (!sched_rcpt(l->q->sched, r->seq, i, &info) || !match_rcpt(&l->match, &info) ||
             info.state == SCHED_ACTIVE)
@@ -192,6 +198,57 @@ static struct live *onlooker(struct qmgr *q, uint64_t seq, struct live_run **r_r
     return NULL;
 }
 
+bool live_run_was(struct live *l, uint64_t seq)
+{
+    struct hash_node *n = hash_get(&l->ahead, span_of(&seq, sizeof seq));
+    if (!n)
+        return false;
+    struct live_ahead *a = CONTAINER(n, struct live_ahead, node);
+    hash_remove(&l->ahead, n);
+    free(a);
+    return true;
+}
+
+/* Whether the run is still to come to it. */
+static bool is_ahead(const struct live *l, const struct sched_msg_info *m)
+{
+    return l->ask && l->phase == LIVE_RUN && m->seq > l->cursor && m->seq <= l->last_seq &&
+           !hash_get(&l->ahead, span_of(&m->seq, sizeof m->seq)) &&
+           match_message(&l->match, l->q, m);
+}
+
+/* One success opens a site to all that waits there: what goes out then by itself belongs to the
+ * run, and is shown as well. */
+static struct live *adopt(struct qmgr *q, const struct job *j, struct live_run **r_r)
+{
+    struct sched_msg_info m;
+    struct sched_rcpt_info info;
+    struct live *l = q->lives;
+    if (!l || !sched_msg(q->sched, j->seq, &m))
+        return NULL;
+    while (l && !is_ahead(l, &m))
+        l = l->next;
+    if (!l)
+        return NULL;
+    l->begun++;
+    struct live_run *r = *r_r = run_new(l, &m);
+    uint32_t meant = 0;
+    for (uint32_t i = 0; i < m.rcpt_count; i++)
+        meant += sched_rcpt(q->sched, m.seq, i, &info) && match_rcpt(&l->match, &info);
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        if (!sched_rcpt(q->sched, m.seq, j->rcpts[i], &info) || !match_rcpt(&l->match, &info))
+            continue;
+        r->rcpts[j->rcpts[i]] = LIVE_OPEN;
+        r->open++;
+    }
+    if (r->open == meant) {
+        struct live_ahead *a = NEW(struct live_ahead);
+        a->seq = m.seq;
+        hash_add(&l->ahead, &a->node, span_of(&a->seq, sizeof a->seq));
+    }
+    return l;
+}
+
 static struct live *live_of(struct qmgr *q, uint64_t id)
 {
     struct live *l = q->lives;
@@ -231,6 +288,8 @@ void live_watch(struct qmgr *q, struct job *j)
 {
     struct live_run *r;
     struct live *l = q->lives ? onlooker(q, j->seq, &r) : NULL;
+    if (!l)
+        l = adopt(q, j, &r);
     if (!l)
         return;
     j->watch = l->id;
