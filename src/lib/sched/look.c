@@ -70,7 +70,10 @@ bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m
     return m != NULL;
 }
 
-struct span sched_msg_listener(const struct sched_msg *m) { return sched_name_span(m->cell->key.b); }
+struct span sched_msg_listener(const struct sched_msg *m)
+{
+    return sched_name_span(m->cell->key.b);
+}
 
 struct span sched_msg_client(const struct sched_msg *m)
 {

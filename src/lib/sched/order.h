@@ -1,6 +1,7 @@
-/* order: all messages by a number of their own (seq, or age), for look-ups and for cursors. A sorted directory of sorted chunks:
- * 8 bytes a message when filled in order, a binary search to find, and a move of at most one
- * chunk and (once per chunk) of the directory to change. Chunks left small are merged. */
+/* order: all messages by a number of their own (seq, or age), for look-ups and for cursors. A
+ * sorted directory of sorted chunks: 8 bytes a message when filled in order, a binary search to
+ * find, and a move of at most one chunk and (once per chunk) of the directory to change. Chunks
+ * left small are merged. */
 #ifndef POSTERN_SCHED_ORDER_H
 #define POSTERN_SCHED_ORDER_H
 
