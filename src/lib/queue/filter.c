@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "base/num.h"
+#include "queue/reason.h"
 
 #include <stdlib.h>
 
@@ -282,6 +283,15 @@ static enum queue_match client_holds(const struct term *t, const struct netaddr 
     return holds(yes);
 }
 
+static enum queue_match reason_holds(const struct term *t, const struct queue_facts *x)
+{
+    bool yes = text_holds(t, x->reason);
+    bool is_open = x->reason_is_class &&
+                   (x->reason.n >= QUEUE_CLASS_MAX || span_starts(x->reason, SPAN("(other ")) ||
+                    span_find(x->reason, '*') < x->reason.n);
+    return !yes && is_open ? QUEUE_MAYBE : holds(yes);
+}
+
 static enum queue_match addr_decides(const struct term *t, const struct queue_facts *x,
                                      const struct queue_addr *a, bool domain_known)
 {
@@ -306,7 +316,7 @@ static enum queue_match term_holds(const struct term *t, const struct queue_fact
                      (x->dest.n && text_holds(t, x->dest)));
     case QUEUE_CLIENT: return client_holds(t, &x->client);
     case QUEUE_LISTENER: return holds(text_holds(t, x->listener));
-    case QUEUE_REASON: return holds(text_holds(t, x->reason));
+    case QUEUE_REASON: return reason_holds(t, x);
     case QUEUE_STATE: return holds((t->states >> x->state & 1) != 0);
     case QUEUE_AGE:
         return holds(t->op == '>' ? x->age_ms > t->age_ms : x->age_ms < t->age_ms);

@@ -82,6 +82,7 @@ struct queue_facts {
     struct span site, dest;
     struct netaddr client;
     struct span listener, reason;
+    bool reason_is_class; /* queue/reason.h: the reasons themselves may differ in its "*" */
     enum queue_state state;
     int64_t age_ms;
     uint64_t size_bytes;
