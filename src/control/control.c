@@ -19,7 +19,10 @@ static const struct {
     const char *verb;
     enum role_id role;
 } verbs[] = {
-    { "list", ROLE_QMGR },    { "count", ROLE_QMGR },  { "sites", ROLE_QMGR },
+    { "list", ROLE_QMGR },    { "groups", ROLE_QMGR },
+    { "act", ROLE_QMGR },     { "freeze", ROLE_QMGR }, { "thaw", ROLE_QMGR },
+    { "export", ROLE_QMGR },
+    { "count", ROLE_QMGR },  { "sites", ROLE_QMGR },
     { "run", ROLE_QMGR },     { "hold", ROLE_QMGR },   { "release", ROLE_QMGR },
     { "delete", ROLE_QMGR },  { "retry", ROLE_QMGR },  { "reload", ROLE_MASTER },
     { "stop", ROLE_MASTER },  { "config", ROLE_CONTROL },

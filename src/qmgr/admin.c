@@ -20,7 +20,8 @@ static const struct verb {
     bool args; /* takes any */
     void (*fn)(struct admin_ask *a, struct wire *args);
 } verbs[] = {
-    { "list", true, admin_list },       { "count", true, admin_count },
+    { "list", true, admin_list },       { "groups", true, admin_groups },
+          { "count", true, admin_count },
     { "sites", true, admin_sites },     { "run", false, admin_run },
     { "hold", true, admin_hold },       { "release", true, admin_release },
     { "delete", true, admin_delete },   { "retry", true, admin_retry },

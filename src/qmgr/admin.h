@@ -46,6 +46,9 @@ void admin_list(struct admin_ask *a, struct wire *args);
 void admin_count(struct admin_ask *a, struct wire *args);
 void admin_sites(struct admin_ask *a, struct wire *args);
 
+/* admin_groups.c */
+void admin_groups(struct admin_ask *a, struct wire *args);
+
 /* admin_why.c */
 void admin_why(struct admin_ask *a, struct wire *args);
 

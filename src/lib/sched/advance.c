@@ -60,15 +60,24 @@ static size_t ask_some(struct sched *s, struct list *queue, struct sched_ask *as
     return n;
 }
 
-static struct sched_rcpt *first_outdated(const struct sched *s, const struct sched_dest *d)
+/* Of each line the first: an outdated line is soon empty, and so passes out of the way. */
+static struct sched_rcpt *outdated_in(const struct sched *s, const struct sched_queue *q)
 {
-    const struct list *lists[] = { &d->granted, &d->ready, &d->backlog };
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        struct list *l = list_first(lists[i]);
-        if (l && sched_rcpt_at(l)->epoch != s->epoch)
+    for (struct list *t = q->turns.next; t != &q->turns; t = t->next) {
+        struct list *l = list_first(&CONTAINER(t, struct sched_line, turn)->rcpts);
+        if (sched_rcpt_at(l)->epoch != s->epoch)
             return sched_rcpt_at(l);
     }
     return NULL;
+}
+
+static struct sched_rcpt *first_outdated(const struct sched *s, const struct sched_dest *d)
+{
+    struct list *l = list_first(&d->granted.rcpts);
+    if (l && sched_rcpt_at(l)->epoch != s->epoch)
+        return sched_rcpt_at(l);
+    struct sched_rcpt *r = outdated_in(s, &d->ready);
+    return r ? r : outdated_in(s, &d->backlog);
 }
 
 /* Moves up to max recipients whose route is outdated from the destinations in s->drain to bulk:

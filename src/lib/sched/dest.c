@@ -37,8 +37,10 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
         return CONTAINER(node, struct sched_dest, node);
     struct sched_dest *d = must_alloc(must_add(sizeof *d, key.n));
     sched_gate_init(&d->gate, UINT32_MAX, false);
-    struct list *lists[] = { &d->ring,    &d->granted, &d->ready,
-                             &d->backlog, &d->drain,   &d->idle };
+    sched_granted_init(&d->granted);
+    sched_queue_init(&d->ready);
+    sched_queue_init(&d->backlog);
+    struct list *lists[] = { &d->ring, &d->drain, &d->idle };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     if (key.n)

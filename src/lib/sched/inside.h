@@ -1,7 +1,7 @@
 /* inside: the structures of sched, shared by its files only.
  *
  * A recipient is in exactly one state; what links it there depends on the state:
- *   PENDING   at.link in s->urgent or s->bulk      READY    at.link in one list of its dest
+ *   PENDING   at.link in s->urgent or s->bulk      READY    at.link in one line of its dest
  *   ROUTING   at.link in s->routing                DEFERRED at.due in s->deferred
  *   WAITING   at.link in s->waiting or s->released ACTIVE   at.job       HELD and final: nothing
  * sched_rcpt_leave undoes the link and the counts, sched_rcpt_enter counts; the caller links. */
@@ -29,6 +29,8 @@ enum rcpt_flag {
     RCPT_WHOLE = 64,     /* text is the whole address */
     RCPT_FRONT = 128,    /* retried by a person: before those that wait at its destination */
 };
+
+enum { AGE_TIE_BITS = 21 }; /* of a message's age, below the milliseconds */
 
 enum { MARK_RELEASED = 0x80, MARK_QUARANTINED = 0x40, MARKS_OWN = 0xc0 };
 
@@ -76,14 +78,28 @@ struct sched_msg {
     struct sched_rcpt rcpts[]; /* then the text: sender, recipients, client's address */
 };
 
+/* Recipients that wait, in order: of one sender, or those that go first (queue NULL). */
+struct sched_line {
+    struct list rcpts;
+    struct list turn; /* in queue->turns while it is not empty */
+    struct sched_queue *queue;
+    const void *sender;
+};
+
+struct sched_queue { /* never moved */
+    struct list turns; /* the lines that have somebody, the next one first */
+    struct sched_line own;
+    uint32_t more; /* lines beside it */
+};
+
 struct sched_dest {
     struct hash_node node;
     struct sched_gate gate;
     struct sched_site *site; /* never NULL */
     struct list ring;        /* in site->ring while it could yield something */
-    struct list granted;     /* routed for a slot (a token), or retried by a person: first */
-    struct list ready;       /* routed when fresh, oldest first */
-    struct list backlog;     /* due again, to be routed when there is a slot */
+    struct sched_line granted; /* routed for a slot (a token), or retried by a person: first */
+    struct sched_queue ready;   /* routed when fresh, oldest first */
+    struct sched_queue backlog; /* due again, to be routed when there is a slot */
     struct list drain;       /* in s->drain: all that wait here are routed anew */
     struct list idle;        /* in s->idle while unused */
     uint32_t n[SCHED_LIVE];
@@ -126,6 +142,7 @@ struct sched {
     struct hash classes, listeners, addresses; /* names of the index's cells */
     struct sched_name *many_classes, *many_addresses;
     struct sched_name *many_reasons;
+    struct hash lines; /* of queues with several senders */
     struct heap deferred, timers, gates;
     struct list urgent, bulk, routing, waiting, released, gone;
     struct list runnable, drain, idle, all_sites;
@@ -182,10 +199,20 @@ void sched_index_message_gone(struct sched *s, struct sched_msg *m);
 struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt);
 void sched_msg_free(struct sched *s, struct sched_msg *m);
 
+/* line.c: in turns by sender */
+void sched_queue_init(struct sched_queue *q);
+void sched_granted_init(struct sched_line *l);
+void sched_queue_add(struct sched *s, struct sched_queue *q, struct sched_rcpt *r, bool front);
+/* The line whose turn it is, now the last; the queue is not empty. Valid while somebody is left
+ * in it. */
+struct list *sched_queue_turn(struct sched_queue *q);
+void sched_line_left(struct sched *s, struct list *rcpts); /* the last one left this line */
+
 /* dest.c */
 static inline bool sched_dest_waits(const struct sched_dest *d)
 {
-    return !list_empty(&d->granted) || !list_empty(&d->ready) || !list_empty(&d->backlog);
+    return !list_empty(&d->granted.rcpts) || !list_empty(&d->ready.turns) ||
+           !list_empty(&d->backlog.turns);
 }
 struct sched_dest *sched_dest_get(struct sched *s, struct span key);
 void sched_dest_update(struct sched *s, struct sched_dest *d); /* after any change; may free it */

@@ -122,18 +122,23 @@ static void pass_turn(struct sched *s, struct sched_dest *d)
     sched_dest_update(s, d);
 }
 
+static struct sched_rcpt *head_of(const struct list *turn)
+{
+    return sched_rcpt_at(list_first(&CONTAINER(turn, struct sched_line, turn)->rcpts));
+}
+
 /* While a job runs the next in line is routed: an old head of ready; else, in turns with what is
  * ready, one of the backlog. Nobody is next to a probe. */
-static void look_ahead(struct sched *s, struct sched_dest *d, const struct list *from,
-                       struct sched_now now)
+static void look_ahead(struct sched *s, struct sched_dest *d, bool granted, struct sched_now now)
 {
-    struct list *ready = list_first(&d->ready), *next = &d->backlog;
-    if (ready && route_is_old(s, sched_rcpt_at(ready), now))
+    struct list *turn = list_first(&d->ready.turns);
+    struct sched_queue *next = &d->backlog;
+    if (turn && route_is_old(s, head_of(turn), now))
         next = &d->ready;
-    else if (ready && from == &d->granted)
+    else if (turn && granted)
         return;
-    if (!list_empty(next) && !d->gate.half_open && !d->site->gate.half_open)
-        route_again(s, d, next);
+    if (!list_empty(&next->turns) && !d->gate.half_open && !d->site->gate.half_open)
+        route_again(s, d, sched_queue_turn(next));
 }
 
 /* One step of the destination whose turn it is: true with a job, false when something went to
@@ -141,15 +146,16 @@ static void look_ahead(struct sched *s, struct sched_dest *d, const struct list 
 static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now now,
                       struct sched_job *job_r)
 {
-    struct list *from = !list_empty(&d->granted) ? &d->granted
-                        : !list_empty(&d->ready) ? &d->ready
-                                                 : &d->backlog;
-    bool old = from == &d->backlog || route_is_old(s, sched_rcpt_at(list_first(from)), now);
+    bool granted = !list_empty(&d->granted.rcpts), ready = !list_empty(&d->ready.turns);
+    struct list *from = granted ? &d->granted.rcpts
+                        : ready ? sched_queue_turn(&d->ready)
+                                : sched_queue_turn(&d->backlog);
+    bool old = !(granted || ready) || route_is_old(s, sched_rcpt_at(list_first(from)), now);
     if (old) {
         route_again(s, d, from);
     } else {
         show_job(start_job(s, d, from), job_r);
-        look_ahead(s, d, from, now);
+        look_ahead(s, d, granted, now);
     }
     pass_turn(s, d);
     return !old;

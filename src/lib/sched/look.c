@@ -50,8 +50,10 @@ bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_i
 
 uint64_t sched_age_at(int64_t received_ms)
 {
-    return received_ms <= 0 ? 0 : (uint64_t)received_ms << 21;
+    return received_ms <= 0 ? 0 : (uint64_t)received_ms << AGE_TIE_BITS;
 }
+
+int64_t sched_age_ms(uint64_t age) { return (int64_t)(age >> AGE_TIE_BITS); }
 
 bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_info *m_r)
 {

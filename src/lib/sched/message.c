@@ -51,10 +51,9 @@ static size_t text_size(const struct sched_entry *e)
 /* By time of receipt; within a millisecond mostly by seq. */
 static uint64_t age_of(const struct sched_entry *e)
 {
-    enum { TIE_BITS = 21 };
     const int64_t max_ms = (INT64_C(1) << 42) - 1;
     int64_t ms = e->received_ms < 0 ? 0 : e->received_ms > max_ms ? max_ms : e->received_ms;
-    return (uint64_t)ms << TIE_BITS | (e->seq & ((UINT64_C(1) << TIE_BITS) - 1));
+    return (uint64_t)ms << AGE_TIE_BITS | (e->seq & ((UINT64_C(1) << AGE_TIE_BITS) - 1));
 }
 
 static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,

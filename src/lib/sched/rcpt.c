@@ -14,14 +14,24 @@ const char *sched_state_name(enum sched_state state)
     return names[state];
 }
 
+static void leave_line(struct sched *s, struct list *link)
+{
+    struct list *prev = link->prev;
+    list_remove(link);
+    if (list_empty(prev)) /* it is the line's head, and the line's end */
+        sched_line_left(s, prev);
+}
+
 static void unlink_state(struct sched *s, struct sched_rcpt *r)
 {
     switch ((enum sched_state)r->state) {
     case SCHED_PENDING:
     case SCHED_ROUTING:
-    case SCHED_READY:
     case SCHED_WAITING:
         list_remove(&r->at.link);
+        break;
+    case SCHED_READY:
+        leave_line(s, &r->at.link);
         break;
     case SCHED_DEFERRED:
         heap_remove(&s->deferred, &r->at.due);
@@ -103,7 +113,10 @@ void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct 
 {
     r->routed_s = (uint32_t)(now.mono_ms / 1000) + 1;
     sched_rcpt_enter(s, r, SCHED_READY);
-    list_append(front ? &r->dest->granted : &r->dest->ready, &r->at.link);
+    if (front)
+        list_append(&r->dest->granted.rcpts, &r->at.link);
+    else
+        sched_queue_add(s, &r->dest->ready, r, false);
     sched_dest_update(s, r->dest);
 }
 
@@ -113,10 +126,7 @@ void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front)
     sched_rcpt_leave(s, r);
     r->routed_s = 0;
     sched_rcpt_enter(s, r, SCHED_READY);
-    if (front)
-        list_prepend(&r->dest->backlog, &r->at.link);
-    else
-        list_append(&r->dest->backlog, &r->at.link);
+    sched_queue_add(s, &r->dest->backlog, r, front);
     sched_dest_update(s, r->dest);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 enum {
+    LINES_MAX = 65536, /* of senders that wait at places where others wait too */
     REASONS_MAX = 20000, /* different ones; peers put ids of their own into replies */
     SECOND_MS = 1000,
     MINUTE_MS = 60 * SECOND_MS,
@@ -66,6 +67,7 @@ struct sched *sched_new(const struct sched_config *c)
     hash_init(&s->reasons, c->seed, REASONS_MAX);
     hash_init(&s->dests, c->seed, 0);
     hash_init(&s->sites, c->seed, 0);
+    hash_init(&s->lines, c->seed, LINES_MAX);
     s->many_reasons = sched_name_get(&s->reasons, SPAN("(one of very many; see the log)"));
     s->by_age.key_at = offsetof(struct sched_msg, age);
     sched_index_init(s);
@@ -118,8 +120,8 @@ void sched_free(struct sched **sp)
     }
     sched_name_put(&s->reasons, s->many_reasons);
     sched_index_free(s);
-    MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0);
-    struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests, &s->sites };
+    MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0 && s->lines.n == 0);
+    struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests, &s->sites, &s->lines };
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)
         hash_free(hashes[i]);
     heap_free(&s->deferred);

@@ -327,6 +327,7 @@ struct span sched_msg_listener(const struct sched_msg *m);
 struct span sched_msg_client(const struct sched_msg *m); /* 0, 4 or 16 bytes */
 /* The first age of a message received at this time. */
 uint64_t sched_age_at(int64_t received_ms);
+int64_t sched_age_ms(uint64_t age); /* and back */
 
 struct sched_totals {
     uint64_t messages, bytes;
