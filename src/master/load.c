@@ -204,9 +204,9 @@ struct config *master_load(const char *path, struct buf *text, unsigned *count_r
     *count_r = 1;
     buf_init(&file, CONFIG_TEXT_MAX);
     bool named = mc_source(path, &file, &e);
-    t.file = buf_span(&file);
     if (named)
         t.in = open(buf_cstr(&file), O_RDONLY | O_CLOEXEC);
+    t.file = buf_span(&file); /* after buf_cstr, which may move it */
     if (named && t.in < 0)
         err_errno(&e, "%s", path);
     if (t.in < 0) {
