@@ -39,7 +39,7 @@ def until_interrupted(where):
     Ctrl-C nobody is left."""
     with open(where / "out", "wb") as out:
         p = subprocess.Popen([DEMO, "--dir", where / "run"], stdin=subprocess.DEVNULL, stdout=out,
-                             stderr=out)
+                             stderr=out, preexec_fn=hears_interrupts)
     try:
         text = wait_for(where / "out", "Ctrl-C stops everything")
         command = re.search(r"^  (printf .*(?:\\\n.*)?)$", text, re.M).group(1)
@@ -54,6 +54,11 @@ def until_interrupted(where):
         assert not proc.end_all(tree, 5), "processes are left"
     finally:
         proc.stop(p)
+
+
+def hears_interrupts():
+    """Which a test in the background of a shell does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(path, word, timeout_s=30):

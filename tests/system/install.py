@@ -45,7 +45,7 @@ def everything_is_there(where):
 def nothing_is_left_to_fill_in(where):
     top = prefix(where)
     for name in FILES:
-        if name.startswith(("etc/", "lib/")):
+        if name.startswith(("etc/", "lib/")) and not (top / name).is_symlink():
             left = re.findall(r"@[a-z]+@", (top / name).read_text())
             assert not left, f"{name}: {left}"
 
