@@ -178,6 +178,33 @@ static uint32_t some_rcpt(struct run *r, const struct model_message *g)
     return i;
 }
 
+static void story(struct run *r, struct model_message *g, const struct spool_outcome *list,
+                  size_t n)
+{
+    uint32_t rcpts[3];
+    char text[MODEL_STORY_MAX];
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].final)
+            continue;
+        bool twice = false;
+        for (size_t k = 0; k < used; k++)
+            twice |= rcpts[k] == list[i].rcpt;
+        if (!twice)
+            rcpts[used++] = list[i].rcpt;
+    }
+    if (!used)
+        return;
+    for (size_t i = 0; i < used; i++)
+        g->rcpt[rcpts[i]].attempt_told =
+            g->rcpt[rcpts[i]].attempts_issued > g->rcpt[rcpts[i]].attempt_told
+                ? g->rcpt[rcpts[i]].attempts_issued
+                : g->rcpt[rcpts[i]].attempt_told;
+    size_t bytes = model_story(g, rcpts, used, text);
+    /* A disk that is low on space takes none. */
+    spool_story(r->s, g->seq, &(struct spool_story){ rcpts, used, span_of(text, bytes) });
+}
+
 static void outcome(struct run *r)
 {
     struct model_message *g = some_live(r);
@@ -195,6 +222,8 @@ static void outcome(struct run *r)
     }
     if (used && spool_outcome(r->s, list, used) < 0)
         model_fail(r->m, "an outcome of message %llu is refused", (unsigned long long)g->seq);
+    else if (used && roll(r, 3))
+        story(r, g, list, used);
 }
 
 static void report(struct run *r)
@@ -458,7 +487,7 @@ static bool faults_here_and_there(uint64_t seed, bool longer)
 /* Flushes that do nothing must be found out, or the rest of this test proves nothing. */
 /* A long life in two directories with a write or a flush that fails now and then: segments are
  * closed early, messages move between the directories, and older copies lie about in several. */
-static bool long_one(uint64_t seed, char *why)
+static bool long_one(uint64_t seed, char *why, uint64_t *stories)
 {
     enum { LONG_STEPS = 1000, FAULT_EVERY = 40 };
     struct run *r = run_new(seed, false);
@@ -480,6 +509,7 @@ static bool long_one(uint64_t seed, char *why)
         afterwards(r, seed);
     bool good = !r->m->why[0];
     memcpy(why, r->m->why, sizeof r->m->why);
+    *stories += r->m->stories_found;
     run_free(r);
     return good;
 }
@@ -488,11 +518,13 @@ static bool a_long_life(uint64_t seed, bool longer)
 {
     char why[512];
     size_t broken = 0, runs = longer ? 20000 : 150;
+    uint64_t stories = 0;
     for (size_t i = 0; i < runs; i++)
-        if (!long_one(seed + i, why) && !broken++)
+        if (!long_one(seed + i, why, &stories) && !broken++)
             printf("# long life, seed %llu: %s\n", (unsigned long long)(seed + i), why);
-    printf("# %zu runs, %zu broken\n", runs, broken);
-    return broken == 0;
+    printf("# %zu runs, %zu broken, %llu stories found again\n", runs, broken,
+           (unsigned long long)stories);
+    return broken == 0 && stories > runs;
 }
 
 static bool the_harness_sees_a_lie(uint64_t seed, bool longer)

@@ -202,6 +202,89 @@ static int compare_bytes(struct spool *s, const struct model_message *g)
     return have >= 0 && (size_t)have == n && memcmp(want, got, n) == 0 ? 1 : -1;
 }
 
+/* --- stories: seq, n, and for each recipient its index and attempt; then made-up bytes --- */
+
+enum { STORY_HEAD = 12 };
+
+static size_t story_bytes(uint64_t seq, uint32_t attempt)
+{
+    return 200 + (seq * 977 + attempt * 131) % (MODEL_STORY_MAX - 600);
+}
+
+size_t model_story(const struct model_message *g, const uint32_t *rcpts, size_t n, char *to)
+{
+    uint32_t count = (uint32_t)n;
+    memcpy(to, &g->seq, 8);
+    memcpy(to + 8, &count, 4);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(to + STORY_HEAD + 8 * i, &rcpts[i], 4);
+        memcpy(to + STORY_HEAD + 8 * i + 4, &g->rcpt[rcpts[i]].attempts_issued, 4);
+    }
+    size_t head = STORY_HEAD + 8 * n;
+    size_t bytes = story_bytes(g->seq, g->rcpt[rcpts[0]].attempts_issued);
+    model_content(g->seq, bytes, to + head);
+    return head + bytes;
+}
+
+/* The attempt that the story says it is of; 0: it is none of ours, or about others. */
+static uint32_t story_attempt(const struct model_message *g, struct span t, uint32_t rcpt)
+{
+    static char want[MODEL_STORY_MAX];
+    uint64_t seq;
+    uint32_t n, of, attempt, first = 0, found = 0;
+    if (t.n < STORY_HEAD)
+        return 0;
+    memcpy(&seq, t.p, 8);
+    memcpy(&n, t.p + 8, 4);
+    size_t head = STORY_HEAD + 8 * (size_t)n;
+    if (seq != g->seq || n > MODEL_RCPTS_MAX || t.n < head)
+        return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(&of, t.p + STORY_HEAD + 8 * i, 4);
+        memcpy(&attempt, t.p + STORY_HEAD + 8 * i + 4, 4);
+        first = i ? first : attempt;
+        found = of == rcpt ? attempt : found;
+    }
+    size_t bytes = story_bytes(seq, first);
+    model_content(seq, bytes, want);
+    return t.n == head + bytes && memcmp(t.p + head, want, bytes) == 0 ? found : 0;
+}
+
+static void check_story(struct model *m, const struct model_message *g,
+                        const struct spool_story *t, uint32_t *last, uint32_t *count)
+{
+    unsigned long long seq = g->seq;
+    for (size_t i = 0; i < t->n; i++) {
+        uint32_t rcpt = t->rcpts[i];
+        uint32_t attempt = rcpt < g->rcpts ? story_attempt(g, t->text, rcpt) : 0;
+        if (!attempt) {
+            model_fail(m, "message %llu has a story that nobody told", seq);
+            return;
+        }
+        if (attempt > g->rcpt[rcpt].attempt_told || (last[rcpt] && attempt > last[rcpt]))
+            model_fail(m, "message %llu: the story of attempt %u of recipient %u stands wrong",
+                       seq, attempt, rcpt);
+        if (++count[rcpt] > MODEL_STORIES_KEPT)
+            model_fail(m, "message %llu has more stories than are to be kept", seq);
+        last[rcpt] = attempt;
+    }
+}
+
+/* There need not be any; those that are there are whole, about whom they were, newest first. */
+static void check_stories(struct model *m, struct spool *s, const struct model_message *g)
+{
+    uint32_t last[MODEL_RCPTS_MAX] = { 0 }, count[MODEL_RCPTS_MAX] = { 0 };
+    struct spool_story *list;
+    size_t n = 0;
+    struct arena *a = arena_new(16 << 20);
+    if (spool_stories(s, g->seq, a, &list, &n) < 0)
+        n = 0;
+    for (size_t i = 0; i < n; i++)
+        check_story(m, g, &list[i], last, count);
+    m->stories_found += n;
+    arena_free(&a);
+}
+
 /* Was not acknowledged, and may have reached the disk all the same: no void note can be known to
  * have followed it. */
 static bool may_be_there(const struct model *m, const struct model_message *g)
@@ -220,6 +303,7 @@ static void check_found(struct model *m, struct spool *s, const struct model_mes
     if (g->state != ACKED && !(crashed && may_be_there(m, g)))
         model_fail(m, "message %llu was %s and has come back", seq,
                    g->state == REFUSED ? "refused" : "never committed");
+    check_stories(m, s, g);
     bool left = false;
     for (uint32_t i = 0; i < g->rcpts; i++) {
         const struct model_rcpt *r = &g->rcpt[i];

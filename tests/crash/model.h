@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "spool/spool.h"
 
+enum { MODEL_STORIES_KEPT = 3 };
 enum { MODEL_MESSAGES_MAX = 4096, MODEL_RCPTS_MAX = 40, MODEL_CONTENT_MAX = 8192 };
 
 enum message_state { PENDING, ACKED, REFUSED, ABORTED };
@@ -14,6 +15,7 @@ struct model_rcpt {
     bool final_issued, final_flushed;
     bool reporting; /* a report about it is on its way */
     uint32_t attempts_issued, attempts_flushed;
+    uint32_t attempt_told; /* the highest one of which there was ever a story */
     /* what a replay told */
     bool final_found;
     uint32_t attempts_found;
@@ -40,7 +42,7 @@ struct model {
     struct model_message list[MODEL_MESSAGES_MAX];
     size_t n;
     uint64_t id_high; /* the highest counter handed out */
-    uint64_t good_flushes;
+    uint64_t good_flushes, stories_found;
     uint64_t damage_events, loud_events; /* those that must not be; those that may */
     char why[512];    /* the first broken promise; "" = none */
 };
@@ -53,6 +55,11 @@ bool model_live(const struct model_message *g); /* acknowledged, and a recipient
 /* The bytes of a message are made of its counter. */
 void model_content(uint64_t seq, size_t n, char *to);
 void model_blocks(uint64_t seq, size_t n, char *to);
+
+/* The story of an attempt is made of what it is about, too. `to` has room for MODEL_STORY_MAX;
+ * returns its length. */
+enum { MODEL_STORY_MAX = 5000 };
+size_t model_story(const struct model_message *g, const uint32_t *rcpts, size_t n, char *to);
 
 void model_report_done(struct model *m, const struct model_message *g);
 

@@ -543,6 +543,125 @@ static void compaction_keeps_the_bound(void)
     }
 }
 
+/* --- stories --- */
+
+enum { STORY = 3000 };
+
+static int tell(struct bed *b, uint64_t seq, uint32_t attempt, const uint32_t *rcpts, size_t n)
+{
+    char text[STORY];
+    content_of(seq * 1000 + attempt, sizeof text, text);
+    memcpy(text, &attempt, sizeof attempt);
+    for (size_t i = 0; i < n; i++)
+        if (done_with(b, seq, rcpts[i], SPOOL_DEFERRED, false) < 0)
+            return -1;
+    return spool_story(b->s, seq, &(struct spool_story){ rcpts, n, span_of(text, sizeof text) });
+}
+
+/* The attempts whose stories are there about a recipient, newest first; 0 behind them. */
+static void stories_about(struct bed *b, uint64_t seq, uint32_t rcpt, uint32_t got[4])
+{
+    struct arena *a = arena_new(1 << 20);
+    struct spool_story *list;
+    size_t n = 0, found = 0;
+    char want[STORY];
+    memset(got, 0, 4 * sizeof *got);
+    if (spool_stories(b->s, seq, a, &list, &n) < 0)
+        n = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t attempt;
+        memcpy(&attempt, list[i].text.p, sizeof attempt);
+        content_of(seq * 1000 + attempt, sizeof want, want);
+        memcpy(want, &attempt, sizeof attempt);
+        MUST(span_eq(list[i].text, span_of(want, sizeof want)));
+        for (size_t k = 0; k < list[i].n; k++)
+            if (list[i].rcpts[k] == rcpt && found < 4)
+                got[found++] = attempt;
+    }
+    arena_free(&a);
+}
+
+#define CHECK_STORIES(b, seq, rcpt, x, y, z) \
+    do { \
+        uint32_t stories_[4]; \
+        stories_about(b, seq, rcpt, stories_); \
+        CHECK_INT(stories_[0], x); \
+        CHECK_INT(stories_[1], y); \
+        CHECK_INT(stories_[2], z); \
+        CHECK_INT(stories_[3], 0); \
+    } while (0)
+
+/* Other mail comes and goes, so that what stays is moved. */
+static void churn(struct bed *b, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint64_t seq = put_flushed(b);
+        done_with(b, seq, 0, SPOOL_DELIVERED, true);
+        spool_compact(b->s, ++b->now, 32 * 1024);
+    }
+}
+
+static void the_last_stories_are_kept(void)
+{
+    static const uint32_t both[] = { 0, 1 };
+    struct bed *b = bed_new(2);
+    uint64_t seq = put_rcpts(b, 2);
+    CHECK_INT(spool_flush(b->s, ++b->now), 0);
+    for (uint32_t i = 1; i <= 12; i++) {
+        CHECK_INT(tell(b, seq, i, both, i % 4 == 0 ? 2 : 1), 0);
+        CHECK_INT(spool_flush(b->s, ++b->now), 0);
+        churn(b, 20);
+        CHECK_STORIES(b, seq, 0, i, i > 1 ? i - 1 : 0, i > 2 ? i - 2 : 0);
+    }
+    CHECK_STORIES(b, seq, 1, 12, 8, 4);
+    again(b);
+    CHECK_INT(b->outcome.seq, seq);
+    CHECK_STORIES(b, seq, 0, 12, 11, 10);
+    CHECK_STORIES(b, seq, 1, 12, 8, 4);
+    uint64_t moved = spool_stat(b->s).moved_bytes;
+    churn(b, 300);
+    CHECK(spool_stat(b->s).moved_bytes > moved); /* with its message */
+    CHECK_STORIES(b, seq, 1, 12, 8, 4);
+    again(b);
+    CHECK_STORIES(b, seq, 0, 12, 11, 10);
+    CHECK_INT(done_with(b, seq, 0, SPOOL_DELIVERED, true), 0);
+    CHECK_INT(spool_flush(b->s, ++b->now), 0);
+    churn(b, 300);
+    CHECK_STORIES(b, seq, 0, 0, 0, 0);
+    CHECK_STORIES(b, seq, 1, 12, 8, 4);
+    CHECK_INT(done_with(b, seq, 1, SPOOL_DELIVERED, true), 0);
+    CHECK_INT(spool_flush(b->s, ++b->now), 0);
+    CHECK(compact_all(b));
+    CHECK_INT(spool_stat(b->s).live_bytes, 0);
+    again(b);
+    CHECK_INT(b->found_count, 0);
+    bed_free(b);
+}
+
+static void a_story_is_the_first_to_go(void)
+{
+    static const uint32_t first[] = { 0 };
+    struct bed *b = bed_new(1);
+    uint64_t seq = put_flushed(b);
+    CHECK_INT(tell(b, seq, 1, first, 1), 0);
+    CHECK_INT(spool_flush(b->s, ++b->now), 0);
+    CHECK_INT(tell(b, seq, 2, first, 1), 0);
+    vfs_faulty_plan(b->vfs, vfs_faulty_ops(b->vfs) + 2, FAULT_EIO);
+    CHECK_INT(spool_flush(b->s, b->now), -EIO);
+    CHECK_INT(spool_flush(b->s, b->now), 0);
+    CHECK_INT(tell(b, seq, 3, first, 1), 0);
+    CHECK_INT(spool_flush(b->s, ++b->now), 0);
+    CHECK_STORIES(b, seq, 0, 3, 1, 0);
+    again(b);
+    CHECK_INT(b->outcome.seq, seq);
+    CHECK_STORIES(b, seq, 0, 3, 1, 0);
+    CHECK_INT(spool_story(b->s, seq + 1, &(struct spool_story){ first, 1, SPAN("x") }), -ENOENT);
+    CHECK_INT(spool_story(b->s, seq, &(struct spool_story){ first, 0, SPAN("x") }), -EINVAL);
+    uint32_t beyond = 1;
+    CHECK_INT(spool_story(b->s, seq, &(struct spool_story){ &beyond, 1, SPAN("x") }), -EINVAL);
+    bed_free(b);
+}
+
 static void a_reader_outlives_its_message(void)
 {
     struct bed *b = bed_new(1);
@@ -828,6 +947,8 @@ static const struct test tests[] = {
     TEST(a_dead_directory_is_taken_out),
     TEST(sealed_segments_are_read_by_index),
     TEST(compaction_keeps_the_bound),
+    TEST(the_last_stories_are_kept),
+    TEST(a_story_is_the_first_to_go),
     TEST(a_reader_outlives_its_message),
     TEST(one_owner_many_lookers),
     TEST(one_write_and_one_flush_serve_a_batch),

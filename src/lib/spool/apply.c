@@ -73,7 +73,9 @@ void apply_group(struct spool *s, struct segment *seg, const struct rec *r, cons
     }
     seg_live_add(s, seg, bytes);
     entry_set_last(s, e, seg, r->off);
-    e->chain_bytes += snapshot ? 0 : (uint32_t)bytes;
+    e->chain_bytes += snapshot ? 0 : chain_weight(r, g);
+    if (r->type == REC_OUTCOME && r->body_len)
+        e->flags |= ENTRY_STORIES;
     e->flags &= (uint16_t)~(snapshot ? ENTRY_BROKEN : 0);
     chain_due(s, e);
 }

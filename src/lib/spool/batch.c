@@ -29,6 +29,7 @@ void batch_free(struct spool *s, struct batch *b)
         if (b->items[i].txn)
             txn_free(s, b->items[i].txn, false);
     buf_free(&b->metas);
+    arena_free(&b->bodies);
     free(b->items);
     free(b->spans);
     free(b->map);
@@ -38,6 +39,8 @@ void batch_free(struct spool *s, struct batch *b)
 void batch_reset(struct batch *b)
 {
     buf_reset(&b->metas);
+    if (b->bodies)
+        arena_reset(b->bodies);
     b->n = b->span_count = b->commits = 0;
     b->bytes = 0;
     b->oldest_ms = -1;

@@ -175,7 +175,8 @@ void chain_due(struct spool *s, struct entry *e)
     e->flags |= ENTRY_DUE;
 }
 
-void chain_put_snapshot(struct spool *s, uint64_t seq, const struct spool_outcome *list, size_t n)
+void chain_put_snapshot(struct spool *s, uint64_t seq, const struct spool_outcome *list, size_t n,
+                        struct span body)
 {
     struct item *it = batch_begin(&s->batch, ITEM_SNAPSHOT, REC_OUTCOME);
     struct buf encoded;
@@ -186,6 +187,7 @@ void chain_put_snapshot(struct spool *s, uint64_t seq, const struct spool_outcom
     group_put(&s->batch.metas, &(struct group){ .seq = seq, .count = (uint32_t)n,
                                                 .list = buf_span(&encoded) });
     buf_free(&encoded);
+    batch_body(&s->batch, it, body);
     batch_end(s, &s->batch, it);
     batch_group(&s->batch, it, seq, OUTCOME_FIXED_BYTES);
 }
@@ -222,6 +224,7 @@ int chain_snapshot(struct spool *s, struct entry *e, struct arena *a)
     size_t n;
     int error = chain_state(s, e, a, &list, &n);
     if (!error)
-        chain_put_snapshot(s, entry_seq(e), list, n);
+        chain_put_snapshot(s, entry_seq(e), list, n,
+                           batch_keep(&s->batch, story_body(s, e, a)));
     return error;
 }

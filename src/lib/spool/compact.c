@@ -199,10 +199,13 @@ static int move_message(struct slice *x, const struct entry *e, struct txn *move
         error = own_group(x, e, &encoded, &m.own);
     }
     struct span kept_body = error ? SPAN_NONE : arena_dup(x->arena, body);
+    struct span stories = error ? SPAN_NONE : story_body(s, e, x->arena);
     if (!error && !kept_body.p)
         error = -ENOMEM;
     if (!error)
         put_move(x, &m, kept_body, moved);
+    if (!error && stories.n)
+        story_put_record(s, m.seq, stories);
     x->budget -= (int64_t)b.len;
     buf_free(&b);
     buf_free(&encoded);

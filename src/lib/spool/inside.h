@@ -87,6 +87,7 @@ enum item_kind {
     ITEM_SNAPSHOT, /* all outcomes of a message merged */
     ITEM_TOMB,
     ITEM_COPY,     /* a record of unknown type, carried on */
+    ITEM_STORY,    /* the first to be left out when something fails */
 };
 
 /* A record waiting in the batch. */
@@ -120,6 +121,7 @@ struct batch {
     size_t map_size;
     uint64_t *seqs;    /* of the messages to be committed: a hash table, 0 = free */
     size_t seqs_size;
+    struct arena *bodies; /* of stories; NULL until there is one */
 };
 
 /* The tombs that were carried out of the victim: each once, however often it stands there. */
@@ -328,8 +330,26 @@ int chain_state(struct spool *s, const struct entry *e, struct arena *a,
                 struct spool_outcome **list_r, size_t *n_r);
 /* A merged record of all outcomes of e, put into the batch. */
 int chain_snapshot(struct spool *s, struct entry *e, struct arena *a);
-void chain_put_snapshot(struct spool *s, uint64_t seq, const struct spool_outcome *list, size_t n);
+/* body: of stories, or empty; stays until the flush. */
+void chain_put_snapshot(struct spool *s, uint64_t seq, const struct spool_outcome *list, size_t n,
+                        struct span body);
+/* What a record adds to the reasons to merge a chain: its outcomes, and a bit for its stories,
+ * which would be copied. */
+static inline uint32_t chain_weight(const struct rec *r, const struct group *g)
+{
+    enum { STORY_SHARE = 8 };
+    return (uint32_t)(r->type == REC_OUTCOME
+                          ? REC_HEAD_BYTES + r->head_len + r->body_len / STORY_SHARE
+                          : group_cost(r, g));
+}
 void chain_due(struct spool *s, struct entry *e);
+
+/* --- story.c --- */
+/* Behind what the batch holds of the message; `body` stays until the flush. */
+void story_put_record(struct spool *s, uint64_t seq, struct span body);
+struct span batch_keep(struct batch *b, struct span s); /* a copy that lives as long as the batch */
+/* The stories worth keeping, as the body of a record; empty: none. */
+struct span story_body(struct spool *s, const struct entry *e, struct arena *a);
 
 /* --- space.c --- */
 void space_poll(struct spool *s); /* at most once a second */

@@ -173,7 +173,9 @@ static void learn_group(struct replay *x, struct segment *seg, const struct rec 
     } else if (!linked) {
         e->flags |= ENTRY_BROKEN;
     }
-    e->chain_bytes += g->prev_gen && r->type == REC_OUTCOME ? (uint32_t)rec_size(r) : 0;
+    e->chain_bytes += g->prev_gen && r->type == REC_OUTCOME ? chain_weight(r, g) : 0;
+    if (r->type == REC_OUTCOME && r->body_len)
+        e->flags |= ENTRY_STORIES;
     entry_set_last(s, e, seg, r->off);
     if (apply_finals(s, e, g))
         forget(s, e);
@@ -329,7 +331,7 @@ static int mend_broken(struct replay *x)
                 break;
         }
         if (count)
-            chain_put_snapshot(s, note->seq, list, count);
+            chain_put_snapshot(s, note->seq, list, count, SPAN_NONE);
         free(list);
     }
     return batch_flush(s);

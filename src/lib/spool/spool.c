@@ -27,6 +27,9 @@ static void set_config(struct spool *s, const struct spool_config *config)
     set_default(&c->free_min_inodes, 100);
     set_default(&c->reserve_bytes, 8 << 20);
     set_default(&c->lease_step, 1 << 20);
+    set_default(&c->stories_kept, 3);
+    if (c->stories_kept > UINT8_MAX)
+        c->stories_kept = UINT8_MAX;
     set_default(&c->ahead_bytes, 64 << 10);
     if (c->ahead_bytes > 64 << 10)
         c->ahead_bytes = 64 << 10;
@@ -182,6 +185,8 @@ void spool_configure(struct spool *s, const struct spool_config *config)
         c->free_min_bytes = config->free_min_bytes;
     if (config->reserve_bytes)
         c->reserve_bytes = config->reserve_bytes;
+    if (config->stories_kept && config->stories_kept <= UINT8_MAX)
+        c->stories_kept = config->stories_kept;
     if (config->inline_max_bytes > c->inline_max_bytes)
         c->inline_max_bytes = config->inline_max_bytes;
 }

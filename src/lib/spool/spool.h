@@ -36,6 +36,7 @@ enum {
     SPOOL_DIAG_MAX = 1024,     /* longer texts of an outcome are cut to these */
     SPOOL_STATUS_MAX = 32,
     SPOOL_REMOTE_MAX = 255,
+    SPOOL_STORY_MAX = 64 << 10,
 };
 
 #define SPOOL_RCPT_ALL UINT32_MAX /* an outcome of the message as a whole */
@@ -53,6 +54,7 @@ struct spool_config {
     uint64_t lease_step;         /* 1M counters are persisted at once */
     uint64_t ahead_bytes;        /* zeros written behind a small batch, which make the next
                                     flushes cheaper (no growth of the file); 64K; 1 = none */
+    uint64_t stories_kept;       /* of each recipient; 3 */
     uint64_t salt;               /* random; marks this spool's records (any number in tests) */
     bool read_only;              /* takes no lock and writes nothing: for `spool cat`, `export`,
                                     `check` beside a running daemon */
@@ -199,6 +201,17 @@ int spool_commit(struct spool *s, const struct spool_commit *c);
  * The message is removed when its last recipient is final, in memory at the next flush. */
 int spool_outcome(struct spool *s, const struct spool_outcome *o, size_t n);
 
+/* What people may want to know later of what happened to some recipients of one message: any
+ * bytes (attempt/attempt.h). The last ones of each recipient are kept as long as it has no final
+ * outcome and nothing goes wrong: nothing may rely on them. Copied into the batch. -ENOENT,
+ * -EINVAL (longer than SPOOL_STORY_MAX, no such recipient), -ENOSPC (a directory is low). */
+struct spool_story {
+    const uint32_t *rcpts; /* indices in the envelope */
+    size_t n;
+    struct span text;
+};
+int spool_story(struct spool *s, uint64_t seq, const struct spool_story *story);
+
 /* Writes the batch with one write and one flush, then calls on_receipt for each committed
  * message in order, or on_refused. 0, or -errno of what failed last (the batch may have gone
  * through in part: outcomes survive a full disk that refuses messages). Empty: 0, no flush. */
@@ -242,6 +255,10 @@ int spool_envelope(struct spool *s, uint64_t seq, struct arena *a, struct envelo
 /* The newest outcome of each recipient that has one (and of SPOOL_RCPT_ALL, last), in `a`. */
 int spool_outcomes(struct spool *s, uint64_t seq, struct arena *a, struct spool_outcome **list_r,
                    size_t *n_r);
+/* Its stories, newest first, each with the recipients of whom it is one of the last; in `a`.
+ * What does not read is not there. -ENOENT, -ENOMEM. */
+int spool_stories(struct spool *s, uint64_t seq, struct arena *a, struct spool_story **list_r,
+                  size_t *n_r);
 /* Every live message's counter, in no order; fn may read but not write. */
 void spool_each(struct spool *s, void (*fn)(void *ctx, uint64_t seq), void *ctx);
 

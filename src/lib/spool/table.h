@@ -9,6 +9,7 @@ enum entry_flag {
     ENTRY_EXTENTS = 1, /* content lies in extents */
     ENTRY_STARTED = 2, /* recovery: on_message was called */
     ENTRY_BROKEN = 4,  /* the chain of its outcomes has a gap: rewrite it */
+    ENTRY_STORIES = 16, /* its chain may have some */
     ENTRY_DUE = 8,     /* stands in the list of messages whose outcomes get merged */
 };
 

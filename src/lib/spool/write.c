@@ -32,7 +32,7 @@
  *              envelope (envelope_put). The body is the blocks and, when there are no extents,
  *              the content. Delivered is: blocks, then content without the cuts
  *   3 EXTENT   seq, transaction; the body is content. Without a COMMIT that names it: dead bytes
- *   4 OUTCOME  one group
+ *   4 OUTCOME  one group; the body, where there is one, is of stories
  *   5 VOID     (generation u64, from u64)...: all records of that segment at or behind `from` are
  *              void: they belong to a flush that failed
  *   6 SKIP     its body is a hole, put over what recovery dropped; its CRC means nothing
@@ -48,6 +48,12 @@
  * these are all there are; count u32; u32 length and the outcomes. In a COMMIT, a group about the
  * message itself carries its state at the time it was moved, a group about another message is
  * what caused this report: report and outcomes are one record, durable together.
+ *
+ * STORIES say of attempts what people may want to know, and nothing else relies on them: number of
+ * recipients u32 and each of them (u32), length u32, text; oldest first, to the body's end. They
+ * come in an OUTCOME of their own, whose group has no outcomes and is a link of the chain like
+ * others; a merged record has the last ones of each recipient that is not final. When a message
+ * is moved they follow its COMMIT. Readers from before them pass over the bodies.
  *
  * WHAT IS TRUE. A message exists when its COMMIT is flushed, and as long as not every recipient
  * has a final outcome with a higher lsn. Of several COMMITs with one seq (a copy made by
