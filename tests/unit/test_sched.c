@@ -25,6 +25,8 @@ static struct sched *make(void)
     return sched_new(&c);
 }
 
+static const char *sender_now = "a@sender.example";
+
 static bool add_at(struct sched *s, uint64_t seq, const char *rcpt, uint32_t n, uint32_t flags,
                    int64_t now_ms)
 {
@@ -32,7 +34,7 @@ static bool add_at(struct sched *s, uint64_t seq, const char *rcpt, uint32_t n, 
     for (uint32_t i = 0; i < n; i++)
         rcpts[i] = (struct sched_entry_rcpt){ .addr = span_str(rcpt) };
     struct sched_entry e = { .seq = seq, .received_ms = WALL + now_ms, .size_bytes = 100,
-                             .flags = flags, .sender = SPAN("a@sender.example"),
+                             .flags = flags, .sender = span_str(sender_now),
                              .rcpts = rcpts, .rcpt_count = n };
     e.loc.w[0] = seq * 10;
     return sched_add(s, &e, at(now_ms));
@@ -257,6 +259,51 @@ static void sites_share_and_take_turns(void)
     }
     CHECK_INT(a, 2);
     CHECK_INT(b, 2);
+    sched_free(&s);
+}
+
+/* Jobs until one of the message: what stands before it at its destination. */
+static int jobs_before(struct sched *s, uint64_t seq, enum sched_outcome_kind kind, int64_t now_ms)
+{
+    struct sched_job job;
+    for (int n = 0; n < 100000; n++) {
+        while (!sched_next_job(s, at(now_ms), &job))
+            if (!route_all(s, "x", now_ms))
+                return -1;
+        bool it = job.seq == seq;
+        end_job(s, &job, kind, SCHED_NEWS_OK, now_ms);
+        if (it)
+            return n;
+    }
+    return -1;
+}
+
+static void senders_take_turns(void)
+{
+    enum { MANY = 5000 };
+    struct sched *s = make();
+    for (uint64_t i = 1; i <= MANY; i++)
+        add(s, i, "u@x.example");
+    sender_now = "b@other.example";
+    add(s, MANY + 1, "u@x.example");
+    sender_now = "c@third.example";
+    add(s, MANY + 2, "u@x.example");
+    add(s, MANY + 3, "u@x.example");
+    CHECK_INT(route_all(s, "x", 0), MANY + 3);
+    int b = jobs_before(s, MANY + 1, SCHED_OUT_DEFERRED, 0);
+    CHECK(b >= 0 && b <= 3);
+    int c = jobs_before(s, MANY + 3, SCHED_OUT_DEFERRED, 0);
+    CHECK(c >= 0 && c <= 6);
+    /* The same once they have come due again. */
+    while (jobs_before(s, 0, SCHED_OUT_DEFERRED, 0) >= 0)
+        ;
+    CHECK_INT(sched_totals(s).rcpts[SCHED_DEFERRED], MANY + 3);
+    int again = jobs_before(s, MANY + 1, SCHED_OUT_DELIVERED, HOUR);
+    CHECK(again >= 0 && again <= 600); /* the first 256 that fell due stand before it */
+    for (int i = 0; i < 2 * MANY && sched_totals(s).rcpts[SCHED_READY]; i++)
+        jobs_before(s, 0, SCHED_OUT_DELIVERED, HOUR);
+    CHECK_INT(sched_totals(s).rcpts[SCHED_READY], 0);
+    sender_now = "a@sender.example";
     sched_free(&s);
 }
 
@@ -716,6 +763,7 @@ static const struct test tests[] = {
     TEST(a_dead_site_costs_one_attempt),
     TEST(fresh_mail_passes_a_dead_crowd),
     TEST(sites_share_and_take_turns),
+    TEST(senders_take_turns),
     TEST(stale_is_free_but_bounded),
     TEST(a_lost_job_comes_again_soon),
     TEST(unknown_is_flagged),

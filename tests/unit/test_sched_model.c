@@ -105,8 +105,10 @@ static void add_message(struct world *w)
                                            .waiting = flags == ENVELOPE_QUEUE_ONLY };
     }
     m->received_ms = w->now_ms;
+    char sender[32];
+    int sent = snprintf(sender, sizeof sender, "s%u@example", (unsigned)draw(w, 6));
     struct sched_entry e = { .seq = seq, .received_ms = now(w).wall_ms, .flags = flags,
-                             .sender = SPAN("s@example"), .size_bytes = 1000, .rcpts = rcpts,
+                             .sender = span_of(sender, (size_t)sent), .size_bytes = 1000, .rcpts = rcpts,
                              .rcpt_count = m->rcpt_count };
     HOLDS(sched_add(w->s, &e, now(w)));
 }
