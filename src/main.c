@@ -126,8 +126,9 @@ static const struct {
 
 /* --- verbs --- */
 
-/* -C FILE may stand before the verb or anywhere behind it. Verbs that have no use for it are not
- * given it. Returns the number of arguments in args, which ends with NULL; -1: a usage error. */
+/* -C FILE, or -CFILE, may stand before the verb or anywhere behind it. Verbs that have no use for
+ * it are not given it. Returns the number of arguments in args, which ends with NULL; -1: a usage
+ * error. */
 static int arrange(int argc, char **argv, int verb, const char *config, const struct applet *ap,
                    char **args)
 {
@@ -138,10 +139,16 @@ static int arrange(int argc, char **argv, int verb, const char *config, const st
         args[n++] = (char *)config;
     }
     for (int i = verb + 1; i < argc; i++) {
-        if (!ap->config && strcmp(argv[i], "-C") == 0 && i + 1 < argc)
-            i++;
-        else
+        bool ours = strncmp(argv[i], "-C", 2) == 0;
+        char *file = ours && argv[i][2] ? argv[i] + 2 : NULL;
+        if (ours && !ap->config) {
+            i += !file && i + 1 < argc;
+        } else if (file) {
+            args[n++] = (char *)"-C";
+            args[n++] = file;
+        } else {
             args[n++] = argv[i];
+        }
     }
     args[n] = NULL;
     return n;
@@ -176,7 +183,7 @@ static int run_verb(int argc, char **argv)
     const struct applet *ap = applet_find(argv[at]);
     if (!ap)
         return unknown_verb(argv[at]);
-    char **args = must_calloc((size_t)argc + 3, sizeof *args);
+    char **args = must_calloc(2 * (size_t)argc + 3, sizeof *args);
     int n = arrange(argc, argv, at, config, ap, args);
     int rc = ap->fn(n, args);
     free(args);

@@ -46,10 +46,6 @@ bool cli_common(struct cli_args *a, int argc, char **argv, int *i, int *rc_r)
         a->json = true;
         return true;
     }
-    if (strncmp(arg, "-C", 2) == 0 && arg[2]) { /* in one word, as sendmail's users write it */
-        a->config = arg + 2;
-        return true;
-    }
     const char **to = strcmp(arg, "-C") == 0         ? &a->config
                       : strcmp(arg, "--socket") == 0 ? &a->socket
                                                      : NULL;
