@@ -1,9 +1,10 @@
 /* mailq, and sendmail -bp: the queue in sendmail's columns. Messages are printed as they come;
  * none is kept. */
-#include "cli/sendmail_queue.h"
+#include "cli/mailq.h"
 
 #include "base/num.h"
 #include "cli/ask.h"
+#include "cli/sendmail_queue.h"
 #include "cli/term.h"
 
 #include <stdio.h>
@@ -187,8 +188,9 @@ static void take(struct listing *l, const json_t *row)
             recipient_line(l, json_array_get(rcpts, i));
 }
 
-static void on_line(struct listing *l, struct span line)
+static void on_line(void *ctx, struct span line)
 {
+    struct listing *l = ctx;
     struct buf readable;
     json_error_t why;
     buf_init(&readable, ROW_MAX_BYTES);
@@ -202,28 +204,34 @@ static void on_line(struct listing *l, struct span line)
         cli_print(&l->out);
 }
 
+static int ask(struct listing *l, struct queue_asker *k, const struct sendmail_flags *f)
+{
+    struct queue_args a;
+    struct span line;
+    sendmail_queue_matches(&a, f);
+    enum ctl_got got = ctl_ask(&k->ctl, "mailq", a.v, a.n) ? CTL_ROW : CTL_ERROR;
+    while (got == CTL_ROW && (got = ctl_next(&k->ctl, &line)) == CTL_ROW)
+        on_line(l, line);
+    if (got == CTL_OK)
+        return EX_OK;
+    cli_print(&l->out);
+    return sendmail_queue_failed(k);
+}
+
 int sendmail_mailq(const struct sendmail_flags *f)
 {
     struct listing l = { .verbose = f->verbose, .held = f->run_quarantined };
     struct queue_asker k;
-    struct queue_args a;
-    struct span line;
-    int rc = sendmail_queue_open(&k, f, "You are not permitted to see the queue");
-    if (rc != EX_OK) {
-        sendmail_queue_close(&k);
-        return rc == EX_NOPERM ? EX_OK : rc;
-    }
     buf_init(&l.out, ROW_MAX_BYTES);
     buf_init(&l.last_reason, 4096);
-    sendmail_queue_matches(&a, f);
-    enum ctl_got got = ctl_ask(&k.ctl, "mailq", a.v, a.n) ? CTL_ROW : CTL_ERROR;
-    while (got == CTL_ROW && (got = ctl_next(&k.ctl, &line)) == CTL_ROW)
-        on_line(&l, line);
-    if (got == CTL_OK)
+    int rc = sendmail_queue_open(&k, f, "You are not permitted to see the queue");
+    if (rc == EX_OK)
+        rc = ask(&l, &k, f);
+    else if (k.away && mailq_offline(f, k.config, on_line, &l))
+        rc = EX_OK; /* what its spool holds */
+    if (rc == EX_OK)
         buf_printf(&l.out, "\t\tTotal requests: %llu\n", (unsigned long long)l.total);
     cli_print(&l.out);
-    if (got != CTL_OK)
-        rc = sendmail_queue_failed(&k);
     buf_free(&l.out);
     buf_free(&l.last_reason);
     sendmail_queue_close(&k);

@@ -19,7 +19,8 @@ static int cannot_connect(struct queue_asker *k, const char *path)
         k->ctl.exit = EX_NOPERM;
         return sendmail_queue_failed(k);
     }
-    if (errno == ENOENT || errno == ECONNREFUSED)
+    k->away = errno == ENOENT || errno == ECONNREFUSED;
+    if (k->away)
         fprintf(stderr, "%s: no gateway answers on %s: it does not run, or with another "
                         "configuration\n", k->args.verb, path);
     else
@@ -29,25 +30,27 @@ static int cannot_connect(struct queue_asker *k, const char *path)
 
 int sendmail_queue_open(struct queue_asker *k, const struct sendmail_flags *f, const char *denied)
 {
-    struct config *cfg = NULL;
     struct buf path;
     *k = (struct queue_asker){ .denied = denied, .ctl = { .fd = -1 },
                                .to_stdout = f->mode == SENDMAIL_QUEUE };
     k->args = (struct cli_args){ .verb = f->name,
                                  .config = f->config ? f->config : CLI_CONFIG_FILE };
-    int rc = cli_load(&k->args, &cfg);
+    int rc = cli_load(&k->args, &k->config);
     if (rc != EX_OK)
         return rc;
     buf_init(&path, CONFIG_TEXT_MAX + 1);
-    buf_puts(&path, cfg->control.socket);
+    buf_puts(&path, k->config->control.socket);
     if (!ctl_try(&k->ctl, &k->args, buf_cstr(&path)))
         rc = cannot_connect(k, buf_cstr(&path));
     buf_free(&path);
-    config_free(&cfg);
     return rc;
 }
 
-void sendmail_queue_close(struct queue_asker *k) { ctl_close(&k->ctl); }
+void sendmail_queue_close(struct queue_asker *k)
+{
+    ctl_close(&k->ctl);
+    config_free(&k->config);
+}
 
 int sendmail_queue_failed(struct queue_asker *k)
 {

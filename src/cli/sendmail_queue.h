@@ -23,6 +23,8 @@ struct queue_asker {
     struct ctl ctl;
     const char *denied; /* what is said to whom this is not allowed */
     bool to_stdout;     /* ... as sendmail says it */
+    struct config *config;
+    bool away;          /* no gateway answers; that has been said */
 };
 
 /* EX_OK, or a status with everything said. sendmail_queue_close in either case. */

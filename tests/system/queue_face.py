@@ -438,8 +438,16 @@ def strangers(where):
                                    group=64000, extra_groups=[], capture_output=True, cwd="/",
                                    timeout=20)
                 assert (r.returncode, r.stdout + r.stderr) == (code, words), r
+        d.mail("u@kept.example")
+        d.mail("v@kept.example", port=d.hold)
+        shown = d.run("mailq"), d.run("mailq", "-qQ")
         d.g.stop()
-        for args in (["-bp"], ["-q"], ["-bh"], ["-q", "-v"]):
+        away = [d.run("mailq", *args) for args in ((), ("-qQ",), ("-q!Rkept",))]
+        assert all("no gateway answers on" in text for text in away), away
+        assert away[0].startswith(shown[0]), (away[0], shown[0])
+        assert "QUARANTINE" in away[1] and "<v@kept.example>" in away[1], away[1]
+        assert "Total requests: 0" in away[2], away[2]
+        for args in (["-bP"], ["-q"], ["-bh"], ["-q", "-v"]):
             assert "no gateway answers on" in d.run("sendmail", *args, code=69)
     if os.geteuid() != 0:
         raise Skip("only root can be somebody else")
