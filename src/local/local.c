@@ -60,7 +60,8 @@ static struct span wanted_user(const struct local *l)
     }
 }
 
-/* Root's mail belongs into somebody's mailbox. */
+/* Root's mail belongs into somebody's mailbox. It waits for the alias: on a new gateway it would
+ * bounce to its sender, who is root as often as not. */
 static bool instead_of_root(struct local *l)
 {
     struct span other = l->config->local.root_user;
@@ -72,8 +73,8 @@ static bool instead_of_root(struct local *l)
     }
     if (other.n && find_user(l, other) && l->user.uid != 0)
         return true;
-    local_refuse(l, 550, "5.2.0", "nothing is delivered as root: give %.*s an alias, or set "
-                 "local.root_user", SPAN_ARG(l->job.user));
+    local_refuse(l, 451, "4.3.5", "nothing is delivered as root: set local.root_user for "
+                 "this mail, or an alias of %.*s for what comes", SPAN_ARG(l->job.user));
     return false;
 }
 

@@ -356,7 +356,7 @@ def nobody_there(where):
         event(g, "failed", "nosuchuser9", dsn="5.1.1")
         if ROOT:
             send(g, "root", sender="")
-            said = event(g, "failed", "root")
+            said = event(g, "deferred", "root", dsn="4.3.5")
             assert "root_user" in said["reply"] and "alias" in said["reply"], said
         else:
             send(g, "root", sender="")
