@@ -32,7 +32,7 @@ class Desk:
             'listen "capture"': {"address": [f"127.0.0.2:{self.port25}"],
                                  "delivery": Word(capture)},
             "deliver": {"port": self.port25},
-            "queue": {"run": Word("0")},
+            "queue": {"run": Word("0")}, "spool": {"flush_late": Word("0")},
             "route": {"smarttable": f"text:{where}/smarttable",
                       "mailertable": f"text:{where}/mailertable.map"},
             "retry": {"first": Word("1s"), "max": Word("2s")},
