@@ -3,6 +3,8 @@
 #include "base/num.h"
 #include "cli/args.h"
 #include "cli/ctl.h"
+#include "cli/queue_act.h"
+#include "cli/queue_export.h"
 #include "cli/queue_show.h"
 #include "cli/term.h"
 
@@ -12,42 +14,91 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: postern queue [list] [--limit N]\n"
-    "       postern queue count\n"
+    "usage: postern queue [list] [FILTER...] [--sort age|size|domain|next] [--limit N]\n"
+    "       postern queue count [FILTER...]\n"
+    "       postern queue oldest [--by GROUP] [FILTER...] [--sort age|count|size|next] [--limit N]\n"
+    "       postern queue shape [--by domain|site|reason|state] [FILTER...] [--limit N]\n"
     "       postern queue sites [--limit N]\n"
     "       postern queue run\n"
-    "       postern queue hold | release | delete ID...\n"
-    "       postern queue retry ID | DOMAIN | DESTINATION\n"
+    "       postern queue hold | release | delete [--bounce] | bounce | expire  ID... | FILTER...\n"
+    "       postern queue retry ID | DOMAIN | DESTINATION | FILTER...\n"
+    "       postern queue reroute --to NEXTHOP [--rule] ID... | FILTER...\n"
+    "       postern queue freeze [DOMAIN | DESTINATION | SITE]\n"
+    "       postern queue thaw DOMAIN | DESTINATION | SITE\n"
+    "       postern queue export DIRECTORY ID... | FILTER...\n"
     "\n"
     "list     every message that waits, a line for each recipient: why, and when it is tried\n"
-    "count    how many, by state\n"
+    "count    how many, by state; with a filter, how many it means\n"
+    "oldest   for each domain (site, reason, state, sender, sender-domain, listener): how many\n"
+    "         wait, the oldest of them, why, and the next try\n"
+    "shape    ages and domains as a table\n"
     "sites    destinations and the sites (MX sets) behind them: those that are down first\n"
     "run      sends what waits for a queue run (listeners with delivery = queue_only)\n"
     "hold     not delivered any more until release; both outlive a restart\n"
-    "delete   removes a message for good; its sender is not told\n"
+    "delete   removes a message for good; its sender is not told, but with --bounce\n"
+    "bounce   returns it to its sender now; expire: as if its time were over\n"
     "retry    now, past any back-off: a message, what goes to a domain or to a destination\n"
     "         as `sites` names it\n"
+    "reroute  to another next hop until it is delivered or the gateway restarts; --rule shows\n"
+    "         the mailertable lines that would do so for all mail\n"
+    "freeze   starts nothing more for a domain, destination or site, until thaw or a restart;\n"
+    "         without a name, shows what is frozen\n"
+    "export   copies messages as ID.eml into a directory\n"
+    "\n"
+    "filters (all have to hold; of several for one thing, one; \"!VALUE\" negates):\n"
+    "  --to --from ADDRESS, DOMAIN or PATTERN with \"*\"; \"~TEXT\": a part (--rcpt is --to)\n"
+    "  --domain of the recipient  --site MX set or destination  --reason TEXT (a part)\n"
+    "  --state active|deferred|waiting|held|quarantined  --client ADDRESS[/BITS]\n"
+    "  --listener NAME  --id ID  --age '>2h' or '<30m'  --size '>1M' or '<10K'\n"
+    "  --all          every message\n"
+    "What a filter means is shown, counted and asked about before it is changed.\n"
     "\n"
     "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
     "  --socket PATH  the gateway's admin socket\n"
-    "  --limit N      so many messages, or destinations and sites (1000)\n"
+    "  --limit N      so many messages, groups, or destinations and sites\n"
+    "  --yes          does it without asking\n"
     "  --json         JSON objects, one a line\n"
     "\n"
     "exit status: 0 done, 66 no such message (some of them), 69 no gateway answers, 75 try\n"
     "later, 77 not allowed, 64 usage\n";
 
-enum { ARGS_MAX = 1000, FLUSH_BYTES = 64 << 10, OUT_MAX_BYTES = 64 << 20 };
+enum { FLUSH_BYTES = 64 << 10, OUT_MAX_BYTES = 64 << 20 };
 
-static const char *const verbs[] = { "list", "count", "sites", "run", "hold", "release", "delete",
-                                     "retry" };
+enum { FILTERS = 1, SORTS = 2, LIMITS = 4, GROUPED = 8, ACTS = 16, PLAIN_IDS = 32, TO_HOP = 64 };
+
+static const struct verb {
+    const char *name, *ask; /* ask: qmgr's */
+    enum queue_what what;
+    unsigned may;
+    size_t words_min, words_max; /* besides ids */
+} verbs[] = {
+    { "list", "list", QUEUE_LIST, FILTERS | SORTS | LIMITS, 0, 0 },
+    { "count", "count", QUEUE_COUNT, FILTERS, 0, 0 },
+    { "oldest", "groups", QUEUE_GROUPS, FILTERS | SORTS | LIMITS | GROUPED, 0, 0 },
+    { "shape", "groups", QUEUE_SHAPE, FILTERS | SORTS | LIMITS | GROUPED, 0, 0 },
+    { "sites", "sites", QUEUE_SITES, LIMITS, 0, 0 },
+    { "run", "run", QUEUE_ACTIONS, 0, 0, 0 },
+    { "hold", "hold", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
+    { "release", "release", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
+    { "delete", "delete", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
+    { "retry", "retry", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
+    { "bounce", "bounce", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
+    { "expire", "expire", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
+    { "reroute", "reroute", QUEUE_ACTIONS, FILTERS | ACTS | TO_HOP, 0, 0 },
+    { "freeze", "freeze", QUEUE_ACTIONS, 0, 0, 1 },
+    { "thaw", "thaw", QUEUE_ACTIONS, 0, 1, 1 },
+    { "export", "export", QUEUE_ACTIONS, FILTERS | ACTS, 1, 1 },
+};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 struct request {
     struct cli_args a;
-    const char *verb;
-    char limit[32]; /* "limit=N", or empty */
-    const char *args[ARGS_MAX];
+    const struct verb *verb;
+    const char *limit, *sort, *by, *hop;
+    bool yes, bounce, rule, all;
+    const char *ids[QUEUE_WORDS_MAX]; /* and other words */
     size_t n;
+    struct queue_words words;
 };
 
 struct output {
@@ -60,47 +111,98 @@ struct output {
 
 /* --- arguments --- */
 
-static int take_limit(struct request *rq, const char *value)
+static bool is(const struct request *rq, const char *verb)
 {
-    uint64_t n;
-    if (!value || !num_u64(span_str(value), &n))
-        return cli_usage_error(&rq->a, "a number is missing", "--limit");
-    snprintf(rq->limit, sizeof rq->limit, "limit=%llu", (unsigned long long)n);
-    return EX_OK;
+    return strcmp(rq->verb->name, verb) == 0;
 }
 
 static int take_word(struct request *rq, const char *word)
 {
+    const char *names[VERBS];
     if (word[0] == '-')
         return cli_usage_error(&rq->a, "unknown option", word);
     if (rq->verb) {
-        if (rq->n == ARGS_MAX)
+        if (rq->n == QUEUE_WORDS_MAX - 8)
             return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
-        rq->args[rq->n++] = word;
+        rq->ids[rq->n++] = word;
         return EX_OK;
     }
-    for (size_t i = 0; i < VERBS; i++)
-        if (strcmp(word, verbs[i]) == 0)
-            rq->verb = verbs[i];
-    return rq->verb ? EX_OK : cli_unknown(&rq->a, word, verbs, VERBS);
+    for (size_t i = 0; i < VERBS; i++) {
+        names[i] = verbs[i].name;
+        if (strcmp(word, verbs[i].name) == 0)
+            rq->verb = &verbs[i];
+    }
+    return rq->verb ? EX_OK : cli_unknown(&rq->a, word, names, VERBS);
+}
+
+/* Options without a value, and those of our own. 1 taken, 0 not known, -1 the value is missing. */
+static int take_option(struct request *rq, const char *option, const char *value, int *i)
+{
+    struct { const char *option; bool *to; } flags[] = {
+        { "--yes", &rq->yes }, { "--bounce", &rq->bounce }, { "--rule", &rq->rule },
+        { "--all", &rq->all },
+    };
+    struct { const char *option; const char **to; } values[] = {
+        { "--limit", &rq->limit }, { "--sort", &rq->sort }, { "--by", &rq->by },
+    };
+    for (size_t k = 0; k < sizeof flags / sizeof *flags; k++)
+        if (strcmp(option, flags[k].option) == 0)
+            return *flags[k].to = true;
+    bool to = strcmp(option, "--to") == 0;
+    const char **place = to && rq->verb && rq->verb->may & TO_HOP ? &rq->hop : NULL;
+    for (size_t k = 0; k < sizeof values / sizeof *values; k++)
+        if (strcmp(option, values[k].option) == 0)
+            place = values[k].to;
+    if (place) {
+        *place = value;
+        *i += 1;
+        return value ? 1 : -1;
+    }
+    int rc = queue_words_option(&rq->words, strcmp(option, "--rcpt") == 0 ? "--to" : option, value);
+    *i += rc != 0;
+    return rc;
+}
+
+static int check_options(const struct request *rq)
+{
+    unsigned may = rq->verb->may;
+    uint64_t n;
+    const char *v = rq->verb->name;
+    if (rq->limit && !(may & LIMITS))
+        return cli_usage_error(&rq->a, "takes no --limit", v);
+    if (rq->limit && !num_u64(span_str(rq->limit), &n))
+        return cli_usage_error(&rq->a, "a number is missing", "--limit");
+    if (rq->sort && !(may & SORTS))
+        return cli_usage_error(&rq->a, "takes no --sort", v);
+    if (rq->by && !(may & GROUPED))
+        return cli_usage_error(&rq->a, "takes no --by", v);
+    if (rq->words.filters && !(may & FILTERS))
+        return cli_usage_error(&rq->a, "takes no filter", v);
+    if ((rq->bounce && !is(rq, "delete")) || (rq->rule && !is(rq, "reroute")))
+        return cli_usage_error(&rq->a, "takes no such option", v);
+    if (may & TO_HOP && !rq->hop)
+        return cli_usage_error(&rq->a, "where to? --to NEXTHOP is missing", v);
+    return EX_OK;
 }
 
 static int check_args(struct request *rq)
 {
-    const char *v = rq->verb = rq->verb ? rq->verb : "list";
-    bool changes = strcmp(v, "hold") == 0 || strcmp(v, "release") == 0 ||
-                   strcmp(v, "delete") == 0;
-    bool retry = strcmp(v, "retry") == 0;
-    bool limited = strcmp(v, "list") == 0 || strcmp(v, "sites") == 0;
-    if ((changes || retry) && rq->n == 0)
-        return cli_usage_error(&rq->a, changes ? "which message? its id is missing"
-                                               : "an id, a domain or a destination is missing", v);
-    if (retry ? rq->n > 1 : !changes && rq->n > 0)
-        return cli_usage_error(&rq->a, "one word too many", rq->args[retry]);
-    if (rq->limit[0] && !limited)
-        return cli_usage_error(&rq->a, "takes no --limit", v);
-    if (rq->limit[0])
-        rq->args[rq->n++] = rq->limit;
+    rq->verb = rq->verb ? rq->verb : &verbs[0];
+    unsigned may = rq->verb->may;
+    size_t own = rq->verb->words_min;
+    const char *v = rq->verb->name;
+    int rc = check_options(rq);
+    if (rc != EX_OK)
+        return rc;
+    if (rq->n < own)
+        return cli_usage_error(&rq->a, "a word is missing", v);
+    if (may & ACTS && rq->n == own && !rq->words.filters && !rq->all)
+        return cli_usage_error(&rq->a, is(rq, "retry") ? "an id, a domain or a destination is missing"
+                                       : "which message? its id is missing", v);
+    if (is(rq, "retry") && rq->n > 1)
+        return cli_usage_error(&rq->a, "one word too many", rq->ids[1]);
+    if (!(may & ACTS) && rq->n > rq->verb->words_max)
+        return cli_usage_error(&rq->a, "one word too many", rq->ids[rq->verb->words_max]);
     return EX_OK;
 }
 
@@ -108,14 +210,16 @@ static int read_args(struct request *rq, int argc, char **argv)
 {
     int rc = EX_OK;
     for (int i = 1; i < argc && rc == EX_OK; i++) {
+        const char *option = argv[i];
         if (cli_common(&rq->a, argc, argv, &i, &rc))
             continue;
-        if (strcmp(argv[i], "--limit") == 0) {
-            i++;
-            rc = take_limit(rq, i < argc ? argv[i] : NULL);
-        } else {
-            rc = take_word(rq, argv[i]);
-        }
+        int got = option[0] == '-' ? take_option(rq, option, i + 1 < argc ? argv[i + 1] : NULL, &i)
+                                   : 0;
+        if (got < 0)
+            rc = cli_usage_error(&rq->a, strcmp(option, "--limit") == 0 ? "a number is missing"
+                                         : "a value is missing, or too long", option);
+        else if (got == 0)
+            rc = take_word(rq, option);
     }
     return rc == EX_OK && !rq->a.help ? check_args(rq) : rc;
 }
@@ -144,18 +248,10 @@ static void on_row(void *ctx, struct span json)
         flush(o);
 }
 
-static enum queue_what what_of(const char *verb)
-{
-    return strcmp(verb, "list") == 0    ? QUEUE_LIST
-           : strcmp(verb, "count") == 0 ? QUEUE_COUNT
-           : strcmp(verb, "sites") == 0 ? QUEUE_SITES
-                                        : QUEUE_ACTIONS;
-}
-
 static int ask(struct request *rq)
 {
     struct ctl c;
-    enum queue_what what = what_of(rq->verb);
+    enum queue_what what = rq->verb->what;
     struct output o = { .json = rq->a.json, .at_once = what == QUEUE_ACTIONS };
     int rc = ctl_open(&c, &rq->a);
     buf_init(&o.out, OUT_MAX_BYTES);
@@ -163,7 +259,7 @@ static int ask(struct request *rq)
     o.show = queue_show_new(what, term_width(STDOUT_FILENO),
                             term_colour(STDOUT_FILENO), (int64_t)time(NULL) * 1000);
     if (rc == EX_OK) {
-        rc = ctl_run(&c, rq->verb, rq->args, rq->n, on_row, &o);
+        rc = ctl_run(&c, rq->verb->ask, rq->words.v, rq->words.n, on_row, &o);
         if (rc == EX_OK && !o.json)
             queue_show_end(o.show, &o.out);
         flush(&o);
@@ -175,6 +271,57 @@ static int ask(struct request *rq)
     buf_free(&o.err);
     ctl_close(&c);
     return rc;
+}
+
+/* --- what is asked --- */
+
+static bool put_options(struct request *rq)
+{
+    struct queue_words *w = &rq->words;
+    bool shape = rq->verb->what == QUEUE_SHAPE;
+    const char *sort = rq->sort ? rq->sort : shape ? "count" : NULL;
+    const char *limit = rq->limit ? rq->limit : shape ? "20" : NULL;
+    return (!shape || queue_words_plain(w, "shape")) &&
+           (!rq->by || queue_words_add(w, "by", rq->by)) &&
+           (!sort || queue_words_add(w, "sort", sort)) &&
+           (!limit || queue_words_add(w, "limit", limit));
+}
+
+/* Ids named one by one need no question; the words behind the verb's own are ids. */
+static int act(struct request *rq)
+{
+    struct queue_words *w = &rq->words;
+    bool by_filter = w->filters || rq->all, nothing = false, fits = true;
+    const char *verb = rq->bounce ? "bounce" : rq->verb->name;
+    size_t own = rq->verb->words_min;
+    int rc = EX_OK;
+    for (size_t i = own; i < rq->n; i++)
+        fits = fits && queue_words_add(w, "id", rq->ids[i]);
+    if (!fits)
+        return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
+    if (is(rq, "export"))
+        return queue_export(&rq->a, w, rq->ids[0]);
+    if (rq->rule)
+        return queue_rule(&rq->a, w, rq->hop);
+    if (by_filter)
+        rc = queue_act_confirm(&rq->a, w, verb, rq->yes, &nothing);
+    if (rc != EX_OK || nothing)
+        return rc;
+    if (!queue_words_add(w, "action", verb) || (rq->hop && !queue_words_add(w, "nexthop", rq->hop)))
+        return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
+    return queue_act_run(&rq->a, w);
+}
+
+static int run(struct request *rq)
+{
+    bool by_filter = rq->words.filters || rq->all;
+    if (rq->verb->may & ACTS && (by_filter || rq->bounce || !(rq->verb->may & PLAIN_IDS)))
+        return act(rq);
+    for (size_t i = 0; i < rq->n; i++)
+        queue_words_plain(&rq->words, rq->ids[i]);
+    if (!put_options(rq))
+        return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
+    return ask(rq);
 }
 
 int cli_queue(int argc, char **argv)
@@ -189,5 +336,5 @@ int cli_queue(int argc, char **argv)
         fputs(usage, stdout);
         return EX_OK;
     }
-    return ask(&rq);
+    return run(&rq);
 }

@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "base/num.h"
 #include "cli/ctl.h"
+#include "cli/queue_groups.h"
 #include "cli/term.h"
 
 #include <jansson.h>
@@ -25,6 +26,7 @@ static const struct table_column site_columns[] = {
 struct queue_show {
     enum queue_what what;
     struct cli_table *table;
+    struct queue_groups *groups;
     int64_t now_ms;
     uint64_t messages, recipients, bytes, held, deferred, not_shown;
     bool any;
@@ -39,6 +41,8 @@ struct queue_show *queue_show_new(enum queue_what what, unsigned width, bool col
     if (what == QUEUE_LIST)
         s->table = cli_table_new(list_columns, sizeof list_columns / sizeof *list_columns, width,
                              colour);
+    else if (what == QUEUE_GROUPS || what == QUEUE_SHAPE)
+        s->groups = queue_groups_new(what == QUEUE_SHAPE, width, colour, now_ms);
     else if (what == QUEUE_SITES)
         s->table = cli_table_new(site_columns, sizeof site_columns / sizeof *site_columns, width,
                              colour);
@@ -50,6 +54,7 @@ void queue_show_free(struct queue_show **s)
     if (!*s)
         return;
     cli_table_free(&(*s)->table);
+    queue_groups_free(&(*s)->groups);
     free(*s);
     *s = NULL;
 }
@@ -247,10 +252,26 @@ static void pad(struct buf *out, size_t has, size_t wants)
         buf_putc(out, ' ');
 }
 
+/* Of a filter. */
+static void count_some(const json_t *c, struct buf *out)
+{
+    buf_printf(out, "%s%lld messages", json_is_true(json_object_get(c, "messages_at_most"))
+                                           ? "at most " : "", (long long)int_of(c, "messages"));
+    if (json_object_get(c, "matching"))
+        buf_printf(out, ", %lld recipients", (long long)int_of(c, "matching"));
+    buf_putz(out, ", ");
+    num_put_size(out, (uint64_t)int_of(c, "bytes"));
+    buf_putc(out, '\n');
+}
+
 static void count_row(const json_t *c, struct buf *out)
 {
     const char *key;
     json_t *n;
+    if (!json_object_get(c, "recipients")) {
+        count_some(c, out);
+        return;
+    }
     buf_printf(out, "messages      %lld\nsize          ", (long long)int_of(c, "messages"));
     num_put_size(out, (uint64_t)int_of(c, "bytes"));
     buf_putz(out, "\nrecipients\n");
@@ -314,6 +335,8 @@ void queue_show_row(struct queue_show *s, struct span json, struct buf *out, str
         site_row(s, row);
     else if (s->what == QUEUE_COUNT)
         count_row(row, out);
+    else if (s->groups)
+        queue_groups_row(s->groups, row);
     else
         action_row(row, out, err);
     json_decref(row);
@@ -322,12 +345,19 @@ void queue_show_row(struct queue_show *s, struct span json, struct buf *out, str
         cli_table_put(s->table, out);
 }
 
-void queue_show_end(struct queue_show *s, struct buf *out)
+void queue_show_rest(struct queue_show *s, struct buf *out)
 {
     if (s->table)
         cli_table_put(s->table, out);
+}
+
+void queue_show_end(struct queue_show *s, struct buf *out)
+{
+    queue_show_rest(s, out);
     if (s->what == QUEUE_LIST)
         list_end(s, out);
     else if (s->what == QUEUE_SITES)
         sites_end(s, out);
+    else if (s->groups)
+        queue_groups_end(s->groups, out);
 }

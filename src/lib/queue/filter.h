@@ -24,7 +24,7 @@
 #include "base/netaddr.h"
 #include "base/span.h"
 
-enum { QUEUE_TERMS_MAX = 16, QUEUE_VALUE_MAX = 320 };
+enum { QUEUE_TERMS_MAX = 64, QUEUE_VALUE_MAX = 320 };
 
 /* As people name them. DEFERRED is also what waits for its site's back-off. */
 enum queue_state {

@@ -1,0 +1,191 @@
+#include "cli/queue_export.h"
+
+#include "base/must.h"
+#include "cli/ctl.h"
+#include "cli/term.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { ROW_MAX_BYTES = 8 << 20 };
+
+static int ask(const struct cli_args *a, const char *verb, const struct queue_words *w,
+               void (*row)(void *ctx, struct span json), void *ctx)
+{
+    struct ctl c;
+    int rc = ctl_open(&c, a);
+    if (rc == EX_OK)
+        rc = ctl_run(&c, verb, w->v, w->n, row, ctx);
+    ctl_close(&c);
+    return rc;
+}
+
+static json_t *parse(struct span row)
+{
+    struct buf b;
+    buf_init(&b, ROW_MAX_BYTES);
+    ctl_readable(&b, row);
+    json_t *o = json_loadb(buf_cstr(&b), b.len, 0, NULL);
+    buf_free(&b);
+    return o;
+}
+
+/* --- export --- */
+
+struct export {
+    const struct cli_args *a;
+    int dir, file; /* -1: none open */
+    char name[64];
+    unsigned long long files, kept, failed;
+};
+
+/* What is not whole is not left behind. */
+static void finish(struct export *x, bool whole)
+{
+    if (x->file < 0)
+        return;
+    bool good = close(x->file) == 0 && whole;
+    x->file = -1;
+    char final[sizeof x->name];
+    snprintf(final, sizeof final, "%.*s", (int)(strlen(x->name) - 5), x->name); /* ".part" */
+    if (good && renameat(x->dir, x->name, x->dir, final) == 0) {
+        x->files++;
+        return;
+    }
+    unlinkat(x->dir, x->name, 0);
+    x->failed++;
+}
+
+static void begin(struct export *x, const char *id)
+{
+    struct stat st;
+    finish(x, false);
+    /* Ids are of letters and digits: qmgr makes them, and it is checked all the same. */
+    if (strspn(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx") != strlen(id) ||
+        strlen(id) > 32)
+        return;
+    snprintf(x->name, sizeof x->name, "%s.eml", id);
+    if (fstatat(x->dir, x->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        x->kept++;
+        return;
+    }
+    snprintf(x->name, sizeof x->name, "%s.eml.part", id);
+    x->file = openat(x->dir, x->name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (x->file < 0) {
+        cli_fail(x->a, EX_CANTCREAT, "%s: %s", x->name, strerror(errno));
+        x->failed++;
+    }
+}
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void content(struct export *x, const char *hex, size_t n)
+{
+    char bytes[64 << 10];
+    size_t len = 0;
+    for (size_t i = 0; i + 1 < n && len < sizeof bytes; i += 2)
+        bytes[len++] = (char)(digit(hex[i]) << 4 | digit(hex[i + 1]));
+    for (size_t at = 0; at < len && x->file >= 0;) {
+        ssize_t wrote = write(x->file, bytes + at, len - at);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0) {
+            cli_fail(x->a, EX_IOERR, "%s: %s", x->name, strerror(errno));
+            finish(x, false);
+            return;
+        }
+        at += (size_t)wrote;
+    }
+}
+
+static void on_export(void *ctx, struct span row)
+{
+    struct export *x = ctx;
+    json_t *o = parse(row);
+    const char *id = json_string_value(json_object_get(o, "id"));
+    const json_t *hex = json_object_get(o, "content");
+    const char *error = json_string_value(json_object_get(o, "error"));
+    if (error) {
+        cli_fail(x->a, EX_IOERR, "%s: %s", id ? id : "", error);
+        finish(x, false);
+    } else if (id && json_object_get(o, "begin")) {
+        begin(x, id);
+    } else if (hex && x->file >= 0) {
+        content(x, json_string_value(hex), json_string_length(hex));
+    } else if (json_object_get(o, "whole")) {
+        finish(x, true);
+    }
+    json_decref(o);
+}
+
+int queue_export(const struct cli_args *a, const struct queue_words *words, const char *directory)
+{
+    struct export x = { .a = a, .file = -1 };
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST)
+        return cli_fail(a, EX_CANTCREAT, "%s: %s", directory, strerror(errno));
+    x.dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (x.dir < 0)
+        return cli_fail(a, EX_CANTCREAT, "%s: %s", directory, strerror(errno));
+    int rc = ask(a, "export", words, on_export, &x);
+    finish(&x, false);
+    close(x.dir);
+    if (a->json)
+        printf("{\"exported\":%llu,\"there_already\":%llu,\"failed\":%llu}\n", x.files, x.kept,
+               x.failed);
+    else
+        printf("%llu message%s exported to %s%s\n", x.files, x.files == 1 ? "" : "s", directory,
+               x.kept ? "; others are there already" : "");
+    return rc == EX_OK && x.failed ? EX_IOERR : rc;
+}
+
+/* --- a rule --- */
+
+struct rule {
+    const char *hop;
+    unsigned long long lines;
+};
+
+static void on_group(void *ctx, struct span row)
+{
+    struct rule *r = ctx;
+    json_t *o = parse(row);
+    const json_t *domain = json_object_get(o, "domain");
+    struct buf b;
+    buf_init(&b, ROW_MAX_BYTES);
+    if (json_is_string(domain) && json_string_length(domain)) {
+        term_put_text(&b, span_of(json_string_value(domain), json_string_length(domain)));
+        buf_putc(&b, '\t');
+        buf_putz(&b, strchr(r->hop, ':') && r->hop[0] != '[' ? "" : "esmtp:");
+        term_put_text(&b, span_str(r->hop));
+        buf_putc(&b, '\n');
+        fputs(buf_cstr(&b), stdout);
+        r->lines++;
+    }
+    buf_free(&b);
+    json_decref(o);
+}
+
+int queue_rule(const struct cli_args *a, const struct queue_words *words, const char *hop)
+{
+    struct queue_words w = { .n = 0 };
+    struct rule r = { .hop = hop };
+    for (size_t i = 0; i < words->n; i++)
+        queue_words_plain(&w, words->v[i]);
+    queue_words_plain(&w, "by=domain");
+    queue_words_plain(&w, "sort=domain");
+    queue_words_plain(&w, "limit=10000");
+    int rc = ask(a, "groups", &w, on_group, &r);
+    if (rc == EX_OK)
+        fprintf(stderr, r.lines ? "nothing was changed: these lines in the mailertable would send "
+                                  "all mail of these domains there, from the next attempt on\n"
+                                : "nothing in the queue is meant by that\n");
+    return rc;
+}

@@ -1,0 +1,14 @@
+/* queue_export: copies of queued messages as files, and the lines of a rule. */
+#ifndef POSTERN_CLI_QUEUE_EXPORT_H
+#define POSTERN_CLI_QUEUE_EXPORT_H
+
+#include "cli/args.h"
+#include "cli/queue_words.h"
+
+/* Each message that is meant as DIRECTORY/ID.eml; files that exist are left alone. A status of
+ * sysexits.h. */
+int queue_export(const struct cli_args *a, const struct queue_words *words, const char *directory);
+/* The mailertable lines that send all mail of the domains that are meant to `hop`. */
+int queue_rule(const struct cli_args *a, const struct queue_words *words, const char *hop);
+
+#endif

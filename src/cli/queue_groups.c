@@ -1,0 +1,209 @@
+#include "cli/queue_groups.h"
+
+#include "base/must.h"
+#include "base/num.h"
+#include "cli/term.h"
+
+#include <stdlib.h>
+
+enum { AGES = 7, BAR_COLUMNS = 24, SHAPE_ROWS_MAX = 10000, NAME_COLUMNS = 44 };
+
+static const struct table_column columns[] = {
+    { "", false, NAME_COLUMNS }, { "WAITING", true, 0 }, { "SIZE", true, 0 },
+    { "OLDEST", true, 0 },       { "ID", false, 0 },     { "NEWEST", true, 0 },
+    { "NEXT", true, 0 },         { "LAST REASON OF THE OLDEST", false, 200 },
+};
+static const struct table_column shape_columns[] = {
+    { "", false, NAME_COLUMNS }, { "<5m", true, 0 },   { "<15m", true, 0 }, { "<1h", true, 0 },
+    { "<4h", true, 0 },          { "<1d", true, 0 },   { "<3d", true, 0 },  { ">3d", true, 0 },
+    { "WAITING", true, 0 },      { "", false, BAR_COLUMNS },
+};
+enum { COLUMNS = sizeof columns / sizeof *columns,
+       SHAPE_COLUMNS = sizeof shape_columns / sizeof *shape_columns };
+
+struct queue_groups {
+    bool shape;
+    struct cli_table *table;
+    struct table_column titles[TABLE_COLUMNS_MAX]; /* the first one says by what */
+    unsigned width;
+    bool colour;
+    int64_t now_ms;
+    json_t *rows, *total;
+};
+
+struct queue_groups *queue_groups_new(bool shape, unsigned width, bool colour, int64_t now_ms)
+{
+    struct queue_groups *g = NEW(struct queue_groups);
+    *g = (struct queue_groups){ .shape = shape, .width = width, .colour = colour,
+                                .now_ms = now_ms, .rows = json_array() };
+    return g;
+}
+
+void queue_groups_free(struct queue_groups **gp)
+{
+    struct queue_groups *g = *gp;
+    if (!g)
+        return;
+    cli_table_free(&g->table);
+    json_decref(g->rows);
+    json_decref(g->total);
+    free(g);
+    *gp = NULL;
+}
+
+void queue_groups_row(struct queue_groups *g, json_t *row)
+{
+    if (json_object_get(row, "groups")) {
+        json_decref(g->total);
+        g->total = json_incref(row);
+    } else if (json_is_object(row) && json_array_size(g->rows) < SHAPE_ROWS_MAX) {
+        json_array_append(g->rows, row);
+    }
+}
+
+static struct span text_of(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
+}
+
+static int64_t int_of(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+/* Recipients where they are known; of a sender, messages. */
+static int64_t waiting_of(const json_t *row)
+{
+    return int_of(row, json_object_get(row, "recipients") ? "recipients" : "messages");
+}
+
+static void cell(struct queue_groups *g, struct buf *b, enum table_colour colour)
+{
+    cli_table_cell_colour(g->table, buf_span(b), colour);
+    buf_reset(b);
+}
+
+static void cell_name(struct queue_groups *g, const json_t *row)
+{
+    struct span by = text_of(g->total, "by");
+    const char *member = json_string_value(json_object_get(g->total, "by"));
+    struct span name = text_of(row, member ? member : "domain");
+    if (name.n)
+        cli_table_cell(g->table, name);
+    else if (span_eq(by, SPAN("sender")) || span_eq(by, SPAN("sender-domain")))
+        cli_table_cell(g->table, SPAN("<>"));
+    else if (span_eq(by, SPAN("reason")))
+        cli_table_cell(g->table, SPAN("(not tried yet)"));
+    else if (span_eq(by, SPAN("site")))
+        cli_table_cell(g->table, SPAN("(not routed yet)"));
+    else
+        cli_table_cell(g->table, SPAN("(none)"));
+}
+
+static void group_row(struct queue_groups *g, const json_t *row)
+{
+    struct buf b;
+    int64_t next = int_of(row, "next_try_ms");
+    buf_init(&b, 256);
+    cell_name(g, row);
+    buf_putu(&b, (uint64_t)waiting_of(row));
+    cell(g, &b, TABLE_PLAIN);
+    num_put_size(&b, (uint64_t)int_of(row, "bytes"));
+    cell(g, &b, TABLE_PLAIN);
+    term_put_age(&b, g->now_ms - int_of(row, "oldest_ms"));
+    cell(g, &b, TABLE_YELLOW);
+    cli_table_cell(g->table, text_of(row, "oldest_id"));
+    term_put_age(&b, g->now_ms - int_of(row, "newest_ms"));
+    cell(g, &b, TABLE_PLAIN);
+    if (next > g->now_ms)
+        term_put_age(&b, next - g->now_ms);
+    else if (next)
+        buf_putz(&b, "now");
+    cell(g, &b, TABLE_PLAIN);
+    cli_table_cell(g->table, text_of(row, "reason"));
+    cli_table_end_row(g->table);
+    buf_free(&b);
+}
+
+static void shape_row(struct queue_groups *g, const json_t *row, int64_t most)
+{
+    struct buf b;
+    const json_t *ages = json_object_get(row, "ages");
+    int64_t waiting = waiting_of(row);
+    buf_init(&b, 256);
+    cell_name(g, row);
+    for (size_t i = 0; i < AGES; i++) {
+        json_int_t n = json_integer_value(json_array_get(ages, i));
+        if (n > 0)
+            buf_putu(&b, (uint64_t)n);
+        else
+            buf_putc(&b, '.');
+        cell(g, &b, n > 0 && i >= 4 ? TABLE_YELLOW : TABLE_PLAIN);
+    }
+    buf_putu(&b, waiting > 0 ? (uint64_t)waiting : 0);
+    cell(g, &b, TABLE_PLAIN);
+    int64_t bar = waiting > 0 && most > 0 ? (waiting / ((most + BAR_COLUMNS - 1) / BAR_COLUMNS)) : 0;
+    for (int64_t i = 0; i < BAR_COLUMNS && (i < bar || (i == 0 && waiting > 0)); i++)
+        buf_putc(&b, '#');
+    cell(g, &b, TABLE_GREEN);
+    cli_table_end_row(g->table);
+    buf_free(&b);
+}
+
+static const char *title_of(const struct queue_groups *g)
+{
+    static const char *const names[][2] = {
+        { "domain", "DOMAIN" },   { "site", "SITE" },
+        { "reason", "REASON" },   { "state", "STATE" },
+        { "sender", "SENDER" },   { "sender-domain", "SENDER'S DOMAIN" },
+        { "listener", "LISTENER" },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (span_eq(text_of(g->total, "by"), span_str(names[i][0])))
+            return names[i][1];
+    return "GROUP";
+}
+
+/* The ages of all that is shown, below the last row. */
+static void put_total(const struct queue_groups *g, struct buf *out)
+{
+    int64_t groups = int_of(g->total, "groups"), shown = int_of(g->total, "shown");
+    buf_printf(out, "%s%lld message%s, ",
+               json_is_true(json_object_get(g->total, "messages_at_most")) ? "at most " : "",
+               (long long)int_of(g->total, "messages"),
+               int_of(g->total, "messages") == 1 ? "" : "s");
+    num_put_size(out, (uint64_t)int_of(g->total, "bytes"));
+    buf_printf(out, ", %lld group%s", (long long)groups, groups == 1 ? "" : "s");
+    if (groups > shown)
+        buf_printf(out, ", %lld not shown (--limit N)", (long long)(groups - shown));
+    buf_putc(out, '\n');
+}
+
+void queue_groups_end(struct queue_groups *g, struct buf *out)
+{
+    size_t n = json_array_size(g->rows);
+    int64_t most = 0;
+    if (n == 0) {
+        buf_putz(out, "nothing in the queue is meant by that\n");
+        return;
+    }
+    memcpy(g->titles, g->shape ? shape_columns : columns,
+           g->shape ? sizeof shape_columns : sizeof columns);
+    g->titles[0].title = title_of(g);
+    g->table = cli_table_new(g->titles, g->shape ? SHAPE_COLUMNS : COLUMNS, g->width, g->colour);
+    for (size_t i = 0; i < n; i++) {
+        int64_t waiting = waiting_of(json_array_get(g->rows, i));
+        most = waiting > most ? waiting : most;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (g->shape)
+            shape_row(g, json_array_get(g->rows, i), most);
+        else
+            group_row(g, json_array_get(g->rows, i));
+        if (cli_table_held(g->table) >= TABLE_HELD_MAX)
+            cli_table_put(g->table, out);
+    }
+    cli_table_put(g->table, out);
+    put_total(g, out);
+}

@@ -1,0 +1,25 @@
+/* queue_words: the options of `postern queue` as the words qmgr knows (queue/filter.h). */
+#ifndef POSTERN_CLI_QUEUE_WORDS_H
+#define POSTERN_CLI_QUEUE_WORDS_H
+
+#include "base/buf.h"
+
+enum { QUEUE_WORDS_MAX = 1000, QUEUE_WORDS_BYTES = 56 << 10 };
+
+struct queue_words {
+    const char *v[QUEUE_WORDS_MAX]; /* in text, or of the caller */
+    size_t n, filters;              /* so many of them are conditions */
+    char text[QUEUE_WORDS_BYTES];
+    size_t used;
+};
+
+/* An option with its value: 1 taken, 0 it is none of a filter's, -1 no room, or no value.
+ * "!value" negates; "~value" is a part of a text. --age and --size mean more than, without a
+ * sign. */
+int queue_words_option(struct queue_words *w, const char *option, const char *value);
+/* "name=value". False: no room. */
+bool queue_words_add(struct queue_words *w, const char *name, const char *value);
+/* As it is; borrowed. */
+bool queue_words_plain(struct queue_words *w, const char *word);
+
+#endif
