@@ -205,6 +205,14 @@ static int add_match(struct sendmail_flags *f, char what, bool not, const char *
     return EX_OK;
 }
 
+static int bad_time_unit(struct span time)
+{
+    while (time.n > 1 && ascii_isdigit(time.p[0]))
+        time = span_from(time, 1);
+    fprintf(stderr, "Invalid time unit `%c'\n", time.p[0]);
+    return EX_USAGE;
+}
+
 static int set_queue(struct sendmail_flags *f, const char *v)
 {
     bool not = v && v[0] == '!';
@@ -219,8 +227,8 @@ static int set_queue(struct sendmail_flags *f, const char *v)
         f->run_quarantined = true;
         return v[1] ? add_match(f, 'Q', not, v + 1) : EX_OK;
     }
-    if (v[0] == 'L') /* lost mail: there is none */
-        return EX_OK;
+    if (v[0] == 'L') /* lost mail: there is none, as no id has this in it */
+        return add_match(f, 'I', false, "?");
     if (v[0] == 'G') {
         f->run_group = v + 1;
         return EX_OK;
@@ -235,7 +243,7 @@ static int set_queue(struct sendmail_flags *f, const char *v)
     if (!time.n || num_duration_ms(time, &f->run_every_ms))
         return EX_OK;
     if (!num_upto(time, 1000000, &minutes)) /* a number alone is minutes */
-        return say("Invalid time specification for -q: ", v);
+        return bad_time_unit(time);
     f->run_every_ms = (int64_t)minutes * 60000;
     return EX_OK;
 }

@@ -200,6 +200,9 @@ Closing connection to [127.0.0.1]
         assert len(sink.messages) == 2 and sink.sessions == 1
         assert "Total requests: 1\n" in d.run("mailq")
         assert d.run("sendmail", "-qGnosuch") == "Queue group nosuch unknown\n"
+        assert d.run("sendmail", "-qX", code=64) == "Invalid time unit `X'\n"
+        assert d.run("sendmail", "-qL") == "" == d.run("sendmail", "-qL", "-v")
+        assert "Total requests: 0" in d.run("mailq", "-qL")
         assert d.run("sendmail", "-qf") == ""
         assert len(sink.messages) == 3, "the foreground run came back before its delivery"
 

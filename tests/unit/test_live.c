@@ -1,0 +1,335 @@
+/* Queue runs that are looked on at: which messages are meant, and what becomes of mail when who
+ * looks on hears all, nothing, or goes away. */
+#include "qmgr/live.h"
+#include "qmgr_rig.h"
+#include "test.h"
+
+#include "base/must.h"
+#include "proto/lists.h"
+
+enum { SECOND_MS = 1000, MANY = 150 };
+
+/* --- which --- */
+
+struct mail {
+    const char *sender, *rcpts[3], *reason;
+    bool held;
+};
+
+static const struct mail mails[] = {
+    { "a@one.example", { "u@Dest.Example" }, NULL, false },
+    { "b@two.example", { "v@dest.example", "w@else.example" }, NULL, false },
+    { "", { "postmaster@else.example" }, NULL, false },
+    { "c@one.example", { "x@held.example" }, "under review", true },
+};
+enum { MAILS = sizeof mails / sizeof *mails };
+
+static void add_mails(struct sched *s)
+{
+    for (uint64_t i = 0; i < MAILS; i++) {
+        struct sched_entry_rcpt r[3] = { 0 };
+        struct sched_entry e = { .seq = i + 1, .received_ms = 1790000000000,
+                                 .sender = span_str(mails[i].sender), .rcpts = r };
+        for (; e.rcpt_count < 3 && mails[i].rcpts[e.rcpt_count]; e.rcpt_count++) {
+            r[e.rcpt_count].addr = span_str(mails[i].rcpts[e.rcpt_count]);
+            r[e.rcpt_count].held = mails[i].held;
+            r[e.rcpt_count].reason = span_str(mails[i].reason);
+        }
+        MUST(sched_add(s, &e, (struct sched_now){ 1000, 1790000000000 }));
+    }
+}
+
+/* The messages that the arguments mean, as bits: 1 is the first. */
+static unsigned meant(struct qmgr *q, const char *const *args)
+{
+    struct match m;
+    struct sched_msg_info info;
+    unsigned bits = 0;
+    match_init(&m);
+    for (; *args; args++)
+        MUST(match_take(&m, span_str(*args)));
+    for (uint64_t at = 0; sched_cursor_next(q->sched, at, &info); at = info.seq)
+        bits |= match_message(&m, q, &info) ? 1u << (info.seq - 1) : 0;
+    match_free(&m);
+    return bits;
+}
+
+static void choices(void)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    struct qmgr *q = NEW(struct qmgr);
+    q->sched = sched_new(&c);
+    add_mails(q->sched);
+    char id[64];
+    snprintf(id, sizeof id, "target=%s", queueid_make(2, 1790000000000).text);
+    const struct {
+        const char *args[5];
+        unsigned want;
+    } rows[] = {
+        { { NULL }, 7 },
+        { { "match=R:DEST" }, 3 },
+        { { "match=R:dest", "match=R:postmaster" }, 7 },
+        { { "match=!R:dest" }, 6 }, /* one recipient without it is enough */
+        { { "match=S:one" }, 1 },
+        { { "match=!S:one" }, 6 },
+        { { "match=R:dest", "match=S:two" }, 2 },
+        { { "match=S:" }, 7 },
+        { { "match=I:zzzz" }, 0 },
+        { { "held" }, 8 },
+        { { "held", "match=Q:REVIEW" }, 8 },
+        { { "held", "match=Q:other" }, 0 },
+        { { "held", "match=!Q:other" }, 8 },
+        { { "target=dest.example" }, 3 },
+        { { "target=est.example" }, 0 },
+        { { "target=W@else.example" }, 2 },
+        { { id }, 2 },
+        { { "target=60000000000002" }, 0 }, /* the counter is right, the time is not */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unsigned got = meant(q, rows[i].args);
+        if (got != rows[i].want)
+            TEST_FAIL("row %zu: %u, want %u", i, got, rows[i].want);
+    }
+    sched_free(&q->sched);
+    free(q);
+}
+
+static void wrong_choices(void)
+{
+    static const char *const bad[] = { "", "match=", "match=R", "match=X:a", "match=!:a", "Held",
+                                       "target=", "limit=3" };
+    struct match m;
+    match_init(&m);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (match_take(&m, span_str(bad[i])))
+            TEST_FAIL("\"%s\" was taken", bad[i]);
+    CHECK(match_take(&m, SPAN("target=a")));
+    CHECK(!match_take(&m, SPAN("target=b")));
+    for (size_t i = 0; i < LIVE_MATCHES_MAX; i++)
+        CHECK(match_take(&m, SPAN("match=R:x")));
+    CHECK(!match_take(&m, SPAN("match=R:x")));
+    match_free(&m);
+}
+
+/* --- a run --- */
+
+struct desk {
+    struct rig *r;
+    struct channel *control;
+    struct buf rows;
+    int end; /* of the answer; -1: not yet */
+    bool asks_more;
+    char addrs[MANY][64];
+};
+
+static void on_said(struct desk *d, struct channel *ch, const struct msg_admin_said *m)
+{
+    if (m->end) {
+        d->end = m->end;
+    } else if (m->text.n) {
+        buf_puts(&d->rows, m->text);
+        buf_putc(&d->rows, '\n');
+    } else if (d->asks_more) {
+        struct msg_admin_more more = { .q = m->q };
+        send_admin_more(ch, &more);
+    }
+}
+PROTO_HANDLER(admin_said, struct desk *, on_said)
+
+static void on_gone(void *ctx, struct channel *ch, const char *why)
+{
+    (void)ctx;
+    (void)ch;
+    (void)why;
+}
+
+static void desk_begin(struct desk *d, uint64_t seed)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(admin_said) };
+    static const struct channel_ops ops = { types, 1, on_gone, NULL };
+    int fds[2];
+    *d = (struct desk){ .r = rig_new(seed), .end = -1, .asks_more = true };
+    buf_init(&d->rows, 16 << 20);
+    MUST(loop_pair(d->r->l, fds) == 0);
+    qmgr_role.peer(d->r->q, ROLE_CONTROL, 0, fds[0]);
+    d->control = channel_new(d->r->l, fds[1], "qmgr", &ops, d);
+}
+
+static void desk_end(struct desk *d)
+{
+    channel_free(&d->control);
+    rig_run(d->r, 10);
+    rig_free(&d->r);
+    buf_free(&d->rows);
+}
+
+/* Without dialogue: the rig's deliver has none. */
+static void ask(struct desk *d, const char *verb, const char *const *args)
+{
+    struct buf b;
+    buf_init(&b, 65536);
+    for (; *args; args++)
+        wire_put_bytes(&b, span_str(*args));
+    struct msg_admin_ask m = { .q = 7, .who = SPAN("root"), .verb = span_str(verb),
+                               .args = buf_span(&b) };
+    d->end = -1;
+    send_admin_ask(d->control, &m);
+    buf_free(&b);
+}
+
+static unsigned count(const struct desk *d, const char *what)
+{
+    size_t n = strlen(what);
+    struct span s = buf_span(&d->rows);
+    unsigned found = 0;
+    for (size_t i = 0; i + n <= s.n; i++)
+        found += memcmp(s.p + i, what, n) == 0;
+    return found;
+}
+
+/* Put off twice by its next hop: a run tries it at once, each time. */
+static void tried_now(void)
+{
+    struct desk d;
+    desk_begin(&d, 21);
+    MUST(rig_send(d.r, rig_mail(d.r, "s@src.example", "tmp2.0@x.example")));
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(rig_address(d.r, "tmp2.0@x.example")->tries, 1);
+    const char *const run[] = { "match=R:x.example", "always", "silent", NULL };
+    ask(&d, "live", run);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(rig_address(d.r, "tmp2.0@x.example")->tries, 2);
+    CHECK_INT(count(&d, "\"result\":\"deferred\""), 1);
+    ask(&d, "live", run);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(rig_address(d.r, "tmp2.0@x.example")->delivered, 1);
+    CHECK_INT(count(&d, "\"result\":\"sent\""), 1);
+    ask(&d, "live", run);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(count(&d, "\"total\":0"), 1);
+    CHECK(!d.r->q->lives);
+    desk_end(&d);
+}
+
+static void put_off_many(struct desk *d)
+{
+    for (int i = 0; i < MANY; i++) {
+        snprintf(d->addrs[i], sizeof d->addrs[i], "tmp1.%d@x.example", i);
+        MUST(rig_send(d->r, rig_mail(d->r, "s@src.example", d->addrs[i])));
+    }
+    rig_run(d->r, 2 * SECOND_MS);
+}
+
+static unsigned delivered(struct desk *d)
+{
+    unsigned n = 0;
+    for (int i = 0; i < MANY; i++)
+        n += rig_address(d->r, d->addrs[i])->delivered;
+    return n;
+}
+
+/* Whoever goes away in the middle, or is not there from the start: all are tried, none twice. */
+static void looked_away(void)
+{
+    static const char *const whole[] = { "target=x.example", "always", "silent", "window=1", NULL };
+    static const char *const away[] = { "always", "background", NULL };
+    for (int how = 0; how < 3; how++) {
+        struct desk d;
+        desk_begin(&d, 31 + (uint64_t)how);
+        put_off_many(&d);
+        CHECK_INT(delivered(&d), 0);
+        ask(&d, "live", how < 2 ? whole : away);
+        for (int i = 0; i < 20 && how < 2; i++)
+            rig_turn(d.r);
+        if (how == 0) {
+            struct msg_admin_gone gone = { .q = 7 };
+            send_admin_gone(d.control, &gone);
+        } else if (how == 1) {
+            channel_free(&d.control);
+        }
+        rig_run(d.r, 5 * SECOND_MS);
+        CHECK_INT(delivered(&d), MANY);
+        CHECK(!rig_twice(d.r));
+        CHECK(!d.r->q->lives);
+        desk_end(&d);
+    }
+}
+
+/* One who asks for no more hears nothing more, and holds up nothing for good. */
+static void reads_nothing(void)
+{
+    static const char *const run[] = { "always", "silent", "window=8", NULL };
+    struct desk d;
+    desk_begin(&d, 41);
+    d.asks_more = false;
+    put_off_many(&d);
+    ask(&d, "live", run);
+    rig_run(d.r, 20 * SECOND_MS);
+    CHECK_INT(d.end, -1);
+    CHECK_INT(delivered(&d), MANY); /* they are fewer than what its buffer holds */
+    struct msg_admin_more more = { .q = 7 };
+    d.asks_more = true;
+    send_admin_more(d.control, &more);
+    rig_run(d.r, 2 * SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(count(&d, "\"result\":\"sent\""), MANY);
+    CHECK_INT(count(&d, "\"ran\":"), MANY);
+    desk_end(&d);
+}
+
+/* What is held is tried on request, and held again when that was in vain. */
+static void held_again(void)
+{
+    static const char *const run[] = { "held", "always", "silent", NULL };
+    static const char *const list[] = { "held", NULL };
+    struct desk d;
+    desk_begin(&d, 51);
+    MUST(rig_send(d.r, rig_mail(d.r, "s@src.example", "tmp3.0@x.example")));
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(sched_hold(d.r->q->sched, d.r->mails[0].seq, SCHED_ALL, SPAN("under review")), 1);
+    for (unsigned tries = 2; tries < 4; tries++) {
+        ask(&d, "live", run);
+        rig_run(d.r, 3 * SECOND_MS);
+        CHECK_INT(rig_address(d.r, "tmp3.0@x.example")->tries, tries);
+        struct sched_rcpt_info info;
+        CHECK(sched_rcpt(d.r->q->sched, d.r->mails[0].seq, 0, &info));
+        CHECK_INT(info.state, SCHED_HELD);
+        CHECK_SPAN(info.reason, SPAN("under review"));
+    }
+    buf_reset(&d.rows);
+    ask(&d, "mailq", list);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(count(&d, "\"reason\":\"under review\""), 1);
+    ask(&d, "live", run);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(rig_address(d.r, "tmp3.0@x.example")->delivered, 1);
+    desk_end(&d);
+}
+
+static void refused(void)
+{
+    static const char *const bad[][2] = { { "window=0" }, { "window=33" }, { "loud" },
+                                          { "match=Z:a" } };
+    struct desk d;
+    desk_begin(&d, 61);
+    rig_run(d.r, SECOND_MS);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ask(&d, "live", bad[i]);
+        rig_run(d.r, 100);
+        CHECK_INT(d.end, 64);
+        CHECK(!d.r->q->lives);
+    }
+    ask(&d, "mailq", bad[3]);
+    rig_run(d.r, 100);
+    CHECK_INT(d.end, 64);
+    desk_end(&d);
+}
+
+static const struct test tests[] = { TEST(choices),     TEST(wrong_choices), TEST(tried_now),
+                                     TEST(looked_away), TEST(reads_nothing), TEST(held_again),
+                                     TEST(refused) };
+TEST_MAIN(tests)
