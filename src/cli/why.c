@@ -8,13 +8,14 @@
 #include <sysexits.h>
 
 static const char usage[] =
-    "usage: postern why [--json] [-C FILE] ID | ADDRESS | DOMAIN | HOST...\n"
+    "usage: postern why [--verbose] [--json] [-C FILE] ID | ADDRESS | DOMAIN | HOST...\n"
     "\n"
     "Says why mail is where it is: one message by its queue id, or all that waits for an address,\n"
     "a domain, or a host or site it is sent to. First in plain words, then the facts: what every\n"
     "kept attempt met, what holds the mail back now, when it is tried next, what would be\n"
     "different if it were tried now (tables and DNS are asked anew), and what can be done.\n"
     "\n"
+    "  -v, --verbose  the whole dialogue of every kept attempt, not of the last one alone\n"
     "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
     "  --socket PATH  the gateway's admin socket\n"
     "  --json         a JSON object for each of them, one a line\n"
@@ -28,6 +29,7 @@ struct request {
     struct cli_args a;
     const char *targets[TARGETS_MAX];
     size_t n;
+    bool verbose;
 };
 
 static int read_args(struct request *rq, int argc, char **argv)
@@ -36,7 +38,9 @@ static int read_args(struct request *rq, int argc, char **argv)
     for (int i = 1; i < argc && rc == EX_OK; i++) {
         if (cli_common(&rq->a, argc, argv, &i, &rc))
             continue;
-        if (argv[i][0] == '-')
+        if (strcmp(argv[i], "--verbose") == 0 || strcmp(argv[i], "-v") == 0)
+            rq->verbose = true;
+        else if (argv[i][0] == '-')
             rc = cli_usage_error(&rq->a, "unknown option", argv[i]);
         else if (rq->n == TARGETS_MAX || strlen(argv[i]) > TARGET_MAX || !argv[i][0])
             rc = cli_usage_error(&rq->a, "too long, empty, or too many", argv[i]);
@@ -77,7 +81,7 @@ static int one(struct request *rq, struct ask *k, const char *word)
         if (rq->a.json)
             put_json(&out, &w, k);
         else
-            why_show(&out, &w, k);
+            why_show(&out, &w, k, rq->verbose);
     }
     int rc = w.exit;
     if (!cli_print(&out))

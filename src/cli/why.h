@@ -39,6 +39,6 @@ json_t *why_json(const struct why *w, const struct ask *k);
 json_t *why_log(const char *path, const char *id, bool *all_r);
 
 /* why_show.c */
-void why_show(struct buf *out, const struct why *w, const struct ask *k);
+void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose);
 
 #endif

@@ -1,5 +1,5 @@
 /* Collects the answer: qmgr's rows, then what router and resolver say now. */
-#include "cli/why.h"
+#include "cli/why_words.h"
 
 #include "base/must.h"
 #include "cli/ctl.h"
@@ -182,9 +182,10 @@ void why_free(struct why *w)
     json_decref(w->log);
 }
 
-static json_t *route_json(const struct why_route *r)
+static json_t *route_json(const struct why *w, const struct why_route *r)
 {
     json_t *row = json_object();
+    const json_t *then;
     json_object_set(row, "to", json_object_get(r->rcpt, "to"));
     if (!r->asked) {
         json_object_set_new(row, "error", json_string(r->error));
@@ -195,6 +196,7 @@ static json_t *route_json(const struct why_route *r)
         json_object_set(row, "dns", r->target.lookup);
     json_object_set_new(row, "why", json_string(r->target.why));
     json_object_set_new(row, "moved", json_boolean(r->moved));
+    json_object_set_new(row, "dns_differs", json_boolean(why_dns_now(w, r, &then) > 1));
     return row;
 }
 
@@ -215,7 +217,7 @@ json_t *why_json(const struct why *w, const struct ask *k)
     json_object_set(row, "places", w->places);
     json_object_set(row, "attempts", w->attempts);
     for (size_t i = 0; i < w->route_count; i++)
-        json_array_append_new(routes, route_json(&w->routes[i]));
+        json_array_append_new(routes, route_json(w, &w->routes[i]));
     json_object_set_new(row, "if_tried_now", routes);
     if (w->log)
         json_object_set(row, "log", w->log);

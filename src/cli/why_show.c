@@ -1,64 +1,11 @@
 /* The answer for people: plain words first, facts after. */
-#include "cli/why.h"
+#include "cli/why_words.h"
 
 #include "base/num.h"
 #include "cli/term.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
-
-struct show {
-    struct buf *out;
-    const struct why *w;
-    const struct ask *k;
-};
-
-/* --- small words --- */
-
-static void put(struct show *s, struct span text) { term_put_text(s->out, text); }
-
-static void put_number(struct show *s, int64_t n, const char *one, const char *many)
-{
-    buf_printf(s->out, "%lld %s", (long long)n, n == 1 ? one : many);
-}
-
-static void put_time(struct show *s, int64_t wall_ms)
-{
-    time_t t = (time_t)(wall_ms / 1000);
-    struct tm tm;
-    char text[40] = "?";
-    int64_t apart = wall_ms - s->w->now_ms;
-    bool near = apart < 12 * 3600 * 1000 && apart > -12 * 3600 * 1000;
-    if (localtime_r(&t, &tm))
-        strftime(text, sizeof text, near ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &tm);
-    buf_putz(s->out, text);
-}
-
-/* "in 22m (12:31:05)", "3h12m ago (09:12:44)" */
-static void put_when(struct show *s, int64_t wall_ms)
-{
-    int64_t apart = wall_ms - s->w->now_ms;
-    if (apart >= 0)
-        buf_putz(s->out, "in ");
-    term_put_age(s->out, apart < 0 ? -apart : apart);
-    buf_putz(s->out, apart < 0 ? " ago (" : " (");
-    put_time(s, wall_ms);
-    buf_putc(s->out, ')');
-}
-
-static void put_addr(struct show *s, struct span addr)
-{
-    buf_putc(s->out, '<');
-    put(s, addr);
-    buf_putc(s->out, '>');
-}
-
-static bool is(const json_t *row, const char *key, const char *word)
-{
-    return span_eq(row_text(row, key), span_str(word));
-}
 
 /* --- recipients that are in the same situation --- */
 
@@ -101,14 +48,14 @@ static bool any_state(const struct why *w, const char *state)
     if (w->group)
         return json_object_get(json_object_get(w->group, "recipients"), state) != NULL;
     for (size_t i = 0; i < json_array_size(w->rcpts); i++)
-        if (is(json_array_get(w->rcpts, i), "state", state))
+        if (why_is(json_array_get(w->rcpts, i), "state", state))
             return true;
     return false;
 }
 
 /* --- what holds them back --- */
 
-static void put_others(struct show *s, const json_t *gate)
+static void put_others(struct why_show *s, const json_t *gate)
 {
     const char *state;
     json_t *n;
@@ -116,44 +63,44 @@ static void put_others(struct show *s, const json_t *gate)
     json_object_foreach(json_object_get(gate, "recipients"), state, n) {
         waiting += json_integer_value(n);
     }
-    put_number(s, waiting, "recipient waits", "recipients wait");
+    why_put_number(s, waiting, "recipient waits", "recipients wait");
     buf_putz(s->out, " there");
 }
 
 /* True: it is in back-off, which was said. */
-static bool put_backed_off(struct show *s, const json_t *gate, const char *what)
+static bool put_backed_off(struct why_show *s, const json_t *gate, const char *what)
 {
     int64_t until = row_int(gate, "down_until_ms"), failures = row_int(gate, "failures");
     if (!until)
         return false;
     buf_printf(s->out, "    %s %s ", s->w->group ? "the" : "its", what);
-    put(s, row_text(gate, "name"));
+    why_put(s, row_text(gate, "name"));
     buf_putz(s->out, " is left alone as a whole");
     if (failures) {
         buf_putz(s->out, " after ");
-        put_number(s, failures, "failure", "failures in a row");
+        why_put_number(s, failures, "failure", "failures in a row");
     }
     if (row_text(gate, "why").n) {
         buf_putz(s->out, ": ");
-        put(s, row_text(gate, "why"));
+        why_put(s, row_text(gate, "why"));
     }
     buf_putz(s->out, "\n    one delivery tries it ");
-    put_when(s, until);
+    why_put_when(s, until);
     buf_putz(s->out, "; until then ");
     put_others(s, gate);
     buf_putz(s->out, ", and no attempt of theirs is used up\n");
     return true;
 }
 
-static void put_room(struct show *s, const json_t *gate, const char *what)
+static void put_room(struct why_show *s, const json_t *gate, const char *what)
 {
     int64_t active = row_int(gate, "active"), limit = row_int(gate, "limit");
     if (!limit && !active)
         return;
     buf_printf(s->out, "    %s %s ", s->w->group ? "the" : "its", what);
-    put(s, row_text(gate, "name"));
+    why_put(s, row_text(gate, "name"));
     buf_putz(s->out, " has ");
-    put_number(s, active, "delivery", "deliveries");
+    why_put_number(s, active, "delivery", "deliveries");
     if (limit)
         buf_printf(s->out, " under way of %lld at once", (long long)limit);
     else
@@ -165,7 +112,7 @@ static void put_room(struct show *s, const json_t *gate, const char *what)
     buf_putc(s->out, '\n');
 }
 
-static void put_place(struct show *s, const json_t *place)
+static void put_place(struct why_show *s, const json_t *place)
 {
     const json_t *dest = json_object_get(place, "destination");
     const json_t *site = json_object_get(place, "site");
@@ -176,7 +123,7 @@ static void put_place(struct show *s, const json_t *place)
 }
 
 /* What is wrong with the gateway itself. */
-static void put_gateway(struct show *s)
+static void put_gateway(struct why_show *s)
 {
     const json_t *now = s->w->now;
     if (!row_true(now, "router"))
@@ -192,33 +139,33 @@ static void put_gateway(struct show *s)
 
 /* --- where it is --- */
 
-static void put_tried(struct show *s, const json_t *r)
+static void put_tried(struct why_show *s, const json_t *r)
 {
     int64_t attempts = row_int(r, "attempts");
     if (attempts) {
         buf_putz(s->out, ", tried ");
-        put_number(s, attempts, "time", "times");
+        why_put_number(s, attempts, "time", "times");
     }
 }
 
-static void put_state(struct show *s, const json_t *r, bool closed)
+static void put_state(struct why_show *s, const json_t *r, bool closed)
 {
-    if (is(r, "state", "active"))
+    if (why_is(r, "state", "active"))
         buf_putz(s->out, "is being delivered at this moment");
-    else if (is(r, "state", "held"))
+    else if (why_is(r, "state", "held"))
         buf_putz(s->out, "is held until somebody releases it");
-    else if (is(r, "state", "waiting"))
+    else if (why_is(r, "state", "waiting"))
         buf_putz(s->out, "waits for a queue run");
-    else if (is(r, "state", "deferred"))
+    else if (why_is(r, "state", "deferred"))
         buf_putz(s->out, "waits for its next attempt");
-    else if (is(r, "state", "ready"))
+    else if (why_is(r, "state", "ready"))
         buf_putz(s->out, closed ? "waits with its site" : "waits for its turn at its site");
     else if (row_true(r, "final"))
         buf_putz(s->out, "is done: ");
     else
         buf_putz(s->out, "is about to be routed");
     if (row_true(r, "final"))
-        put(s, row_text(r, "state"));
+        why_put(s, row_text(r, "state"));
 }
 
 static bool is_closed(const json_t *place)
@@ -227,17 +174,17 @@ static bool is_closed(const json_t *place)
            row_int(json_object_get(place, "site"), "down_until_ms");
 }
 
-static void put_situation(struct show *s, size_t i)
+static void put_situation(struct why_show *s, size_t i)
 {
     const json_t *r = json_array_get(s->w->rcpts, i);
     const json_t *place = place_of(s->w, row_text(r, "destination"));
     size_t others = count_same(s->w->rcpts, i) - 1;
     int64_t next = row_int(r, "next_try_ms");
     buf_putz(s->out, "  ");
-    put_addr(s, row_text(r, "to"));
+    why_put_addr(s, row_text(r, "to"));
     if (others) {
         buf_putz(s->out, " and ");
-        put_number(s, (int64_t)others, "other: each ", "others: each ");
+        why_put_number(s, (int64_t)others, "other: each ", "others: each ");
     } else {
         buf_putc(s->out, ' ');
     }
@@ -246,23 +193,23 @@ static void put_situation(struct show *s, size_t i)
         put_tried(s, r);
     buf_putz(s->out, ".\n");
     if (row_text(r, "reason").n && !row_true(r, "final")) {
-        buf_putz(s->out, is(r, "state", "held") ? "    why: " : "    the last word: ");
-        put(s, row_text(r, "reason"));
+        buf_putz(s->out, why_is(r, "state", "held") ? "    why: " : "    the last word: ");
+        why_put(s, row_text(r, "reason"));
         buf_putc(s->out, '\n');
     }
-    if (next && is(r, "state", "deferred")) {
+    if (next && why_is(r, "state", "deferred")) {
         buf_putz(s->out, next > s->w->now_ms ? "    the next attempt is due " : "    it is due, ");
-        put_when(s, next);
+        why_put_when(s, next);
         buf_putc(s->out, '\n');
     }
     if (row_true(r, "duplicate"))
         buf_putz(s->out, "    it may have arrived already: the connection was lost after the "
                          "final dot\n");
-    if (place && !row_true(r, "final") && !is(r, "state", "held") && !is(r, "state", "waiting"))
+    if (place && !row_true(r, "final") && !why_is(r, "state", "held") && !why_is(r, "state", "waiting"))
         put_place(s, place);
 }
 
-static void put_situations(struct show *s)
+static void put_situations(struct why_show *s)
 {
     const json_t *message = s->w->message;
     size_t shown = json_array_size(s->w->rcpts);
@@ -274,40 +221,40 @@ static void put_situations(struct show *s)
                    (long long)row_int(message, "rcpts") - (long long)shown);
 }
 
-static void put_message(struct show *s)
+static void put_message(struct why_show *s)
 {
     const json_t *m = s->w->message, *first = json_array_get(s->w->rcpts, 0);
     int64_t rcpts = row_int(m, "rcpts"), expires = row_int(m, "expire_after_ms");
-    put(s, row_text(m, "id"));
+    why_put(s, row_text(m, "id"));
     buf_putz(s->out, ": mail from ");
-    put_addr(s, row_text(m, "sender"));
+    why_put_addr(s, row_text(m, "sender"));
     buf_putz(s->out, " to ");
     if (rcpts == 1)
-        put_addr(s, row_text(first, "to"));
+        why_put_addr(s, row_text(first, "to"));
     else
-        put_number(s, rcpts, "recipient", "recipients");
+        why_put_number(s, rcpts, "recipient", "recipients");
     buf_putz(s->out, ", ");
     num_put_size(s->out, (uint64_t)row_int(m, "size"));
     buf_putz(s->out, ", came ");
-    put_when(s, row_int(m, "received_ms"));
+    why_put_when(s, row_int(m, "received_ms"));
     buf_putz(s->out, ".\n");
     if (rcpts > 1) {
         buf_putz(s->out, "  Of these ");
-        put_number(s, row_int(m, "waiting"), "waits.\n", "wait.\n");
+        why_put_number(s, row_int(m, "waiting"), "waits.\n", "wait.\n");
     }
     put_situations(s);
     if (any_state(s->w, "held") || any_state(s->w, "waiting")) {
         buf_putz(s->out, "  Nothing expires while it is held or waits for a queue run.\n");
     } else if (expires && row_int(m, "waiting")) {
         buf_putz(s->out, "  What has not been delivered then is given up, and its sender told, ");
-        put_when(s, row_int(m, "received_ms") + expires);
+        why_put_when(s, row_int(m, "received_ms") + expires);
         buf_putz(s->out, ".\n");
     }
 }
 
 /* --- what many have in common --- */
 
-static void put_reasons(struct show *s)
+static void put_reasons(struct why_show *s)
 {
     size_t n = json_array_size(s->w->reasons);
     int64_t others = row_int(s->w->group, "other_reasons");
@@ -315,11 +262,11 @@ static void put_reasons(struct show *s)
     for (size_t i = 0; i < n; i++) {
         const json_t *r = json_array_get(s->w->reasons, i);
         buf_printf(s->out, "    %6lld  ", (long long)row_int(r, "recipients"));
-        put(s, row_text(r, "state"));
+        why_put(s, row_text(r, "state"));
         buf_putz(s->out, row_text(r, "reason").n ? ": " : "");
-        put(s, row_text(r, "reason"));
+        why_put(s, row_text(r, "reason"));
         buf_putz(s->out, "  [");
-        put(s, row_text(r, "id"));
+        why_put(s, row_text(r, "id"));
         buf_putz(s->out, "]\n");
     }
     if (others)
@@ -337,28 +284,28 @@ static int64_t waiting_of(const json_t *group)
     return sum;
 }
 
-static void put_group(struct show *s)
+static void put_group(struct why_show *s)
 {
     const json_t *g = s->w->group;
-    put(s, row_text(g, "target"));
+    why_put(s, row_text(g, "target"));
     buf_putz(s->out, ": ");
-    put_number(s, row_int(g, "messages"), "message", "messages");
+    why_put_number(s, row_int(g, "messages"), "message", "messages");
     buf_putz(s->out, " (");
-    put_number(s, waiting_of(g), "recipient", "recipients");
+    why_put_number(s, waiting_of(g), "recipient", "recipients");
     buf_putz(s->out, ", ");
     num_put_size(s->out, (uint64_t)row_int(g, "bytes"));
     buf_printf(s->out, ") %s%s.\n", row_int(g, "messages") == 1 ? "waits" : "wait",
-               is(g, "is", "host") ? " for what is sent there" : "");
+               why_is(g, "is", "host") ? " for what is sent there" : "");
     buf_putz(s->out, "  The oldest, ");
-    put(s, row_text(g, "oldest"));
+    why_put(s, row_text(g, "oldest"));
     buf_putz(s->out, ", came ");
-    put_when(s, row_int(g, "oldest_ms"));
+    why_put_when(s, row_int(g, "oldest_ms"));
     buf_putz(s->out, ", the newest ");
-    put_when(s, row_int(g, "newest_ms"));
+    why_put_when(s, row_int(g, "newest_ms"));
     buf_putz(s->out, ".\n");
     if (row_int(g, "next_try_ms")) {
         buf_putz(s->out, "  The next try is due ");
-        put_when(s, row_int(g, "next_try_ms"));
+        why_put_when(s, row_int(g, "next_try_ms"));
         buf_putz(s->out, ".\n");
     }
     put_reasons(s);
@@ -381,51 +328,52 @@ static const char *end_words(const struct story_target *t)
     return "";
 }
 
-static void put_plan(struct show *s, const json_t *lookup)
+static void put_plan(struct why_show *s, const json_t *lookup)
 {
     const json_t *list = json_object_get(json_object_get(lookup, "plan"), "try");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *at = json_array_get(list, i);
         buf_printf(s->out, "      %zu. ", i + 1);
-        put(s, row_text(at, "host"));
+        why_put(s, row_text(at, "host"));
         buf_putc(s->out, ' ');
-        put(s, row_text(at, "address"));
+        why_put(s, row_text(at, "address"));
         if (row_int(at, "pref"))
             buf_printf(s->out, " (preference %d)", (int)row_int(at, "pref"));
         buf_putc(s->out, '\n');
     }
 }
 
-static void put_route(struct show *s, const struct why_route *r)
+static void put_route(struct why_show *s, const struct why_route *r)
 {
     const json_t *dest = json_object_get(r->target.route, "dest");
     buf_putz(s->out, "    ");
-    put_addr(s, row_text(r->rcpt, "to"));
+    why_put_addr(s, row_text(r->rcpt, "to"));
     if (!r->asked) {
         buf_putz(s->out, ": cannot be said: ");
-        put(s, span_str(r->error));
+        why_put(s, span_str(r->error));
         buf_putc(s->out, '\n');
         return;
     }
     buf_printf(s->out, " %s ", end_words(&r->target));
-    put(s, span_str(r->target.why));
+    why_put(s, span_str(r->target.why));
     if (row_text(dest, "matched").n) {
         buf_putz(s->out, "  (");
-        put(s, row_text(dest, "matched"));
+        why_put(s, row_text(dest, "matched"));
         buf_putc(s->out, ')');
     }
     buf_putc(s->out, '\n');
     if (r->moved) {
         buf_putz(s->out, "    THE ROUTE HAS CHANGED: it went to ");
-        put(s, row_text(r->rcpt, "destination"));
+        why_put(s, row_text(r->rcpt, "destination"));
         buf_putz(s->out, ", now to ");
-        put(s, row_text(dest, "queue"));
+        why_put(s, row_text(dest, "queue"));
         buf_putc(s->out, '\n');
     }
     put_plan(s, r->target.lookup);
+    why_show_dns(s, r);
 }
 
-static void put_routes(struct show *s)
+static void put_routes(struct why_show *s)
 {
     if (!s->w->route_count)
         return;
@@ -437,13 +385,13 @@ static void put_routes(struct show *s)
 
 /* --- what can be done --- */
 
-static void put_command(struct show *s, const char *verb, struct span word, const char *what)
+static void put_command(struct why_show *s, const char *verb, struct span word, const char *what)
 {
     size_t at = s->out->len;
     buf_printf(s->out, "    postern %s", verb);
     if (word.n) {
         buf_putc(s->out, ' ');
-        put(s, word);
+        why_put(s, word);
     }
     do
         buf_putc(s->out, ' ');
@@ -454,12 +402,12 @@ static void put_command(struct show *s, const char *verb, struct span word, cons
 static struct span held_one(const struct why *w)
 {
     for (size_t i = 0; i < json_array_size(w->reasons); i++)
-        if (is(json_array_get(w->reasons, i), "state", "held"))
+        if (why_is(json_array_get(w->reasons, i), "state", "held"))
             return row_text(json_array_get(w->reasons, i), "id");
     return SPAN_NONE;
 }
 
-static void put_commands(struct show *s)
+static void put_commands(struct why_show *s)
 {
     struct span id = row_text(s->w->message, "id"), target = span_str(s->w->target);
     struct span whom = s->w->group ? target : id;
@@ -484,29 +432,29 @@ static void put_commands(struct show *s)
 
 /* --- it is not there --- */
 
-static void put_event(struct show *s, const json_t *e)
+static void put_event(struct why_show *s, const json_t *e)
 {
     static const char *const keys[] = { "from", "to", "relay", "dsn", "stat", "reply", "reason",
                                         "text", "route", "client" };
     buf_putz(s->out, "    ");
-    put(s, row_text(e, "time"));
+    why_put(s, row_text(e, "time"));
     buf_putz(s->out, "  ");
-    put(s, row_text(e, "event"));
+    why_put(s, row_text(e, "event"));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct span v = row_text(e, keys[i]);
         if (!v.n)
             continue;
         buf_printf(s->out, " %s=", keys[i]);
-        put(s, v);
+        why_put(s, v);
     }
     buf_putc(s->out, '\n');
 }
 
-static void put_gone(struct show *s)
+static void put_gone(struct why_show *s)
 {
     const struct why *w = s->w;
     size_t n = json_array_size(w->log);
-    put(s, span_str(w->target));
+    why_put(s, span_str(w->target));
     buf_putz(s->out, ": nothing like that is in the queue");
     if (n) {
         buf_putz(s->out, " any more. The log says of it:\n");
@@ -521,9 +469,9 @@ static void put_gone(struct show *s)
     }
 }
 
-void why_show(struct buf *out, const struct why *w, const struct ask *k)
+void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose)
 {
-    struct show s = { out, w, k };
+    struct why_show s = { out, w, k, verbose };
     if (w->exit != EX_OK) {
         put_gone(&s);
         return;
@@ -533,6 +481,7 @@ void why_show(struct buf *out, const struct why *w, const struct ask *k)
     else
         put_message(&s);
     put_gateway(&s);
+    why_show_attempts(&s);
     put_routes(&s);
     put_commands(&s);
 }

@@ -38,6 +38,7 @@ static void say_tls_failed(struct conn *c, struct span why)
 {
     c->tls_failed = c->tls_told = true;
     talk_say(c, TALK_NOTE, SPAN("the TLS handshake failed"));
+    record_talk(c, TALK_NOTE, why);
     event_begin(c->d->env->events, EVENT_tls_failed);
     event_str(c->d->env->events, FIELD_host, span_str(c->host));
     event_str(c->d->env->events, FIELD_text, why);
@@ -59,6 +60,7 @@ static const struct smtp_client_ops client_ops = {
     .rcpt_done = on_rcpt_done,
     .message_done = on_message_done,
     .closed = on_closed,
+    .record = record_line,
 };
 
 /* Watched from its beginning: lines cost something. */
@@ -69,6 +71,7 @@ static const struct smtp_client_ops watched_ops = {
     .message_done = on_message_done,
     .closed = on_closed,
     .trace = talk_line,
+    .record = record_line,
 };
 
 /* --- opening --- */
@@ -92,6 +95,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     j->conn = c;
     list_append(&d->conns, &c->node);
     loop_timer_init(&c->timer, on_timer, c);
+    attempt_log_init(&c->log, j->log.max_bytes);
     talk_take(c, j);
     return c;
 }
@@ -133,6 +137,7 @@ void conn_free(struct conn *c)
         c->job->conn = NULL;
     smtp_client_free(&c->client);
     tls_free(&c->tls);
+    attempt_log_free(&c->log);
     loop_timer_stop(d->env->loop, &c->timer);
     loop_io_del(d->env->loop, &c->io);
     loop_close(d->env->loop, c->fd);
@@ -152,8 +157,10 @@ static void failed_to_connect(struct conn *c, int error, bool timeout)
                               .stage = SMTP_STAGE_CONNECT,
                               .enhanced = SPAN("4.4.1"),
                               .text = span_str(text) };
-    c->job = NULL;
     talk_say(c, TALK_NOTE, span_str(text));
+    if (j)
+        record_keep(j, c);
+    c->job = NULL;
     conn_free(c);
     if (j)
         job_no_connection(j, &o);

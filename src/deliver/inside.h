@@ -6,10 +6,12 @@
  *   local.c       connections that master makes: a delivery on this host, a socket's file
  *   upstream.c    the channels to qmgr and resolver
  *   say.c         log lines and events
- *   talk.c        the dialogue, for an administrator who looks on */
+ *   talk.c        the dialogue, for an administrator who looks on
+ *   record.c      the dialogue of what is put off, for one who asks later */
 #ifndef POSTERN_DELIVER_INSIDE_H
 #define POSTERN_DELIVER_INSIDE_H
 
+#include "attempt/attempt.h"
 #include "base/arena.h"
 #include "base/hash.h"
 #include "config/config.h"
@@ -77,6 +79,12 @@ struct job {
     char tls[64];
     char last_host[256]; /* of the address asked last */
     struct netaddr last_addr;
+    /* The story of it, should it be put off (record.c). */
+    struct attempt_log log;      /* of connections that were left */
+    bool failing;                /* some recipient heard something else than yes */
+    bool asked;                  /* the DNS */
+    int64_t asked_ms, dns_ms;
+    const struct smtp_outcome *last_no; /* in the arena; NULL: none was told */
 };
 
 enum conn_state { CONN_CONNECTING, CONN_TALKING, CONN_KEPT, CONN_ENDING };
@@ -110,6 +118,8 @@ struct conn {
         bool secret;         /* what we say is a credential */
         bool closing;        /* told */
     } talk;
+    struct attempt_log log; /* of the job at hand */
+    bool ended;             /* how it ended stands there */
 };
 
 struct deliver {
@@ -181,6 +191,16 @@ void talk_take(struct conn *c, struct job *j);
 void talk_line(void *conn, bool ours, struct span line); /* smtp_client_ops.trace */
 void talk_say(struct conn *c, enum talk_kind kind, struct span text);
 void talk_closing(struct conn *c); /* once */
+
+/* record.c */
+void record_begin(struct job *j);
+void record_line(void *conn, int code, struct span text); /* smtp_client_ops.record */
+void record_talk(struct conn *c, enum talk_kind kind, struct span text);
+void record_no(struct conn *c, const struct smtp_outcome *o); /* not a yes */
+void record_told(struct job *j, const struct smtp_outcome *o); /* to qmgr, as a result */
+void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why);
+void record_keep(struct job *j, struct conn *c); /* the connection is left or lost */
+void record_put(struct job *j, struct buf *b); /* the story; nothing when none is due */
 
 /* deliver.c */
 void deliver_check_finished(struct deliver *d);

@@ -83,6 +83,7 @@ void job_forget(struct deliver *d, struct job *j)
     hash_remove(&d->jobs, &j->node);
     if (j->conn)
         j->conn->job = NULL;
+    attempt_log_free(&j->log);
     arena_free(&j->arena);
     free(j);
     deliver_check_finished(d);
@@ -121,6 +122,7 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     d->watched_job = d->watch = 0;
     j->begun_ms = loop_mono_ms(d->env->loop);
     j->deadline_ms = j->begun_ms + d->config->timeout.attempt_ms;
+    record_begin(j);
     loop_timer_init(&j->patience, upstream_no_answer, j);
     hash_add(&d->jobs, &j->node, span_of(&j->id, sizeof j->id));
     if (!take_job(j, m)) {
@@ -235,6 +237,7 @@ static void try_next(struct job *j)
                                   .enhanced = SPAN("4.4.1"),
                                   .text = span_str(strerror(errno)) };
         remember_for_all(j, &o);
+        record_unreached(j, a, o.text);
     }
     give_up(j, 0);
 }
@@ -266,6 +269,8 @@ void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
     if (o->stage > SMTP_STAGE_STARTTLS || o->result == SMTP_DELIVERED)
         j->reached = true;
     remember(j, r, o);
+    if (o->result != SMTP_DELIVERED)
+        record_no(j->conn, o);
     /* A kept connection that had died (RFC 5321 says nothing against closing an idle one) is
      * replaced within this attempt. */
     if ((o->next_mx && !j->by_local) || o->result == SMTP_STALE)
@@ -286,6 +291,7 @@ void job_message_done(struct job *j)
     if (again && j->next_addr)
         j->plain_addr = j->next_addr--;
     uint64_t keeper = 0;
+    record_keep(j, c);
     c->job = NULL;
     j->conn = NULL;
     if (gather(j) == 0) {

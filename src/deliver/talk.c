@@ -13,6 +13,7 @@ void talk_take(struct conn *c, struct job *j)
 void talk_say(struct conn *c, enum talk_kind kind, struct span text)
 {
     struct talk *t = &c->talk;
+    record_talk(c, kind, text);
     bool dialogue = kind == TALK_OURS || kind == TALK_PEER;
     if (!t->watch || !c->d->qmgr || (dialogue && !t->lines))
         return;

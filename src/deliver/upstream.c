@@ -57,6 +57,7 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o)
         m.host = span_str(c ? c->host : j->last_host);
     m.relay = c ? c->addr : j->last_addr;
     m.ms = loop_mono_ms(j->d->env->loop) - j->begun_ms;
+    record_told(j, o);
     if (j->d->qmgr)
         send_result(j->d->qmgr, &m);
 }
@@ -70,8 +71,13 @@ void upstream_job_done(struct job *j, uint64_t keeper)
                               .keeper = keeper,
                               .tls = span_str(j->tls),
                               .why = j->why };
+    struct buf story;
+    buf_init(&story, ATTEMPT_MAX_BYTES);
+    record_put(j, &story);
+    m.story = buf_span(&story);
     if (j->d->qmgr)
         send_job_done(j->d->qmgr, &m);
+    buf_free(&story);
 }
 
 void upstream_unkept(struct conn *c)
@@ -185,6 +191,8 @@ void upstream_ask(struct job *j)
     buf_init(&hops, HOPS_TEXT_MAX);
     dns_hops_put(&hops, j->dest.hops, j->dest.hop_count);
     j->question = ++d->next_question;
+    j->asked = true;
+    j->asked_ms = loop_mono_ms(d->env->loop);
     hash_add(&d->questions, &j->question_node, span_of(&j->question, sizeof j->question));
     struct msg_lookup m = { .q = j->question, .hops = buf_span(&hops) };
     send_lookup(d->resolver, &m);
@@ -197,6 +205,7 @@ static void answered(struct deliver *d, struct job *j, struct span plan, struct 
     hash_remove(&d->questions, &j->question_node);
     loop_timer_stop(d->env->loop, &j->patience);
     j->question = 0;
+    j->dns_ms = loop_mono_ms(d->env->loop) - j->asked_ms;
     job_plan(j, plan, trail);
 }
 

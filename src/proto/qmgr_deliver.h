@@ -23,10 +23,10 @@
 /* site: the key of the MX set the addresses came from, "" when that was never known.
  * reached: a session came up; dns: it was DNS that failed; keeper: the connection stays open
  * under this name until a job takes it or `unkept` says that it has gone. tls: version and
- * cipher, or "". */
+ * cipher, or "". story: attempt/attempt.h, when somebody was put off; else "". */
 #define JOB_DONE_FIELDS(F) \
     F(U64, job) F(BYTES, site) F(U8, reached) F(U8, dns) F(U64, keeper) F(BYTES, tls) \
-    F(BYTES, why) F(BYTES, trail)
+    F(BYTES, why) F(BYTES, story)
 #define UNKEPT_FIELDS(F) F(BYTES, site) F(U64, keeper)
 /* qmgr has no use for that kept connection: close it. */
 #define LET_GO_FIELDS(F) F(U64, keeper)

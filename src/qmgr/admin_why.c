@@ -3,11 +3,13 @@
  * now. The words are the command line's; this gives it the facts as rows:
  *
  *   {"kind":"now", ...}        the gateway itself: who is away, how many deliveries there are
- *   {"kind":"message", ...}    and {"kind":"recipient", ...} for each of it, or
+ *   {"kind":"message", ...}    and {"kind":"recipient", ...} for each of it, and
+ *   {"kind":"attempt", ...}    for each that is kept (attempt_json; "of" another message), or
  *   {"kind":"group", ...}      and {"kind":"reason", ...} for each reason, with the number
  *   {"kind":"place", ...}      for each destination that was met, with its site */
 #include "qmgr/admin.h"
 
+#include "attempt/attempt.h"
 #include "base/must.h"
 #include "proto/lists.h"
 
@@ -19,6 +21,7 @@ enum {
     REASONS_MAX = 40,   /* told apart */
     PLACES_MAX = 20,
     PLACES_SEEN = 2000, /* remembered while looking */
+    ATTEMPTS_SHOWN = 20,
     LOOK_MESSAGES = 32, /* between two looks at the clock */
 };
 
@@ -238,6 +241,57 @@ static void send_message(struct admin_ask *a, const struct sched_msg_info *m)
     end_row(a, &j, &b);
 }
 
+/* --- the attempts that are kept --- */
+
+static void send_attempt(struct admin_ask *a, const struct spool_story *t, struct span of)
+{
+    struct attempt at;
+    struct buf b;
+    if (!attempt_get(t->text, &at))
+        return;
+    struct json j = begin_row(&b, "attempt");
+    if (of.n)
+        json_str(&j, "of", of);
+    json_open_array(&j, "recipients");
+    for (size_t i = 0; i < t->n && i < RCPTS_SHOWN; i++)
+        json_uint(&j, NULL, t->rcpts[i]);
+    json_close_array(&j);
+    attempt_json(&j, &at);
+    end_row(a, &j, &b);
+}
+
+/* Newest first; returns how many there are. of: of another message, which is named, one. */
+static size_t send_attempts(struct admin_ask *a, uint64_t seq, struct span of)
+{
+    enum { STORIES_BYTES_MAX = 64 << 20 };
+    struct arena *mem = arena_new(STORIES_BYTES_MAX);
+    struct spool_story *list;
+    size_t n = 0;
+    if (spool_stories(a->q->spool, seq, mem, &list, &n) < 0)
+        n = 0;
+    for (size_t i = 0; i < n && i < (of.n ? 1 : ATTEMPTS_SHOWN); i++)
+        send_attempt(a, &list[i], of);
+    arena_free(&mem);
+    return n;
+}
+
+/* It waits for a place where the attempts of others have failed: the last of those. */
+static void send_attempt_of_another(struct admin_ask *a, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info r;
+    struct sched_msg_info other;
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        if (!sched_rcpt(a->q->sched, m->seq, i, &r) || r.state >= SCHED_LIVE || !r.dest.n)
+            continue;
+        const struct dest *d = dest_find(a->q, r.dest);
+        if (!d || !d->failed_seq || !sched_msg(a->q->sched, d->failed_seq, &other))
+            continue;
+        struct queueid id = queueid_make(other.seq, other.received_ms);
+        send_attempts(a, other.seq, span_str(id.text));
+        return;
+    }
+}
+
 /* Those that wait first, as far as they are shown. */
 static void send_rcpts(struct admin_ask *a, const struct sched_msg_info *m, struct hash *places)
 {
@@ -269,6 +323,8 @@ static void why_message(struct admin_ask *a, uint64_t seq)
     send_rcpts(a, &m, &places);
     send_places(a, &places);
     places_free(&places);
+    if (!send_attempts(a, seq, SPAN_NONE))
+        send_attempt_of_another(a, &m);
     admin_end(a, ADMIN_OK, "");
 }
 

@@ -388,6 +388,7 @@ static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct
         struct msg_let_go bye = { .keeper = m->keeper };
         send_let_go(p->channel, &bye);
     }
+    j->story = m->story; /* told within this call */
     finish_job(q, j, news_of(j, m), m->why, keeper);
 }
 

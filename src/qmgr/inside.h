@@ -98,6 +98,7 @@ struct job_rcpt {
 struct dest {
     struct hash_node node;
     struct span mailer;
+    uint64_t failed_seq; /* the message whose attempt failed last; 0: none */
     size_t key_len, mailer_len, codec_len;
     char bytes[]; /* key, mailer, codec */
 };
@@ -121,6 +122,7 @@ struct job {
     uint32_t want_bytes;
     int64_t begun_ms;
     uint64_t watch; /* of a run with somebody who looks on; 0: none */
+    struct span story; /* at its end: deliver's, of those that were put off; or empty */
 };
 
 struct deliver_peer {
@@ -215,6 +217,7 @@ struct sched_now qmgr_now(const struct qmgr *q);
 const struct dest *dest_find(const struct qmgr *q, struct span key);
 void dests_free(struct qmgr *q);
 
+void dest_failed(struct qmgr *q, struct span key, uint64_t seq); /* an attempt, with a story */
 /* qmgr.c */
 void qmgr_check_finished(struct qmgr *q);
 

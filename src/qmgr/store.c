@@ -119,17 +119,19 @@ static void say_opened(struct qmgr *q, int64_t ms, size_t dirs)
              (long long)ms);
 }
 
-static struct spool_config spool_config_of(const struct config_spool *c)
+static struct spool_config spool_config_of(const struct config *config)
 {
+    const struct config_spool *c = &config->spool;
     return (struct spool_config){ .segment_size_bytes = c->segment_size_bytes,
                                   .inline_max_bytes = c->inline_max_bytes,
                                   .free_min_bytes = c->free_min_bytes,
-                                  .reserve_bytes = c->reserve_bytes };
+                                  .reserve_bytes = c->reserve_bytes,
+                                  .stories_kept = config->attempts.kept };
 }
 
 void store_configure(struct qmgr *q)
 {
-    struct spool_config sc = spool_config_of(&q->config->spool);
+    struct spool_config sc = spool_config_of(q->config);
     spool_configure(q->spool, &sc);
 }
 
@@ -139,7 +141,7 @@ bool store_open(struct qmgr *q, struct err *err)
     struct spool_dirs dirs = { .n = 0 };
     for (size_t i = 0; i < c->directories.n; i++)
         spool_dirs_add(&dirs, q->env->vfs, c->directories.v[i]);
-    struct spool_config sc = spool_config_of(c);
+    struct spool_config sc = spool_config_of(q->config);
     sc.directories = (const char *const *)dirs.v;
     sc.directory_count = dirs.n;
     sc.salt = loop_random_u64(q->env->loop);

@@ -1,5 +1,5 @@
 /* From what the schedule says of a recipient, and what deliver or the router said, to facts. */
-#include "qmgr/inside.h"
+#include "qmgr/reroute.h"
 
 #include "base/must.h"
 #include "smtp/client.h"
@@ -36,6 +36,21 @@ static struct span status_of(const struct sched_verdict *v, struct span given)
     case SCHED_EXPIRED: return SPAN("4.4.7");
     default: return SPAN("4.0.0");
     }
+}
+
+/* For `postern why`: what happened to those that still wait. */
+static void keep_story(struct qmgr *q, const struct job *j, const struct sched_verdict *v)
+{
+    uint32_t *rcpts = j->story.n ? must_calloc(j->rcpt_count, sizeof *rcpts) : NULL;
+    size_t n = 0;
+    for (uint32_t i = 0; rcpts && i < j->rcpt_count; i++)
+        if (v[i].state < SCHED_LIVE && j->got[i].kind != SCHED_OUT_STALE)
+            rcpts[n++] = v[i].rcpt;
+    if (n) {
+        spool_story(q->spool, j->seq, &(struct spool_story){ rcpts, n, j->story });
+        dest_failed(q, j->dest, j->seq);
+    }
+    free(rcpts);
 }
 
 void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
@@ -78,6 +93,7 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
         break;
     }
     facts_settle(q, j->seq, facts, n);
+    keep_story(q, j, v);
     free(facts);
 }
 
@@ -163,5 +179,5 @@ void verdict_gone(struct qmgr *q)
     uint64_t seq;
     struct msg_loc loc;
     while (sched_next_gone(q->sched, &seq, &loc))
-        ;
+        reroute_gone(q, seq);
 }

@@ -162,6 +162,11 @@ struct config_deliver {
     int64_t idle_ms;              /* an open connection waits this long for the next message */
     enum config_eightbit eightbit;
     bool chunking;
+struct config_attempts {
+    uint64_t kept;       /* stories of each recipient; 0 = none */
+    uint64_t size_bytes; /* of one */
+};
+
     enum config_tls tls;
     struct config_addrs source_address; /* none, or one for each family; no ports */
     uint64_t port;                /* of a next hop that names none */
@@ -259,6 +264,7 @@ bool config_place(const struct config *cfg, const char *name, struct span listen
  * it, the caller's; NULL for bytes that are no configuration of this very program: values are
  * checked against the table again. Reads to the end of w's bytes or sets w->bad. */
 void config_put(struct buf *b, const struct config *cfg);
+    struct config_attempts attempts;
 struct config *config_get(struct wire *w);
 
 /* Calls `each` for every option that differs. name "spool.free_min" or "listen.mx.tls"; a

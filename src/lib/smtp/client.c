@@ -112,6 +112,8 @@ void client_expect(struct smtp_client *c, enum smtp_stage stage, size_t rcpt)
 
 void client_trace(struct smtp_client *c, bool ours, struct span line)
 {
+    if (ours && c->ops->record)
+        c->ops->record(c->ctx, 0, line);
     if (!c->ops->trace)
         return;
     struct buf clean;
@@ -207,6 +209,8 @@ static void dispatch(struct smtp_client *c, const struct smtp_reply *r, struct e
 
 static void trace_reply(struct smtp_client *c, const struct smtp_reply *r)
 {
+    if (c->ops->record)
+        c->ops->record(c->ctx, r->code, r->text);
     if (!c->ops->trace)
         return;
     struct span rest = r->text;

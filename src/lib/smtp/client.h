@@ -132,6 +132,9 @@ struct smtp_client_ops {
     void (*closed)(void *ctx, const struct smtp_outcome *why); /* of no more use: close the
                                      connection, free the client (later). why NULL: after QUIT */
     void (*trace)(void *ctx, bool ours, struct span line); /* the dialogue, cleaned, no CRLF */
+    /* The same as it is, for those who may want it later: costs next to nothing. code: of the
+     * reply, whose lines have LF between; 0: it is a command of ours */
+    void (*record)(void *ctx, int code, struct span text);
 };
 
 /* Fills in RFC 5321 4.5.3.2's timeouts and the other defaults; hostname stays empty. */
