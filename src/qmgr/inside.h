@@ -215,9 +215,9 @@ void dispatch_router(struct qmgr *q, int fd);
 void dispatch_pump(struct qmgr *q);
 struct sched_now qmgr_now(const struct qmgr *q);
 const struct dest *dest_find(const struct qmgr *q, struct span key);
+void dest_failed(struct qmgr *q, struct span key, uint64_t seq); /* an attempt, with a story */
 void dests_free(struct qmgr *q);
 
-void dest_failed(struct qmgr *q, struct span key, uint64_t seq); /* an attempt, with a story */
 /* qmgr.c */
 void qmgr_check_finished(struct qmgr *q);
 

@@ -146,6 +146,11 @@ struct config_retry {
     int64_t expire_after_ms;
 };
 
+struct config_attempts {
+    uint64_t kept;       /* stories of each recipient; 0 = none */
+    uint64_t size_bytes; /* of one */
+};
+
 struct config_limits {
     uint64_t message_size_bytes; /* 0 = none */
     uint64_t recipients;         /* of one message */
@@ -162,11 +167,6 @@ struct config_deliver {
     int64_t idle_ms;              /* an open connection waits this long for the next message */
     enum config_eightbit eightbit;
     bool chunking;
-struct config_attempts {
-    uint64_t kept;       /* stories of each recipient; 0 = none */
-    uint64_t size_bytes; /* of one */
-};
-
     enum config_tls tls;
     struct config_addrs source_address; /* none, or one for each family; no ports */
     uint64_t port;                /* of a next hop that names none */
@@ -231,6 +231,7 @@ struct config {
     struct config_timeout timeout;
     struct config_server server;
     struct config_retry retry;
+    struct config_attempts attempts;
     struct config_limits limits;
     struct config_deliver deliver;
     struct config_processes processes;
@@ -264,7 +265,6 @@ bool config_place(const struct config *cfg, const char *name, struct span listen
  * it, the caller's; NULL for bytes that are no configuration of this very program: values are
  * checked against the table again. Reads to the end of w's bytes or sets w->bad. */
 void config_put(struct buf *b, const struct config *cfg);
-    struct config_attempts attempts;
 struct config *config_get(struct wire *w);
 
 /* Calls `each` for every option that differs. name "spool.free_min" or "listen.mx.tls"; a

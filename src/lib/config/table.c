@@ -276,6 +276,11 @@ static const struct config_option options[] = {
     { "retry", "expire_after", CONFIG_DURATION, LIVE, AT(retry.expire_after_ms), "5d", SECOND,
       90 * DAY, .help = "mail that could not be delivered goes back to the sender" },
 
+    { "attempts", "kept", CONFIG_NUMBER, LIVE, AT(attempts.kept), "3", 0, 20,
+      .help = "the last stories of each recipient that waits, with their SMTP dialogue; 0: none" },
+    { "attempts", "size", CONFIG_SIZE, LIVE, AT(attempts.size_bytes), "4K", 1 * K, 64 * K,
+      .help = "one of them at most; what does not fit is left out of the middle of the dialogue" },
+
     { "limits", "message_size", CONFIG_SIZE, LIVE, AT(limits.message_size_bytes), "50M", 64 * K,
       4 * G, .zero = true, .help = "one message; announced as SIZE; 0 means no limit" },
     { "limits", "recipients", CONFIG_NUMBER, LIVE, AT(limits.recipients), "1000", 1, 100000,
@@ -302,11 +307,6 @@ static const struct config_option options[] = {
       AT(deliver.messages_per_connection), "100", 1, 1000000,
       .help = "then a new connection is made" },
     { "deliver", "recipients_per_transaction", CONFIG_NUMBER, LIVE,
-    { "attempts", "kept", CONFIG_NUMBER, LIVE, AT(attempts.kept), "3", 0, 20,
-      .help = "the last stories of each recipient that waits, with their SMTP dialogue; 0: none" },
-    { "attempts", "size", CONFIG_SIZE, LIVE, AT(attempts.size_bytes), "4K", 1 * K, 64 * K,
-      .help = "one of them at most; what does not fit is left out of the middle of the dialogue" },
-
       AT(deliver.recipients_per_transaction), "100", 1, 300,
       .help = "recipients of one message that are sent at once" },
     { "deliver", "idle", CONFIG_DURATION, LIVE, AT(deliver.idle_ms), "5s", 0, 10 * MINUTE,
