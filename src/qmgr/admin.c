@@ -21,7 +21,7 @@ static const struct verb {
     void (*fn)(struct admin_ask *a, struct wire *args);
 } verbs[] = {
     { "list", true, admin_list },       { "groups", true, admin_groups },
-          { "count", true, admin_count },
+    { "act", true, admin_act },               { "count", true, admin_count },
     { "sites", true, admin_sites },     { "run", false, admin_run },
     { "hold", true, admin_hold },       { "release", true, admin_release },
     { "delete", true, admin_delete },   { "retry", true, admin_retry },

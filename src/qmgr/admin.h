@@ -49,6 +49,9 @@ void admin_sites(struct admin_ask *a, struct wire *args);
 /* admin_groups.c */
 void admin_groups(struct admin_ask *a, struct wire *args);
 
+/* admin_select.c */
+void admin_act(struct admin_ask *a, struct wire *args);
+
 /* admin_why.c */
 void admin_why(struct admin_ask *a, struct wire *args);
 

@@ -1,6 +1,6 @@
 /* What is due goes out: to the router for its route, to a deliver as a job. Nothing of it waits
  * for anything else: a router or a deliver that is away leaves its part where it is. */
-#include "qmgr/inside.h"
+#include "qmgr/reroute.h"
 
 #include "base/must.h"
 
@@ -112,11 +112,30 @@ static void unreadable(struct qmgr *q, const struct sched_ask *ask)
         verdict_route(q, ask->seq, &v, NULL, why);
 }
 
+static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d,
+                       struct span codec);
+
+/* An administrator has said where to: the router is not asked. */
+static void answer_own(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d)
+{
+    enum { CODEC_MAX = 64 << 10 };
+    struct buf codec;
+    buf_init(&codec, CODEC_MAX);
+    route_dest_put(&codec, d);
+    take_route(q, ask, codec.failed ? NULL : d, buf_span(&codec));
+    buf_free(&codec);
+}
+
 static void ask_route(struct qmgr *q, const struct sched_ask *ask)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     MUST(sched_msg(q->sched, ask->seq, &m) && sched_rcpt(q->sched, ask->seq, ask->rcpt, &r));
+    struct route_dest own;
+    if (reroute_find(q, ask->seq, ask->rcpt, q->routed, &own)) {
+        answer_own(q, ask, &own);
+        return;
+    }
     uint16_t slot = q->free_asks[q->free_ask_count - 1];
     /* The fields of struct msg_route, in their order. */
     struct buf *b = channel_begin(q->router, MSG_route);
@@ -198,6 +217,27 @@ static bool add_sender(struct qmgr *q, const struct sched_ask *ask, struct route
     return d->queue.p != NULL;
 }
 
+/* d: what the codec says, in q->routed; NULL: that could not be read. */
+static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d,
+                       struct span codec)
+{
+    struct sched_verdict v;
+    struct span text = SPAN("the router's answer could not be read");
+    enum sched_decision decision = SCHED_NOT_NOW;
+    bool readable = d && add_sender(q, ask, d);
+    if (readable)
+        decision = decision_of(q, d, &text);
+    if (readable)
+        say_routed(q, ask, d);
+    if (decision == SCHED_TO)
+        dest_remember(q, d, codec);
+    if (sched_routed(q->sched, ask->seq, ask->rcpt, decision, text, qmgr_now(q), &v) &&
+        decision != SCHED_TO)
+        verdict_route(q, ask->seq, &v, readable ? d : NULL, text);
+    arena_reset(q->routed);
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
 static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_routed *m)
 {
     (void)ch;
@@ -206,24 +246,10 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     struct sched_ask ask = q->asks[m->q];
     q->asks[m->q].seq = 0;
     q->free_asks[q->free_ask_count++] = (uint16_t)m->q;
-    struct arena *a = q->routed;
     struct wire w = wire_reader(m->destination);
     struct route_dest d;
-    struct sched_verdict v;
-    struct span text = SPAN("the router's answer could not be read");
-    enum sched_decision decision = SCHED_NOT_NOW;
-    bool readable = route_dest_get(&w, a, &d) && wire_done(&w) && add_sender(q, &ask, &d);
-    if (readable)
-        decision = decision_of(q, &d, &text);
-    if (readable)
-        say_routed(q, &ask, &d);
-    if (decision == SCHED_TO)
-        dest_remember(q, &d, m->destination);
-    if (sched_routed(q->sched, ask.seq, ask.rcpt, decision, text, qmgr_now(q), &v) &&
-        decision != SCHED_TO)
-        verdict_route(q, ask.seq, &v, readable ? &d : NULL, text);
-    arena_reset(a);
-    loop_hook_ask(q->env->loop, &q->work);
+    bool readable = route_dest_get(&w, q->routed, &d) && wire_done(&w);
+    take_route(q, &ask, readable ? &d : NULL, m->destination);
 }
 
 /* Not at our own reload: router may not have read its part of it yet. */

@@ -176,6 +176,7 @@ struct qmgr {
     /* recovery */
     uint64_t recovered, recovered_bytes;
     struct admin_state *admin;
+    struct reroutes *reroutes; /* reroute.c */
     struct live *lives; /* runs that go on */
     uint64_t next_live;
     struct hosts *hosts; /* NULL: none was tried yet */

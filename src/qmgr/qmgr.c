@@ -1,5 +1,6 @@
 /* qmgr: the only opener of the spool, and the schedule. */
 #include "qmgr/inside.h"
+#include "qmgr/reroute.h"
 
 #include "base/must.h"
 
@@ -185,6 +186,7 @@ static void qmgr_free(void *role)
     }
     channel_free(&q->router);
     admin_free(q);
+    reroutes_free(q);
     deliverers_free(q);
     dests_free(q);
     reports_free(q);

@@ -74,6 +74,12 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(admin_released, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_deleted, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_retried, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_bounced, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_expired, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_rerouted, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_frozen, EVENT_NOTICE, F(host) F(text)) \
+    X(admin_thawed, EVENT_NOTICE, F(host) F(text)) \
+    X(admin_exported, EVENT_NOTICE, F(id) F(text)) \
     X(submission_bad, EVENT_ALARM, F(path) F(text)) \
     X(spool_opened, EVENT_INFO, F(count) F(bytes) F(ms) F(text)) \
     X(spool_damage, EVENT_ALARM, F(path) F(text) F(count)) \

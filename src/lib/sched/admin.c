@@ -79,6 +79,16 @@ uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt)
     return each(s, seq, rcpt, delete, NULL);
 }
 
+bool sched_end(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_state state)
+{
+    struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
+    MUST(state >= SCHED_LIVE && state < SCHED_STATES);
+    if (!r || r->state >= SCHED_LIVE || r->state == SCHED_ACTIVE)
+        return false;
+    sched_rcpt_finish(s, r, state);
+    return true;
+}
+
 bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason)
 {
     struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
@@ -153,6 +163,22 @@ uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_
 uint32_t sched_due(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
 {
     return each_armed(s, seq, rcpt, due, now);
+}
+
+static bool reroute(struct sched *s, struct sched_rcpt *r, void *arg)
+{
+    (void)arg;
+    if (r->state == SCHED_ACTIVE || r->state == SCHED_HELD)
+        return false;
+    if (r->state == SCHED_WAITING)
+        r->marks |= MARK_RELEASED;
+    sched_rcpt_pending(s, r, &s->urgent);
+    return true;
+}
+
+uint32_t sched_reroute(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+{
+    return each_armed(s, seq, rcpt, reroute, now);
 }
 
 bool sched_wake_dest(struct sched *s, struct span key)

@@ -275,6 +275,10 @@ bool sched_wake_dest(struct sched *s, struct span key);
 uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
 uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt);
+/* A recipient that is in no job becomes final now. False: it is in one, or not known. */
+bool sched_end(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_state state);
+/* To the router again, at once and whatever its present destination: not when held. */
+uint32_t sched_reroute(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* A failure nobody can be told of: FAILED or EXPIRED is HELD instead. Only until sched_next_gone
  * has told of the message; false then. */
 bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);

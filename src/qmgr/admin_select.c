@@ -1,0 +1,368 @@
+/* "act": what a person does to all that a filter means (queue/filter.h). Each message is done and
+ * logged by itself; when the one who asked goes away it stops between two messages, and can be
+ * begun again: what is done is not meant any more, or is no change. */
+#include "qmgr/admin_query.h"
+#include "qmgr/reroute.h"
+
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+enum { PROGRESS_MS = 200, LOOK_MESSAGES = 16 };
+
+struct doing;
+
+struct deed {
+    const char *name, *past;
+    enum event_name event;
+    bool (*concerns)(const struct sched_rcpt_info *r);
+    /* Of the recipients d->rcpts; how many it changed, or -errno. */
+    int (*apply)(struct doing *d, const struct sched_msg_info *m);
+    bool own_session; /* recipients in a session are left alone, and counted */
+    const char *note;
+};
+
+struct doing {
+    struct query y;
+    const struct deed *deed;
+    struct buf hop, why;
+    uint32_t *rcpts;
+    size_t n, cap;
+    uint64_t looked_to; /* messages that have come since do not belong to it */
+    uint64_t of, looked, messages, recipients, in_session, after_attempt;
+    int64_t told_ms;
+};
+
+static void act_gone(struct admin_ask *a)
+{
+    struct doing *d = a->own;
+    query_free(&d->y);
+    buf_free(&d->hop);
+    buf_free(&d->why);
+    free(d->rcpts);
+    free(d);
+    a->own = NULL;
+}
+
+/* --- the deeds --- */
+
+static bool not_held(const struct sched_rcpt_info *r)
+{
+    return r->state != SCHED_HELD || r->quarantined;
+}
+static bool is_held(const struct sched_rcpt_info *r) { return r->state == SCHED_HELD; }
+static bool any(const struct sched_rcpt_info *r)
+{
+    (void)r;
+    return true;
+}
+static bool waits(const struct sched_rcpt_info *r)
+{
+    return r->state == SCHED_READY || r->state == SCHED_DEFERRED || r->state == SCHED_WAITING;
+}
+
+/* One record for all of a message that are meant; those in a job as admin_act.c has it. */
+static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
+{
+    struct qmgr *q = d->y.a->q;
+    struct spool_outcome *list = must_calloc(d->n, sizeof *list);
+    for (size_t i = 0; i < d->n; i++) {
+        struct sched_rcpt_info r;
+        MUST(sched_msg_rcpt(m->here, d->rcpts[i], &r));
+        bool active = r.state == SCHED_ACTIVE, removed = kind == SPOOL_REMOVED;
+        list[i] = (struct spool_outcome){ .seq = m->seq,
+                                          .rcpt = d->rcpts[i],
+                                          .kind = removed && active ? SPOOL_HELD : kind,
+                                          .final = removed && !active,
+                                          .no_dsn = removed && !active,
+                                          .released = r.released || kind == SPOOL_RELEASED,
+                                          .attempts = r.attempts,
+                                          .at_ms = loop_wall_ms(q->env->loop),
+                                          .diag = buf_span(&d->why) };
+        d->after_attempt += active;
+    }
+    int rc = spool_outcome(q->spool, list, d->n);
+    free(list);
+    store_flush_soon(q);
+    return rc;
+}
+
+static int do_hold(struct doing *d, const struct sched_msg_info *m)
+{
+    int rc = record(d, m, SPOOL_HELD), n = 0;
+    for (size_t i = 0; i < d->n && !rc; i++)
+        n += (int)sched_hold(d->y.a->q->sched, m->seq, d->rcpts[i], buf_span(&d->why));
+    return rc ? rc : n;
+}
+
+static int do_release(struct doing *d, const struct sched_msg_info *m)
+{
+    struct qmgr *q = d->y.a->q;
+    int rc = record(d, m, SPOOL_RELEASED), n = 0;
+    for (size_t i = 0; i < d->n && !rc; i++)
+        n += (int)sched_release(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
+    return rc ? rc : n;
+}
+
+static int do_delete(struct doing *d, const struct sched_msg_info *m)
+{
+    int rc = record(d, m, SPOOL_REMOVED), n = 0;
+    for (size_t i = 0; i < d->n && !rc; i++)
+        n += (int)sched_delete(d->y.a->q->sched, m->seq, d->rcpts[i]);
+    return rc ? rc : n;
+}
+
+static int do_retry(struct doing *d, const struct sched_msg_info *m)
+{
+    struct qmgr *q = d->y.a->q;
+    for (size_t i = 0; i < d->n; i++)
+        sched_retry(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
+    return (int)d->n;
+}
+
+/* Final, with a report, as an expiry is. */
+static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_state state)
+{
+    struct qmgr *q = d->y.a->q;
+    bool expired = state == SCHED_EXPIRED;
+    struct fact *facts = must_calloc(d->n, sizeof *facts);
+    struct arena *a = arena_new(64 << 20);
+    size_t n = 0;
+    uint64_t seq = m->seq; /* m is not to be looked at after the first change */
+    for (size_t i = 0; i < d->n; i++) {
+        struct sched_rcpt_info r;
+        MUST(sched_rcpt(q->sched, seq, d->rcpts[i], &r));
+        struct span last = arena_dup(a, r.reason);
+        uint32_t attempts = r.attempts;
+        if (!sched_end(q->sched, seq, d->rcpts[i], state))
+            continue;
+        facts[n++] = (struct fact){
+            .rcpt = d->rcpts[i],
+            .kind = expired ? SPOOL_EXPIRED : SPOOL_FAILED,
+            .final = true,
+            .attempts = attempts,
+            .enhanced = expired ? SPAN("4.4.7") : SPAN("5.0.0"),
+            .text = expired && last.n ? last : SPAN("returned by an administrator of this host"),
+            .mailer = SPAN("esmtp"),
+        };
+    }
+    if (n) {
+        say_facts(q, seq, facts, n);
+        for (size_t at = 0; at < n; at += DSN_AT_ONCE)
+            facts_settle(q, seq, facts + at, n - at < DSN_AT_ONCE ? n - at : DSN_AT_ONCE);
+    }
+    arena_free(&a);
+    free(facts);
+    return (int)n;
+}
+
+static int do_bounce(struct doing *d, const struct sched_msg_info *m)
+{
+    return finish(d, m, SCHED_FAILED);
+}
+
+static int do_expire(struct doing *d, const struct sched_msg_info *m)
+{
+    return finish(d, m, SCHED_EXPIRED);
+}
+
+static int do_reroute(struct doing *d, const struct sched_msg_info *m)
+{
+    struct qmgr *q = d->y.a->q;
+    for (size_t i = 0; i < d->n; i++) {
+        if (!reroute_set(q, m->seq, d->rcpts[i], buf_span(&d->hop)))
+            return -ENOSPC;
+        sched_reroute(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
+    }
+    return (int)d->n;
+}
+
+static const struct deed deeds[] = {
+    { "hold", "held", EVENT_admin_held, not_held, do_hold, false, NULL },
+    { "release", "released", EVENT_admin_released, is_held, do_release, false, NULL },
+    { "delete", "deleted", EVENT_admin_deleted, any, do_delete, false, NULL },
+    { "retry", "retried", EVENT_admin_retried, waits, do_retry, true, NULL },
+    { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, NULL },
+    { "expire", "expired", EVENT_admin_expired, any, do_expire, true, NULL },
+    { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true,
+      "until it is delivered or the gateway restarts; for longer, a line in the mailertable "
+      "(--rule shows it)" },
+};
+
+/* --- one message --- */
+
+static void collect(struct doing *d, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info r;
+    d->n = 0;
+    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
+        if (!query_rcpt(&d->y, m, &r) || !d->deed->concerns(&r))
+            continue;
+        if (d->deed->own_session && r.state == SCHED_ACTIVE) {
+            d->in_session++;
+            continue;
+        }
+        if (d->n == d->cap) {
+            d->cap = d->cap ? d->cap * 2 : 16;
+            d->rcpts = must_realloc(d->rcpts, must_mul(d->cap, sizeof *d->rcpts));
+        }
+        d->rcpts[d->n++] = i;
+    }
+}
+
+static void say_message(struct doing *d, struct span id, int n)
+{
+    struct events *e = d->y.a->q->env->events;
+    event_begin(e, d->deed->event);
+    event_str(e, FIELD_id, id);
+    event_int(e, FIELD_count, n);
+    event_str(e, FIELD_text, buf_span(&d->y.a->who));
+    event_end(e);
+    log_line(e, EVENT_INFO, "%.*s: %s by %.*s, nrcpts=%d", SPAN_ARG(id), d->deed->past,
+             SPAN_ARG(buf_span(&d->y.a->who)), n);
+}
+
+static void say_error(struct doing *d, struct span id, int error)
+{
+    struct buf b;
+    buf_init(&b, 1024);
+    struct json j = json_writer(&b);
+    json_open(&j, NULL);
+    json_str(&j, "id", id);
+    json_str(&j, "error", error == ENOSPC ? SPAN("too many messages are rerouted already: use "
+                                                 "--rule") : span_str(strerror(error)));
+    json_close(&j);
+    admin_row(d->y.a, &b);
+    buf_free(&b);
+    d->y.a->failed++;
+}
+
+static void act_on_message(struct doing *d, const struct sched_msg_info *m)
+{
+    struct queueid id = queueid_make(m->seq, m->received_ms);
+    collect(d, m);
+    int n = d->n ? d->deed->apply(d, m) : 0;
+    if (n < 0)
+        say_error(d, span_str(id.text), -n);
+    if (n <= 0)
+        return;
+    d->messages++;
+    d->recipients += (uint64_t)n;
+    say_message(d, span_str(id.text), n);
+}
+
+/* --- all of them --- */
+
+static void put_done(struct doing *d, struct json *j)
+{
+    json_str(j, "action", span_str(d->deed->past));
+    json_uint(j, "messages", d->messages);
+    json_uint(j, "recipients", d->recipients);
+    if (d->in_session)
+        json_uint(j, "in_session", d->in_session);
+    if (d->after_attempt)
+        json_uint(j, "after_attempt", d->after_attempt);
+    if (d->deed->note && d->messages)
+        json_str(j, "note", span_str(d->deed->note));
+}
+
+static void say_row(struct doing *d, bool done)
+{
+    struct buf b;
+    buf_init(&b, 1024);
+    struct json j = json_writer(&b);
+    json_open(&j, NULL);
+    if (done) {
+        put_done(d, &j);
+    } else {
+        json_uint(&j, "progress", d->messages);
+        json_uint(&j, "looked", d->looked);
+        json_uint(&j, "of", d->of);
+    }
+    json_close(&j);
+    admin_row(d->y.a, &b);
+    buf_free(&b);
+}
+
+static void act_done(struct admin_ask *a, struct doing *d)
+{
+    struct qmgr *q = a->q;
+    store_flush(q);
+    loop_hook_ask(q->env->loop, &q->work);
+    say_row(d, true);
+    if (spool_dirty_since(q->spool) >= 0)
+        admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
+    else if (a->failed)
+        admin_end(a, EX_TEMPFAIL, "not all of them could be changed");
+    else
+        admin_end(a, ADMIN_OK, "");
+}
+
+static void act_slice(struct admin_ask *a)
+{
+    struct doing *d = a->own;
+    struct sched_msg_info m;
+    int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
+    for (size_t n = 1;; n++) {
+        enum query_got got = query_next(&d->y, begun_ns, &m);
+        if (got == QUERY_END || (got == QUERY_ONE && m.age > d->looked_to)) {
+            act_done(a, d);
+            return;
+        }
+        if (got == QUERY_ONE) {
+            d->looked++;
+            act_on_message(d, &m);
+        }
+        if (got == QUERY_LATER || (n % LOOK_MESSAGES == 0 && query_time_is_up(&d->y, begun_ns)))
+            break;
+    }
+    loop_hook_ask(a->q->env->loop, &a->q->work);
+    int64_t now_ms = loop_mono_ms(a->q->env->loop);
+    if (now_ms - d->told_ms >= PROGRESS_MS) {
+        d->told_ms = now_ms;
+        d->of = d->y.by_cells ? d->y.sum.messages : sched_totals(a->q->sched).messages;
+        say_row(d, false);
+    }
+    admin_slice_over(a);
+}
+
+static int take_option(struct admin_ask *a, struct span arg, struct err *err)
+{
+    struct doing *d = a->own;
+    if (span_starts(arg, SPAN("nexthop="))) {
+        buf_puts(&d->hop, span_from(arg, 8));
+        return reroute_check(buf_span(&d->hop), err) ? 1 : -1;
+    }
+    if (!span_starts(arg, SPAN("action=")))
+        return 0;
+    for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
+        if (span_eq(span_from(arg, 7), span_str(deeds[i].name)))
+            d->deed = &deeds[i];
+    if (!d->deed)
+        err_set(err, "qmgr does not know this action");
+    return d->deed ? 1 : -1;
+}
+
+void admin_act(struct admin_ask *a, struct wire *args)
+{
+    struct doing *d = NEW(struct doing);
+    a->own = d;
+    a->own_gone = act_gone;
+    buf_init(&d->hop, ENVELOPE_TEXT_MAX);
+    buf_init(&d->why, 512);
+    if (!query_init(&d->y, a, args, take_option))
+        return;
+    if (!d->deed || (d->deed->apply == do_reroute) != (d->hop.len > 0)) {
+        admin_end(a, EX_USAGE, d->deed ? "a next hop is for reroute, and reroute needs one"
+                                       : "which action?");
+        return;
+    }
+    buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
+    d->looked_to = sched_age_at(qmgr_now(a->q).wall_ms + 1);
+    d->told_ms = loop_mono_ms(a->q->env->loop);
+    a->slice = act_slice;
+    act_slice(a);
+}
