@@ -2,6 +2,7 @@
  *
  *   sendmail.c         the modes, and who does them
  *   sendmail_flags.c   the command line
+ *   sendmail_options.c the names of its options
  *   sendmail_conf.c    what is taken from the gateway's configuration
  *   sendmail_take.c    the message is read, its recipients and header are settled
  *   sendmail_give.c    it is handed to the gateway's socket, else into the submission spool
@@ -81,6 +82,8 @@ struct sendmail_flags {
 
 /* Reads argv. EX_OK, or a status of sysexits.h with everything said. */
 int sendmail_flags_read(struct sendmail_flags *f, const char *name, int argc, char **argv);
+/* -O NAME: EX_OK when sendmail has an option of that name, else it is said that it has not. */
+int sendmail_option_known(struct span name);
 /* Whether `postern ARG...` is sendmail's command line and no verb of ours. */
 bool sendmail_flags_meant(int argc, char **argv);
 

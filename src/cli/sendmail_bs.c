@@ -181,7 +181,9 @@ int sendmail_bs(const struct sendmail_flags *f)
 {
     struct sendmail_conf conf;
     struct talk t = { .fd = -1 };
-    sendmail_conf_load(&conf, f);
+    int rc = sendmail_conf_load(&conf, f);
+    if (rc != EX_OK)
+        return rc;
     buf_init(&t.in, LINE_MAX_BYTES);
     buf_init(&t.reply, LINE_MAX_BYTES);
     t.fd = connect_to(conf.socket);

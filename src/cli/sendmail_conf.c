@@ -8,19 +8,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum { HOST_MAX = 256 };
 
-static struct config *read_config(const char *path)
+static int read_config(const char *path, struct config **cfg_r)
 {
     struct err e;
-    struct config *cfg = NULL;
     struct config_report *report = config_report_new();
-    if (!mc_load(path, &cfg, report, &e))
-        cfg = NULL;
+    int rc = EX_OK;
+    if (!mc_load(path, cfg_r, report, &e)) {
+        rc = e.text[0] ? EX_OSFILE : EX_CONFIG;
+        *cfg_r = NULL;
+    }
     config_report_free(&report);
-    return cfg;
+    return rc;
+}
+
+/* The same once more, for its words. */
+static void say_why(const struct sendmail_flags *f)
+{
+    struct cli_args a = { .verb = "sendmail", .config = f->config };
+    struct config *cfg = NULL;
+    cli_load(&a, &cfg);
+    config_free(&cfg);
 }
 
 static char *text_of(struct buf *b)
@@ -30,12 +42,16 @@ static char *text_of(struct buf *b)
     return text;
 }
 
-void sendmail_conf_load(struct sendmail_conf *c, const struct sendmail_flags *f)
+int sendmail_conf_load(struct sendmail_conf *c, const struct sendmail_flags *f)
 {
     char host[HOST_MAX] = "";
     struct buf path;
+    int rc = read_config(f->config ? f->config : CLI_CONFIG_FILE, &c->config);
+    if (rc != EX_OK && f->config) {
+        say_why(f);
+        return rc;
+    }
     buf_init(&path, CONFIG_TEXT_MAX + 16);
-    c->config = read_config(f->config ? f->config : CLI_CONFIG_FILE);
     if (!c->config) {
         c->config = config_defaults();
         gethostname(host, sizeof host - 1);
@@ -48,6 +64,7 @@ void sendmail_conf_load(struct sendmail_conf *c, const struct sendmail_flags *f)
     submit_put_directory(&path, c->config);
     c->directory = text_of(&path);
     buf_free(&path);
+    return EX_OK;
 }
 
 void sendmail_conf_free(struct sendmail_conf *c)

@@ -265,7 +265,7 @@ static int set_long_option(struct sendmail_flags *f, const char *v)
         f->dot_is_text = true;
     else if (span_ieq(name, SPAN("Verbose")))
         f->verbose = true;
-    return EX_OK;
+    return sendmail_option_known(name);
 }
 
 /* Letters of old that mean nothing to a gateway are taken in silence, as sendmail takes them. */

@@ -17,8 +17,10 @@ struct sendmail_conf {
 };
 
 /* An ordinary user may not be able to read all of it, or it may have a mistake: mail is taken all
- * the same, with the usual places. Never fails. */
-void sendmail_conf_load(struct sendmail_conf *c, const struct sendmail_flags *f);
+ * the same, with the usual places. Not so when it was named with -C: then those places are another
+ * gateway's, and it says what is wrong. Returns a status of sysexits.h; when that is not EX_OK
+ * there is nothing to free. */
+int sendmail_conf_load(struct sendmail_conf *c, const struct sendmail_flags *f);
 void sendmail_conf_free(struct sendmail_conf *c);
 
 /* Bytes in memory while they are few, in an unnamed file when not. */

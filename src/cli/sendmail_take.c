@@ -292,7 +292,9 @@ int sendmail_submit(const struct sendmail_flags *f)
         fputs("Recipient names must be specified\n", stderr);
         return EX_USAGE;
     }
-    sendmail_conf_load(&conf, f);
+    int rc = sendmail_conf_load(&conf, f);
+    if (rc != EX_OK)
+        return rc;
     struct letter l = { .f = f, .conf = &conf, .loop = loop_new(), .arena = arena_new(ARENA_MAX),
                         .envid = span_str(f->envid), .flags = f->flags };
     if (f->delivery_mode == 'q')
@@ -302,7 +304,7 @@ int sendmail_submit(const struct sendmail_flags *f)
     buf_init(&l.header, 2 * COMPOSE_HEADER_MAX);
     buf_init(&l.input, COMPOSE_HEADER_MAX + 4 * READ_BYTES);
     store_init(&l.body);
-    int rc = compose(&l);
+    rc = compose(&l);
     if (rc == EX_OK)
         rc = send_it(&l);
     store_free(&l.body);

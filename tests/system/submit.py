@@ -197,6 +197,11 @@ def refusals(where):
         no(64, "Invalid -N argument", "-N", "sometimes", "u@x.example")
         no(64, "Invalid -R value", "-R", "some", "u@x.example")
         no(64, "Illegal body type 9", "-B", "9", "u@x.example")
+        no(70, 'readcf: unknown option name DelieryMode; did you mean "DeliveryMode"?',
+           "-O", "DelieryMode=q", "u@x.example")
+        no(72, "No such file or directory", f"-C{where}/none.mc", "u@x.example")
+        (where / "bad.mc").write_text("define(`confDELIERY_MODE',`queueonly')dnl\n")
+        no(78, 'did you mean "confDELIVERY_MODE"?', f"-C{where}/bad.mc", "u@x.example")
         no(64, "", "-U", "u@x.example")
         no(64, "Recipient names must be specified")
         no(69, "Too many hops 300 (100 max)", "-h", "300", "u@x.example", err=False)
