@@ -307,6 +307,172 @@ static void senders_take_turns(void)
     sched_free(&s);
 }
 
+static struct sched *make_ruled(struct sched_config *c, struct sched_rule *rule)
+{
+    sched_config_defaults(c);
+    c->site_initial = 2;
+    c->site_max = 4;
+    sched_rule_defaults(rule, c);
+    c->rules = rule;
+    c->rule_count = 1;
+    return sched_new(c);
+}
+
+/* How many begin from `from` up to before `to`, each delivered at once. */
+static int begun(struct sched *s, int64_t from, int64_t to, enum sched_news news)
+{
+    struct sched_job job;
+    int n = 0;
+    for (int64_t now = from; now < to;) {
+        while (route_all(s, "x", now) | (size_t)sched_next_job(s, at(now), &job)) {
+            if (!job.id)
+                continue;
+            n++;
+            end_job(s, &job, news == SCHED_NEWS_OK ? SCHED_OUT_DELIVERED : SCHED_OUT_DEFERRED,
+                    news, now);
+            job.id = 0;
+        }
+        int64_t next = sched_next_wake(s, at(now), 3);
+        now = next > now ? next : now + 1;
+    }
+    return n;
+}
+
+static void a_rate_is_kept(void)
+{
+    const struct { uint32_t rate; int64_t ms; int least; } cases[] = {
+        { 10, SECOND, 10 }, { 100, SECOND, 97 }, { 1000, SECOND, 970 }, { 90, MINUTE, 90 },
+        { 7, HOUR, 7 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sched_config c;
+        struct sched_rule rule;
+        struct sched *s = make_ruled(&c, &rule);
+        sched_free(&s);
+        rule.rate = cases[i].rate;
+        rule.rate_ms = cases[i].ms;
+        s = sched_new(&c);
+        sched_place(s, SPAN("x"), SPAN("mx"), 1);
+        for (uint64_t k = 1; k <= 3000; k++)
+            add(s, k, "u@x.example");
+        int first = begun(s, 0, cases[i].ms, SCHED_NEWS_OK);
+        CHECK(first <= (int)cases[i].rate && first >= cases[i].least);
+        int second = begun(s, cases[i].ms, 2 * cases[i].ms, SCHED_NEWS_OK);
+        CHECK(second <= (int)cases[i].rate && second >= cases[i].least - 1);
+        sched_free(&s);
+    }
+}
+
+/* Trouble halves first the jobs, then the rate; success brings both back; `sites` says why. */
+static void a_site_is_given_less(void)
+{
+    struct sched_config c;
+    struct sched_rule rule;
+    struct sched *s = make_ruled(&c, &rule);
+    struct sched_place_info p;
+    for (uint64_t k = 1; k <= 3000; k++)
+        add(s, k, "u@x.example");
+    int refused = begun(s, 0, MINUTE, SCHED_NEWS_SLOW);
+    CHECK(refused >= 5 && refused <= 12); /* 1 s, 2 s ... 32 s between them */
+    CHECK(sched_site_of(s, SPAN("x"), &p));
+    CHECK_INT(p.limit, 1);
+    CHECK(p.slow >= 5 && p.interval_us >= 16 * 1000000);
+    CHECK_INT(p.down_until_ms, 0);
+    CHECK_SPAN(p.why, SPAN("trouble"));
+    CHECK(begun(s, MINUTE, 30 * MINUTE, SCHED_NEWS_OK) > 1000);
+    CHECK(sched_site_of(s, SPAN("x"), &p));
+    CHECK_INT(p.slow, 0);
+    CHECK_INT(p.interval_us, 0);
+    CHECK_INT(p.limit, 4);
+    CHECK_SPAN(p.why, SPAN_NONE);
+    sched_free(&s);
+}
+
+static void rules_make_retries_and_ends(void)
+{
+    struct sched_config c;
+    struct sched_rule rule;
+    struct sched *s = make_ruled(&c, &rule);
+    sched_free(&s);
+    rule.retry_ms[0] = MINUTE;
+    rule.retry_ms[1] = 10 * MINUTE;
+    rule.retry_count = 2;
+    rule.expire_after_ms = HOUR;
+    rule.warn_after_ms = 0;
+    s = sched_new(&c);
+    sched_place(s, SPAN("x"), SPAN_NONE, 1);
+    add(s, 1, "u@x.example");
+    struct sched_job job;
+    struct sched_event ev;
+    int64_t now = 0;
+    const int64_t want[] = { MINUTE, 10 * MINUTE, 10 * MINUTE, 10 * MINUTE };
+    for (int i = 0; i < 4; i++) {
+        while (!sched_next_job(s, at(now), &job))
+            CHECK(route_all(s, "x", now) == 1);
+        end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now);
+        int64_t delay = verdicts[0].next_try_ms - now;
+        CHECK(delay >= want[i] * 7 / 8 - 1 && delay <= want[i] * 9 / 8 + 1);
+        now += delay;
+    }
+    CHECK(!sched_next_event(s, at(HOUR - 1), &ev));
+    CHECK(sched_next_event(s, at(HOUR), &ev));
+    CHECK_INT(ev.kind, SCHED_EVENT_EXPIRED);
+    /* A reload without it, and one with it: what is under way comes to know. */
+    add_at(s, 2, "u@x.example", 1, 0, 2 * HOUR);
+    route_all(s, "x", 2 * HOUR);
+    c.rule_count = 0;
+    sched_configure(s, &c);
+    sched_place(s, SPAN("x"), SPAN_NONE, 0);
+    CHECK(!sched_next_event(s, at(4 * HOUR), &ev));
+    c.rule_count = 1;
+    sched_configure(s, &c);
+    sched_place(s, SPAN("x"), SPAN_NONE, 1);
+    CHECK(sched_next_wake(s, at(4 * HOUR), 3) <= 4 * HOUR + 2);
+    while (sched_next_job(s, at(4 * HOUR), &job))
+        end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 4 * HOUR);
+    CHECK(sched_next_event(s, at(4 * HOUR + 15 * MINUTE), &ev)); /* after the grace */
+    CHECK_INT(ev.kind, SCHED_EVENT_EXPIRED);
+    sched_free(&s);
+}
+
+/* A machine that slept for a week: what became too old is tried once more, and none of it is
+ * told at one moment; what stays away then expires, as ever. */
+static void a_week_of_sleep(void)
+{
+    enum { N = 1000, WEEK = 7 * 24 * HOUR };
+    struct sched *s = make();
+    struct sched_event ev;
+    struct sched_job job;
+    for (uint64_t i = 1; i <= N; i++)
+        add_at(s, i, "u@dead.example", 1, 0, 1000);
+    route_all(s, "dead", 1000);
+    CHECK(sched_next_job(s, at(1000), &job));
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 1000);
+    while (sched_next_job(s, at(1000), &job))
+        end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 1000);
+    int64_t now = WEEK;
+    CHECK(!sched_next_event(s, at(now), &ev));
+    int tried = 0;
+    job.id = 0;
+    while (sched_next_job(s, at(now), &job) || route_all(s, "dead", now)) {
+        tried += job.id != 0;
+        if (job.id)
+            end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now);
+        job.id = 0;
+    }
+    CHECK_INT(tried, 1); /* the probe alone: no storm of retries */
+    int expired = 0, minute = 0, most = 0;
+    for (int64_t end = now + HOUR; now < end; now += MINUTE, minute = 0) {
+        while (sched_next_event(s, at(now), &ev))
+            minute += ev.kind == SCHED_EVENT_EXPIRED;
+        expired += minute;
+        most = minute > most ? minute : most;
+    }
+    CHECK_INT(expired, N); /* wedged as it is, nothing stays for ever */
+    CHECK(most < N / 2);
+    sched_free(&s);
+}
+
 static void stale_is_free_but_bounded(void)
 {
     struct sched *s = make();
@@ -764,6 +930,10 @@ static const struct test tests[] = {
     TEST(fresh_mail_passes_a_dead_crowd),
     TEST(sites_share_and_take_turns),
     TEST(senders_take_turns),
+    TEST(a_rate_is_kept),
+    TEST(a_site_is_given_less),
+    TEST(rules_make_retries_and_ends),
+    TEST(a_week_of_sleep),
     TEST(stale_is_free_but_bounded),
     TEST(a_lost_job_comes_again_soon),
     TEST(unknown_is_flagged),

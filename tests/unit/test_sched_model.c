@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES_MAX = 4000, RCPTS_MAX = 12, DESTS = 12, SITES = 4, JOBS_MAX = 64, ASKS_MAX = 4096 };
+enum { MESSAGES_MAX = 4000, RCPTS_MAX = 12, DESTS = 12, SITES = 4, JOBS_MAX = 64, ASKS_MAX = 4096,
+       RATE_MAX = 100 };
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
 struct model_rcpt {
@@ -43,6 +44,11 @@ struct world {
     struct sched_ask asks[ASKS_MAX];
     size_t ask_count;
     bool dead[SITES];     /* no host answers */
+    struct sched_rule rules[SITES - 1]; /* of mx1 ... */
+    struct begun {
+        int64_t ms[RATE_MAX];
+        uint64_t n;
+    } begun[SITES];
     bool good;            /* the end: everything works */
     uint64_t yields, routed, expired, warned;
 };
@@ -113,10 +119,11 @@ static void add_message(struct world *w)
     HOLDS(sched_add(w->s, &e, now(w)));
 }
 
+static const char *const keys[DESTS] = { "d0", "d1", "d2", "d3", "d4", "d5",
+                                         "d6", "d7", "d8", "d9", "d10", "d11" };
+
 static void answer_ask(struct world *w, size_t i)
 {
-    static const char *const keys[DESTS] = { "d0", "d1", "d2", "d3", "d4", "d5",
-                                             "d6", "d7", "d8", "d9", "d10", "d11" };
     struct sched_ask ask = w->asks[i];
     w->asks[i] = w->asks[--w->ask_count];
     uint64_t dice = w->good ? 99 : draw(w, 100);
@@ -126,6 +133,8 @@ static void answer_ask(struct world *w, size_t i)
     uint64_t dest = draw(w, 20) ? (ask.seq + ask.rcpt / 3) % DESTS : draw(w, DESTS);
     struct span text = d == SCHED_TO ? span_str(keys[dest]) : SPAN("the router said so");
     struct sched_verdict v;
+    if (d == SCHED_TO)
+        sched_place(w->s, text, SPAN_NONE, (uint32_t)(dest % SITES));
     if (sched_routed(w->s, ask.seq, ask.rcpt, d, text, now(w), &v))
         check_verdict(w, ask.seq, &v);
     w->routed++;
@@ -144,6 +153,25 @@ static void see_site(void *arg, const struct sched_place_info *p)
         seen->p = *p;
         seen->found = true;
     }
+}
+
+/* The rate as a rule of plain counting: as many as it allows and no more in any such time. */
+static void check_rate(struct world *w, int site)
+{
+    const struct sched_rule *rule = site ? &w->rules[site - 1] : NULL;
+    if (!rule || !rule->rate)
+        return;
+    struct begun *b = &w->begun[site];
+    int64_t *oldest = &b->ms[b->n++ % rule->rate];
+    HOLDS(b->n <= rule->rate || *oldest + rule->rate_ms <= w->now_ms);
+    *oldest = w->now_ms;
+}
+
+static void reload(struct world *w)
+{
+    sched_configure(w->s, &w->cfg);
+    for (int i = 0; i < DESTS; i++)
+        sched_place(w->s, span_str(keys[i]), SPAN_NONE, (uint32_t)(i % SITES));
 }
 
 static bool take_job(struct world *w)
@@ -166,8 +194,11 @@ static bool take_job(struct world *w)
     }
     if (job.site.n) {
         struct site_seen seen = { .key = job.site };
+        int site = job.site.p[2] - '0';
         sched_each_site(w->s, see_site, &seen);
-        HOLDS(seen.found && seen.p.active <= seen.p.limit && seen.p.limit <= w->cfg.site_max);
+        HOLDS(seen.found && seen.p.active <= seen.p.limit && seen.p.limit <= seen.p.limit_max);
+        HOLDS(seen.p.limit_max == (site ? w->rules[site - 1].site_max : w->cfg.site_max));
+        check_rate(w, site);
         HOLDS(!job.probe || seen.p.active >= 1);
     }
     *j = (struct model_job){ .used = true, .job = job };
@@ -179,7 +210,8 @@ static bool take_job(struct world *w)
     j->end_ms = w->now_ms + (int64_t)draw(w, 10 * SECOND);
     if (draw(w, 3)) {
         static const char *const sites[SITES] = { "mx0", "mx1", "mx2", "mx3" };
-        sched_bind(w->s, job.id, span_str(sites[j->dest % SITES]));
+        sched_place(w->s, job.dest, span_str(sites[j->dest % SITES]),
+                    (uint32_t)(j->dest % SITES));
     }
     return true;
 }
@@ -201,6 +233,8 @@ static void finish_job(struct world *w, struct model_job *j)
             res.news = SCHED_NEWS_DEST_DOWN;
         else if (dice < 9)
             res.news = SCHED_NEWS_NONE;
+        else if (dice < 14)
+            res.news = SCHED_NEWS_SLOW;
         for (uint32_t i = 0; i < j->job.rcpt_count; i++) {
             uint64_t k = w->good ? 99 : draw(w, 100);
             enum sched_outcome_kind kind = res.news != SCHED_NEWS_OK && draw(w, 4)
@@ -315,12 +349,10 @@ static void audit(struct world *w, bool still)
             HOLDS(!still || r.state != SCHED_DEFERRED || r.next_try_ms > w->now_ms);
             if (!still || r.state != SCHED_READY || r.next_try_ms > w->now_ms)
                 continue;
-            /* READY, no back-off, nothing moves: its site must be busy. */
-            struct sched_place_info p;
-            HOLDS(sched_dest(w->s, r.dest, &p));
-            struct site_seen seen = { .key = r.site };
-            sched_each_site(w->s, see_site, &seen);
-            HOLDS(p.active > 0 || (seen.found && seen.p.active > 0));
+            /* READY, no back-off, nothing moves: its site is busy or paced. */
+            struct sched_place_info p, site;
+            HOLDS(sched_dest(w->s, r.dest, &p) && sched_site_of(w->s, r.dest, &site));
+            HOLDS(site.active > 0 || site.paced_until_ms > w->now_ms);
         }
         HOLDS(live == mi.live_count);
     }
@@ -380,6 +412,8 @@ static void step(struct world *w)
         act(w);
     if (draw(w, 60) == 0)
         wake_all(w);
+    if (draw(w, 80) == 0)
+        reload(w);
     if (draw(w, 40) == 0)
         w->dead[draw(w, SITES)] ^= true;
     if (draw(w, 200) == 0) {
@@ -421,6 +455,28 @@ static void settle(struct world *w)
         HOLDS(w->msgs[k].gone);
 }
 
+static void draw_rules(struct world *w)
+{
+    static const int64_t times[] = { SECOND, MINUTE, HOUR };
+    for (int i = 0; i < SITES - 1; i++) {
+        struct sched_rule *r = &w->rules[i];
+        sched_rule_defaults(r, &w->cfg);
+        r->site_initial = 1 + (uint32_t)draw(w, 3);
+        r->site_max = r->site_initial + (uint32_t)draw(w, 3);
+        int64_t rate_ms = times[draw(w, 3)];
+        if (draw(w, 3)) {
+            r->rate = (rate_ms == HOUR ? RATE_MAX / 2 : 1) + (uint32_t)draw(w, RATE_MAX / 2);
+            r->rate_ms = rate_ms;
+        }
+        for (r->retry_count = (uint32_t)draw(w, 4); i == 2 && r->retry_count == 0;)
+            r->retry_count = (uint32_t)draw(w, 4);
+        for (uint32_t k = 0; k < r->retry_count; k++)
+            r->retry_ms[k] = 1 + (int64_t)draw(w, 4 * HOUR - 1);
+    }
+    w->cfg.rules = w->rules;
+    w->cfg.rule_count = SITES - 1;
+}
+
 static void run(uint64_t seed)
 {
     struct world *w = NEW(struct world);
@@ -439,6 +495,7 @@ static void run(uint64_t seed)
         w->cfg.expire_after_ms = 8 * HOUR;
         w->cfg.warn_after_ms = 1 * HOUR;
     }
+    draw_rules(w);
     w->s = sched_new(&w->cfg);
     for (int i = 0; i < 1000; i++)
         step(w);

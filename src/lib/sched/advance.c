@@ -1,7 +1,10 @@
 /* advance: what comes due by itself, and who goes to the router next. */
 #include "sched/inside.h"
 
-enum { DUE_PER_CALL = 256 }; /* bounds the work of one call; sched_next_wake asks for the next */
+enum {
+    DUE_PER_CALL = 256, /* bounds the work of one call; sched_next_wake asks for the next */
+    LOOK_AGAIN_MS = 2,
+};
 
 static void open_gate(struct sched *s, struct sched_gate *g)
 {
@@ -11,6 +14,12 @@ static void open_gate(struct sched *s, struct sched_gate *g)
         return;
     }
     sched_dest_update(s, CONTAINER(g, struct sched_dest, gate));
+}
+
+static void next_may_begin(struct sched *s, struct sched_site *t)
+{
+    heap_remove(&s->paces, &t->pace.wake);
+    sched_site_update(s, t);
 }
 
 static void due_again(struct sched *s, struct sched_rcpt *r)
@@ -24,6 +33,11 @@ static void due_again(struct sched *s, struct sched_rcpt *r)
 void sched_advance(struct sched *s, struct sched_now now)
 {
     struct heap_node *node;
+    sched_time_seen(s, now);
+    if (s->looking)
+        sched_timers_look(s, now);
+    while ((node = heap_min(&s->paces)) != NULL && node->key <= now.mono_ms)
+        next_may_begin(s, CONTAINER(node, struct sched_site, pace.wake));
     while ((node = heap_min(&s->gates)) != NULL && node->key <= now.mono_ms)
         open_gate(s, CONTAINER(node, struct sched_gate, wake));
     for (int i = 0; i < DUE_PER_CALL; i++) {
@@ -178,7 +192,7 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
     case SCHED_NOT_NOW:
         r->attempts += r->attempts < UINT16_MAX;
         r->strikes += r->strikes < UINT8_MAX;
-        sched_rcpt_defer(s, r, now.mono_ms + sched_retry_delay(s, r->strikes));
+        sched_rcpt_defer(s, r, now.mono_ms + sched_retry_delay(s, r));
         return;
     case SCHED_HOLD:
         sched_hold(s, sched_msg_of(r)->seq, r->index, text);
@@ -213,9 +227,9 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
     if (s->event_msg || (to_route && (can & SCHED_CAN_ROUTE)) ||
         (to_start && (can & SCHED_CAN_START)))
         return now.mono_ms;
-    int64_t wake_ms = INT64_MAX;
+    int64_t wake_ms = s->looking ? now.mono_ms + LOOK_AGAIN_MS : INT64_MAX;
     /* What falls due while nobody can take anything waits, without waking its owner. */
-    const struct heap *heaps[] = { &s->timers, &s->deferred, &s->gates };
+    const struct heap *heaps[] = { &s->timers, &s->deferred, &s->gates, &s->paces };
     for (size_t i = 0; i < (can ? sizeof heaps / sizeof *heaps : 1); i++) {
         struct heap_node *node = heap_min(heaps[i]);
         if (node && node->key < wake_ms)

@@ -2,6 +2,50 @@
 
 #include <stdlib.h>
 
+int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t)
+{
+    const struct sched_rule *rule = sched_site_rule(s, t);
+    return sched_pace_interval_us(&t->pace, rule->rate, rule->rate_ms, t->gate.limit <= 1);
+}
+
+void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms)
+{
+    int64_t interval_us = sched_site_interval_us(s, t);
+    if (!interval_us)
+        return;
+    int64_t at_ms = sched_pace_begin(&t->pace, interval_us, now_ms);
+    if (at_ms > now_ms)
+        heap_change(&s->paces, &t->pace.wake, at_ms);
+}
+
+void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule)
+{
+    const struct sched_rule *old = sched_site_rule(s, t);
+    if (rule > s->cfg.rule_count)
+        rule = 0;
+    const struct sched_rule *now = &s->rules[rule];
+    if (rule == t->rule && !t->unplaced)
+        return;
+    t->unplaced = false;
+    if (now->expire_after_ms < old->expire_after_ms || now->warn_after_ms < old->warn_after_ms) {
+        s->looking = t->n[SCHED_READY] || t->n[SCHED_DEFERRED] || s->looking;
+        s->look_from = 0;
+    }
+    bool fresh = t->gate.slow_start && t->gate.limit == old->site_initial;
+    t->rule = rule;
+    if (fresh)
+        t->gate.limit = now->site_initial;
+    if (t->gate.limit > now->site_max)
+        t->gate.limit = now->site_max;
+    /* At the new pace from here on: not an hour later when it was one in an hour. */
+    int64_t most_us = s->seen_ms * 1000 + sched_site_interval_us(s, t);
+    if (t->pace.next_us > most_us)
+        t->pace.next_us = most_us;
+    if (heap_linked(&t->pace.wake) && t->pace.wake.key > (most_us + 999) / 1000)
+        heap_change(&s->paces, &t->pace.wake, (most_us + 999) / 1000);
+    sched_site_update(s, t);
+}
+
 static struct sched_site *site_new(struct sched *s, struct span key)
 {
     struct sched_site *t = must_alloc(must_add(sizeof *t, key.n));
@@ -22,6 +66,7 @@ static void site_free(struct sched *s, struct sched_site *t)
     MUST(t->dests == 0 && list_empty(&t->ring));
     MUST(t->gate.active == 0 && t->gate.tokens == 0);
     heap_remove(&s->gates, &t->gate.wake);
+    heap_remove(&s->paces, &t->pace.wake);
     list_remove(&t->runnable);
     list_remove(&t->all);
     if (t->key_len)
@@ -69,7 +114,8 @@ void sched_dest_free(struct sched *s, struct sched_dest *d)
 
 void sched_site_update(struct sched *s, struct sched_site *t)
 {
-    bool want = !list_empty(&t->ring) && sched_gate_open(&t->gate);
+    bool want = !list_empty(&t->ring) && sched_gate_open(&t->gate) &&
+                !heap_linked(&t->pace.wake);
     if (want && !list_linked(&t->runnable))
         list_append(&s->runnable, &t->runnable);
     else if (!want)
@@ -129,6 +175,8 @@ void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key
     t->gate.active += d->gate.active;
     old->gate.tokens -= d->gate.tokens;
     t->gate.tokens += d->gate.tokens;
+    for (uint32_t i = 0; i < d->gate.active; i++)
+        sched_site_begin(s, t, s->seen_ms); /* it came to be one of its messages just now */
     t->dests++;
     d->site = t;
     if (--old->dests == 0)

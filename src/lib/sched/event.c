@@ -1,44 +1,101 @@
 /* event: expiry and delay warnings, by one timer for each message. */
 #include "sched/inside.h"
 
+enum {
+    LEAP_MS = 10 * 60 * 1000, /* longer than the owner is ever away while something is due */
+    LOOKED_AT_ONCE = 256,
+};
+
 static bool resting(const struct sched_rcpt *r)
 {
     return r->state >= SCHED_LIVE || r->state == SCHED_HELD || r->state == SCHED_WAITING;
 }
 
-static bool warnable(const struct sched *s, const struct sched_msg *m)
+static int64_t expire_at(const struct sched *s, const struct sched_rcpt *r)
 {
-    if (!s->cfg.warn_after_ms || s->cfg.warn_after_ms >= s->cfg.expire_after_ms)
-        return false;
-    for (uint32_t i = 0; i < m->rcpt_count; i++)
-        if (!resting(&m->rcpts[i]) && !(m->rcpts[i].flags & RCPT_WARNED))
-            return true;
-    return false;
+    return sched_msg_of(r)->born_ms + sched_rcpt_rule(s, r)->expire_after_ms;
 }
 
-static bool all_rest(const struct sched_msg *m)
+/* INT64_MAX: no more, or never. */
+static int64_t warn_at(const struct sched *s, const struct sched_rcpt *r)
 {
-    for (uint32_t i = 0; i < m->rcpt_count; i++)
-        if (!resting(&m->rcpts[i]))
-            return false;
-    return true;
+    const struct sched_rule *rule = sched_rcpt_rule(s, r);
+    if (!rule->warn_after_ms || rule->warn_after_ms >= rule->expire_after_ms ||
+        (r->flags & RCPT_WARNED))
+        return INT64_MAX;
+    return sched_msg_of(r)->born_ms + rule->warn_after_ms;
+}
+
+/* What comes next for it. One in a job that outlived its time is told by the job's verdict. */
+static int64_t due_at(const struct sched *s, const struct sched_rcpt *r)
+{
+    if (resting(r) || (r->flags & RCPT_EXPIRE))
+        return INT64_MAX;
+    int64_t warn_ms = warn_at(s, r), expire_ms = expire_at(s, r);
+    return warn_ms < expire_ms ? warn_ms : expire_ms;
+}
+
+static int64_t first_due(const struct sched *s, const struct sched_msg *m)
+{
+    int64_t first_ms = INT64_MAX;
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        int64_t ms = due_at(s, &m->rcpts[i]);
+        first_ms = ms < first_ms ? ms : first_ms;
+    }
+    return first_ms;
+}
+
+static int64_t with_grace(const struct sched *s, const struct sched_msg *m, int64_t first_ms,
+                          struct sched_now now)
+{
+    int64_t life_ms = first_ms - m->born_ms;
+    int64_t grace_ms = s->cfg.grace_ms < life_ms ? s->cfg.grace_ms : life_ms;
+    return first_ms > now.mono_ms + grace_ms ? first_ms : now.mono_ms + grace_ms;
 }
 
 /* Called when the message is added or (some of it) released: from here grace_ms pass before
  * anything fires. No timer while every recipient rests. */
 void sched_timer_arm(struct sched *s, struct sched_msg *m, struct sched_now now)
 {
-    if (all_rest(m)) {
+    int64_t first_ms = first_due(s, m);
+    if (first_ms == INT64_MAX)
         heap_remove(&s->timers, &m->at.timer);
+    else
+        heap_change(&s->timers, &m->at.timer, with_grace(s, m, first_ms, now));
+}
+
+/* One of its recipients has another rule now. Only ever earlier: a timer that fires too early is
+ * set anew then, and one that is put off each time a route is asked would never fire. */
+void sched_timer_hurry(struct sched *s, struct sched_msg *m, struct sched_now now)
+{
+    int64_t first_ms = first_due(s, m);
+    if (first_ms == INT64_MAX || !heap_linked(&m->at.timer) || first_ms >= m->at.timer.key)
         return;
+    int64_t key = with_grace(s, m, first_ms, now);
+    if (key < m->at.timer.key)
+        heap_change(&s->timers, &m->at.timer, key);
+}
+
+/* Looks at some messages more after rules have changed. */
+void sched_timers_look(struct sched *s, struct sched_now now)
+{
+    for (int i = 0; i < LOOKED_AT_ONCE && s->looking; i++) {
+        struct sched_msg *m = sched_order_from(&s->order, s->look_from);
+        s->looking = m && m->seq < UINT64_MAX;
+        if (!m)
+            return;
+        s->look_from = m->seq + 1;
+        if (m->live)
+            sched_timer_hurry(s, m, now);
     }
-    int64_t expire_ms = s->cfg.expire_after_ms;
-    int64_t first_ms = warnable(s, m) ? s->cfg.warn_after_ms : expire_ms;
-    int64_t grace_ms = s->cfg.grace_ms < first_ms ? s->cfg.grace_ms : first_ms;
-    int64_t key = m->born_ms + first_ms;
-    if (key < now.mono_ms + grace_ms)
-        key = now.mono_ms + grace_ms;
-    heap_change(&s->timers, &m->at.timer, key);
+}
+
+/* Time that nobody saw pass: the machine slept, or the process was stopped. */
+void sched_time_seen(struct sched *s, struct sched_now now)
+{
+    if (now.mono_ms - s->seen_ms > LEAP_MS && s->seen_ms)
+        s->leapt_ms = now.mono_ms;
+    s->seen_ms = now.mono_ms;
 }
 
 static bool concerns(const struct sched *s, const struct sched_rcpt *r)
@@ -46,8 +103,8 @@ static bool concerns(const struct sched *s, const struct sched_rcpt *r)
     if (resting(r))
         return false;
     if (s->event_kind == SCHED_EVENT_WARN)
-        return !(r->flags & RCPT_WARNED);
-    return r->state != SCHED_ACTIVE; /* it is told by its job's verdict */
+        return warn_at(s, r) <= s->event_ms;
+    return r->state != SCHED_ACTIVE && expire_at(s, r) <= s->event_ms;
 }
 
 static uint32_t next_concerned(const struct sched *s, const struct sched_msg *m, uint32_t from)
@@ -57,21 +114,50 @@ static uint32_t next_concerned(const struct sched *s, const struct sched_msg *m,
     return from;
 }
 
-/* The message's timer fired: which event is it, and for whom first? */
+/* What fell due while the machine slept is not over before it was tried once more: later by
+ * grace_ms, each a little later than the other, and once in a message's life. */
+static bool spare(struct sched *s, struct sched_msg *m, struct sched_now now)
+{
+    if (m->spared || !s->leapt_ms || m->at.timer.key > s->leapt_ms - LEAP_MS / 2 ||
+        now.mono_ms >= s->leapt_ms + s->cfg.grace_ms)
+        return false;
+    m->spared = true;
+    heap_change(&s->timers, &m->at.timer,
+                s->leapt_ms + s->cfg.grace_ms + sched_jitter(s, s->cfg.grace_ms));
+    return true;
+}
+
+/* The message's timer fired: which event is it, and for whom first? The timer goes on to what
+ * comes after that. */
 static void begin(struct sched *s, struct sched_msg *m, struct sched_now now)
 {
-    heap_remove(&s->timers, &m->at.timer);
-    int64_t expire_ms = m->born_ms + s->cfg.expire_after_ms;
-    s->event_kind = now.mono_ms >= expire_ms ? SCHED_EVENT_EXPIRED : SCHED_EVENT_WARN;
-    if (s->event_kind == SCHED_EVENT_WARN) {
-        heap_add(&s->timers, &m->at.timer, expire_ms);
-        if (!warnable(s, m))
-            return; /* configured otherwise, or warned already */
-    } else {
-        for (uint32_t i = 0; i < m->rcpt_count; i++)
-            if (m->rcpts[i].state == SCHED_ACTIVE)
-                m->rcpts[i].flags |= RCPT_EXPIRE;
+    bool expired = false, warned = false;
+    int64_t next_ms = INT64_MAX;
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        struct sched_rcpt *r = &m->rcpts[i];
+        expired = expired || (due_at(s, r) != INT64_MAX && expire_at(s, r) <= now.mono_ms);
+        warned = warned || (!resting(r) && warn_at(s, r) <= now.mono_ms);
     }
+    if (expired && spare(s, m, now))
+        return;
+    heap_remove(&s->timers, &m->at.timer);
+    for (uint32_t i = 0; i < m->rcpt_count; i++) {
+        struct sched_rcpt *r = &m->rcpts[i];
+        if (expired && r->state == SCHED_ACTIVE && expire_at(s, r) <= now.mono_ms)
+            r->flags |= RCPT_EXPIRE;
+        int64_t ms = due_at(s, r);
+        if (expired && expire_at(s, r) <= now.mono_ms)
+            continue;
+        if (!expired && warned && ms <= now.mono_ms)
+            ms = expire_at(s, r);
+        next_ms = ms < next_ms ? ms : next_ms;
+    }
+    if (next_ms != INT64_MAX)
+        heap_add(&s->timers, &m->at.timer, next_ms);
+    if (!expired && !warned)
+        return; /* configured otherwise, or warned already */
+    s->event_kind = expired ? SCHED_EVENT_EXPIRED : SCHED_EVENT_WARN;
+    s->event_ms = now.mono_ms;
     s->event_msg = m;
     s->event_rcpt = 0;
 }
@@ -97,6 +183,7 @@ static void tell(struct sched *s, struct sched_msg *m, uint32_t rcpt, struct sch
 
 bool sched_next_event(struct sched *s, struct sched_now now, struct sched_event *ev_r)
 {
+    sched_time_seen(s, now);
     for (;;) {
         struct sched_msg *m = s->event_msg;
         if (m) {

@@ -17,6 +17,7 @@
 #include "sched/gate.h"
 #include "sched/name.h"
 #include "sched/order.h"
+#include "sched/pace.h"
 #include "sched/sched.h"
 
 enum rcpt_flag {
@@ -73,7 +74,7 @@ struct sched_msg {
     struct queue_cell *cell; /* of the index: sender and listener */
     uint32_t flags, rcpt_count, live;
     uint16_t sender_len;
-    bool sender_whole;
+    bool sender_whole, spared; /* spared: once it did not expire, as time had leapt */
     uint8_t client_len;        /* 0, 4 or 16 */
     struct sched_rcpt rcpts[]; /* then the text: sender, recipients, client's address */
 };
@@ -111,6 +112,9 @@ struct sched_dest {
 struct sched_site {
     struct hash_node node; /* in s->sites unless key_len is 0: not bound yet */
     struct sched_gate gate;
+    struct sched_pace pace;
+    uint32_t rule;
+    bool unplaced; /* since the configuration is new: the rule is to be told anew */
     struct list ring;     /* its dests that could yield something */
     struct list runnable; /* in s->runnable */
     struct list all;      /* in s->all_sites */
@@ -129,11 +133,17 @@ struct sched_job_slot {
     struct sched_dest *dest;
     uint32_t rcpt_count;
     uint32_t *rcpts;
+    int64_t begun_ms;
     uint32_t next_free; /* index + 1 */
 };
 
 struct sched {
     struct sched_config cfg;
+    struct sched_rule *rules; /* [0]: the configuration's own */
+    int64_t seen_ms;          /* when we were called last */
+    int64_t leapt_ms;         /* when time was seen to have passed by us; 0: never */
+    bool looking;             /* at all timers, since rules have changed: from here on */
+    uint64_t look_from;
     uint64_t random;
     uint16_t epoch;
     struct sched_order order, by_age;
@@ -143,7 +153,7 @@ struct sched {
     struct sched_name *many_classes, *many_addresses;
     struct sched_name *many_reasons;
     struct hash lines; /* of queues with several senders */
-    struct heap deferred, timers, gates;
+    struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
     struct list runnable, drain, idle, all_sites;
     uint32_t idle_count;
@@ -153,6 +163,7 @@ struct sched {
     struct sched_msg *event_msg; /* whose events are being told */
     uint32_t event_rcpt;
     enum sched_event_kind event_kind;
+    int64_t event_ms;
     uint32_t delay_for; /* strikes delay_ms was drawn for, within one result */
     int64_t delay_ms;
     uint64_t bytes;
@@ -220,11 +231,24 @@ void sched_dest_front(struct sched_dest *d); /* next turn at its site is its own
 void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key);
 void sched_dest_free(struct sched *s, struct sched_dest *d);
 void sched_site_update(struct sched *s, struct sched_site *t);
+static inline const struct sched_rule *sched_site_rule(const struct sched *s,
+                                                       const struct sched_site *t)
+{
+    return &s->rules[t->rule];
+}
+static inline const struct sched_rule *sched_rcpt_rule(const struct sched *s,
+                                                       const struct sched_rcpt *r)
+{
+    return r->dest ? sched_site_rule(s, r->dest->site) : s->rules;
+}
+int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t);
+void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms); /* a message begins */
+void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule);
 
 /* advance.c */
 void sched_advance(struct sched *s, struct sched_now now); /* what became due; bounded */
 int64_t sched_jitter(struct sched *s, int64_t delay_ms);
-int64_t sched_retry_delay(struct sched *s, uint32_t attempts);
+int64_t sched_retry_delay(struct sched *s, const struct sched_rcpt *r);
 
 /* job.c */
 struct sched_job_slot *sched_job_find(const struct sched *s, uint64_t id);
@@ -232,5 +256,8 @@ void sched_job_free(struct sched *s, struct sched_job_slot *j);
 
 /* event.c */
 void sched_timer_arm(struct sched *s, struct sched_msg *m, struct sched_now now);
+void sched_timer_hurry(struct sched *s, struct sched_msg *m, struct sched_now now);
+void sched_timers_look(struct sched *s, struct sched_now now);
+void sched_time_seen(struct sched *s, struct sched_now now);
 
 #endif

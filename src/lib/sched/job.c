@@ -71,7 +71,8 @@ static void route_again(struct sched *s, struct sched_dest *d, struct list *from
     }
 }
 
-static struct sched_job_slot *start_job(struct sched *s, struct sched_dest *d, struct list *from)
+static struct sched_job_slot *start_job(struct sched *s, struct sched_dest *d, struct list *from,
+                                        struct sched_now now)
 {
     struct sched_job_slot *j = take_slot(s);
     uint32_t n = group(from, s->cfg.job_rcpts_max);
@@ -89,6 +90,8 @@ static struct sched_job_slot *start_job(struct sched *s, struct sched_dest *d, s
     d->refs++;
     d->gate.active++;
     d->site->gate.active++;
+    j->begun_ms = now.mono_ms;
+    sched_site_begin(s, d->site, now.mono_ms);
     return j;
 }
 
@@ -154,7 +157,7 @@ static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now no
     if (old) {
         route_again(s, d, from);
     } else {
-        show_job(start_job(s, d, from), job_r);
+        show_job(start_job(s, d, from, now), job_r);
         look_ahead(s, d, granted, now);
     }
     pass_turn(s, d);
@@ -179,4 +182,12 @@ void sched_bind(struct sched *s, uint64_t job_id, struct span site_key)
     struct sched_job_slot *j = sched_job_find(s, job_id);
     if (j)
         sched_dest_bind(s, j->dest, site_key);
+}
+
+void sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule)
+{
+    struct sched_dest *d = sched_dest_get(s, dest_key);
+    sched_dest_bind(s, d, site_key);
+    sched_site_set_rule(s, d->site, rule);
+    sched_dest_update(s, d); /* it may be new, and idle */
 }

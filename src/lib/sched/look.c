@@ -187,18 +187,27 @@ void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sche
     }
 }
 
-static void show_site(const struct sched_site *t, struct sched_place_info *p_r)
+static void show_site(const struct sched *s, const struct sched_site *t,
+                      struct sched_place_info *p_r)
 {
+    const struct sched_rule *rule = sched_site_rule(s, t);
     *p_r = (struct sched_place_info){ .key = site_key(t), .why = sched_name_span(t->why) };
     memcpy(p_r->rcpts, t->n, sizeof t->n);
     show_gate(&t->gate, p_r);
+    p_r->rule = t->rule;
+    p_r->limit_max = rule->site_max;
+    p_r->rate = rule->rate;
+    p_r->rate_ms = rule->rate_ms;
+    p_r->interval_us = sched_site_interval_us(s, t);
+    p_r->slow = t->pace.slow;
+    p_r->paced_until_ms = heap_linked(&t->pace.wake) ? t->pace.wake.key : 0;
 }
 
 bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r)
 {
     struct hash_node *node = hash_get(&s->dests, dest_key);
     if (node)
-        show_site(CONTAINER(node, struct sched_dest, node)->site, p_r);
+        show_site(s, CONTAINER(node, struct sched_dest, node)->site, p_r);
     return node != NULL;
 }
 
@@ -207,7 +216,7 @@ void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sche
 {
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
         struct sched_place_info p;
-        show_site(CONTAINER(l, struct sched_site, all), &p);
+        show_site(s, CONTAINER(l, struct sched_site, all), &p);
         fn(arg, &p);
     }
 }

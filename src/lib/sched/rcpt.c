@@ -112,6 +112,8 @@ void sched_rcpt_defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms)
 void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct sched_now now)
 {
     r->routed_s = (uint32_t)(now.mono_ms / 1000) + 1;
+    if (r->dest->site->rule)
+        sched_timer_hurry(s, sched_msg_of(r), now);
     sched_rcpt_enter(s, r, SCHED_READY);
     if (front)
         list_append(&r->dest->granted.rcpts, &r->at.link);

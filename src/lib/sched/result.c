@@ -19,28 +19,55 @@ static void shut(struct sched *s, struct sched_gate *g, struct sched_now now)
     heap_add(&s->gates, &g->wake, now.mono_ms + sched_jitter(s, delay_ms));
 }
 
+/* More of it from here on, up to what is allowed. The cause of what was less is forgotten when
+ * nothing is less any more. */
+static void works(struct sched *s, struct sched_dest *d)
+{
+    struct sched_site *t = d->site;
+    const struct sched_rule *rule = sched_site_rule(s, t);
+    sched_pace_success(&t->pace);
+    bool one = t->pace.slow && !rule->rate; /* at a time, until that is not too fast any more */
+    sched_gate_success(&t->gate, one ? 1 : rule->site_initial, one ? 1 : rule->site_max);
+    sched_gate_success(&d->gate, UINT32_MAX, UINT32_MAX);
+    heap_remove(&s->gates, &t->gate.wake);
+    heap_remove(&s->gates, &d->gate.wake);
+    if (!t->pace.slow && t->gate.limit >= rule->site_initial)
+        set_why(s, &t->why, SPAN_NONE);
+    set_why(s, &d->why, SPAN_NONE);
+}
+
+/* Half of what there was: jobs at once; and where that is no more than one, or a rate is set,
+ * how fast they begin. A site that cannot be reached needs no rate: it backs off. */
+static void narrow(struct sched *s, struct sched_site *t, enum sched_news news, int64_t begun_ms,
+                   struct sched_now now)
+{
+    bool rated = sched_site_rule(s, t)->rate || t->gate.limit == 1;
+    sched_gate_halve(&t->gate);
+    if (news != SCHED_NEWS_DOWN && rated && begun_ms >= t->pace.slowed_ms)
+        sched_pace_trouble(&t->pace, now.mono_ms);
+    sched_site_update(s, t);
+}
+
 /* After the job left its gates. Trouble at a site that still works for others only narrows it:
  * each failure halves the limit, so that those who wait with the site try again a few times and
  * then wait for the others to end. `waits`: some recipients are to wait with the site. */
 static void learn(struct sched *s, struct sched_dest *d, const struct sched_result *res,
-                  bool waits, struct sched_now now)
+                  bool waits, int64_t begun_ms, struct sched_now now)
 {
     struct sched_site *t = d->site;
     switch (res->news) {
     case SCHED_NEWS_NONE:
         return;
     case SCHED_NEWS_OK:
-        sched_gate_success(&t->gate, s->cfg.site_initial, s->cfg.site_max);
-        sched_gate_success(&d->gate, UINT32_MAX, UINT32_MAX);
-        heap_remove(&s->gates, &t->gate.wake);
-        heap_remove(&s->gates, &d->gate.wake);
-        set_why(s, &t->why, SPAN_NONE);
-        set_why(s, &d->why, SPAN_NONE);
+        works(s, d);
         return;
     case SCHED_NEWS_BUSY:
     case SCHED_NEWS_DOWN:
+    case SCHED_NEWS_SLOW:
         set_why(s, &t->why, res->why);
-        sched_gate_halve(&t->gate);
+        narrow(s, t, res->news, begun_ms, now);
+        if (res->news == SCHED_NEWS_SLOW)
+            return;
         if (t->gate.active == 0 && (waits || res->news == SCHED_NEWS_DOWN))
             shut(s, &t->gate, now);
         return;
@@ -74,7 +101,7 @@ static int64_t delay_of(struct sched *s, const struct sched_rcpt *r)
 {
     if (s->delay_for != r->strikes || !r->strikes) {
         s->delay_for = r->strikes;
-        s->delay_ms = sched_retry_delay(s, r->strikes);
+        s->delay_ms = sched_retry_delay(s, r);
     }
     return s->delay_ms;
 }
@@ -160,7 +187,7 @@ bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_resul
         waits = waits || res->outcomes[k].kind == SCHED_OUT_SITE;
     bool site_trouble = res->news != SCHED_NEWS_NONE && res->news != SCHED_NEWS_OK;
     leave_gates(j);
-    learn(s, j->dest, res, waits, now);
+    learn(s, j->dest, res, waits, j->begun_ms, now);
     keep(j->dest->site, res->keeper);
     s->delay_for = 0;
     for (uint32_t k = j->rcpt_count; k > 0; k--) { /* from the end: SITE goes to the front */

@@ -31,6 +31,41 @@ void sched_config_defaults(struct sched_config *c)
     };
 }
 
+void sched_rule_defaults(struct sched_rule *r, const struct sched_config *c)
+{
+    *r = (struct sched_rule){
+        .site_initial = c->site_initial,
+        .site_max = c->site_max,
+        .retry_first_ms = c->retry_first_ms,
+        .retry_max_ms = c->retry_max_ms,
+        .warn_after_ms = c->warn_after_ms,
+        .expire_after_ms = c->expire_after_ms,
+    };
+}
+
+static void check_rule(const struct sched_rule *r)
+{
+    MUST(r->site_initial > 0 && r->site_max >= r->site_initial);
+    MUST(!r->rate || r->rate_ms > 0);
+    MUST(r->retry_first_ms > 0 && r->retry_max_ms >= r->retry_first_ms);
+    MUST(r->retry_count <= SCHED_CURVE_MAX);
+    MUST(r->expire_after_ms > 0 && r->warn_after_ms >= 0);
+}
+
+static void take_rules(struct sched *s, const struct sched_config *c)
+{
+    s->rules = must_realloc(s->rules, must_mul(c->rule_count + 1, sizeof *s->rules));
+    sched_rule_defaults(&s->rules[0], c);
+    for (uint32_t i = 0; i < c->rule_count; i++) {
+        check_rule(&c->rules[i]);
+        s->rules[i + 1] = c->rules[i];
+    }
+    for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
+        CONTAINER(l, struct sched_site, all)->rule = 0;
+        CONTAINER(l, struct sched_site, all)->unplaced = true;
+    }
+}
+
 void sched_configure(struct sched *s, const struct sched_config *c)
 {
     MUST(c->retry_first_ms > 0 && c->retry_max_ms >= c->retry_first_ms);
@@ -38,14 +73,19 @@ void sched_configure(struct sched *s, const struct sched_config *c)
     MUST(c->expire_after_ms > 0 && c->warn_after_ms >= 0 && c->grace_ms >= 0);
     MUST(c->site_initial > 0 && c->site_max >= c->site_initial);
     MUST(c->job_rcpts_max > 0 && c->job_rcpts_max <= SCHED_JOB_RCPTS_MAX && c->jobs_max > 0);
+    MUST(c->rule_count <= SCHED_RULES_MAX);
     uint64_t seed = s->cfg.seed;
+    s->looking = s->order.count > 0; /* these too may expire earlier now */
+    s->look_from = 0;
     s->cfg = *c;
     s->cfg.seed = seed;
+    s->cfg.rules = NULL;
+    take_rules(s, c);
     if (s->cfg.idle_dests_max < 16)
         s->cfg.idle_dests_max = 16;
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
         struct sched_site *t = CONTAINER(l, struct sched_site, all);
-        if (t->gate.limit > c->site_max) {
+        if (!c->rule_count && t->gate.limit > c->site_max) {
             t->gate.limit = c->site_max;
             sched_site_update(s, t);
         }
@@ -60,7 +100,7 @@ struct sched *sched_new(const struct sched_config *c)
                              &s->gone, &s->runnable, &s->drain, &s->idle, &s->all_sites };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
-    struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates };
+    struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates, &s->paces };
     for (size_t i = 0; i < sizeof heaps / sizeof *heaps; i++)
         heap_init(heaps[i]);
     hash_init(&s->domains, c->seed, 0);
@@ -127,6 +167,8 @@ void sched_free(struct sched **sp)
     heap_free(&s->deferred);
     heap_free(&s->timers);
     heap_free(&s->gates);
+    heap_free(&s->paces);
+    free(s->rules);
     sched_order_free(&s->order);
     sched_order_free(&s->by_age);
     free(s);
@@ -153,12 +195,15 @@ int64_t sched_jitter(struct sched *s, int64_t delay_ms)
     return delay_ms - span_ms / 2 + (int64_t)(next_random(s) % (uint64_t)(span_ms + 1));
 }
 
-int64_t sched_retry_delay(struct sched *s, uint32_t attempts)
+int64_t sched_retry_delay(struct sched *s, const struct sched_rcpt *r)
 {
-    int64_t delay_ms = s->cfg.retry_first_ms;
-    for (uint32_t i = 1; i < attempts && delay_ms < s->cfg.retry_max_ms; i++)
+    const struct sched_rule *rule = sched_rcpt_rule(s, r);
+    if (rule->retry_count) {
+        uint32_t i = r->strikes < rule->retry_count ? r->strikes : rule->retry_count;
+        return sched_jitter(s, rule->retry_ms[i ? i - 1 : 0]);
+    }
+    int64_t delay_ms = rule->retry_first_ms;
+    for (uint32_t i = 1; i < r->strikes && delay_ms < rule->retry_max_ms; i++)
         delay_ms *= 2;
-    if (delay_ms > s->cfg.retry_max_ms)
-        delay_ms = s->cfg.retry_max_ms;
-    return sched_jitter(s, delay_ms);
+    return sched_jitter(s, delay_ms < rule->retry_max_ms ? delay_ms : rule->retry_max_ms);
 }

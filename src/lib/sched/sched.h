@@ -18,10 +18,21 @@
  * drawback: a message to a site in back-off waits for the site's next probe even when it is
  * fresh; sched_retry and sched_wake_dest go at once. A destination backs off likewise (DNS).
  *
+ * Within a destination senders take turns: a recipient waits for those of its own sender, and for
+ * one message of each other sender that waits there. (With more than 65536 lines of senders
+ * waiting, the rest share one line at each destination.)
+ *
+ * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
+ * site that asks for less (421, time-outs, replies about load) is given less: half the jobs, then
+ * half the rate, each time again; successes bring it back step by step.
+ *
  * The route is asked anew at each attempt: a recipient that comes due again waits at the
  * destination it had, and is sent to the router when that has a slot for it (so 100,000 waiting
  * for one slot are not routed in vain). sched_routes_changed sends all that wait through the
  * router again, without attempts.
+ *
+ * Time may leap (a machine that slept): what would have expired meanwhile has grace_ms and some
+ * more to be tried once more. Retries that fell due meanwhile begin as the limits let them.
  *
  * Clocks: waits and ages run on the monotonic clock. The wall clock is read once for each
  * message, when it is added: that gives its age, at which it then goes on ageing, so that setting
@@ -54,8 +65,21 @@ enum {
     SCHED_JOB_RCPTS_MAX = 1000,
     SCHED_KEPT_MAX = 64,    /* kept connections remembered per site */
     SCHED_STALE_MAX = 3,    /* re-queues at no cost for a recipient */
+    SCHED_CURVE_MAX = 16,
+    SCHED_RULES_MAX = 1000,
 };
 #define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
+
+/* What holds at some sites instead of the configuration's own. */
+struct sched_rule {
+    uint32_t site_initial, site_max;
+    uint32_t rate; /* messages that may begin in rate_ms, evenly; 0: no limit */
+    int64_t rate_ms;
+    int64_t retry_first_ms, retry_max_ms;
+    int64_t retry_ms[SCHED_CURVE_MAX]; /* instead of these two: one by one, then the last again */
+    uint32_t retry_count;              /* of them; 0: none */
+    int64_t warn_after_ms, expire_after_ms;
+};
 
 struct sched_config {
     int64_t retry_first_ms, retry_max_ms; /* a recipient's own retries, doubling, +-1/8 jitter */
@@ -69,12 +93,18 @@ struct sched_config {
     uint32_t jobs_max;       /* at once, all sites together */
     uint32_t idle_dests_max; /* destinations remembered without recipients; at least 16 */
     uint64_t seed;           /* for jitter and hash tables; the same seed repeats a run */
+    const struct sched_rule *rules; /* copied; numbered from 1, as sched_place has them */
+    uint32_t rule_count;
 };
 
 void sched_config_defaults(struct sched_config *c);
+/* A rule that says what the configuration says. */
+void sched_rule_defaults(struct sched_rule *r, const struct sched_config *c);
 struct sched *sched_new(const struct sched_config *c);
 void sched_free(struct sched **s);
-void sched_configure(struct sched *s, const struct sched_config *c); /* at a reload; not the seed */
+/* At a reload; not the seed. Rules have other numbers then: the owner tells each destination's
+ * anew (sched_place). */
+void sched_configure(struct sched *s, const struct sched_config *c);
 
 enum sched_state {
     SCHED_PENDING,  /* to be routed */
@@ -202,6 +232,11 @@ bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job
 /* The MX set of a job's destination, as soon as it is known; may change between jobs. */
 void sched_bind(struct sched *s, uint64_t job_id, struct span site_key);
 
+/* The same for a destination by its key, with the rule that holds at that site (0: none); one
+ * rule for all of a site. site_key empty: the site it has. May come before the first route to it,
+ * as it is to: a rule counts from there on. */
+void sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule);
+
 enum sched_outcome_kind {
     SCHED_OUT_DELIVERED,
     SCHED_OUT_FAILED,
@@ -225,6 +260,8 @@ enum sched_news {
     SCHED_NEWS_DOWN,      /* no host reachable or greeting well: halved; with no other job
                              there, back-off */
     SCHED_NEWS_DEST_DOWN, /* the destination alone (its DNS): it backs off, not the site */
+    SCHED_NEWS_SLOW,      /* it asks for less: as BUSY, and never a back-off. Both also slow the
+                             rate; where none is set, one at a time begins later and later */
 };
 
 struct sched_result {
@@ -348,7 +385,14 @@ struct sched_place_info { /* a destination or a site */
     int64_t down_until_ms;  /* 0: not in back-off */
     int64_t site_down_until_ms; /* of a destination: its site's */
     uint32_t down_level;    /* consecutive failures */
-    struct span why;
+    struct span why;        /* of the back-off, or of what is less than it might be */
+    uint32_t rule;          /* of a site, and all below: */
+    uint32_t limit_max;
+    uint32_t rate;          /* as the rule has it; 0: none */
+    int64_t rate_ms;
+    int64_t interval_us;    /* at present between two messages; 0: none */
+    uint32_t slow;          /* how often the interval was doubled */
+    int64_t paced_until_ms; /* nothing begins before; 0: no matter of the rate */
 };
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
 /* The site behind a destination. */
