@@ -1,5 +1,5 @@
 /* From what the schedule says of a recipient, and what deliver or the router said, to facts. */
-#include "qmgr/inside.h"
+#include "qmgr/reroute.h"
 
 #include "base/must.h"
 #include "smtp/client.h"
@@ -179,5 +179,5 @@ void verdict_gone(struct qmgr *q)
     uint64_t seq;
     struct msg_loc loc;
     while (sched_next_gone(q->sched, &seq, &loc))
-        ;
+        reroute_gone(q, seq);
 }
