@@ -114,8 +114,8 @@ static void add_message(struct world *w)
     char sender[32];
     int sent = snprintf(sender, sizeof sender, "s%u@example", (unsigned)draw(w, 6));
     struct sched_entry e = { .seq = seq, .received_ms = now(w).wall_ms, .flags = flags,
-                             .sender = span_of(sender, (size_t)sent), .size_bytes = 1000, .rcpts = rcpts,
-                             .rcpt_count = m->rcpt_count };
+                             .sender = span_of(sender, (size_t)sent), .size_bytes = 1000,
+                             .rcpts = rcpts, .rcpt_count = m->rcpt_count };
     HOLDS(sched_add(w->s, &e, now(w)));
 }
 

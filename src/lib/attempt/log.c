@@ -1,5 +1,6 @@
 /* The dialogue of an attempt, gathered while it runs: bytes are copied and no more, as most of
- * it is of no use to anybody. Entry: length u16 of what follows, kind u8, at_ms u32, code u16, text. */
+ * it is of no use to anybody. Entry: length u16 of what follows, kind u8, at_ms u32, code u16,
+ * text. */
 #include "attempt/log.h"
 
 #include <string.h>
