@@ -1,4 +1,5 @@
 /* One program for everything: argv[0], or the first word, says what it is to be. */
+#include "cli/alarms.h"
 #include "cli/args.h"
 #include "cli/config.h"
 #include "cli/makemap.h"
@@ -36,6 +37,7 @@ static const struct applet {
     { "run", cli_run, true, "start the gateway, in the foreground" },
     { "reload", cli_reload, true, "the running gateway takes its changed configuration" },
     { "stop", cli_stop, true, "the running gateway finishes what it holds and ends" },
+    { "alarms", cli_alarms, true, "what is wrong with the gateway now" },
     { "queue", cli_queue, true, "what waits and why; hold, release, delete, retry" },
     { "retry", cli_retry, true, "try what waits for a domain, an address, an id: now, and live" },
     { "config", cli_config, true, "check, show and explain the configuration" },

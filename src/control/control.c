@@ -32,6 +32,7 @@ static const struct {
     { "ours", ROLE_ROUTER },  { "rewrite", ROLE_ROUTER },
     { "lookup", ROLE_RESOLVER }, { "ask", ROLE_RESOLVER },
     { "why", ROLE_QMGR },
+    { "alarms", ROLE_WATCH },
 };
 
 static bool find_verb(const char *verb, enum role_id *role_r)

@@ -50,6 +50,7 @@ void children_plan(struct master *m)
     plan(m, ROLE_KEYRING, 1);
     plan(m, ROLE_CONTROL, 1);
     plan(m, ROLE_PICKUP, 1);
+    plan(m, ROLE_WATCH, 1);
     plan(m, ROLE_DELIVER, m->config->processes.deliver);
     plan(m, ROLE_SMTPD, m->config->processes.smtpd);
 }
@@ -207,6 +208,19 @@ void child_spawn(struct master *m, struct child_slot *c)
     give_all(m, c);
 }
 
+/* It counts them: repeated ones are an alarm. */
+static void tell_watch(struct master *m, const struct child_slot *dead, const char *how)
+{
+    struct msg_child_died msg = { .role = (uint8_t)dead->role,
+                                  .deaths = dead->deaths + 1,
+                                  .text = span_str(how) };
+    for (size_t i = 0; i < m->child_count; i++) {
+        const struct child_slot *c = &m->children[i];
+        if (c->role == ROLE_WATCH && c != dead && c->channel)
+            send_child_died(c->channel, &msg);
+    }
+}
+
 static void say_end(struct master *m, const struct child_slot *c, int status)
 {
     char how[96];
@@ -220,9 +234,10 @@ static void say_end(struct master *m, const struct child_slot *c, int status)
     event_int(m->events, FIELD_pid, c->pid);
     event_str(m->events, FIELD_text, span_str(how));
     event_end(m->events);
-    if (!m->stopping)
-        log_line(m->events, EVENT_WARNING, "%s[%d] ended: %s", role_name(c->role), (int)c->pid,
-                 how);
+    if (m->stopping)
+        return;
+    log_line(m->events, EVENT_WARNING, "%s[%d] ended: %s", role_name(c->role), (int)c->pid, how);
+    tell_watch(m, c, how);
 }
 
 static void ended(struct master *m, struct child_slot *c, int status)

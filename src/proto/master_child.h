@@ -39,6 +39,9 @@ enum { LISTEN_NAME_MAX = 64 }; /* config's check_label */
 /* Comes with a descriptor if ok. */
 #define LOCAL_SAID_FIELDS(F) F(U64, q) F(U8, ok) F(BYTES, text)
 
+/* A child has ended unasked; told to watch. deaths: in a row. */
+#define CHILD_DIED_FIELDS(F) F(U8, role) F(U32, deaths) F(BYTES, text)
+
 enum local_kind {
     LOCAL_MAILBOX, /* of `user`, as route.local_delivery says */
     LOCAL_PROGRAM,
@@ -69,7 +72,8 @@ enum master_file {
     M(0x0c, master_said, MASTER_SAID_FIELDS) \
     M(0x0d, local_ask, LOCAL_ASK_FIELDS) \
     M(0x0e, local_said, LOCAL_SAID_FIELDS) \
-    M(0x0f, local_job, LOCAL_JOB_FIELDS)
+    M(0x0f, local_job, LOCAL_JOB_FIELDS) \
+    M(0x10, child_died, CHILD_DIED_FIELDS)
 PROTO_DECLARE(MASTER_CHILD)
 
 #endif

@@ -7,6 +7,7 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_RESOLVER] = "resolver", [ROLE_KEYRING] = "keyring", [ROLE_CONTROL] = "control",
     [ROLE_DELIVER] = "deliver", [ROLE_SMTPD] = "smtpd",
     [ROLE_PICKUP] = "pickup",   [ROLE_LOCAL] = "local",
+    [ROLE_WATCH] = "watch",
 };
 
 const char *role_name(enum role_id role) { return names[role]; }

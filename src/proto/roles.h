@@ -15,6 +15,7 @@ enum role_id {
     ROLE_SMTPD,
     ROLE_LOCAL,  /* one for each delivery, given a descriptor by master */
     ROLE_PICKUP,
+    ROLE_WATCH,
     ROLE_COUNT,
 };
 
@@ -30,7 +31,11 @@ enum role_id {
     P(ROUTER, RESOLVER)   /* proto/router_resolver.h */ \
     P(CONTROL, QMGR)      /* proto/control.h */ \
     P(CONTROL, ROUTER)    /* proto/control.h */ \
-    P(CONTROL, RESOLVER)  /* proto/control.h */
+    P(CONTROL, RESOLVER)  /* proto/control.h */ \
+    P(CONTROL, WATCH)     /* proto/control.h */ \
+    P(WATCH, QMGR)        /* proto/watch_qmgr.h */ \
+    P(WATCH, RESOLVER)    /* proto/deliver_resolver.h */ \
+    P(WATCH, SMTPD)       /* proto/watch_smtpd.h */
 
 const char *role_name(enum role_id role); /* "qmgr" */
 bool role_find(const char *name, enum role_id *role_r);

@@ -180,6 +180,7 @@ struct qmgr {
     struct live *lives; /* runs that go on */
     uint64_t next_live;
     struct hosts *hosts; /* NULL: none was tried yet */
+    struct vitals *vitals; /* NULL: watch was not there yet */
 };
 
 /* intake.c: mail from smtpd, receipts back */
@@ -306,6 +307,11 @@ void live_job_over(struct qmgr *q, const struct job *j);
 /* hosts.c */
 void hosts_note(struct qmgr *q, const struct job_rcpt *g);
 void hosts_free(struct qmgr *q);
+
+/* vitals.c: what watch asks */
+void vitals_peer(struct qmgr *q, int fd);
+void vitals_started(struct qmgr *q, bool started);
+void vitals_free(struct qmgr *q);
 
 /* admin.c: what control asks */
 void admin_peer(struct qmgr *q, int fd);

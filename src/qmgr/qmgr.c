@@ -111,6 +111,7 @@ static void read_peers(struct qmgr *q, bool on)
         channel_pause(q->router, !on);
     if (q->control)
         channel_pause(q->control, !on);
+    vitals_started(q, on);
 }
 
 static void qmgr_peer(void *role, enum role_id peer, int index, int fd)
@@ -124,6 +125,8 @@ static void qmgr_peer(void *role, enum role_id peer, int index, int fd)
         dispatch_router(q, fd);
     else if (peer == ROLE_CONTROL)
         admin_peer(q, fd);
+    else if (peer == ROLE_WATCH)
+        vitals_peer(q, fd);
     else
         close(fd);
     if (!q->started)
@@ -186,6 +189,7 @@ static void qmgr_free(void *role)
     }
     channel_free(&q->router);
     admin_free(q);
+    vitals_free(q);
     reroutes_free(q);
     deliverers_free(q);
     dests_free(q);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 64, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, CACHE_MS_PER_S = 1000,
+enum { WATCH_CLIENT = 64, CLIENTS_MAX, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, CACHE_MS_PER_S = 1000,
        FAIL_TTL_S = 10 }; /* not each message asks for a domain whose servers do not answer */
 
 struct resolver;
@@ -264,7 +264,9 @@ static void resolver_peer(void *role, enum role_id peer, int index, int fd)
             resolver_names_start(r->names, r->dns);
         return;
     }
-    struct client *c = peer == ROLE_DELIVER && index < CLIENTS_MAX ? &r->clients[index] : NULL;
+    struct client *c = peer == ROLE_DELIVER && index < WATCH_CLIENT ? &r->clients[index]
+                       : peer == ROLE_WATCH                         ? &r->clients[WATCH_CLIENT]
+                                                                    : NULL;
     if (!c) {
         close(fd);
         return;

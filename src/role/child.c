@@ -178,6 +178,14 @@ static bool handle_local_job(void *ctx, struct channel *ch, struct span body, in
     return true;
 }
 
+static void on_child_died(struct child *c, struct channel *ch, const struct msg_child_died *m)
+{
+    (void)ch;
+    if (c->role && c->ops->child_died && m->role < ROLE_COUNT)
+        c->ops->child_died(c->role, m->role, m->deaths, m->text);
+}
+
+PROTO_HANDLER(child_died, struct child *, on_child_died)
 PROTO_HANDLER(config_part, struct child *, on_config_part)
 PROTO_HANDLER(config_done, struct child *, on_config_done)
 PROTO_HANDLER(start, struct child *, on_start)
@@ -258,7 +266,7 @@ static bool handle_log_file(void *ctx, struct channel *ch, struct span body, int
 
 static const struct channel_type types[] = {
     PROTO_TYPE(config_part), PROTO_TYPE(config_done), PROTO_TYPE(start), PROTO_TYPE(finish),
-    PROTO_TYPE(master_said), { MSG_peer, "peer", handle_peer },
+    PROTO_TYPE(master_said), PROTO_TYPE(child_died), { MSG_peer, "peer", handle_peer },
     { MSG_listener, "listener", handle_listener }, { MSG_file, "file", handle_file },
     { MSG_log_file, "log_file", handle_log_file },
     { MSG_local_said, "local_said", handle_local_said },
@@ -351,7 +359,7 @@ int child_main(int argc, char **argv)
                                .ask_master = ask_master,
                                .ask_local = ask_local,
                                .host = &c };
-    if (c.id == ROLE_QMGR)
+    if (c.id == ROLE_QMGR || c.id == ROLE_WATCH)
         c.env.vfs = vfs_posix();
     buf_init(&c.config_bytes, CONFIG_WIRE_MAX);
     c.master = channel_new(c.env.loop, CHILD_MASTER_FD, "master", &master_ops, &c);

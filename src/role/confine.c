@@ -16,6 +16,7 @@ static struct span user_name(enum role_id role, const struct config_privilege *p
         [ROLE_SMTPD] = p->smtpd,       [ROLE_ROUTER] = p->router,   [ROLE_RESOLVER] = p->resolver,
         [ROLE_QMGR] = p->qmgr,         [ROLE_DELIVER] = p->deliver, [ROLE_KEYRING] = p->keyring,
         [ROLE_CONTROL] = p->control,   [ROLE_PICKUP] = p->pickup,
+        [ROLE_WATCH] = p->watch,
     };
     return of[role].n ? of[role] : p->user;
 }
@@ -93,6 +94,9 @@ static void paths_of(struct paths *p, enum role_id role, const struct config *cf
         buf_free(&path);
         allow(p, SPAN("/etc"), MAY_READ); /* passwd is replaced by renaming */
     }
+    if (role == ROLE_WATCH) /* only how full they are: patterns are expanded */
+        for (size_t i = 0; i < cfg->spool.directories.n; i++)
+            allow(p, fixed_part(cfg->spool.directories.v[i]), MAY_READ);
     if (role == ROLE_ROUTER)
         allow_maps(p, cfg);
     if (role == ROLE_RESOLVER) {
@@ -123,7 +127,7 @@ bool confine(enum role_id role, const struct config *cfg, struct events *events,
     paths_of(&paths, role, cfg);
     char *empty_root = must_strndup(cfg->privilege.chroot.p, cfg->privilege.chroot.n);
     bool opens = role == ROLE_QMGR || role == ROLE_ROUTER || role == ROLE_RESOLVER ||
-                 role == ROLE_PICKUP;
+                 role == ROLE_PICKUP || role == ROLE_WATCH;
     struct sandbox_params params = {
         .user = &user,
         .empty_root = opens || !empty_root[0] ? NULL : empty_root,

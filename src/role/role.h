@@ -17,7 +17,7 @@ struct vfs;
 
 struct role_env {
     struct loop *loop;
-    struct vfs *vfs;          /* qmgr's; NULL for others */
+    struct vfs *vfs;          /* qmgr's and watch's; NULL for others */
     struct events *events;
     const char *instance_id;  /* of this gateway; marks our Received lines */
     int index;                /* which of several smtpd or deliver */
@@ -52,11 +52,13 @@ struct role_ops {
     void (*local_said)(void *role, uint64_t q, int fd, struct span text);
     /* local: what it is for, and the end that deliver speaks to (owned). Comes before start. */
     void (*local_job)(void *role, const struct msg_local_job *m, int fd);
+    /* watch: a child has ended unasked. */
+    void (*child_died)(void *role, enum role_id which, unsigned deaths, struct span how);
     void (*free)(void *role);
 };
 
 extern const struct role_ops smtpd_role, router_role, resolver_role, qmgr_role, deliver_role,
-    keyring_role, control_role, pickup_role, local_role;
+    keyring_role, control_role, pickup_role, local_role, watch_role;
 
 const struct role_ops *role_ops_of(enum role_id role); /* NULL for master */
 

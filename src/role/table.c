@@ -7,7 +7,7 @@ const struct role_ops *role_ops_of(enum role_id role)
         [ROLE_RESOLVER] = &resolver_role, [ROLE_KEYRING] = &keyring_role,
         [ROLE_CONTROL] = &control_role, [ROLE_DELIVER] = &deliver_role,
         [ROLE_SMTPD] = &smtpd_role,     [ROLE_PICKUP] = &pickup_role,
-        [ROLE_LOCAL] = &local_role,
+        [ROLE_LOCAL] = &local_role,     [ROLE_WATCH] = &watch_role,
     };
     return table[role];
 }

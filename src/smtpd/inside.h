@@ -127,7 +127,9 @@ struct smtpd {
     struct list sessions, waiting_credit;
     size_t session_count;
     struct hash clients, questions, txns;
-    struct channel *router, *qmgr, *keyring, *pickup;
+    struct channel *router, *qmgr, *keyring, *pickup, *watch;
+    uint32_t failing;         /* health checks, and how long that is worth something */
+    int64_t failing_until_ms;
     uint64_t next_q, next_txn;
     uint64_t ids_first, ids_left;
     uint64_t untaken_bytes; /* of extents sent to qmgr */
@@ -196,6 +198,7 @@ void targets_free(struct session *s);
 
 /* local.c */
 void backend_pickup(struct smtpd *d, int fd);
+void backend_watch(struct smtpd *d, int fd);
 /* The header field that says whose word a sender is; nothing where that needs no saying. */
 void local_put_warning(struct buf *b, const struct session *s, const struct envelope *env);
 

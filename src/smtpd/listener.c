@@ -69,6 +69,22 @@ static const char *over_limit(struct smtpd *d, const struct client_count *c)
     return NULL;
 }
 
+static const char unwell_text[] =
+    "421 4.3.2 Not taking mail at the moment, please use another server\r\n";
+
+/* listen { refuse_when }: what was said of health a while ago is worth nothing. */
+static bool unwell(const struct smtpd *d, const struct config_listen *listen)
+{
+    static const char *const names[] = { CONFIG_CHECK_NAMES };
+    if (!d->failing || loop_mono_ms(d->env->loop) > d->failing_until_ms)
+        return false;
+    for (size_t i = 0; i < listen->refuse_when.n; i++)
+        for (unsigned c = 0; c < CONFIG_CHECKS; c++)
+            if ((d->failing & (1u << c)) && span_eq(listen->refuse_when.v[i], span_str(names[c])))
+                return true;
+    return false;
+}
+
 static void accepted(struct listener *l, int fd, const struct netaddr *peer)
 {
     struct smtpd *d = l->d;
@@ -79,7 +95,8 @@ static void accepted(struct listener *l, int fd, const struct netaddr *peer)
         section++;
     struct client_count *c = count_client(d, peer);
     const char *no = section == cfg->n_listens ? "421 4.3.2 This listener is going away\r\n"
-                                               : over_limit(d, c);
+                     : unwell(d, &cfg->listens[section]) ? unwell_text
+                                                         : over_limit(d, c);
     if (no) {
         loop_write(d->env->loop, fd, no, strlen(no));
         loop_close(d->env->loop, fd);

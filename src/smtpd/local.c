@@ -3,6 +3,7 @@
 #include "smtpd/inside.h"
 
 #include "proto/pickup_smtpd.h"
+#include "proto/watch_smtpd.h"
 
 #include <unistd.h>
 
@@ -49,6 +50,34 @@ void backend_pickup(struct smtpd *d, int fd)
     static const struct channel_ops ops = { types, 1, on_pickup_gone, NULL };
     channel_free(&d->pickup);
     d->pickup = channel_new(d->env->loop, fd, "pickup", &ops, d);
+}
+
+/* --- watch: its own mail, and what it says of health --- */
+
+static void on_checks(struct smtpd *d, struct channel *ch, const struct msg_checks *m)
+{
+    (void)ch;
+    d->failing = m->failing;
+    d->failing_until_ms = loop_mono_ms(d->env->loop) + m->within_ms;
+}
+PROTO_HANDLER(checks, struct smtpd *, on_checks)
+
+static void on_watch_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct smtpd *d = ctx;
+    (void)ch;
+    say_lost_peer(d, "watch", why);
+    channel_free(&d->watch);
+}
+
+void backend_watch(struct smtpd *d, int fd)
+{
+    static const struct channel_type types[] = {
+        { MSG_local_session, "local_session", handle_local_session }, PROTO_TYPE(checks)
+    };
+    static const struct channel_ops ops = { types, 2, on_watch_gone, NULL };
+    channel_free(&d->watch);
+    d->watch = channel_new(d->env->loop, fd, "watch", &ops, d);
 }
 
 /* His own name at our host is what an ordinary user may send as; sendmail's authwarnings. */

@@ -61,6 +61,7 @@ static void smtpd_peer(void *role, enum role_id peer, int index, int fd)
     case ROLE_QMGR: backend_qmgr(d, fd); break;
     case ROLE_KEYRING: backend_keyring(d, fd); break;
     case ROLE_PICKUP: backend_pickup(d, fd); break;
+    case ROLE_WATCH: backend_watch(d, fd); break;
     default: close(fd); break;
     }
 }
@@ -161,6 +162,7 @@ static void smtpd_free(void *role)
     channel_free(&d->qmgr);
     channel_free(&d->keyring);
     channel_free(&d->pickup);
+    channel_free(&d->watch);
     generation_drop(&d->gen);
     free_hash(&d->clients);
     free_hash(&d->questions);

@@ -96,6 +96,7 @@ class Gateway:
             "dns": {"servers": ["127.0.0.1:9"], "dnssec": Word("off")},   # nobody: tests stay here
             "log": {"tag": "postern", "file": str(self.logfile), "events": f"{d}/events.jsonl"},
             "control": {"socket": f"{d}/control"},
+            "alarm": {"interval": 0},        # tests that are about it say otherwise
         }
         if self.mailertable:
             base["route"]["mailertable"] = f"text:{d}/mailertable"

@@ -1,5 +1,7 @@
 #include "config/check.h"
 
+#include "config/config.h"
+
 #include "base/netaddr.h"
 #include "base/num.h"
 #include "mail/delivery.h"
@@ -123,6 +125,26 @@ bool check_next_hop(struct span s, struct err *e)
     if (!good_hop_host(ported ? span_to(s, colon) : s))
         return bad(e, "is not a next hop: host, [host], [1.2.3.4], each with or without :PORT");
     return true;
+}
+
+bool check_health(struct span s, struct err *e)
+{
+    static const char *const names[] = { CONFIG_CHECK_NAMES };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (span_eq(s, span_str(names[i])))
+            return true;
+    return bad(e, "is none of the health checks: next_hop, dns, disk, queue");
+}
+
+bool check_webhook(struct span s, struct err *e)
+{
+    struct span rest = span_starts(s, SPAN("https://"))  ? span_from(s, 8)
+                       : span_starts(s, SPAN("http://")) ? span_from(s, 7)
+                                                         : SPAN_NONE;
+    bool good = rest.n && s.n <= 2000 && rest.p[0] != '/';
+    for (size_t i = 0; i < s.n; i++)
+        good = good && s.p[i] > ' ' && s.p[i] < 0x7f;
+    return good || bad(e, "is not a URL like https://chat.example.net/hook");
 }
 
 bool check_user(struct span s, struct err *e)

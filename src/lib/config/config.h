@@ -56,6 +56,16 @@ enum config_syslog { /* order of the table's words; config_syslog_facility gives
     CONFIG_SYSLOG_LOCAL0, /* ... LOCAL7 follow */
 };
 
+/* Health checks, for listen { refuse_when }. */
+enum config_check {
+    CONFIG_CHECK_NEXT_HOP,
+    CONFIG_CHECK_DNS,
+    CONFIG_CHECK_DISK,
+    CONFIG_CHECK_QUEUE,
+    CONFIG_CHECKS,
+};
+#define CONFIG_CHECK_NAMES "next_hop", "dns", "disk", "queue"
+
 struct config_listen {
     struct span name;                 /* of the section: listen "mx" */
     struct config_addrs address;      /* at least one; the port is always set */
@@ -64,6 +74,7 @@ struct config_listen {
     enum config_newline bare_newline; /* what a bare CR or LF in data does */
     struct config_cidrs normalise_from; /* clients whose bare newlines are normalised even so */
     struct span greeting;             /* text of the 220 behind the host name; "" = the usual */
+    struct config_texts refuse_when;  /* names of checks: while one fails it greets with 421 */
 };
 
 struct config_spool {
@@ -196,9 +207,26 @@ struct config_submit { /* mail of local programs: sendmail(8), pickup */
     struct config_texts trusted_users; /* may name any sender */
 };
 
+struct config_alarm { /* watch */
+    int64_t interval_ms;      /* between two looks; 0: none */
+    int64_t repeat_ms;        /* while an alarm lasts; 0: told once */
+    uint64_t raise_after, clear_after; /* looks in a row */
+    struct config_texts to;   /* none: the postmaster */
+    struct span relay;        /* next hop that is given alarm mail; "" = our own queue */
+    struct span webhook;      /* URL; "" = none */
+    int64_t site_age_ms;      /* 0 = no such alarm; the same for those that follow */
+    uint64_t site_recipients; /* so many of that age */
+    uint64_t queue_growth;    /* messages within an hour */
+    uint64_t disk_free_bytes, inodes_free;
+    uint64_t crashes;         /* of one role within ten minutes */
+    bool dns, listeners;
+    struct span next_hop;     /* "" = none is looked at */
+};
+
 struct config_privilege { /* only used when started as root; "" = user */
     struct span user;
     struct span smtpd, router, resolver, qmgr, deliver, keyring, control, pickup; /* user names */
+    struct span watch;
     struct span chroot; /* an empty directory */
 };
 
@@ -238,6 +266,7 @@ struct config {
     struct config_log log;
     struct config_control control;
     struct config_submit submit;
+    struct config_alarm alarm;
     struct config_privilege privilege;
     struct config_sandbox sandbox;
     struct config_notice *notices; /* to be said at start */

@@ -37,6 +37,7 @@ static const struct config_section sections[] = {
     { "log", false, "log and events" },
     { "control", false, "the socket of the command line" },
     { "submit", false, "mail of programs on this machine: sendmail, pickup" },
+    { "alarm", false, "what the gateway watches about itself, and who is told" },
     { "privilege", false, "users of the processes, when started as root" },
     { "sandbox", false, "what the kernel keeps the processes from" },
 };
@@ -111,6 +112,11 @@ static const struct config_option options[] = {
       .check = check_printable,
       .help = "the text behind host name and ESMTP in the 220 greeting; empty means the usual "
               "one" },
+
+    { "listen", "refuse_when", CONFIG_TEXTS, LIVE, IN_LISTEN(refuse_when), "{}",
+      .check = check_health,
+      .help = "health checks (next_hop, dns, disk, queue): while the alarm of one is present "
+              "clients are greeted with 421, so that they use another gateway" },
 
     { "queue", "run", CONFIG_DURATION, LIVE, AT(queue.run_ms), "30m", 10 * SECOND, 30 * DAY,
       .zero = true, .help = "time between queue runs for queue_only; 0 means only when asked" },
@@ -362,6 +368,40 @@ static const struct config_option options[] = {
       "{\"root\", \"daemon\"}", .check = check_user,
       .help = "users that may name any sender; of others X-Authentication-Warning says so" },
 
+    { "alarm", "interval", CONFIG_DURATION, LIVE, AT(alarm.interval_ms), "1m", 200, HOUR,
+      .zero = true, .help = "time between two looks at the gateway's health; 0 means none at all" },
+    { "alarm", "raise_after", CONFIG_NUMBER, LIVE, AT(alarm.raise_after), "2", 1, 1000,
+      .help = "an alarm is raised when so many looks in a row were bad" },
+    { "alarm", "clear_after", CONFIG_NUMBER, LIVE, AT(alarm.clear_after), "3", 1, 1000,
+      .help = "and is over when so many in a row were good" },
+    { "alarm", "repeat", CONFIG_DURATION, LIVE, AT(alarm.repeat_ms), "4h", SECOND, 30 * DAY,
+      .zero = true, .help = "it is told again after this time while it lasts; 0 means once" },
+    { "alarm", "to", CONFIG_TEXTS, LIVE, AT(alarm.to), "{}", .check = check_mailbox,
+      .help = "who gets mail about alarms; empty means the postmaster" },
+    { "alarm", "relay", CONFIG_TEXT, LIVE, AT(alarm.relay), "\"\"", .check = check_next_hop,
+      .help = "next hop that mail about alarms is given to at once; empty, or when it does not "
+              "take it: it goes through the queue as other mail" },
+    { "alarm", "webhook", CONFIG_TEXT, LIVE, AT(alarm.webhook), "\"\"", .check = check_webhook,
+      .help = "URL that alarms are posted to as JSON; empty means none" },
+    { "alarm", "site_age", CONFIG_DURATION, LIVE, AT(alarm.site_age_ms), "4h", SECOND, 30 * DAY,
+      .zero = true, .help = "alarm when mail to one site has waited for longer; 0 means never" },
+    { "alarm", "site_recipients", CONFIG_NUMBER, LIVE, AT(alarm.site_recipients), "10", 1, 1000000,
+      .help = "and so many recipients there have" },
+    { "alarm", "queue_growth", CONFIG_NUMBER, LIVE, AT(alarm.queue_growth), "10000", 0, 1000000000,
+      .help = "alarm when the queue has grown by so many messages within an hour; 0 means never" },
+    { "alarm", "disk_free", CONFIG_SIZE, LIVE, AT(alarm.disk_free_bytes), "1G",
+      .help = "alarm when the spool has less free space; 0 means never" },
+    { "alarm", "inodes_free", CONFIG_NUMBER, LIVE, AT(alarm.inodes_free), "10000", 0, 1000000000,
+      .help = "alarm when the spool has fewer free inodes; 0 means never" },
+    { "alarm", "crashes", CONFIG_NUMBER, LIVE, AT(alarm.crashes), "3", 0, 8,
+      .help = "alarm when processes of one kind ended so often within ten minutes; 0 means never" },
+    { "alarm", "dns", CONFIG_BOOL, LIVE, AT(alarm.dns), "on",
+      .help = "alarm when the DNS does not answer: each look asks for a new name below hostname" },
+    { "alarm", "listeners", CONFIG_BOOL, LIVE, AT(alarm.listeners), "on",
+      .help = "alarm when a listener does not greet: each look connects to each address" },
+    { "alarm", "next_hop", CONFIG_TEXT, LIVE, AT(alarm.next_hop), "\"\"", .check = check_next_hop,
+      .help = "alarm when this next hop does not greet with 220; empty means none is looked at" },
+
     { "privilege", "user", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_USER, AT(privilege.user),
       "\"postern\"", .check = check_user, .help = "user of every process without one of its own" },
 #define ROLE(role, help_) \
@@ -375,6 +415,7 @@ static const struct config_option options[] = {
     ROLE(keyring, "user of the process that holds private keys"),
     ROLE(control, "user of the process behind the control socket"),
     ROLE(pickup, "user of the process that takes the mail of local programs"),
+    ROLE(watch, "user of the process that watches the gateway's health"),
 #undef ROLE
     { "privilege", "chroot", CONFIG_TEXT, CONFIG_DIRECTORY, AT(privilege.chroot),
       "\"/var/lib/postern/empty\"",

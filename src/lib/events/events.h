@@ -23,7 +23,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(id) X(from) X(to) X(size) X(nrcpts) X(proto) X(listener) X(client) X(helo) X(auth) X(tls) \
     X(relay) X(dsn) X(stat) X(delay_ms) X(xdelay_ms) X(mailer) X(host) X(stage) X(reply) X(text) \
     X(role) X(pid) X(count) X(path) X(reason) X(site) X(next_try) X(attempts) X(code) X(file) \
-    X(line) X(ms) X(commit_ms) X(route) X(bytes) X(generation) X(option)
+    X(line) X(ms) X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject)
 
 #define EVENT_TABLE(X) \
     X(gateway_started, EVENT_INFO, F(text) F(pid) F(path)) \
@@ -31,6 +31,11 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(config_reloaded, EVENT_INFO, F(generation) F(count)) \
     X(config_refused, EVENT_WARNING, F(text) F(count)) \
     X(config_notice, EVENT_NOTICE, F(text) F(option)) \
+    X(alarm_raised, EVENT_ALARM, F(alarm) F(subject) F(text)) \
+    X(alarm_repeated, EVENT_ALARM, F(alarm) F(subject) F(text) F(ms)) \
+    X(alarm_cleared, EVENT_NOTICE, F(alarm) F(subject) F(text) F(ms)) \
+    X(alarm_mailed, EVENT_INFO, F(to) F(relay) F(text)) \
+    X(alarm_not_mailed, EVENT_WARNING, F(to) F(relay) F(text)) \
     X(child_started, EVENT_INFO, F(role) F(pid)) \
     X(child_ended, EVENT_INFO, F(role) F(pid) F(text)) \
     X(child_died, EVENT_WARNING, F(role) F(pid) F(text)) \

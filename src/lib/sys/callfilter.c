@@ -34,6 +34,7 @@ static const struct callfilter_role roles[] = {
     { "control", SET_BASE | SET_CHANNEL | SET_ACCEPT, false, false, false },
     { "pickup", SET_BASE | SET_CHANNEL | SET_ACCEPT | SET_PAIR | SET_READ | SET_WRITE, true, false,
       false },
+    { "watch", SET_BASE | SET_CHANNEL | SET_CONNECT | SET_READ, true, true, false },
     { "local", SET_BASE | SET_CHANNEL | SET_READ | SET_WRITE | SET_LOOK, true, false, false },
     { "master", SET_MASTER, true, true, false },
 };

@@ -1,0 +1,103 @@
+#include "cli/alarms.h"
+
+#include "cli/args.h"
+#include "cli/ask.h"
+#include "cli/ctl.h"
+#include "cli/table.h"
+#include "cli/term.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: postern alarms [--json]\n"
+    "\n"
+    "What is wrong with the running gateway: the alarms that are present, with what was seen last\n"
+    "and for how long. The section alarm of postern.conf(5) says what is watched.\n"
+    "\n"
+    "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
+    "  --socket PATH  the gateway's admin socket\n"
+    "  --json         JSON objects, one a line\n"
+    "\n"
+    "exit status: 0 there is no alarm, 1 there is one, 69 no gateway answers (or it watches\n"
+    "nothing), 77 not allowed, 64 usage\n";
+
+enum { ALARM_PRESENT = 1, ROW_MAX_BYTES = 1 << 20, SUBJECT_COLUMNS = 50 };
+
+static const struct table_column columns[] = {
+    { "ALARM", false, 0 }, { "FOR", true, 0 }, { "WHERE", false, SUBJECT_COLUMNS },
+    { "SEEN", false, 0 },
+};
+
+struct output {
+    bool json, any;
+    struct cli_table *table;
+    struct buf out;
+};
+
+static void put_row(struct output *o, const json_t *row)
+{
+    struct buf age;
+    buf_init(&age, 64);
+    term_put_age(&age, row_int(row, "age_ms"));
+    cli_table_cell_colour(o->table, row_text(row, "alarm"), TABLE_RED);
+    cli_table_cell(o->table, buf_span(&age));
+    cli_table_cell(o->table, row_text(row, "subject"));
+    cli_table_cell(o->table, row_text(row, "text"));
+    cli_table_end_row(o->table);
+    buf_free(&age);
+}
+
+static void on_row(void *ctx, struct span json)
+{
+    struct output *o = ctx;
+    struct buf b;
+    o->any = true;
+    if (o->json) {
+        buf_puts(&o->out, json);
+        buf_putc(&o->out, '\n');
+        return;
+    }
+    buf_init(&b, ROW_MAX_BYTES);
+    ctl_readable(&b, json);
+    json_t *row = json_loadb(b.len ? buf_span(&b).p : "", b.len, 0, NULL);
+    if (row)
+        put_row(o, row);
+    json_decref(row);
+    buf_free(&b);
+}
+
+int cli_alarms(int argc, char **argv)
+{
+    struct cli_args a = { .verb = "alarms", .usage = usage, .config = CLI_CONFIG_FILE };
+    int rc = EX_OK;
+    for (int i = 1; i < argc && rc == EX_OK; i++)
+        if (!cli_common(&a, argc, argv, &i, &rc))
+            rc = cli_usage_error(&a, argv[i][0] == '-' ? "unknown option" : "takes no words",
+                                 argv[i]);
+    if (rc != EX_OK)
+        return rc;
+    if (a.help) {
+        fputs(usage, stdout);
+        return EX_OK;
+    }
+    struct output o = { .json = a.json };
+    struct ctl c;
+    o.table = cli_table_new(columns, sizeof columns / sizeof *columns, term_width(STDOUT_FILENO),
+                            term_colour(STDOUT_FILENO));
+    buf_init(&o.out, 64 << 20);
+    rc = ctl_open(&c, &a);
+    if (rc == EX_OK)
+        rc = ctl_run(&c, "alarms", NULL, 0, on_row, &o);
+    ctl_close(&c);
+    cli_table_put(o.table, &o.out);
+    if (rc == EX_OK && !o.any && !o.json)
+        buf_putz(&o.out, "no alarm\n");
+    if (!cli_print(&o.out) && rc == EX_OK)
+        rc = EX_IOERR;
+    cli_table_free(&o.table);
+    buf_free(&o.out);
+    return rc == EX_OK && o.any ? ALARM_PRESENT : rc;
+}

@@ -1,0 +1,251 @@
+#include "alarm/alarm.h"
+
+#include "base/list.h"
+#include "base/must.h"
+
+#include <stdlib.h>
+
+struct item {
+    struct list node;
+    enum alarm_kind kind;
+    struct span subject, text; /* our own memory */
+    unsigned bad, good;        /* in a row */
+    bool seen;                 /* since the last round */
+    bool raised, over;         /* over: raised, and its all-clear is to be told */
+    uint64_t number;           /* in order of raising */
+    uint64_t told;
+    int64_t since_ms, since_wall_ms, told_ms;
+};
+
+struct alarms {
+    struct alarms_config config;
+    struct list items; /* raised ones in the order of their numbers, behind those that are not */
+    size_t count;
+    uint64_t next_number, lost;
+};
+
+static const struct {
+    const char *name, *title;
+} kinds[ALARM_KINDS] = {
+    [ALARM_SITE_AGE] = { "site_age", "old mail" },
+    [ALARM_EXPIRY] = { "expiry", "mail that does not expire" },
+    [ALARM_GROWTH] = { "queue_growth", "the queue grows" },
+    [ALARM_DISK] = { "disk_space", "little disk space" },
+    [ALARM_INODES] = { "disk_inodes", "few inodes" },
+    [ALARM_CRASHES] = { "crashes", "a process that ends again and again" },
+    [ALARM_DNS] = { "dns", "the DNS does not answer" },
+    [ALARM_LISTENER] = { "listener", "a listener that does not answer" },
+    [ALARM_NEXT_HOP] = { "next_hop", "the next hop does not answer" },
+    [ALARM_QMGR] = { "queue_silent", "the queue manager does not answer" },
+};
+
+const char *alarm_kind_name(enum alarm_kind kind) { return kinds[kind].name; }
+const char *alarm_kind_title(enum alarm_kind kind) { return kinds[kind].title; }
+
+struct alarms *alarms_new(const struct alarms_config *c)
+{
+    struct alarms *a = NEW(struct alarms);
+    list_init(&a->items);
+    alarms_configure(a, c);
+    return a;
+}
+
+void alarms_configure(struct alarms *a, const struct alarms_config *c)
+{
+    MUST(c->raise_after && c->clear_after);
+    a->config = *c;
+}
+
+static void item_free(struct alarms *a, struct item *it)
+{
+    list_remove(&it->node);
+    free((char *)it->subject.p);
+    free((char *)it->text.p);
+    free(it);
+    a->count--;
+}
+
+void alarms_free(struct alarms **ap)
+{
+    struct alarms *a = *ap;
+    if (!a)
+        return;
+    LIST_EACH(n, &a->items)
+        item_free(a, CONTAINER(n, struct item, node));
+    free(a);
+    *ap = NULL;
+}
+
+static struct span copy(struct span s, size_t max)
+{
+    s = span_to(s, max);
+    return s.n ? span_of(must_strndup(s.p, s.n), s.n) : SPAN_NONE;
+}
+
+static struct item *find(struct alarms *a, enum alarm_kind kind, struct span subject)
+{
+    subject = span_to(subject, ALARM_SUBJECT_MAX);
+    LIST_EACH(n, &a->items) {
+        struct item *it = CONTAINER(n, struct item, node);
+        if (it->kind == kind && span_eq(it->subject, subject))
+            return it;
+    }
+    return NULL;
+}
+
+static struct item *make(struct alarms *a, enum alarm_kind kind, struct span subject)
+{
+    if (a->count >= ALARMS_MAX) {
+        a->lost++;
+        return NULL;
+    }
+    struct item *it = NEW(struct item);
+    it->kind = kind;
+    it->subject = copy(subject, ALARM_SUBJECT_MAX);
+    list_prepend(&a->items, &it->node);
+    a->count++;
+    return it;
+}
+
+static void see_bad(struct alarms *a, struct item *it, struct span text, struct alarm_now now)
+{
+    free((char *)it->text.p);
+    it->text = copy(text, ALARM_TEXT_MAX);
+    it->seen = true;
+    it->good = 0;
+    if (!it->bad && !it->raised) {
+        it->since_ms = now.mono_ms;
+        it->since_wall_ms = now.wall_ms;
+    }
+    it->bad += it->bad < a->config.raise_after;
+    it->over = false; /* bad again before anybody was told that it is over */
+    if (it->raised || it->bad < a->config.raise_after)
+        return;
+    it->raised = true;
+    it->number = ++a->next_number;
+    list_remove(&it->node);
+    list_append(&a->items, &it->node);
+}
+
+/* May free it. */
+static void see_good(struct alarms *a, struct item *it)
+{
+    it->bad = 0;
+    if (!it->raised)
+        item_free(a, it);
+    else if (++it->good >= a->config.clear_after)
+        it->over = true;
+}
+
+void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bool bad,
+                 struct span text, struct alarm_now now)
+{
+    struct item *it = find(a, kind, subject);
+    if (!it && bad)
+        it = make(a, kind, subject);
+    if (it && bad)
+        see_bad(a, it, text, now);
+    else if (it)
+        see_good(a, it);
+}
+
+void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now)
+{
+    (void)now;
+    LIST_EACH(n, &a->items) {
+        struct item *it = CONTAINER(n, struct item, node);
+        bool seen = it->seen;
+        if (it->kind != kind)
+            continue;
+        it->seen = false;
+        if (!seen)
+            see_good(a, it);
+    }
+}
+
+void alarms_forget(struct alarms *a, enum alarm_kind kind)
+{
+    LIST_EACH(n, &a->items) {
+        struct item *it = CONTAINER(n, struct item, node);
+        if (it->kind == kind)
+            item_free(a, it);
+    }
+}
+
+static struct alarm alarm_of(const struct item *it)
+{
+    return (struct alarm){ .kind = it->kind,
+                           .subject = it->subject,
+                           .text = it->text,
+                           .since_ms = it->since_ms,
+                           .since_wall_ms = it->since_wall_ms,
+                           .told = it->told };
+}
+
+/* What is over and was told of is freed by the next call, as its spans are looked at until then. */
+static enum alarm_news news_of(const struct alarms *a, struct item *it, struct alarm_now now)
+{
+    if (!it->raised)
+        return ALARM_NONE;
+    if (it->over)
+        return it->told ? ALARM_CLEARED : ALARM_NONE;
+    if (!it->told)
+        return ALARM_RAISED;
+    bool again = a->config.repeat_ms && now.mono_ms - it->told_ms >= a->config.repeat_ms;
+    return again ? ALARM_REPEATED : ALARM_NONE;
+}
+
+enum alarm_news alarms_news(struct alarms *a, struct alarm_now now, struct alarm *alarm_r)
+{
+    LIST_EACH(n, &a->items) {
+        struct item *it = CONTAINER(n, struct item, node);
+        enum alarm_news news = news_of(a, it, now);
+        if (news == ALARM_NONE) {
+            if (it->raised && it->over)
+                item_free(a, it);
+            continue;
+        }
+        *alarm_r = alarm_of(it);
+        alarm_r->told = ++it->told;
+        it->told_ms = now.mono_ms;
+        if (news == ALARM_CLEARED)
+            it->told = 0; /* the end of it */
+        return news;
+    }
+    return ALARM_NONE;
+}
+
+static bool present(const struct item *it) { return it->raised && !it->over; }
+
+bool alarms_next(const struct alarms *a, uint64_t *at, struct alarm *alarm_r)
+{
+    LIST_EACH(n, &a->items) {
+        const struct item *it = CONTAINER(n, struct item, node);
+        if (!present(it) || it->number <= *at)
+            continue;
+        *at = it->number;
+        *alarm_r = alarm_of(it);
+        return true;
+    }
+    return false;
+}
+
+size_t alarms_present(const struct alarms *a)
+{
+    size_t count = 0;
+    LIST_EACH(n, &a->items)
+        count += present(CONTAINER(n, struct item, node));
+    return count;
+}
+
+bool alarms_any(const struct alarms *a, enum alarm_kind kind)
+{
+    LIST_EACH(n, &a->items) {
+        const struct item *it = CONTAINER(n, struct item, node);
+        if (it->kind == kind && present(it))
+            return true;
+    }
+    return false;
+}
+
+uint64_t alarms_lost(const struct alarms *a) { return a->lost; }

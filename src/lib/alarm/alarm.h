@@ -1,0 +1,76 @@
+/* alarm: which alarms there are, and what is to be told of them. Pure: time is an argument.
+ *
+ * Whoever looks at something says what was seen, again and again, good or bad. An alarm is raised
+ * by raise_after bad observations in a row and is over after clear_after good ones (hysteresis),
+ * so that what flickers does not ring. It is told when it is raised, again after each repeat_ms
+ * while it lasts, and once when it is over. */
+#ifndef POSTERN_ALARM_ALARM_H
+#define POSTERN_ALARM_ALARM_H
+
+#include "base/buf.h"
+
+enum {
+    ALARM_SUBJECT_MAX = 300, /* bytes kept of a subject */
+    ALARM_TEXT_MAX = 600,    /* and of a text */
+    ALARMS_MAX = 1000,       /* subjects remembered; more are counted */
+};
+
+enum alarm_kind {
+    ALARM_SITE_AGE,   /* subject: the site */
+    ALARM_EXPIRY,     /* mail lies there that should have expired */
+    ALARM_GROWTH,     /* of the queue */
+    ALARM_DISK,       /* subject: the directory */
+    ALARM_INODES,
+    ALARM_CRASHES,    /* subject: the role */
+    ALARM_DNS,
+    ALARM_LISTENER,   /* subject: section and address */
+    ALARM_NEXT_HOP,
+    ALARM_QMGR,       /* it does not answer */
+    ALARM_KINDS,
+};
+const char *alarm_kind_name(enum alarm_kind kind);  /* "site_age": of events and --json */
+const char *alarm_kind_title(enum alarm_kind kind); /* "old mail": for people */
+
+struct alarms_config {
+    unsigned raise_after, clear_after; /* observations in a row; at least 1 */
+    int64_t repeat_ms;                 /* 0: told once */
+};
+
+struct alarm { /* spans are valid until the next call that is not const */
+    enum alarm_kind kind;
+    struct span subject, text; /* text: what was seen last while it was bad */
+    int64_t since_ms;          /* monotonic: the first bad observation */
+    int64_t since_wall_ms;
+    uint64_t told;             /* how often */
+};
+
+struct alarms;
+struct alarms *alarms_new(const struct alarms_config *c);
+void alarms_free(struct alarms **a); /* accepts NULL in *a */
+void alarms_configure(struct alarms *a, const struct alarms_config *c);
+
+struct alarm_now {
+    int64_t mono_ms, wall_ms;
+};
+
+/* One observation. text is looked at when it is bad. */
+void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bool bad,
+                 struct span text, struct alarm_now now);
+/* All of a kind has been looked at: what was not said to be bad since the last round is good. */
+void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now);
+/* This kind is not looked at any more (configuration): as good, at once and without a word. */
+void alarms_forget(struct alarms *a, enum alarm_kind kind);
+
+enum alarm_news { ALARM_NONE, ALARM_RAISED, ALARM_REPEATED, ALARM_CLEARED };
+/* The next piece of news, which is told by this. */
+enum alarm_news alarms_news(struct alarms *a, struct alarm_now now, struct alarm *alarm_r);
+
+/* The present ones, in the order they were raised; at begins with 0. */
+bool alarms_next(const struct alarms *a, uint64_t *at, struct alarm *alarm_r);
+size_t alarms_present(const struct alarms *a);
+/* One of this kind is present. */
+bool alarms_any(const struct alarms *a, enum alarm_kind kind);
+/* Bad observations that found no place. */
+uint64_t alarms_lost(const struct alarms *a);
+
+#endif

@@ -1,0 +1,171 @@
+/* What qmgr says: mail that is old, by site, and how much there is. */
+#include "watch/inside.h"
+
+#include "alarm/letter.h"
+#include "base/must.h"
+#include "proto/watch_qmgr.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MINUTE_MS = 60 * 1000, EXPIRY_SLACK_MS = 2 * 60 * MINUTE_MS };
+
+static size_t keep(char *to, struct span s)
+{
+    s = span_to(s, SITE_NAME_MAX);
+    if (s.n)
+        memcpy(to, s.p, s.n);
+    return s.n;
+}
+
+static struct old_site *site_of(struct watch *w, struct span name)
+{
+    name = span_to(name, SITE_NAME_MAX);
+    for (size_t i = 0; i < w->site_count; i++)
+        if (span_eq(span_of(w->sites[i].site, w->sites[i].site_len), name))
+            return &w->sites[i];
+    if (w->site_count == SITES_MAX)
+        return NULL;
+    struct old_site *s = &w->sites[w->site_count++];
+    *s = (struct old_site){ .age_ms = -1 };
+    s->site_len = keep(s->site, name);
+    return s;
+}
+
+static void on_old_cell(struct watch *w, struct channel *ch, const struct msg_old_cell *m)
+{
+    (void)ch;
+    struct old_site *s = m->q == w->facts_q ? site_of(w, m->site.n ? m->site : m->domain) : NULL;
+    if (!s)
+        return;
+    if (s->old && !span_eq(span_of(s->domain, s->domain_len), span_to(m->domain, SITE_NAME_MAX)))
+        s->domains = true;
+    s->old += m->old;
+    if (m->age_ms <= s->age_ms)
+        return;
+    s->age_ms = m->age_ms;
+    s->domain_len = keep(s->domain, m->domain);
+    s->reason_len = keep(s->reason, m->reason);
+}
+
+static void put_site(struct buf *b, const struct old_site *s)
+{
+    buf_printf(b, "%llu %s waited for too long, the oldest for ", (unsigned long long)s->old,
+               s->old == 1 ? "recipient has" : "recipients have");
+    alarm_put_age(b, s->age_ms);
+    buf_printf(b, " (%.*s%s)", (int)s->domain_len, s->domain, s->domains ? " and others" : "");
+    if (s->reason_len)
+        buf_printf(b, ": %.*s", (int)s->reason_len, s->reason);
+}
+
+static void judge_sites(struct watch *w)
+{
+    const struct old_site *oldest = NULL;
+    for (size_t i = 0; i < w->site_count; i++) {
+        const struct old_site *s = &w->sites[i];
+        bool old = w->config->alarm.site_age_ms && s->age_ms >= w->config->alarm.site_age_ms &&
+                   s->old >= w->config->alarm.site_recipients;
+        struct buf b;
+        buf_init(&b, ALARM_TEXT_MAX * 2);
+        put_site(&b, s);
+        if (old)
+            watch_saw(w, ALARM_SITE_AGE, span_of(s->site, s->site_len), true, "%s", buf_cstr(&b));
+        buf_free(&b);
+        if (!oldest || s->age_ms > oldest->age_ms)
+            oldest = s;
+    }
+    alarms_round(w->alarms, ALARM_SITE_AGE, watch_now(w));
+    int64_t end_ms = w->config->retry.expire_after_ms + EXPIRY_SLACK_MS;
+    struct buf age;
+    buf_init(&age, 64);
+    alarm_put_age(&age, oldest ? oldest->age_ms : 0);
+    watch_saw(w, ALARM_EXPIRY, SPAN_NONE, oldest && oldest->age_ms > end_ms,
+              "mail to %.*s is %s old, older than retry.expire_after allows",
+              oldest ? (int)oldest->domain_len : 0, oldest ? oldest->domain : "", buf_cstr(&age));
+    buf_free(&age);
+}
+
+/* The least of each minute of the last hour: what is above it has grown since. */
+static void judge_growth(struct watch *w, uint64_t messages)
+{
+    int64_t minute = loop_mono_ms(w->env->loop) / MINUTE_MS + 1;
+    size_t at = (size_t)(minute % GROWTH_SLOTS);
+    uint64_t least = messages;
+    if (w->growth[at].minute != minute || messages < w->growth[at].least) {
+        w->growth[at].minute = minute;
+        w->growth[at].least = messages;
+    }
+    for (size_t i = 0; i < GROWTH_SLOTS; i++)
+        if (w->growth[i].minute > minute - GROWTH_SLOTS && w->growth[i].least < least)
+            least = w->growth[i].least;
+    uint64_t limit = w->config->alarm.queue_growth;
+    if (limit)
+        watch_saw(w, ALARM_GROWTH, SPAN_NONE, messages - least >= limit,
+                  "%llu messages wait, %llu more than within the last hour",
+                  (unsigned long long)messages, (unsigned long long)(messages - least));
+}
+
+static void on_facts(struct watch *w, struct channel *ch, const struct msg_facts *m)
+{
+    (void)ch;
+    if (m->q != w->facts_q || !w->facts_open)
+        return;
+    w->facts_open = false;
+    watch_saw(w, ALARM_QMGR, SPAN_NONE, false, "%s", "");
+    judge_sites(w);
+    judge_growth(w, m->messages);
+    w->site_count = 0;
+}
+
+PROTO_HANDLER(old_cell, struct watch *, on_old_cell)
+PROTO_HANDLER(facts, struct watch *, on_facts)
+
+/* Old enough for either alarm. */
+static int64_t old_ms(const struct config *c)
+{
+    int64_t expiry_ms = c->retry.expire_after_ms + EXPIRY_SLACK_MS;
+    bool site = c->alarm.site_age_ms && c->alarm.site_age_ms < expiry_ms;
+    return site ? c->alarm.site_age_ms : expiry_ms;
+}
+
+void facts_look(struct watch *w)
+{
+    if (w->facts_open || !w->qmgr)
+        watch_saw(w, ALARM_QMGR, SPAN_NONE, true, "%s",
+                  w->qmgr ? "no answer since the last look" : "it is not running");
+    w->facts_open = false;
+    if (!w->qmgr || channel_full(w->qmgr))
+        return;
+    struct msg_facts_ask m = { .q = ++w->next_q,
+                               .older_ms = old_ms(w->config),
+                               .cells = CELLS_MAX };
+    w->facts_q = m.q;
+    w->facts_open = true;
+    w->site_count = 0;
+    send_facts_ask(w->qmgr, &m);
+}
+
+static void on_gone(void *ctx, struct channel *ch, const char *why)
+{
+    struct watch *w = ctx;
+    (void)ch;
+    (void)why;
+    channel_free(&w->qmgr);
+}
+
+void facts_peer(struct watch *w, int fd)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(old_cell), PROTO_TYPE(facts) };
+    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+    channel_free(&w->qmgr);
+    w->facts_open = false;
+    w->qmgr = channel_new(w->env->loop, fd, "qmgr", &ops, w);
+    if (!w->sites)
+        w->sites = must_calloc(SITES_MAX, sizeof *w->sites);
+}
+
+void facts_free(struct watch *w)
+{
+    channel_free(&w->qmgr);
+    free(w->sites);
+}

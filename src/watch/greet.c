@@ -1,0 +1,215 @@
+/* Does it greet? Our own listeners and the next hop are connected to as a client would. Of a
+ * listener any reply is good: 421 is what it says when it is busy, or unwell itself. */
+#include "watch/inside.h"
+
+#include "base/must.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READ_BYTES = 1024, TEXT_BYTES = 200, DEFAULT_PORT = 25 };
+
+struct greet {
+    struct list node;
+    struct watch *w;
+    enum alarm_kind kind;
+    char subject[ALARM_SUBJECT_MAX];
+    int fd;
+    struct loop_io io;
+    struct loop_timer late;
+    struct netaddr addrs[ADDRS_MAX];
+    size_t addr_count, at; /* the one that is tried */
+    bool connected;
+    char in[READ_BYTES];
+    size_t in_len;
+};
+
+static void next(struct greet *g);
+
+static void hang_up(struct greet *g)
+{
+    struct loop *l = g->w->env->loop;
+    loop_timer_stop(l, &g->late);
+    loop_io_del(l, &g->io);
+    if (g->fd >= 0)
+        loop_close(l, g->fd);
+    g->fd = -1;
+}
+
+static void greet_free(struct greet *g)
+{
+    hang_up(g);
+    list_remove(&g->node);
+    g->w->greet_count--;
+    free(g);
+}
+
+static void end(struct greet *g, bool bad, const char *why)
+{
+    struct buf b;
+    buf_init(&b, 2 * TEXT_BYTES);
+    if (bad && g->at < g->addr_count)
+        netaddr_put(&b, &g->addrs[g->at]);
+    watch_saw(g->w, g->kind, span_str(g->subject), bad, "%s: %s", buf_cstr(&b), why);
+    buf_free(&b);
+    greet_free(g);
+}
+
+/* Of several addresses one that greets is enough. */
+static void failed(struct greet *g, const char *why)
+{
+    if (g->at + 1 >= g->addr_count) {
+        end(g, true, why);
+        return;
+    }
+    hang_up(g);
+    g->at++;
+    next(g);
+}
+
+static bool is_code(const char *s)
+{
+    return ascii_isdigit(s[0]) && ascii_isdigit(s[1]) && ascii_isdigit(s[2]);
+}
+
+static void judge(struct greet *g)
+{
+    char text[TEXT_BYTES];
+    struct span line = span_to(span_of(g->in, g->in_len), TEXT_BYTES - 32);
+    line = span_to(line, span_find(line, '\n'));
+    bool reply = line.n >= 3 && is_code(line.p);
+    loop_write(g->w->env->loop, g->fd, "QUIT\r\n", 6);
+    if (reply && (g->kind == ALARM_LISTENER || line.p[0] == '2')) {
+        end(g, false, "");
+        return;
+    }
+    snprintf(text, sizeof text, "it greets with %.*s", SPAN_ARG(span_trim_lines(line)));
+    failed(g, text);
+}
+
+static void on_ready(void *ctx, int ready)
+{
+    struct greet *g = ctx;
+    struct loop *l = g->w->env->loop;
+    if (!g->connected) {
+        int error = loop_connect_result(l, g->fd);
+        if (error) {
+            failed(g, strerror(error));
+            return;
+        }
+        g->connected = true;
+        loop_io_want(l, &g->io, LOOP_READ);
+        return;
+    }
+    if (!(ready & LOOP_READ))
+        return;
+    ssize_t n = loop_read(l, g->fd, g->in + g->in_len, sizeof g->in - g->in_len);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return;
+    if (n <= 0) {
+        failed(g, n ? strerror(errno) : "it closes the connection without a greeting");
+        return;
+    }
+    g->in_len += (size_t)n;
+    if (memchr(g->in, '\n', g->in_len) || g->in_len == sizeof g->in)
+        judge(g);
+}
+
+static void on_late(void *ctx)
+{
+    struct greet *g = ctx;
+    failed(g, g->connected ? "connected, and no greeting came" : "no connection could be made");
+}
+
+static void next(struct greet *g)
+{
+    struct watch *w = g->w;
+    g->connected = false;
+    g->in_len = 0;
+    g->fd = loop_connect(w->env->loop, &g->addrs[g->at], NULL);
+    if (g->fd < 0) {
+        failed(g, strerror(errno));
+        return;
+    }
+    loop_io_add(w->env->loop, &g->io, g->fd, LOOP_WRITE, on_ready, g);
+    loop_timer_in(w->env->loop, &g->late, GREET_MS + w->config->server.greeting_pause_ms);
+}
+
+static void begin(struct watch *w, enum alarm_kind kind, struct span subject,
+                  const struct netaddr *addrs, size_t n)
+{
+    if (w->greet_count >= GREETS_MAX)
+        return;
+    struct greet *g = NEW(struct greet);
+    g->w = w;
+    g->kind = kind;
+    g->fd = -1;
+    snprintf(g->subject, sizeof g->subject, "%.*s", SPAN_ARG(subject));
+    g->addr_count = n < ADDRS_MAX ? n : ADDRS_MAX;
+    memcpy(g->addrs, addrs, g->addr_count * sizeof *addrs);
+    loop_timer_init(&g->late, on_late, g);
+    list_append(&w->greets, &g->node);
+    w->greet_count++;
+    next(g);
+}
+
+static bool under_way(const struct watch *w, enum alarm_kind kind, struct span subject)
+{
+    LIST_EACH(n, &w->greets) {
+        const struct greet *g = CONTAINER(n, struct greet, node);
+        if (g->kind == kind && span_eq(span_str(g->subject), subject))
+            return true;
+    }
+    return false;
+}
+
+/* A wildcard is reached by the loopback address. */
+static struct netaddr reachable(struct netaddr a)
+{
+    struct netaddr zero, loopback;
+    netaddr_parse_ip(a.family == NETADDR_V6 ? SPAN("::") : SPAN("0.0.0.0"), &zero);
+    netaddr_parse_ip(a.family == NETADDR_V6 ? SPAN("::1") : SPAN("127.0.0.1"), &loopback);
+    zero.port = loopback.port = a.port;
+    return netaddr_eq(&a, &zero) ? loopback : a;
+}
+
+static void look_at_listener(struct watch *w, const struct config_listen *l)
+{
+    for (size_t i = 0; i < l->address.n; i++) {
+        struct netaddr to = reachable(l->address.v[i]);
+        struct buf b;
+        buf_init(&b, ALARM_SUBJECT_MAX);
+        buf_printf(&b, "%.*s ", SPAN_ARG(l->name));
+        netaddr_put(&b, &l->address.v[i]);
+        if (!under_way(w, ALARM_LISTENER, buf_span(&b)))
+            begin(w, ALARM_LISTENER, buf_span(&b), &to, 1);
+        buf_free(&b);
+    }
+}
+
+static void on_hop(void *ctx, const struct where_found *f)
+{
+    struct watch *w = ctx;
+    struct span subject = w->config->alarm.next_hop;
+    if (f->count)
+        begin(w, ALARM_NEXT_HOP, subject, f->addrs, f->count);
+    else
+        watch_saw(w, ALARM_NEXT_HOP, subject, true, "%.*s", SPAN_ARG(f->why));
+}
+
+void greet_look(struct watch *w)
+{
+    struct span hop = w->config->alarm.next_hop;
+    for (size_t i = 0; w->config->alarm.listeners && i < w->config->n_listens; i++)
+        look_at_listener(w, &w->config->listens[i]);
+    if (hop.n && !w->hop.fn && !under_way(w, ALARM_NEXT_HOP, hop))
+        where_ask(w, &w->hop, hop, DEFAULT_PORT, on_hop, w);
+}
+
+void greets_free(struct watch *w)
+{
+    LIST_EACH(n, &w->greets)
+        greet_free(CONTAINER(n, struct greet, node));
+}

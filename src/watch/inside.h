@@ -1,0 +1,121 @@
+/* The inside of watch, for the files of this folder.
+ *
+ * At each look (alarm.interval) everything is asked; what comes back, or does not, is said to the
+ * alarms (lib/alarm); a moment later the news is told: events, log, one mail, the webhook. watch
+ * never touches the queue: it asks qmgr, and looks at the file system from outside. */
+#ifndef POSTERN_WATCH_INSIDE_H
+#define POSTERN_WATCH_INSIDE_H
+
+#include "alarm/alarm.h"
+#include "config/config.h"
+#include "dns/plan.h"
+#include "ipc/channel.h"
+#include "loop/loop.h"
+#include "role/role.h"
+
+enum {
+    SMTPDS_MAX = 64,
+    SITES_MAX = 1000,     /* looked at in one round */
+    CELLS_MAX = 4000,     /* that qmgr tells of */
+    SITE_NAME_MAX = 260,
+    DEATHS_MAX = 8,       /* remembered of a role */
+    GROWTH_SLOTS = 60,    /* minutes */
+    GREETS_MAX = 300,     /* connections at once */
+    POSTS_MAX = 16,       /* letters that wait */
+    ADDRS_MAX = 4,        /* of a name that are tried */
+    GREET_MS = 30 * 1000, /* for a greeting, beside server.greeting_pause */
+};
+
+struct watch;
+
+/* Mail to one site that is old. */
+struct old_site {
+    char site[SITE_NAME_MAX], domain[SITE_NAME_MAX], reason[SITE_NAME_MAX];
+    size_t site_len, domain_len, reason_len;
+    bool domains; /* more than that one */
+    int64_t age_ms;
+    uint64_t old;
+};
+
+/* A name that is being looked up. */
+struct where_found {
+    const struct netaddr *addrs; /* with ports */
+    size_t count;
+    bool later;                  /* the DNS could not say */
+    struct span why;             /* without addresses */
+};
+typedef void where_fn(void *ctx, const struct where_found *found);
+struct where {
+    struct list node;
+    struct watch *w;
+    uint64_t q;
+    where_fn *fn;
+    void *ctx;
+    struct loop_timer late;
+};
+
+struct watch {
+    struct role_env *env;
+    struct config *config;
+    struct alarms *alarms;
+    struct channel *qmgr, *resolver, *control, *smtpds[SMTPDS_MAX];
+    struct loop_timer look, tell;
+    bool started, finishing;
+    /* facts.c */
+    uint64_t next_q, facts_q;
+    bool facts_open; /* asked, not answered */
+    struct old_site *sites;
+    size_t site_count;
+    struct {
+        int64_t minute; /* which one; 0: empty */
+        uint64_t least; /* messages */
+    } growth[GROWTH_SLOTS];
+    /* what master has told */
+    struct {
+        int64_t at_ms[DEATHS_MAX];
+        uint64_t count;
+    } deaths[ROLE_COUNT];
+    struct list wheres;
+    bool dns_open;
+    struct where dns, hop;
+    struct list greets;
+    size_t greet_count;
+    struct list posts;
+    size_t post_count;
+    unsigned smtpd_turn;
+};
+
+struct alarm_now watch_now(const struct watch *w);
+/* One observation; printf-like what was seen (looked at when bad). */
+void watch_saw(struct watch *w, enum alarm_kind kind, struct span subject, bool bad,
+               const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* disk.c */
+void disk_look(struct watch *w);
+
+/* facts.c: what qmgr says */
+void facts_look(struct watch *w);
+void facts_peer(struct watch *w, int fd);
+void facts_free(struct watch *w);
+
+/* where.c: what resolver says */
+void where_peer(struct watch *w, int fd);
+/* Answers at once for addresses, else later. port: of a hop that names none. k is in use until
+ * then; where_stop ends that without an answer. */
+void where_ask(struct watch *w, struct where *k, struct span hop, uint16_t port, where_fn *fn,
+               void *ctx);
+void where_stop(struct where *k);
+void dns_look(struct watch *w);
+
+/* greet.c: connections that wait for a greeting */
+void greet_look(struct watch *w);
+void greets_free(struct watch *w);
+
+/* post.c: letters on their way; text is copied */
+void post_send(struct watch *w, struct span text);
+void posts_again(struct watch *w); /* those that wait */
+void posts_free(struct watch *w);
+/* Who gets letters, as in a To field. */
+void post_put_to(const struct watch *w, struct buf *b);
+
+#endif

@@ -1,0 +1,371 @@
+/* Letters on their way: to alarm.relay at once; when there is none, or it does not take them,
+ * through smtpd into our own queue, as mail of this machine. What neither takes waits here. */
+#include "watch/inside.h"
+
+#include "alarm/letter.h"
+#include "base/must.h"
+#include "proto/pickup_smtpd.h"
+#include "smtp/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ATTEMPT_MS = 60 * 1000, RELAY_PORT = 25, RCPTS_MAX = 20, TEXT_BYTES = 300 };
+
+struct post {
+    struct list node; /* in w->posts */
+    struct watch *w;
+    struct buf text;
+    size_t sent;
+    struct where where;
+    bool busy, by_relay;
+    int fd;
+    struct loop_io io;
+    struct loop_timer timer;
+    struct loop_hook over_hook;
+    struct smtp_client_config conf;
+    struct smtp_client *client;
+    struct netaddr addrs[ADDRS_MAX];
+    size_t addr_count, at;
+    bool connected, over;
+    struct envelope_rcpt rcpts[RCPTS_MAX];
+    size_t rcpt_count, taken;
+    char why[TEXT_BYTES];
+};
+
+static void connect_relay(struct post *p);
+static void through_queue(struct post *p);
+
+static int64_t now_of(const struct post *p) { return loop_mono_ms(p->w->env->loop); }
+
+static void set_why(struct post *p, struct span why)
+{
+    why = span_to(why, sizeof p->why - 1);
+    if (why.n)
+        memcpy(p->why, why.p, why.n);
+    p->why[why.n] = '\0';
+}
+
+static void hang_up(struct post *p)
+{
+    struct loop *l = p->w->env->loop;
+    smtp_client_free(&p->client);
+    loop_timer_stop(l, &p->timer);
+    loop_io_del(l, &p->io);
+    if (p->fd >= 0)
+        loop_close(l, p->fd);
+    p->fd = -1;
+}
+
+static void post_free(struct post *p)
+{
+    hang_up(p);
+    where_stop(&p->where);
+    loop_hook_cancel(&p->over_hook);
+    list_remove(&p->node);
+    p->w->post_count--;
+    for (size_t i = 0; i < p->rcpt_count; i++)
+        free((char *)p->rcpts[i].addr.p);
+    buf_free(&p->text);
+    free(p);
+}
+
+static void say(struct post *p, bool mailed)
+{
+    struct events *e = p->w->env->events;
+    struct buf to;
+    buf_init(&to, 4096);
+    post_put_to(p->w, &to);
+    event_begin(e, mailed ? EVENT_alarm_mailed : EVENT_alarm_not_mailed);
+    event_str(e, FIELD_to, buf_span(&to));
+    event_str(e, FIELD_relay, p->by_relay ? p->w->config->alarm.relay : SPAN("queue"));
+    event_str(e, FIELD_text, span_str(p->why));
+    event_end(e);
+    if (!mailed)
+        log_line(e, EVENT_WARNING, "mail about alarms is not taken by %s: %s",
+                 p->by_relay ? "alarm.relay" : "our own queue", p->why);
+    buf_free(&to);
+}
+
+/* --- the session's end --- */
+
+static void on_over(void *ctx)
+{
+    struct post *p = ctx;
+    hang_up(p);
+    say(p, p->taken > 0);
+    if (p->taken) {
+        post_free(p);
+        return;
+    }
+    if (p->by_relay && p->at + 1 < p->addr_count) {
+        p->at++;
+        connect_relay(p);
+    } else if (p->by_relay) {
+        through_queue(p);
+    } else {
+        p->busy = false; /* posts_again */
+    }
+}
+
+static void end(struct post *p, struct span why)
+{
+    if (why.n)
+        set_why(p, why);
+    p->over = true;
+    loop_hook_ask(p->w->env->loop, &p->over_hook);
+}
+
+static void on_want(void *ctx, size_t budget)
+{
+    struct post *p = ctx;
+    struct span rest = span_from(buf_span(&p->text), p->sent);
+    struct span now = span_to(rest, budget);
+    p->sent += now.n;
+    smtp_client_content(p->client, now, now.n == rest.n, now_of(p));
+}
+
+static void on_rcpt_done(void *ctx, size_t i, const struct smtp_outcome *o)
+{
+    struct post *p = ctx;
+    (void)i;
+    p->taken += o->result == SMTP_DELIVERED || o->result == SMTP_UNKNOWN;
+    set_why(p, o->reply.n ? o->reply : o->text);
+}
+
+static void on_message_done(void *ctx) { end(ctx, SPAN_NONE); }
+
+static void on_closed(void *ctx, const struct smtp_outcome *why)
+{
+    struct post *p = ctx;
+    if (!p->over)
+        end(p, why ? why->text : SPAN("the connection was closed"));
+}
+
+static const struct smtp_client_ops client_ops = { .want_content = on_want,
+                                                   .rcpt_done = on_rcpt_done,
+                                                   .message_done = on_message_done,
+                                                   .closed = on_closed };
+
+/* --- the session --- */
+
+static void pump(struct post *p)
+{
+    struct loop *l = p->w->env->loop;
+    while (!p->over) {
+        struct span out = smtp_client_output(p->client);
+        ssize_t n = out.n ? loop_write(l, p->fd, out.p, out.n) : 0;
+        if (!out.n || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
+            break;
+        if (n < 0)
+            smtp_client_eof(p->client, span_str(strerror(errno)), now_of(p));
+        else
+            smtp_client_sent(p->client, (size_t)n, now_of(p));
+    }
+    if (p->over)
+        return;
+    bool more = smtp_client_output(p->client).n > 0;
+    loop_io_want(l, &p->io, LOOP_READ | (more ? LOOP_WRITE : 0));
+    int64_t at = smtp_client_deadline(p->client);
+    if (at != INT64_MAX)
+        loop_timer_at(l, &p->timer, at);
+}
+
+static void begin_session(struct post *p)
+{
+    struct watch *w = p->w;
+    p->connected = true;
+    p->sent = p->taken = 0;
+    smtp_client_defaults(&p->conf);
+    p->conf.hostname = w->config->hostname;
+    p->conf.tls = SMTP_TLS_OFF;
+    p->client = smtp_client_new(&p->conf, p->by_relay ? w->config->alarm.relay : SPAN("smtpd"),
+                                &client_ops, p, now_of(p));
+    smtp_client_set_attempt(p->client, now_of(p) + ATTEMPT_MS);
+    struct smtp_message m = { .rcpts = p->rcpts, .rcpt_count = p->rcpt_count,
+                              .size_bytes = p->text.len, .quit = true };
+    MUST(smtp_client_send(p->client, &m, now_of(p)));
+    pump(p);
+}
+
+static void on_ready(void *ctx, int ready)
+{
+    struct post *p = ctx;
+    char bytes[4096];
+    if (p->over)
+        return;
+    if (!p->connected) {
+        int error = loop_connect_result(p->w->env->loop, p->fd);
+        if (error)
+            end(p, span_str(strerror(error)));
+        else
+            begin_session(p);
+        return;
+    }
+    if (ready & LOOP_READ) {
+        ssize_t n = loop_read(p->w->env->loop, p->fd, bytes, sizeof bytes);
+        if (n > 0)
+            smtp_client_input(p->client, span_of(bytes, (size_t)n), now_of(p));
+        else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+            smtp_client_eof(p->client, SPAN_NONE, now_of(p));
+    }
+    pump(p);
+}
+
+static void on_timer(void *ctx)
+{
+    struct post *p = ctx;
+    if (p->over)
+        return;
+    if (!p->connected) {
+        end(p, SPAN("no connection could be made"));
+        return;
+    }
+    smtp_client_tick(p->client, now_of(p));
+    pump(p);
+}
+
+/* --- the two ways --- */
+
+static void begin_with(struct post *p, int fd, bool connected)
+{
+    p->fd = fd;
+    p->connected = connected;
+    p->over = false;
+    p->why[0] = '\0';
+    if (fd < 0) {
+        end(p, span_str(strerror(errno)));
+        return;
+    }
+    loop_io_add(p->w->env->loop, &p->io, fd, connected ? LOOP_READ : LOOP_WRITE, on_ready, p);
+    if (connected)
+        begin_session(p);
+    else
+        loop_timer_in(p->w->env->loop, &p->timer, p->w->config->timeout.connect_ms);
+}
+
+static void connect_relay(struct post *p)
+{
+    begin_with(p, loop_connect(p->w->env->loop, &p->addrs[p->at], NULL), false);
+}
+
+static void on_where(void *ctx, const struct where_found *f)
+{
+    struct post *p = ctx;
+    p->addr_count = f->count;
+    p->at = 0;
+    if (f->count) {
+        memcpy(p->addrs, f->addrs, f->count * sizeof *f->addrs);
+        connect_relay(p);
+    } else {
+        end(p, f->why);
+    }
+}
+
+static struct channel *next_smtpd(struct watch *w)
+{
+    for (size_t i = 0; i < SMTPDS_MAX; i++) {
+        struct channel *ch = w->smtpds[w->smtpd_turn++ % SMTPDS_MAX];
+        if (ch && channel_open(ch))
+            return ch;
+    }
+    return NULL;
+}
+
+static void through_queue(struct post *p)
+{
+    struct channel *ch = next_smtpd(p->w);
+    int fds[2];
+    p->by_relay = false;
+    if (!ch || loop_pair(p->w->env->loop, fds) != 0) {
+        end(p, ch ? span_str(strerror(errno)) : SPAN("no smtpd is running"));
+        return;
+    }
+    struct msg_local_session m = { .uid = (uint32_t)geteuid(), .trusted = 1,
+                                   .user = SPAN("postern") };
+    msg_local_session_put(channel_begin(ch, MSG_local_session), &m);
+    channel_end_fd(ch, fds[1]);
+    begin_with(p, fds[0], true);
+}
+
+static void begin(struct post *p)
+{
+    struct span relay = p->w->config->alarm.relay;
+    p->busy = true;
+    p->by_relay = relay.n > 0;
+    if (relay.n)
+        where_ask(p->w, &p->where, relay, RELAY_PORT, on_where, p);
+    else
+        through_queue(p);
+}
+
+/* --- letters --- */
+
+/* A name alone is one of ours. */
+static void put_address(const struct watch *w, struct buf *b, struct span addr)
+{
+    buf_puts(b, addr.n ? addr : SPAN("postmaster"));
+    if (span_find(addr, '@') == addr.n)
+        buf_printf(b, "@%.*s", SPAN_ARG(w->config->hostname));
+}
+
+static size_t to_count(const struct watch *w)
+{
+    size_t n = w->config->alarm.to.n;
+    return n > RCPTS_MAX ? RCPTS_MAX : n ? n : 1;
+}
+
+static struct span to_at(const struct watch *w, size_t i)
+{
+    return w->config->alarm.to.n ? w->config->alarm.to.v[i] : w->config->postmaster;
+}
+
+void post_put_to(const struct watch *w, struct buf *b)
+{
+    for (size_t i = 0; i < to_count(w); i++) {
+        buf_putz(b, i ? ",\r\n\t" : "");
+        put_address(w, b, to_at(w, i));
+    }
+}
+
+void post_send(struct watch *w, struct span text)
+{
+    if (w->post_count >= POSTS_MAX) /* the oldest says least */
+        post_free(CONTAINER(list_first(&w->posts), struct post, node));
+    struct post *p = NEW(struct post);
+    p->w = w;
+    p->fd = -1;
+    loop_timer_init(&p->timer, on_timer, p);
+    loop_hook_init(&p->over_hook, LOOP_STAGE_WORK, on_over, p);
+    buf_init(&p->text, ALARM_LETTER_MAX);
+    buf_puts(&p->text, text);
+    for (size_t i = 0; i < to_count(w); i++) {
+        struct buf b;
+        buf_init(&b, ENVELOPE_ADDR_MAX);
+        put_address(w, &b, to_at(w, i));
+        p->rcpts[i].addr = span_of(must_strndup(buf_cstr(&b), b.len), b.len);
+        p->rcpts[i].notify = NOTIFY_NEVER;
+        p->rcpt_count++;
+        buf_free(&b);
+    }
+    list_append(&w->posts, &p->node);
+    w->post_count++;
+    begin(p);
+}
+
+void posts_again(struct watch *w)
+{
+    LIST_EACH(n, &w->posts) {
+        struct post *p = CONTAINER(n, struct post, node);
+        if (!p->busy)
+            begin(p);
+    }
+}
+
+void posts_free(struct watch *w)
+{
+    LIST_EACH(n, &w->posts)
+        post_free(CONTAINER(n, struct post, node));
+}

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Alarms: old mail at a site, little space, a process that dies again and again, the DNS, a next
+hop; who is told, by which way, how often; and a listener that refuses while a check fails."""
+import email
+import email.policy
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import ports, smtpclient, temp     # noqa: E402
+from lib.gateway import Gateway, Word       # noqa: E402
+from lib.report import Report               # noqa: E402
+from lib.sink import Sink                   # noqa: E402
+
+QUICK = {"interval": Word("300ms"), "dns": Word("off"), "listeners": Word("off"),
+         "disk_free": 0, "inodes_free": 0}
+
+
+def until(what, wait_s=30, why=""):
+    end = time.monotonic() + wait_s
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < end, why or "waited in vain"
+        time.sleep(0.05)
+
+
+def events(g, name):
+    return [e for e in g.events() if e["event"] == name]
+
+
+def alarms(g, *words):
+    p = g.cli("alarms", "--json", *words)
+    assert p.returncode in (0, 1), p
+    return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def letters(sink):
+    found = [email.message_from_bytes(m.data, policy=email.policy.default)
+             for m in list(sink.messages)]
+    return [m for m in found if m["Auto-Submitted"] == "auto-generated"]
+
+
+def old_mail(where):
+    """A dead site: raised once, mailed by the relay although the queue is stuck, repeated while it
+    lasts, one all-clear when the site is there again."""
+    port = ports.free()
+    with Sink() as relay, Gateway(
+            where, smart_host=("127.0.0.1", port), options={
+                "retry": {"first": Word("1s"), "max": Word("1s")},
+                "alarm": {**QUICK, "site_age": Word("1s"), "site_recipients": 2,
+                          "repeat": Word("2s"), "relay": f"[127.0.0.1]:{relay.port}",
+                          "to": ["admin@watch.example"]}}) as g:
+        p = g.cli("alarms")
+        assert p.returncode == 0 and b"no alarm" in p.stdout, p
+        for _ in range(2):
+            assert smtpclient.deliver(g.port, "Subject: x\r\n\r\nhello\r\n").code == 250
+        first = until(lambda: events(g, "alarm_raised"), why=g.log()[-1500:])[0]
+        assert first["alarm"] == "site_age" and str(port) in first["subject"], first
+        assert "2 recipients" in first["text"] and "refused" in first["text"], first
+        row = alarms(g)[0]
+        assert row["alarm"] == "site_age" and row["subject"] == first["subject"], row
+        p = g.cli("alarms")
+        assert p.returncode == 1 and b"site_age" in p.stdout and str(port).encode() in p.stdout, p
+        m = until(lambda: letters(relay))[0]
+        assert m["Subject"].startswith("[ALARM] old mail") and str(port) in m["Subject"], m["Subject"]
+        assert m["To"] == "admin@watch.example" and m["Message-ID"] and m["Date"], m.as_string()
+        assert "2 recipients" in m.get_content() and not m.defects, m.as_string()
+        assert relay.messages[0].sender == "" and relay.messages[0].recipients == [
+            "admin@watch.example"], relay.messages[0]
+        until(lambda: events(g, "alarm_repeated"))
+        until(lambda: any("still" in m["Subject"] for m in letters(relay)))
+        with Sink(port=port) as back:
+            back.wait(2, 30)
+            until(lambda: events(g, "alarm_cleared"))
+            until(lambda: any("all clear" in m["Subject"] for m in letters(relay)))
+        assert alarms(g) == []
+        time.sleep(3)
+        assert len(events(g, "alarm_raised")) == 1 and len(events(g, "alarm_cleared")) == 1
+        assert sum("all clear" in m["Subject"] for m in letters(relay)) == 1
+        assert not [e for e in events(g, "alarm_not_mailed")], events(g, "alarm_not_mailed")
+
+
+def space(where):
+    """Less space and fewer inodes than is wanted; no relay is given: through the queue. A reload
+    that wants less of it: over."""
+    with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port), options={
+            "postmaster": "boss@elsewhere.example",
+            "alarm": {**QUICK, "disk_free": Word("900000G"),
+                      "inodes_free": 1000000000}}) as g:
+        until(lambda: len(alarms(g)) == 2, why=g.log()[-1500:])
+        assert {a["alarm"] for a in alarms(g)} == {"disk_space", "disk_inodes"}, alarms(g)
+        assert all(a["subject"].endswith("/q0") for a in alarms(g)), alarms(g)
+        m = until(lambda: letters(sink), why=g.log()[-1500:])[0]
+        assert "and 1 more" in m["Subject"] and "900000G" in m.get_content(), m.as_string()
+        assert sink.messages[0].recipients == ["boss@elsewhere.example"], sink.messages[0]
+        assert sink.messages[0].sender == ""
+        g.options["alarm"] = {**QUICK, "disk_free": Word("1K"), "inodes_free": 1}
+        g.configure()
+        assert g.cli("reload").returncode == 0
+        until(lambda: len(events(g, "alarm_cleared")) == 2)
+        until(lambda: any("all clear" in m["Subject"] for m in letters(sink)))
+
+
+def relay_away(where):
+    """alarm.relay refuses: the queue takes it."""
+    with Sink() as relay, Sink() as sink, Gateway(
+            where, smart_host=("127.0.0.1", sink.port), options={
+                "postmaster": "boss@elsewhere.example",
+                "alarm": {**QUICK, "disk_free": Word("900000G"),
+                          "relay": f"[127.0.0.1]:{relay.port}"}}) as g:
+        relay.at("rcpt", "550 5.7.1 not you")
+        until(lambda: letters(sink), why=g.log()[-1500:])
+        assert "not you" in events(g, "alarm_not_mailed")[0]["text"]
+        until(lambda: events(g, "alarm_mailed"))
+        assert [e["relay"] for e in events(g, "alarm_mailed")] == ["queue"]
+
+
+def crashes(where):
+    with Gateway(where, options={"processes": {"restart_first": Word("50ms")},
+                                 "alarm": {**QUICK, "crashes": 3}}) as g:
+        for _ in range(3):
+            until(lambda: g.roles().get("keyring"))
+            os.kill(g.roles()["keyring"][0], signal.SIGKILL)
+            time.sleep(0.8)
+        got = until(lambda: alarms(g), why=g.log()[-1500:])
+        assert [a["alarm"] for a in got] == ["crashes"] and got[0]["subject"] == "keyring", got
+        assert "3 times" in got[0]["text"], got
+
+
+def dns_and_hop(where):
+    """No name server answers, the next hop stalls; a listener that is to refuse then does, the
+    other does not; with the next hop back it takes mail again."""
+    mute = socket.create_server(("127.0.0.1", 0))       # takes connections, says nothing
+    hop = mute.getsockname()[1]
+    other = ports.free()
+    with Gateway(where, options={
+            "dns": {"timeout": Word("1s")},
+            'listen "mx"': {"refuse_when": ["next_hop"]},
+            'listen "inside"': {"address": [f"127.0.0.1:{other}"]},
+            "alarm": {**QUICK, "dns": Word("on"), "next_hop": f"[127.0.0.1]:{hop}",
+                      "listeners": Word("on")}}) as g:
+        with smtpclient.Client(g.port) as c:
+            assert c.greeting.code == 220
+        mute.close()                                     # from now on: refused
+        until(lambda: {a["alarm"] for a in alarms(g)} == {"dns", "next_hop"}, 60,
+              why=g.log()[-1500:])
+        until(lambda: greeting(g.port) == "421", 20)
+        assert greeting(other) == "220"
+        with Sink(port=hop):
+            until(lambda: greeting(g.port) == "220", 60, why=g.log()[-1500:])
+        assert [a["alarm"] for a in alarms(g) if a["alarm"] == "listener"] == []
+
+
+def listener_stuck(where):
+    """smtpd stopped: nobody greets."""
+    with Gateway(where, options={"server": {"greeting_pause": 0},
+                                 "alarm": {**QUICK, "listeners": Word("on")}}) as g:
+        time.sleep(1)
+        assert alarms(g) == []
+        pids = g.roles()["smtpd"]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            got = until(lambda: alarms(g), 120, why=g.log()[-1500:])
+            assert got[0]["alarm"] == "listener" and str(g.port) in got[0]["subject"], got
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        until(lambda: not alarms(g), 60)
+
+
+def greeting(port):
+    with socket.create_connection(("127.0.0.1", port), 20) as s:
+        return s.recv(3).decode()
+
+
+def main():
+    r = Report()
+    tests = [("old mail at one site", old_mail), ("disk space and inodes", space),
+             ("a relay that refuses", relay_away), ("crashes", crashes),
+             ("DNS, next hop, refuse_when", dns_and_hop), ("a listener that does not greet",
+                                                           listener_stuck)]
+    with temp.Dir("alarms") as where:
+        for i, (name, test) in enumerate(tests):
+            if not sys.argv[1:] or any(w in name for w in sys.argv[1:]):
+                r.run(name, test, where / str(i))
+    return r.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

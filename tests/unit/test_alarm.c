@@ -1,0 +1,199 @@
+/* Alarms: when they are raised, told again and cleared; the letter that tells of them. */
+#include "alarm/letter.h"
+#include "test.h"
+
+#include <stdlib.h>
+
+static const struct alarms_config usual = { .raise_after = 2, .clear_after = 3,
+                                            .repeat_ms = 4 * 3600 * 1000 };
+
+static struct alarm_now at(int64_t s)
+{
+    return (struct alarm_now){ s * 1000, 1790000000000 + s * 1000 };
+}
+
+static void see(struct alarms *a, bool bad, int64_t s)
+{
+    alarms_seen(a, ALARM_DNS, SPAN("x"), bad, SPAN("no answer"), at(s));
+}
+
+static enum alarm_news news(struct alarms *a, int64_t s)
+{
+    struct alarm al;
+    return alarms_news(a, at(s), &al);
+}
+
+static void test_hysteresis(void)
+{
+    struct alarms *a = alarms_new(&usual);
+    for (int s = 0; s < 10; s++) { /* flickers: never twice in a row */
+        see(a, s % 2 == 0, s);
+        CHECK(news(a, s) == ALARM_NONE);
+    }
+    see(a, true, 60);
+    CHECK(news(a, 60) == ALARM_NONE);
+    see(a, true, 120);
+    struct alarm al;
+    CHECK(alarms_news(a, at(120), &al) == ALARM_RAISED);
+    CHECK(al.since_ms == 60000 && al.kind == ALARM_DNS && span_eq(al.text, SPAN("no answer")));
+    CHECK(news(a, 120) == ALARM_NONE && alarms_present(a) == 1 && alarms_any(a, ALARM_DNS));
+    see(a, false, 180);
+    see(a, false, 240);
+    see(a, true, 300); /* not three good ones in a row */
+    see(a, false, 360);
+    see(a, false, 420);
+    CHECK(news(a, 420) == ALARM_NONE && alarms_present(a) == 1);
+    see(a, false, 480);
+    CHECK(alarms_present(a) == 0 && !alarms_any(a, ALARM_DNS));
+    CHECK(alarms_news(a, at(480), &al) == ALARM_CLEARED && al.since_ms == 60000);
+    CHECK(news(a, 480) == ALARM_NONE); /* one all-clear */
+    see(a, false, 540);
+    CHECK(news(a, 540) == ALARM_NONE);
+    alarms_free(&a);
+}
+
+static void test_repeat(void)
+{
+    struct alarms *a = alarms_new(&usual);
+    int raised = 0, repeated = 0;
+    int64_t last_s = 0;
+    for (int64_t s = 0; s < 24 * 3600; s += 60) {
+        see(a, true, s);
+        enum alarm_news n = news(a, s);
+        raised += n == ALARM_RAISED;
+        repeated += n == ALARM_REPEATED;
+        if (n == ALARM_REPEATED)
+            CHECK(s - last_s == 4 * 3600);
+        if (n != ALARM_NONE)
+            last_s = s;
+    }
+    CHECK(raised == 1 && repeated == 5);
+    alarms_free(&a);
+}
+
+/* What was raised and is over before anybody was told leaves no word, what comes back before the
+ * all-clear was told is the same alarm. */
+static void test_between_tellings(void)
+{
+    struct alarms_config quick = { .raise_after = 1, .clear_after = 1 };
+    struct alarms *a = alarms_new(&quick);
+    see(a, true, 1);
+    see(a, false, 2);
+    CHECK(news(a, 3) == ALARM_NONE && alarms_present(a) == 0);
+    see(a, true, 4);
+    CHECK(news(a, 4) == ALARM_RAISED);
+    see(a, false, 5);
+    see(a, true, 6);
+    CHECK(news(a, 6) == ALARM_NONE && alarms_present(a) == 1);
+    see(a, false, 7);
+    CHECK(news(a, 7) == ALARM_CLEARED);
+    see(a, true, 8);
+    CHECK(news(a, 8) == ALARM_RAISED); /* a new one */
+    alarms_free(&a);
+}
+
+static void test_rounds(void)
+{
+    struct alarms_config quick = { .raise_after = 1, .clear_after = 2 };
+    struct alarms *a = alarms_new(&quick);
+    struct alarm al;
+    uint64_t where = 0;
+    alarms_seen(a, ALARM_SITE_AGE, SPAN("one"), true, SPAN("t"), at(1));
+    alarms_seen(a, ALARM_SITE_AGE, SPAN("two"), true, SPAN("t"), at(1));
+    alarms_seen(a, ALARM_DISK, SPAN("one"), true, SPAN("t"), at(1));
+    alarms_round(a, ALARM_SITE_AGE, at(1));
+    CHECK(alarms_present(a) == 3);
+    while (alarms_news(a, at(1), &al) != ALARM_NONE)
+        CHECK(al.told == 1);
+    for (int round = 0; round < 2; round++) { /* "two" is not seen any more */
+        alarms_seen(a, ALARM_SITE_AGE, SPAN("one"), true, SPAN("t2"), at(2));
+        alarms_round(a, ALARM_SITE_AGE, at(2));
+    }
+    CHECK(alarms_news(a, at(3), &al) == ALARM_CLEARED && span_eq(al.subject, SPAN("two")));
+    CHECK(alarms_news(a, at(3), &al) == ALARM_NONE);
+    CHECK(alarms_next(a, &where, &al) && span_eq(al.subject, SPAN("one")) &&
+          span_eq(al.text, SPAN("t2")));
+    CHECK(alarms_next(a, &where, &al) && al.kind == ALARM_DISK);
+    CHECK(!alarms_next(a, &where, &al));
+    alarms_forget(a, ALARM_SITE_AGE);
+    CHECK(alarms_present(a) == 1);
+    alarms_free(&a);
+}
+
+static void test_bounds(void)
+{
+    struct alarms_config quick = { .raise_after = 1, .clear_after = 1 };
+    struct alarms *a = alarms_new(&quick);
+    char long_text[2000];
+    memset(long_text, 'x', sizeof long_text);
+    for (int i = 0; i < ALARMS_MAX + 10; i++) {
+        memcpy(long_text, &i, sizeof i);
+        alarms_seen(a, ALARM_SITE_AGE, span_of(long_text, sizeof long_text), true,
+                    span_of(long_text, sizeof long_text), at(1));
+    }
+    CHECK(alarms_present(a) == ALARMS_MAX && alarms_lost(a) == 10);
+    struct alarm al;
+    CHECK(alarms_news(a, at(1), &al) == ALARM_RAISED && al.subject.n == ALARM_SUBJECT_MAX &&
+          al.text.n == ALARM_TEXT_MAX);
+    alarms_free(&a);
+}
+
+static size_t longest_line(struct span s)
+{
+    size_t most = 0;
+    while (s.n) {
+        size_t n = span_find(s, '\n');
+        most = n > most ? n : most;
+        s = span_from(s, n + 1);
+    }
+    return most;
+}
+
+static void test_letter(void)
+{
+    struct buf body, out;
+    buf_init(&body, ALARM_LETTER_MAX);
+    buf_init(&out, 2 * ALARM_LETTER_MAX);
+    struct alarm_letter l = { .hostname = SPAN("mx.example"), .to = SPAN("a@b.example"),
+                              .now_wall_ms = 1790000000000, .now_mono_ms = 7300000 };
+    alarm_letter_begin(&l, &body);
+    CHECK(!alarm_letter_end(&l, 0, &out)); /* nothing to tell */
+    buf_reset(&out);
+    buf_reset(&body);
+    alarm_letter_begin(&l, &body);
+    struct alarm evil = { .kind = ALARM_SITE_AGE,
+                          .subject = SPAN("mx:a.example\r\nBcc: x@y.example"),
+                          .text = SPAN("550 \x1b[2J\r\n.\r\nMAIL FROM:<> \xff"),
+                          .since_ms = 100000 };
+    alarm_letter_add(&l, ALARM_RAISED, &evil);
+    char wide[ALARM_TEXT_MAX];
+    memset(wide, 0xfe, sizeof wide);
+    struct alarm wide_one = { .kind = ALARM_DISK, .subject = span_of(wide, ALARM_SUBJECT_MAX),
+                              .text = span_of(wide, sizeof wide) };
+    for (int i = 0; i < ALARM_LETTER_NEWS + 5; i++)
+        alarm_letter_add(&l, ALARM_REPEATED, &wide_one);
+    CHECK(alarm_letter_end(&l, 2, &out));
+    struct span s = buf_span(&out);
+    CHECK(longest_line(s) <= 999);
+    const char *text = buf_cstr(&out);
+    CHECK(strstr(text, "Subject: [ALARM] old mail: mx:a.example\\x0d\\x0aBcc: x@y") != NULL);
+    CHECK(!strstr(text, "\r\nBcc") && !strstr(text, "\r\n.\r\n") && !strstr(text, "\x1b"));
+    CHECK(strstr(text, "2h00m") && strstr(text, "... and 6 more"));
+    for (size_t i = 0; i < s.n; i++) {
+        CHECK((unsigned char)s.p[i] < 0x7f && (s.p[i] >= ' ' || strchr("\r\n\t", s.p[i])));
+        CHECK(s.p[i] != '\n' || (i && s.p[i - 1] == '\r'));
+    }
+    buf_free(&body);
+    buf_free(&out);
+}
+
+static const struct test tests[] = {
+    { "hysteresis", test_hysteresis }, { "repeated", test_repeat },
+    { "between two tellings", test_between_tellings }, { "rounds", test_rounds },
+    { "bounds", test_bounds }, { "letter", test_letter },
+};
+
+int main(int argc, char **argv)
+{
+    return test_main(tests, sizeof tests / sizeof *tests, argc, argv);
+}
