@@ -58,19 +58,34 @@ static bool open_events(struct master *m, struct err *err)
     return true;
 }
 
+/* FILE:LINE: notice: TEXT, as `config check` says it. */
+static void put_notice(struct buf *b, const struct config *cfg, const struct config_notice *n)
+{
+    buf_puts(b, cfg->file);
+    if (n->line)
+        buf_printf(b, ":%u", n->line);
+    buf_putz(b, ": notice: ");
+    if (span_find(n->name, '.') < n->name.n) /* else it is of no option alone */
+        buf_printf(b, "%.*s: ", SPAN_ARG(n->name));
+    buf_puts(b, n->text);
+}
+
 static void say_notices(struct master *m)
 {
+    struct buf text;
+    buf_init(&text, 16384);
     for (size_t i = 0; i < m->config->n_notices; i++) {
         const struct config_notice *n = &m->config->notices[i];
         event_begin(m->events, EVENT_config_notice);
         event_str(m->events, FIELD_option, n->name);
         event_str(m->events, FIELD_text, n->text);
         event_end(m->events);
-        log_line(m->events, EVENT_NOTICE, "%s line %u: %.*s: %.*s", m->config_path, n->line,
-                 SPAN_ARG(n->name), SPAN_ARG(n->text));
-        dprintf(STDERR_FILENO, "postern: %s line %u: %.*s: %.*s\n", m->config_path, n->line,
-                SPAN_ARG(n->name), SPAN_ARG(n->text));
+        buf_reset(&text);
+        put_notice(&text, m->config, n);
+        log_line(m->events, EVENT_NOTICE, "%s", buf_cstr(&text));
+        dprintf(STDERR_FILENO, "postern: %s\n", buf_cstr(&text));
     }
+    buf_free(&text);
 }
 
 static void make_instance_id(struct master *m)

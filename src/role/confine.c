@@ -30,7 +30,11 @@ bool confine_user(enum role_id role, const struct config *cfg, struct user *user
         return true;
     }
     char *text = must_strndup(name.p, name.n);
-    bool ok = userdb_user(text, user_r, err);
+    struct err why;
+    bool ok = userdb_user(text, user_r, &why);
+    if (!ok)
+        err_set(err, "%s: make that user (useradd --system %s), or name another with "
+                "privilege.user (confRUN_AS_USER in a .mc)", why.text, text);
     free(text);
     return ok;
 }

@@ -79,6 +79,9 @@ def side_by_side(directory):
         (upstream.dir / "smarttable").write_text(
             f"@aicpa.example  relay:[127.0.0.2]:{capture.port}\n")
         with Started(capture, "127.0.0.2"), upstream:
+            said_at_start = capture.console.read_text()
+            assert (f"postern: {capture.dir}/capture.mc: notice: this file is read instead of "
+                    f"{capture.dir}/capture.cf\n") in said_at_start, said_at_start
             held_and_let_go(capture, upstream, sink)
 
 
