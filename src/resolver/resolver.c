@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WATCH_CLIENT = 64, CLIENTS_MAX, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, CACHE_MS_PER_S = 1000,
+enum { WATCH_CLIENT = 64, CLIENTS_MAX, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64,
+       CACHE_MS_PER_S = 1000,
        FAIL_TTL_S = 10 }; /* not each message asks for a domain whose servers do not answer */
 
 struct resolver;

@@ -152,7 +152,8 @@ static void on_look(void *ctx)
     dns_look(w);
     greet_look(w);
     if (!loop_timer_set(&w->tell))
-        loop_timer_in(w->env->loop, &w->tell, interval_ms / 2 < TELL_MS ? interval_ms / 2 : TELL_MS);
+        loop_timer_in(w->env->loop, &w->tell,
+                      interval_ms / 2 < TELL_MS ? interval_ms / 2 : TELL_MS);
 }
 
 static void watch_child_died(void *role, enum role_id which, unsigned deaths, struct span how)

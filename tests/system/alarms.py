@@ -69,7 +69,8 @@ def old_mail(where):
         p = g.cli("alarms")
         assert p.returncode == 1 and b"site_age" in p.stdout and str(port).encode() in p.stdout, p
         m = until(lambda: letters(relay))[0]
-        assert m["Subject"].startswith("[ALARM] old mail") and str(port) in m["Subject"], m["Subject"]
+        assert m["Subject"].startswith("[ALARM] old mail"), m["Subject"]
+        assert str(port) in m["Subject"], m["Subject"]
         assert m["To"] == "admin@watch.example" and m["Message-ID"] and m["Date"], m.as_string()
         assert "2 recipients" in m.get_content() and not m.defects, m.as_string()
         assert relay.messages[0].sender == "" and relay.messages[0].recipients == [
