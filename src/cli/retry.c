@@ -144,6 +144,7 @@ static void on_result(void *ctx, const json_t *row, struct buf *out)
     struct retry *r = ctx;
     struct span what = row_text(row, "result"), reply = row_text(row, "reply");
     struct span words = reply.n ? reply : row_text(row, "text");
+    words = span_eq(words, what) ? SPAN_NONE : words;
     bool sent = span_eq(what, SPAN("sent"));
     bool later = span_eq(what, SPAN("deferred")) || span_eq(what, SPAN("unknown"));
     r->any_deferred |= later;

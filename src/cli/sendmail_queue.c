@@ -171,8 +171,10 @@ static void on_result(void *ctx, const json_t *row, struct buf *out)
         buf_putz(out, "Cannot send message for too long");
     } else {
         term_put_text(out, span_eq(what, SPAN("waits")) ? SPAN("queued") : what);
-        buf_putz(out, text.n ? ": " : "");
-        term_put_text(out, text);
+        if (text.n && !span_eq(text, what)) {
+            buf_putz(out, ": ");
+            term_put_text(out, text);
+        }
     }
     buf_putc(out, '\n');
 }
