@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Large messages arriving at once, with small ones beside them, and next hops that read slowly or
 not at all: memory stays bounded, small mail stays quick, everything arrives as it was sent.
-tests/run: alone"""
+tests/run: alone tests/run: anyone"""
 import os
 import sys
 import threading

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Mail finds its host by DNS, on a staged zone: preferences and equals, implicit and null MX,
-CNAME, IPv6, our own address, failures that pass and failures that stay, and TTLs."""
+CNAME, IPv6, our own address, failures that pass and failures that stay, and TTLs.
+tests/run: anyone"""
 import socket
 import sys
 import time

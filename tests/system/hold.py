@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mail that is parked: by a rule, by a listener of ours that is the next hop, by a queue_only one;
 who let it go is remembered, so that it does not come back to where it was.
-tests/run: sanitizers"""
+tests/run: sanitizers tests/run: anyone"""
 import json
 import os
 import re

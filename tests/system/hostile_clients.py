@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Clients that behave badly at awkward moments: none keeps its place for ever, none makes a process
-spin, and who has only stopped talking still hears what became of the message."""
+spin, and who has only stopped talking still hears what became of the message.
+tests/run: anyone"""
 import os
 import signal
 import socket

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Next hops that behave badly at awkward moments: no process dies of them, none spins, no message
-is called delivered that was not, and no job is left lying."""
+is called delivered that was not, and no job is left lying.
+tests/run: anyone"""
 import os
 import signal
 import socket

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a listener takes at most: recipients, bytes, lines, connections, errors and time. Each
-limit has its answer, and whoever keeps within it does not notice."""
+limit has its answer, and whoever keeps within it does not notice.
+tests/run: anyone"""
 import sys
 import threading
 import time

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Deliveries on this host: Maildir, mbox with its locks, programs, aliases to programs and files,
 LMTP servers on ports and sockets; each as its recipient's user; nothing lost when the delivering
-process is killed. As root with users of the system, and again as an ordinary user."""
+process is killed. As root with users of the system, and again as an ordinary user.
+tests/run: anyone"""
 import mailbox
 import os
 import pwd

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mailq, sendmail -q, -Q and hoststat word for word, postern retry, and what happens to the mail
 when several look on at once, look away, or read slowly.
-tests/run: sanitizers"""
+tests/run: sanitizers tests/run: anyone"""
 import os
 import re
 import signal
