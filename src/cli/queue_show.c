@@ -292,7 +292,8 @@ static void count_row(const json_t *c, struct buf *out)
 static void put_done(struct buf *to, const json_t *a, long long n)
 {
     term_put_text(to, text_of(a, "action"));
-    buf_printf(to, ", %lld recipient%s", n, n == 1 ? "" : "s");
+    if (json_object_get(a, "recipients"))
+        buf_printf(to, ", %lld recipient%s", n, n == 1 ? "" : "s");
     if (json_is_true(json_object_get(a, "after_attempt")))
         buf_putz(to, " (some are being delivered now: when that attempt ends, unless it "
                      "succeeds)");

@@ -21,6 +21,8 @@ static const struct verb {
     void (*fn)(struct admin_ask *a, struct wire *args);
 } verbs[] = {
     { "list", true, admin_list },       { "groups", true, admin_groups },
+    { "freeze", true, admin_freeze },   { "thaw", true, admin_thaw },
+    { "export", true, admin_export },
     { "act", true, admin_act },               { "count", true, admin_count },
     { "sites", true, admin_sites },     { "run", false, admin_run },
     { "hold", true, admin_hold },       { "release", true, admin_release },

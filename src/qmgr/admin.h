@@ -52,6 +52,11 @@ void admin_groups(struct admin_ask *a, struct wire *args);
 /* admin_select.c */
 void admin_act(struct admin_ask *a, struct wire *args);
 
+/* admin_freeze.c, admin_export.c */
+void admin_freeze(struct admin_ask *a, struct wire *args);
+void admin_thaw(struct admin_ask *a, struct wire *args);
+void admin_export(struct admin_ask *a, struct wire *args);
+
 /* admin_why.c */
 void admin_why(struct admin_ask *a, struct wire *args);
 

@@ -137,13 +137,27 @@ static void end(struct world *w)
     w->job_rcpts[at] = w->job_rcpts[w->job_count];
 }
 
+/* A domain, a destination or a site. */
+static struct span name_of_any(struct world *w, char *to, size_t n)
+{
+    static const char *const kinds[][2] = { { "d", ".example" }, { "dest", "" }, { "site", "" } };
+    uint64_t kind = below(w, 3);
+    return name(to, n, kinds[kind][0], below(w, 3), kinds[kind][1]);
+}
+
 static void by_hand(struct world *w)
 {
     struct sched_msg_info m;
     if (!sched_cursor_next(w->s, below(w, w->next_seq + 1), &m))
         return;
     uint32_t rcpt = below(w, 2) ? SCHED_ALL : (uint32_t)below(w, m.rcpt_count);
-    switch (below(w, 6)) {
+    char text[64];
+    switch (below(w, 8)) {
+    case 6: sched_freeze(w->s, name_of_any(w, text, sizeof text)); break;
+    case 7:
+        for (int i = 0; i < 3; i++)
+            sched_thaw(w->s, name_of_any(w, text, sizeof text));
+        break;
     case 0: sched_hold(w->s, m.seq, rcpt, SPAN("held by somebody")); break;
     case 1: sched_release(w->s, m.seq, rcpt, w->now); break;
     case 2: sched_delete(w->s, m.seq, rcpt); break;

@@ -168,6 +168,14 @@ void sched_routes_changed(struct sched *s)
     }
 }
 
+static void to_dest(struct sched *s, struct sched_rcpt *r, struct span key)
+{
+    struct buf room;
+    buf_init(&room, ENVELOPE_ADDR_MAX + 16);
+    sched_rcpt_to_dest(s, r, sched_dest_get(s, sched_frozen_dest(s, r, key, &room)));
+    buf_free(&room);
+}
+
 static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision decision,
                    struct span text, struct sched_now now)
 {
@@ -177,7 +185,7 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
     switch (decision) {
     case SCHED_TO:
         sched_rcpt_leave(s, r);
-        sched_rcpt_to_dest(s, r, sched_dest_get(s, text));
+        to_dest(s, r, text);
         sched_rcpt_ready(s, r, front, now);
         r->flags &= (uint8_t)~RCPT_FRONT;
         if (front)

@@ -57,6 +57,7 @@ static struct sched_site *site_new(struct sched *s, struct span key)
     if (key.n) {
         memcpy(t->key, key.p, key.n);
         hash_add(&s->sites, &t->node, span_of(t->key, key.n));
+        t->gate.frozen = sched_frozen_key(s, key);
     }
     return t;
 }
@@ -91,6 +92,7 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
     if (key.n)
         memcpy(d->key, key.p, key.n);
     hash_add(&s->dests, &d->node, span_of(d->key, key.n));
+    d->gate.frozen = sched_frozen_key(s, key);
     d->site = site_new(s, SPAN_NONE);
     d->site->dests = 1;
     return d;

@@ -15,6 +15,7 @@ struct sched_gate {
     bool half_open;        /* one at a time until a success */
     bool slow_start;       /* doubles until the first trouble */
     bool is_site;
+    bool frozen; /* by a person: nothing starts behind it */
 };
 
 void sched_gate_init(struct sched_gate *g, uint32_t limit, bool is_site);
@@ -27,7 +28,7 @@ static inline uint32_t sched_gate_room(const struct sched_gate *g)
 /* May something start behind it now? */
 static inline bool sched_gate_open(const struct sched_gate *g)
 {
-    return !sched_gate_closed(g) && g->active < sched_gate_room(g) &&
+    return !sched_gate_closed(g) && !g->frozen && g->active < sched_gate_room(g) &&
            g->tokens < sched_gate_room(g);
 }
 

@@ -141,10 +141,11 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
     queue_cell_next_due(c, &c_r->next_try_ms);
     struct span why;
     int64_t until_ms = c->key.state == CELL_READY ? shut_until(d, &why) : 0;
-    if (!until_ms)
+    bool frozen = c->key.state == CELL_READY && (d->gate.frozen || d->site->gate.frozen);
+    if (!until_ms && !frozen)
         return;
     c_r->state = QUEUE_DEFERRED;
-    c_r->reason = why;
+    c_r->reason = frozen ? SPAN(SCHED_FROZEN_REASON) : why;
     c_r->next_try_ms = until_ms;
 }
 
@@ -165,7 +166,7 @@ void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r)
 enum queue_state sched_queue_state(const struct sched_rcpt_info *r)
 {
     switch (r->state) {
-    case SCHED_READY: return r->next_try_ms ? QUEUE_DEFERRED : QUEUE_ACTIVE;
+    case SCHED_READY: return r->next_try_ms || r->frozen ? QUEUE_DEFERRED : QUEUE_ACTIVE;
     case SCHED_DEFERRED: return QUEUE_DEFERRED;
     case SCHED_WAITING: return QUEUE_WAITING;
     case SCHED_HELD: return r->quarantined ? QUEUE_QUARANTINED : QUEUE_HELD;

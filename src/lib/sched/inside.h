@@ -148,6 +148,7 @@ struct sched {
     uint16_t epoch;
     struct sched_order order, by_age;
     struct hash domains, reasons, dests, sites;
+    struct hash frozen; /* names, freeze.c */
     struct queue_index index;
     struct hash classes, listeners, addresses; /* names of the index's cells */
     struct sched_name *many_classes, *many_addresses;
@@ -195,6 +196,17 @@ void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct 
 void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front);
 int64_t sched_rcpt_next_try(const struct sched_rcpt *r);
 void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r);
+
+/* freeze.c */
+bool sched_frozen_key(const struct sched *s, struct span key); /* of a destination or site */
+/* Where a recipient is to wait that was routed to key: in `room`, which is empty, or key. */
+struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r, struct span key,
+                              struct buf *room);
+void sched_frozen_free(struct sched *s);
+static inline bool sched_rcpt_frozen(const struct sched_rcpt *r)
+{
+    return r->state == SCHED_READY && (r->dest->gate.frozen || r->dest->site->gate.frozen);
+}
 
 /* index.c: to be told of every change that groups are made of */
 void sched_index_init(struct sched *s);

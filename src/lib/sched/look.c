@@ -95,6 +95,8 @@ static struct span site_key(const struct sched_site *t)
 /* Why a READY recipient waits when its place is in back-off; else its own last reason. */
 static struct span reason_of(const struct sched_rcpt *r)
 {
+    if (sched_rcpt_frozen(r))
+        return SPAN(SCHED_FROZEN_REASON);
     if (r->state == SCHED_READY && sched_gate_closed(&r->dest->gate))
         return sched_name_span(r->dest->why);
     if (r->state == SCHED_READY && sched_gate_closed(&r->dest->site->gate))
@@ -117,6 +119,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .quarantined = r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED,
         .marks = r->marks & (uint8_t)~MARKS_OWN,
         .reason = reason_of(r),
+        .frozen = sched_rcpt_frozen(r),
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
         .next_try_ms = sched_rcpt_next_try(r),

@@ -107,6 +107,7 @@ struct sched *sched_new(const struct sched_config *c)
     hash_init(&s->reasons, c->seed, REASONS_MAX);
     hash_init(&s->dests, c->seed, 0);
     hash_init(&s->sites, c->seed, 0);
+    hash_init(&s->frozen, c->seed, 0);
     hash_init(&s->lines, c->seed, LINES_MAX);
     s->many_reasons = sched_name_get(&s->reasons, SPAN("(one of very many; see the log)"));
     s->by_age.key_at = offsetof(struct sched_msg, age);
@@ -160,6 +161,7 @@ void sched_free(struct sched **sp)
     }
     sched_name_put(&s->reasons, s->many_reasons);
     sched_index_free(s);
+    sched_frozen_free(s);
     MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0 && s->lines.n == 0);
     struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests, &s->sites, &s->lines };
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++)

@@ -68,6 +68,7 @@ enum {
     SCHED_CURVE_MAX = 16,
     SCHED_RULES_MAX = 1000,
 };
+#define SCHED_FROZEN_REASON "frozen by an administrator"
 #define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
 
 /* What holds at some sites instead of the configuration's own. */
@@ -308,6 +309,11 @@ uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_
 uint32_t sched_due(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* Ends the back-off of a destination and of its site. False: not known. */
 bool sched_wake_dest(struct sched *s, struct span key);
+/* Nothing is started for a domain, a destination or a site by its key, until thawed; those names
+ * are kept here only. False: it is so already (or very many names are frozen). */
+bool sched_freeze(struct sched *s, struct span name);
+bool sched_thaw(struct sched *s, struct span name);
+void sched_each_frozen(const struct sched *s, void (*fn)(void *, struct span name), void *arg);
 /* A recipient in a job is held (deleted) when its job ends without a final outcome. */
 uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
 uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
@@ -346,6 +352,7 @@ struct sched_rcpt_info {
     uint16_t attempts;
     bool warned, duplicate;
     bool released; /* it was held or waited for a run, and was let go */
+    bool frozen;      /* READY, and nothing is started there */
     bool quarantined; /* held by the tables, and by nobody else */
     uint8_t marks;
     struct span reason; /* its own, or that of the back-off it waits for; may be empty */
