@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""`postern why`: next hops that refuse, stall, greylist and have no DNS; what is held and what waits
+for a run; a site in back-off with hundreds of messages; what would be different now; and that
+the stories are there after the queue manager was killed.
+tests/run: sanitizers"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import ports, smtpclient, temp             # noqa: E402
+from lib.gateway import Gateway, Word, binary       # noqa: E402
+from lib.report import Report                       # noqa: E402
+from lib.sink import DROP, STALL, Sink              # noqa: E402
+from lib.zonedns import ZoneDns                     # noqa: E402
+
+MANY = 500
+ID = r"[0-9A-Za-x]{14}"
+
+
+class Desk:
+    """A gateway that can be asked why."""
+
+    def __init__(self, where, next_hop=None, options=None, **more):
+        self.hold, self.later = ports.free(), ports.free()
+        base = {
+            'listen "hold"': {"address": [f"127.0.0.1:{self.hold}"], "delivery": Word("hold")},
+            'listen "later"': {"address": [f"127.0.0.1:{self.later}"],
+                               "delivery": Word("queue_only")},
+            "processes": {"restart_first": Word("50ms"), "restart_max": Word("200ms")}}
+        self.g = Gateway(where / "g", smart_host=next_hop, options={**base, **(options or {})},
+                         **more)
+
+    def __enter__(self):
+        self.g.start()
+        return self
+
+    def __exit__(self, *what):
+        self.g.__exit__(*what)
+
+    def submit(self, *rcpts, port=None, sender="a@client.example"):
+        r = smtpclient.deliver(port or self.g.port, "Subject: x\r\n\r\nhello\r\n", sender=sender,
+                               rcpts=rcpts or ("b@dest.example",))
+        assert r.code == 250, r
+        return re.search(ID, r.text).group()
+
+    def why(self, *args, code=0):
+        r = self.g.cli("why", *args)
+        out, err = r.stdout.decode(), r.stderr.decode()
+        assert r.returncode == code, f"why {args}: {r.returncode}: {out}{err}"
+        return out + err
+
+    def story(self, target, code=0):
+        return json.loads(self.why("--json", target, code=code))
+
+    def wait(self, target, wanted, timeout_s=60):
+        """The story, once it is as wanted."""
+        end = time.monotonic() + timeout_s
+        while not wanted(story := self.story(target)):
+            assert time.monotonic() < end, json.dumps(story, indent=1)
+            time.sleep(0.1)
+        return story
+
+    def wait_attempts(self, id, n):
+        return self.wait(id, lambda s: len(s["attempts"]) >= n and
+                         all(r["state"] != "active" for r in s["recipients"]))
+
+    def retry(self, target):
+        assert self.g.cli("queue", "retry", target).returncode == 0
+
+    def crash(self, role="qmgr"):
+        victim = self.g.roles()[role][0]
+        os.kill(victim, signal.SIGKILL)
+        end = time.monotonic() + 30
+        while self.g.roles().get(role, [victim]) == [victim] or \
+                self.g.cli("queue", "count").returncode:
+            assert time.monotonic() < end, f"{role} does not come back"
+            time.sleep(0.05)
+
+
+def lines(attempt, kind):
+    return [line[kind] for line in attempt["dialogue"] if kind in line]
+
+
+def refused(where):
+    """Nobody listens: where to, what the kernel said, until when the site is left alone."""
+    port = ports.free()
+    with Desk(where, ("127.0.0.1", port)) as d:
+        id = d.submit()
+        s = d.wait_attempts(id, 1)
+        (a,), (r,) = s["attempts"], s["recipients"]
+        assert a["stage"] == "connect" and "refused" in a["said"] and a["code"] == 0, a
+        assert lines(a, "host") == [f"[127.0.0.1] 127.0.0.1:{port}"], a
+        assert any("refused" in n for n in lines(a, "note")), a
+        assert a["dns"]["verdict"] == "none" and a["recipients"] == [0], a
+        assert r["state"] == "ready" and r["attempts"] == 1, r
+        (place,) = s["places"]
+        assert place["site"]["down_until_ms"] > s["now"]["now_ms"], place
+        text = d.why(id)
+        for words in ("waits with its site", "is left alone as a whole after 1 failure",
+                      "Connection refused", "tried 1 time", f"postern queue retry {id}",
+                      f"connecting to [127.0.0.1] 127.0.0.1:{port}", "What you can do"):
+            assert words in text, (words, text)
+        assert d.why("b@dest.example").startswith("b@dest.example: 1 message (1 recipient")
+        assert "is sent there" in d.why("127.0.0.1")
+        d.why("nobody.example", code=66)
+        d.why(code=64)
+
+
+def stalled(where):
+    """A host that says nothing, one that goes silent at RCPT: which stage, how long."""
+    for stage, name in (("connect", "greeting"), ("rcpt", "RCPT")):
+        with Sink() as sink, Desk(where / stage, ("127.0.0.1", sink.port), options={
+                "timeout": {"initial": Word("2s"), "rcpt": Word("2s")}}) as d:
+            sink.at(stage, STALL, stall_s=60)
+            id = d.submit()
+            (a,) = d.wait_attempts(id, 1)["attempts"]
+            assert name in a["stage"] and a["ms"] >= 2000, a
+            assert lines(a, "note"), a
+            text = d.why(id)
+            assert "the longest wait was 2." in text, text
+
+
+def greylisted(where):
+    """4xx: the peer's words, the dialogue, one story for each attempt, the last three of them;
+    also of a recipient whose neighbour was taken."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        rule = sink.at("rcpt", "451 4.7.1 greylisted, come again", match=b"slow@")
+        id = d.submit("slow@dest.example", "good@dest.example")
+        (a,) = d.wait_attempts(id, 1)["attempts"]
+        assert a["stage"] == "RCPT" and a["code"] == 451, a
+        assert a["said"] == "451 4.7.1 greylisted, come again", a
+        assert a["recipients"] == [0], a
+        said = lines(a, "ours")
+        assert "RCPT TO:<slow@dest.example>" in " ".join(said) and said[-1].startswith("BDAT"), said
+        assert not any("hello" in line for line in said), "content is kept"
+        assert "451 4.7.1 greylisted, come again" in lines(a, "peer"), a
+        assert any(p.startswith("250-") for p in lines(a, "peer")), "the EHLO reply is not whole"
+        text = d.why(id)
+        assert "<good@dest.example> is done: delivered" in text, text
+        assert "<slow@dest.example> waits for its next attempt" in text, text
+        assert re.search(r"the next attempt is due in \S+ \(\d\d:\d\d:\d\d\)", text), text
+        rule.action = "450 4.2.0 mailbox busy"
+        for n in (2, 3, 4, 5):
+            d.retry(id)
+            d.wait(id, lambda s: s["recipients"][0]["attempts"] == n and
+                   s["recipients"][0]["state"] == "deferred")
+        s = d.wait(id, lambda s: len(s["attempts"]) == 3)
+        assert [a["code"] for a in s["attempts"]] == [450] * 3, s["attempts"]
+        times = [a["at_ms"] for a in s["attempts"]]
+        assert times == sorted(times, reverse=True), times
+        assert "--verbose has what was said" in d.why(id)
+        assert d.why("-v", id).count("RCPT TO:<slow@") == 3
+        sink.clear()
+        d.retry(id)
+        sink.wait(2)
+        d.g.wait_log(rf"{id}: to=<slow@.*stat=Sent")
+        text = d.why(id, code=66)
+        assert "The log says of it" in text and "delivered to=slow@dest.example" in text, text
+
+
+def dropped(where):
+    """A connection lost after the final dot: said, with the dialogue up to there."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        sink.at("eod", DROP)
+        sink.at("bdat", DROP)
+        id = d.submit()
+        s = d.wait_attempts(id, 1)
+        assert s["recipients"][0]["duplicate"], s
+        assert lines(s["attempts"][0], "ours")[-1].startswith("BDAT"), s["attempts"]
+        assert "lost" in lines(s["attempts"][0], "note")[-1], s["attempts"]
+        assert "may have arrived already" in d.why(id)
+
+
+ZONE = """
+dest.test 1 MX 10 mx1.test
+mx1.test 1 A 127.0.0.11
+mx2.test 1 A 127.0.0.12
+broken.test SERVFAIL
+"""
+
+
+def dns_then_and_now(where):
+    """SERVFAIL that is over; an MX that has moved: it says so, and what would happen now."""
+    with Sink(host="127.0.0.12") as sink, ZoneDns(ZONE) as dns:
+        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("2s"),
+                                          "dnssec": Word("off")},
+                                  "deliver": {"port": sink.port, "idle": Word("0")}}) as d:
+            broken, moved = d.submit("x@broken.test"), d.submit("x@dest.test")
+            (a,) = d.wait_attempts(broken, 1)["attempts"]
+            assert a["stage"] == "DNS" and a["dns"]["verdict"] == "later", a
+            assert "host name lookup failure" in a["dns"]["text"], a
+            (now,) = d.story(broken)["if_tried_now"]
+            assert not now["dns_differs"], now
+            (a,) = d.wait_attempts(moved, 1)["attempts"]
+            assert a["dns"]["try"] == [{"host": "mx1.test", "pref": 10,
+                                        "address": f"127.0.0.11:{sink.port}"}], a
+            dns.remove("broken.test")
+            dns.add("broken.test 1 MX 5 mx2.test")
+            dns.remove("dest.test")
+            dns.add("dest.test 1 MX 10 mx2.test")
+            for id in (broken, moved):
+                s = d.wait(id, lambda s: s["if_tried_now"] and s["if_tried_now"][0]["dns_differs"])
+                assert "mx2.test" in s["if_tried_now"][0]["why"], s["if_tried_now"]
+            text = d.why(broken)
+            assert "THE DNS ANSWERS NOW: then Name server" in text, text
+            assert f"now mx2.test 127.0.0.12:{sink.port}" in text, text
+            text = d.why(moved)
+            assert f"THE DNS HAS CHANGED: then mx1.test 127.0.0.11:{sink.port}; now mx2" in text
+            for id in (broken, moved):
+                d.retry(id)
+            sink.wait(2)
+
+
+def route_moved(where):
+    """The tables send it elsewhere now."""
+    with Sink() as old, Sink() as new, \
+            Desk(where, mailertable={"dest.example": ("127.0.0.1", old.port)}) as d:
+        old.at("mail", "451 4.3.0 not today")
+        id = d.submit()
+        d.wait_attempts(id, 1)
+        assert not d.story(id)["if_tried_now"][0]["moved"]
+        d.g.write_mailertable({"dest.example": ("127.0.0.1", new.port)})
+        s = d.wait(id, lambda s: s["if_tried_now"][0]["moved"])
+        assert s["if_tried_now"][0]["route"]["dest"]["queue"] == f"host:[127.0.0.1]:{new.port}"
+        text = d.why(id)
+        assert f"THE ROUTE HAS CHANGED: it went to host:[127.0.0.1]:{old.port}, now to" in text
+
+
+def parked(where):
+    """Held mail and mail for a queue run say so, and what lets them go."""
+    with Desk(where, ("127.0.0.1", ports.free())) as d:
+        held, later = d.submit(port=d.hold), d.submit(port=d.later)
+        text = d.why(held)
+        assert "is held until somebody releases it" in text, text
+        assert "why: delivery = hold of its listener" in text, text
+        assert f"postern queue release {held}" in text and "Nothing expires" in text, text
+        text = d.why(later)
+        assert "waits for a queue run" in text and "postern queue run" in text, text
+        s = d.story("dest.example")
+        assert s["group"]["recipients"] == {"held": 1, "waiting": 1}, s
+        assert f"postern queue release {held}" in d.why("dest.example")
+
+
+def many_at_one_site(where):
+    """One dead site: its failure is said once, with the number; a message that was never tried
+    itself shows the attempt that speaks for all."""
+    with Desk(where, ("127.0.0.1", ports.free())) as d:
+        first = d.submit("u0@dest.example")
+        d.wait_attempts(first, 1)
+        with smtpclient.Client(d.g.port) as c:
+            c.ehlo()
+            for i in range(1, MANY):
+                c.send(f"MAIL FROM:<a@client.example>\r\nRCPT TO:<u{i}@dest.example>\r\nDATA\r\n")
+                assert [c.reply().code for _ in range(3)] == [250, 250, 354]
+                c.send("Subject: x\r\n\r\nhello\r\n.\r\n")
+                last = re.search(ID, c.reply().text).group()
+        s = d.wait("dest.example", lambda s: s["group"]["recipients"] == {"ready": MANY})
+        assert s["group"]["messages"] == MANY and s["group"]["oldest"] == first, s["group"]
+        assert [r["recipients"] for r in s["reasons"]] == [MANY], s["reasons"]
+        text = d.why("dest.example")
+        assert text.startswith(f"dest.example: {MANY} messages ({MANY} recipients"), text
+        assert "All for one reason" in text and text.count("left alone as a whole") == 1, text
+        assert "What happened to the oldest" in text, text
+        (a,) = d.story(last)["attempts"]
+        assert a["of"] and a["of"] != last, a
+        assert f"of another message there, {a['of']}" in d.why(last)
+
+
+def one_reason(where):
+    """Refusals that differ in addresses and numbers alone are one reason."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        for i in range(4):
+            sink.at("rcpt", f"451 4.7.1 <u{i}@dest.example>: come back in {7 * i + 3} seconds",
+                    match=b"u%d@" % i)
+        sink.at("rcpt", "452 4.2.2 mailbox full", match=b"full@")
+        ids = [d.submit(f"u{i}@dest.example") for i in range(4)] + [d.submit("full@dest.example")]
+        for id in ids:
+            d.wait_attempts(id, 1)
+        s = d.story("dest.example")
+        assert [r["recipients"] for r in s["reasons"]] == [4, 1], s["reasons"]
+
+
+def after_a_crash(where):
+    """Killed and started again, qmgr has the stories still; without `attempts` there are none."""
+    with Sink() as sink, Desk(where / "on", ("127.0.0.1", sink.port)) as d:
+        sink.at("rcpt", "451 4.7.1 greylisted")
+        id = d.submit()
+        before = d.wait_attempts(id, 1)["attempts"]
+        time.sleep(3)                   # what is not flushed within a second may be lost
+        d.crash()
+        assert d.story(id)["attempts"] == before
+        d.retry(id)
+        after = d.wait_attempts(id, 2)["attempts"]
+        assert after[1] == before[0], after
+    with Sink() as sink, Desk(where / "off", ("127.0.0.1", sink.port),
+                              options={"attempts": {"kept": 0}}) as d:
+        sink.at("rcpt", "451 4.7.1 greylisted")
+        id = d.submit()
+        d.wait(id, lambda s: s["recipients"][0]["state"] == "deferred")
+        assert d.story(id)["attempts"] == [] and "greylisted" in d.why(id)
+
+
+def nobody_there(where):
+    """Without a gateway: said, and no guess."""
+    d = Desk(where)
+    (where / "g").mkdir()
+    d.g.configure()
+    r = subprocess.run([str(binary()), "why", "dest.example", "-C", str(d.g.conf)],
+                       capture_output=True, timeout=60)
+    assert r.returncode == 69 and b"no gateway answers" in r.stderr, r
+
+
+CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, route_moved, parked,
+         many_at_one_site, one_reason, after_a_crash, nobody_there)
+
+
+def main():
+    temp.exit_on_term()
+    report = Report()
+    if not binary().exists():
+        report.skip("why", f"{binary()} is not built")
+        return report.code()
+    for case in CASES:
+        if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
+            continue
+        with temp.Dir("why") as where:
+            report.run(f"why/{case.__name__}", case, where)
+    return report.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
