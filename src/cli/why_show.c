@@ -92,24 +92,54 @@ static bool put_backed_off(struct why_show *s, const json_t *gate, const char *w
     return true;
 }
 
+/* How fast, and why not faster. */
+static void put_pace(struct why_show *s, const json_t *gate)
+{
+    int64_t rate = row_int(gate, "rate"), interval = row_int(gate, "interval_us");
+    if (rate) {
+        buf_printf(s->out, "    it may be given %lld in ", (long long)rate);
+        term_put_age(s->out, row_int(gate, "rate_ms"));
+        buf_printf(s->out, " (rule %lld)\n", (long long)row_int(gate, "rule"));
+    }
+    if (row_int(gate, "slowed")) {
+        buf_printf(s->out, "    at present one begins every %lld.%03lld s: slowed down after ",
+                   (long long)(interval / 1000000), (long long)(interval / 1000 % 1000));
+        why_put_number(s, row_int(gate, "slowed"), "reply that asked for less",
+                       "replies that asked for less");
+        buf_putc(s->out, '\n');
+    }
+    if (row_int(gate, "paced_until_ms") > s->w->now_ms) {
+        buf_putz(s->out, "    the next one may begin ");
+        why_put_when(s, row_int(gate, "paced_until_ms"));
+        buf_putc(s->out, '\n');
+    }
+    if (row_text(gate, "why").n && !row_int(gate, "down_until_ms")) {
+        buf_putz(s->out, "    it is given less than it might be: ");
+        why_put(s, row_text(gate, "why"));
+        buf_putc(s->out, '\n');
+    }
+}
+
 static void put_room(struct why_show *s, const json_t *gate, const char *what)
 {
     int64_t active = row_int(gate, "active"), limit = row_int(gate, "limit");
+    int64_t max = row_int(gate, "limit_max");
     if (!limit && !active)
         return;
     buf_printf(s->out, "    %s %s ", s->w->group ? "the" : "its", what);
     why_put(s, row_text(gate, "name"));
     buf_putz(s->out, " has ");
-    why_put_number(s, active, "delivery", "deliveries");
+    why_put_number(s, active, "delivery under way", "deliveries under way");
     if (limit)
-        buf_printf(s->out, " under way of %lld at once", (long long)limit);
-    else
-        buf_putz(s->out, " under way");
+        buf_printf(s->out, " of %lld at once", (long long)limit);
     if (limit && active >= limit)
         buf_putz(s->out, ": all are in use");
+    if (max > limit)
+        buf_printf(s->out, " (%lld at most, more with each success)", (long long)max);
     buf_putz(s->out, "; ");
     put_others(s, gate);
     buf_putc(s->out, '\n');
+    put_pace(s, gate);
 }
 
 static void put_place(struct why_show *s, const json_t *place)
@@ -410,11 +440,14 @@ static struct span held_one(const struct why *w)
 static void put_commands(struct why_show *s)
 {
     struct span id = row_text(s->w->message, "id"), target = span_str(s->w->target);
-    struct span whom = s->w->group ? target : id;
+    const json_t *place = json_array_get(s->w->places, 0);
+    struct span whom = !s->w->group                      ? id
+                       : why_is(s->w->group, "is", "host") ? row_text(place, "name")
+                                                           : target;
     bool retry = any_state(s->w, "deferred") || any_state(s->w, "ready");
     buf_putz(s->out, "\n  What you can do\n");
     if (retry)
-        put_command(s, "queue retry", whom, "now, past any back-off");
+        put_command(s, "retry --verbose", whom, "now, past any back-off, and look on");
     if (any_state(s->w, "held"))
         put_command(s, "queue release", s->w->group ? held_one(s->w) : id, "lets it go");
     else if (!s->w->group)

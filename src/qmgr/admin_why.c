@@ -124,6 +124,20 @@ static void put_gate(struct json *j, const char *key, const struct sched_place_i
     json_uint(j, "active", p->active);
     if (p->limit)
         json_uint(j, "limit", p->limit);
+    if (p->limit_max)
+        json_uint(j, "limit_max", p->limit_max);
+    if (p->rule)
+        json_uint(j, "rule", p->rule);
+    if (p->rate) {
+        json_uint(j, "rate", p->rate);
+        json_int(j, "rate_ms", p->rate_ms);
+    }
+    if (p->interval_us)
+        json_int(j, "interval_us", p->interval_us);
+    if (p->slow)
+        json_uint(j, "slowed", p->slow);
+    if (p->paced_until_ms)
+        json_int(j, "paced_until_ms", wall_of(now, p->paced_until_ms));
     if (p->down_until_ms)
         json_int(j, "down_until_ms", wall_of(now, p->down_until_ms));
     if (p->down_level)

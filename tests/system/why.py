@@ -103,7 +103,7 @@ def refused(where):
         assert place["site"]["down_until_ms"] > s["now"]["now_ms"], place
         text = d.why(id)
         for words in ("waits with its site", "is left alone as a whole after 1 failure",
-                      "Connection refused", "tried 1 time", f"postern queue retry {id}",
+                      "Connection refused", "tried 1 time", f"postern retry --verbose {id}",
                       f"connecting to [127.0.0.1] 127.0.0.1:{port}", "What you can do"):
             assert words in text, (words, text)
         assert d.why("b@dest.example").startswith("b@dest.example: 1 message (1 recipient")
