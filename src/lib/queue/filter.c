@@ -268,7 +268,7 @@ static enum queue_match domain_decides(const struct term *t, struct span domain)
         return domain.n ? holds(span_ieq(v, domain)) : QUEUE_MAYBE;
     if (!span_ieq(span_from(v, at + 1), domain))
         return QUEUE_NO;
-    return at == 0 ? QUEUE_YES : QUEUE_MAYBE;
+    return at == 0 && domain.n ? QUEUE_YES : QUEUE_MAYBE;
 }
 
 static enum queue_match client_holds(const struct term *t, const struct netaddr *client)
