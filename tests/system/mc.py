@@ -190,13 +190,33 @@ def import_and_check(directory):
     assert r.returncode == 66 and "give the .mc it was made from" in r.stderr, r
 
 
+def only_db_is_left(directory):
+    """Tables as sendmail had them: what is missing is said with what to do about it."""
+    where = Path(directory)
+    (where / "mailertable.db").touch()
+    (where / "virt").write_text("/^(.*)@x/ $1@y.example\n")
+    conf = where / "postern.conf"
+    conf.write_text('hostname = "h.example"\npostmaster = "p@h.example"\n'
+                    f'spool {{ directories = {{"{where}"}} }}\n'
+                    'listen "mx" { address = {"127.0.0.1:2525"} }\n'
+                    f'route {{ mailertable = "hash:{where}/mailertable"\n'
+                    f'  access = "hash:{where}/access"  virtusertable = "regex:{where}/virt" }}\n')
+    r = said("config", "check", "--files", "-C", conf)
+    assert r.returncode == 78, r
+    for text in (rf"conf:5:23: {where}/mailertable: only {where}/mailertable\.db is there.*"
+                 r"makemap -u hash", rf"conf:6:12: {where}/access: .*No such file",
+                 rf"{where}/virt:1: .*a pattern does not: use text:"):
+        assert len(re.findall(text, r.stderr)) == 1, (text, r.stderr)
+
+
 def values(shown):
     return [line.split("  # ")[0] for line in shown.splitlines()]
 
 
 def main():
     report = Report()
-    for case in (side_by_side, queue_only_by_flag, five_mistakes, import_and_check):
+    for case in (side_by_side, queue_only_by_flag, five_mistakes, import_and_check,
+                 only_db_is_left):
         with temp.Dir("mc") as d:
             report.run(case.__name__, case, d)
     return report.code()

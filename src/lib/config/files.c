@@ -1,7 +1,6 @@
 #include "config/files.h"
 
 #include "config/bind.h"
-#include "maps/spec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,20 +98,6 @@ static void check_user_exists(const struct files *f, const char *user)
         wrong(f, user, "there is no such user");
 }
 
-static void check_map_file(const struct files *f, struct span s)
-{
-    struct map_spec spec;
-    struct buf path;
-    struct err ignored;
-    if (!map_spec_parse(s, &spec, &ignored) || !spec.file)
-        return;
-    buf_init(&path, CONFIG_TEXT_MAX + 8);
-    map_spec_path(&spec, &path);
-    if (!spec.optional || access(buf_cstr(&path), F_OK) == 0)
-        check_readable(f, buf_cstr(&path));
-    buf_free(&path);
-}
-
 static void check_text(const struct files *f, struct span s)
 {
     struct buf b;
@@ -123,8 +108,6 @@ static void check_text(const struct files *f, struct span s)
     const char *text = buf_cstr(&b);
     if (f->o->flags & CONFIG_READABLE)
         check_readable(f, text);
-    if (f->o->flags & CONFIG_MAP)
-        check_map_file(f, s);
     if (f->o->flags & CONFIG_PARENT)
         check_parent(f, text);
     if (f->o->flags & CONFIG_USER)

@@ -26,7 +26,6 @@ enum config_flags {
     CONFIG_READABLE = 16,  /* --files: a file that can be read */
     CONFIG_DIRECTORY = 32, /* --files: existing directories; glob patterns */
     CONFIG_PARENT = 64,    /* --files: a file to be made: its directory exists */
-    CONFIG_MAP = 128,      /* --files: KIND:PATH, whose file can be read */
     CONFIG_USER = 256,     /* --files: a user of the system */
 };
 

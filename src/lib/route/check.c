@@ -243,24 +243,11 @@ static struct config_pos option_of(const struct config *cfg, struct span source)
     return pos;
 }
 
-/* config_check_files has been here: a file that is missing is said once. */
-static bool said_already(const struct config_report *report, struct config_pos pos)
-{
-    for (size_t i = 0; i < config_report_count(report); i++) {
-        const struct config_entry *e = config_report_at(report, i);
-        if (e->level == CONFIG_ERROR && e->pos.line == pos.line && e->pos.col == pos.col)
-            return true;
-    }
-    return false;
-}
-
 static void tell(void *ctx, struct span source, uint32_t line, bool warning, struct span text)
 {
     struct teller *teller = ctx;
     struct config_pos pos = option_of(teller->cfg, source);
     char place[32] = "";
-    if (!line && !warning && said_already(teller->report, pos))
-        return;
     if (line)
         snprintf(place, sizeof place, ":%u", line);
     config_report_add(teller->report, warning ? CONFIG_NOTICE : CONFIG_ERROR,

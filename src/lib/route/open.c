@@ -69,6 +69,11 @@ static bool check_virtual(void *unused, struct span key, struct span value, stru
     struct route_dest d = { 0 };
     size_t at = span_rfind(key, '@');
     (void)unused;
+    if (is_pattern(key)) {
+        err_set(e, "the keys of a virtusertable say which domains are ours, and a pattern does not: "
+                "use text:, hash:, cdb: or inline:");
+        return false;
+    }
     if (at == key.n) {
         err_set(e, "the key \"%.*s\" has no domain: write user@domain or @domain", SPAN_ARG(key));
         return false;
