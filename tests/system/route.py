@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import ports, smtpclient, temp     # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report               # noqa: E402
+from lib.signeddns import SignedDns         # noqa: E402
 from lib.sink import Sink                   # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
 
@@ -227,6 +228,36 @@ def nobody(s):
     assert r.returncode == 69 and b"no gateway answers" in r.stderr, r
 
 
+SIGNED = """
+good.test       MX 10 mx.good.test
+mx.good.test    A 127.0.0.12
+mx.good.test    AAAA ::1
+bad.test        MX 10 mx.good.test
+"""
+
+
+def dnssec(where):
+    """A signed zone: what was proven says so; a forged answer is none."""
+    with SignedDns(SIGNED, where) as dns:
+        dns.forged.add("bad.test")
+        options = {"dns": {"servers": [dns.address], "dnssec": Word("on"),
+                           "trust_anchor": str(dns.anchor)}}
+        with Gateway(where / "g", options=options) as g:
+            for running in (True, False):
+                r = g.cli("route", "u@good.test")
+                text = r.stdout.decode()
+                assert r.returncode == 0, r
+                for line in ("MX good.test: 10 mx.good.test", "A mx.good.test: 127.0.0.12"):
+                    assert re.search(re.escape(line) + r"  \[.*, DNSSEC secure\]", text), text
+                story = json.loads(g.cli("route", "--json", "u@good.test").stdout)
+                assert story["targets"][0]["dns"]["plan"]["dnssec"] == "secure", story
+                r = g.cli("route", "u@bad.test")
+                assert r.returncode == 75, r
+                assert b"DNSSEC bogus]" in r.stdout and b"put off" in r.stdout, r.stdout.decode()
+                if running:
+                    g.stop()
+
+
 def main():
     r = Report()
     with temp.Dir("route") as where, ZoneDns(ZONE) as dns:
@@ -242,6 +273,8 @@ def main():
             r.run("route, -bt and the delivery agree", agree, s, (a, b, c))
             r.run("config diff", diff, s)
             r.run("config explain", explain, s)
+    with temp.Dir("route-signed") as where:
+        r.run("a signed zone", dnssec, where)
     return r.code()
 
 
