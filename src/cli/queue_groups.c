@@ -143,8 +143,8 @@ static void shape_row(struct queue_groups *g, const json_t *row, int64_t most)
     }
     buf_putu(&b, waiting > 0 ? (uint64_t)waiting : 0);
     cell(g, &b, TABLE_PLAIN);
-    int64_t bar = waiting > 0 && most > 0 ? (waiting / ((most + BAR_COLUMNS - 1) / BAR_COLUMNS)) : 0;
-    for (int64_t i = 0; i < BAR_COLUMNS && (i < bar || (i == 0 && waiting > 0)); i++)
+    int64_t bar = waiting > 0 ? (waiting * BAR_COLUMNS + most - 1) / most : 0;
+    for (int64_t i = 0; i < bar && i < BAR_COLUMNS; i++)
         buf_putc(&b, '#');
     cell(g, &b, TABLE_GREEN);
     cli_table_end_row(g->table);

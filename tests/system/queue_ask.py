@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""What `postern queue` answers with filters and groups, and what is done to all that a filter
+means: previews, refusals without a terminal, reports to senders, other next hops, frozen domains.
+"""
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import ports, smtpclient, temp             # noqa: E402
+from lib.gateway import Gateway, Word, binary       # noqa: E402
+from lib.report import Report                       # noqa: E402
+from lib.sink import Sink                           # noqa: E402
+
+ID = r"[0-9A-Za-x]{14}"
+
+
+class Desk:
+    """A gateway that holds what comes in, has one next hop that works and one that refuses for
+    now, and its queue."""
+
+    def __init__(self, where):
+        self.good, self.busy = Sink().start(), Sink().start()
+        self.busy.at("rcpt", "451 4.2.1 mailbox busy, id 77A31")
+        self.hold = ports.free()
+        self.g = Gateway(where / "g", mailertable={
+            "good.example": ("127.0.0.1", self.good.port),
+            "busy.example": ("127.0.0.1", self.busy.port),
+            "sender.example": ("127.0.0.1", self.good.port)}, options={
+            'listen "hold"': {"address": [f"127.0.0.1:{self.hold}"], "delivery": Word("hold")}})
+
+    def __enter__(self):
+        self.g.start()
+        return self
+
+    def __exit__(self, *what):
+        self.g.__exit__(*what)
+        self.good.stop()
+        self.busy.stop()
+
+    def submit(self, *rcpts, port=None, sender="a@sender.example", size=10):
+        r = smtpclient.deliver(port or self.g.port, "Subject: x\r\n\r\n" + "x" * size + "\r\n",
+                               sender=sender, rcpts=rcpts)
+        assert r.code == 250, r
+        return re.search(ID, r.text).group()
+
+    def queue(self, *args, code=0, stdin=None):
+        r = self.g.cli("queue", *args)
+        out = r.stdout.decode() + r.stderr.decode()
+        assert r.returncode == code, f"queue {args}: {r.returncode}: {out}"
+        return out
+
+    def rows(self, *args):
+        return [json.loads(line) for line in self.queue("--json", *args).splitlines()]
+
+    def ids(self, *args):
+        return [m["id"] for m in self.rows("list", *args)]
+
+    def count(self, *args):
+        return self.rows("count", *args)[0]["messages"]
+
+    def wait(self, what, timeout_s=30):
+        end = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < end, self.queue("list")
+            time.sleep(0.05)
+
+
+def fill(d):
+    """Eight messages: four held, four put off by the busy one."""
+    held = [d.submit(f"u{i}@good.example", port=d.hold, size=100 + i) for i in range(4)]
+    busy = [d.submit(f"v{i}@busy.example", sender=f"s{i % 2}@sender.example", size=20000 * i + 10)
+            for i in range(4)]
+    d.wait(lambda: d.count("--state", "deferred") == 4)
+    return held, busy
+
+
+def filters(where):
+    with Desk(where) as d:
+        held, busy = fill(d)
+        assert d.ids() == held + busy, d.ids()
+        assert d.ids("--domain", "busy.example") == busy
+        assert d.ids("--domain", "!busy.example") == held
+        assert d.ids("--state", "held") == held
+        assert d.ids("--state", "held,deferred", "--limit", "5") == (held + busy)[:5]
+        assert d.ids("--to", "v2@busy.example") == [busy[2]]
+        assert d.ids("--to", "v*") == busy and d.ids("--to", "~2@") == [held[2], busy[2]]
+        assert d.ids("--to", "u1@good.example", "--to", "v1@busy.example") == [held[1], busy[1]]
+        assert d.ids("--from", "s1@sender.example") == [busy[1], busy[3]]
+        assert d.ids("--from", "@sender.example", "--from", "nobody.example") == held + busy
+        assert d.ids("--reason", "mailbox busy") == busy
+        assert d.ids("--listener", "hold") == held
+        assert d.ids("--client", "127.0.0.0/8") == held + busy and not d.ids("--client", "192.0.2.1")
+        assert d.ids("--size", ">10K", "--size", "<50K") == busy[1:3]
+        assert d.ids("--age", ">1h") == [] and d.ids("--age", "<1h") == held + busy
+        assert d.ids("--id", held[3]) == [held[3]]
+        assert d.ids("--sort", "size", "--limit", "3") == busy[:0:-1]
+        assert d.ids("--sort", "domain")[:4] == busy
+        assert d.count("--domain", "busy.example") == 4 and d.count("--domain", "none.example") == 0
+        d.queue("list", "--age", "soon", code=64)
+        d.queue("list", "--state", "asleep", code=64)
+
+
+def groups(where):
+    with Desk(where) as d:
+        held, busy = fill(d)
+        rows = d.rows("oldest")
+        assert rows[0]["groups"] == 2 and rows[0]["messages"] == 8, rows
+        good, late = rows[1], rows[2]
+        assert (good["domain"], good["messages"], good["oldest_id"]) == ("good.example", 4, held[0])
+        assert late["domain"] == "busy.example" and late["recipients"] == 4
+        assert late["oldest_id"] == busy[0] and "mailbox busy" in late["reason"], late
+        assert late["next_try_ms"] > time.time() * 1000, late
+        assert late["bytes"] > 120000 and late["newest_ms"] >= late["oldest_ms"]
+        senders = {r["sender"]: r for r in d.rows("oldest", "--by", "sender")[1:]}
+        assert senders["s1@sender.example"]["messages"] == 2, senders
+        assert senders["s1@sender.example"]["oldest_id"] == busy[1]
+        reasons = d.rows("oldest", "--by", "reason", "--sort", "count")[1:]
+        assert sorted(r["messages"] for r in reasons) == [4, 4], reasons
+        some = d.rows("oldest", "--from", "s0@sender.example")[1:]
+        assert [(r["domain"], r["messages"]) for r in some] == [("busy.example", 2)], some
+        shape = d.rows("shape")[1:]
+        assert all(sum(r["ages"]) == 4 and r["ages"][0] == 4 for r in shape), shape
+        text = d.queue("oldest") + d.queue("shape")
+        assert held[0] in text and "########" in text and "busy.example" in text, text
+
+
+def actions(where):
+    with Desk(where) as d:
+        held, busy = fill(d)
+        out = d.queue("release", "--state", "held", code=64)
+        assert "--yes" in out, out
+        assert d.count("--state", "held") == 4
+        done = d.rows("release", "--state", "held", "--to", "u0@good.example", "--yes")
+        assert done[-1]["messages"] == 1, done
+        d.wait(lambda: len(d.good.messages) == 1)
+        assert "deleted: 1 message, 1 recipient" in d.queue("delete", "--to", "u1@*", "--yes")
+        assert "nothing" in d.queue("delete", "--to", "u1@*", "--yes")
+        d.queue("hold", "--domain", "busy.example", "--yes")
+        assert d.count("--state", "held") == 6
+        d.g.stop()
+        d.g.start()
+        d.wait(lambda: d.count("--state", "held") == 6)
+        log = d.g.logfile.read_text()
+        assert f"{busy[0]}: held by " in log and f"{held[1]}: deleted by " in log
+
+
+def reports(where):
+    with Desk(where) as d:
+        held, busy = fill(d)
+        d.queue("bounce", "--to", "v0@busy.example", "--yes")
+        d.queue("expire", busy[1])
+        d.queue("delete", "--bounce", held[0])
+        d.wait(lambda: len(d.good.messages) == 3)
+        texts = [m.data.decode() for m in d.good.messages]
+        assert sum("Action: failed" in x for x in texts) == 3, texts
+        assert any("5.0.0" in x and "v0@busy.example" in x for x in texts)
+        assert any("4.4.7" in x and "v1@busy.example" in x for x in texts)
+        d.wait(lambda: d.ids() == held[1:] + busy[2:])
+
+
+def reroute(where):
+    with Desk(where) as d:
+        fill(d)
+        rule = d.queue("reroute", "--to", f"[127.0.0.1]:{d.good.port}", "--rule", "--domain",
+                       "busy.example")
+        assert f"busy.example\tesmtp:[127.0.0.1]:{d.good.port}\n" in rule, rule
+        d.queue("reroute", "--to", "no such:host:at all", "--domain", "busy.example", "--yes",
+                code=64)
+        assert d.count("--domain", "busy.example") == 4
+        d.queue("reroute", "--to", f"[127.0.0.1]:{d.good.port}", "--domain", "busy.example", "--yes")
+        d.wait(lambda: len(d.good.messages) == 4 and d.count("--domain", "busy.example") == 0)
+
+
+def frozen(where):
+    with Desk(where) as d:
+        d.queue("freeze", "good.example")
+        assert "good.example" in d.queue("freeze")
+        d.queue("freeze", "GOOD.example", code=66)
+        ids = [d.submit(f"u{i}@good.example") for i in range(3)]
+        d.wait(lambda: d.count("--state", "deferred") == 3)
+        assert not d.good.messages
+        assert d.ids("--reason", "frozen") == ids
+        d.queue("retry", "good.example")
+        time.sleep(0.5)
+        assert not d.good.messages, "a retry does not thaw"
+        d.queue("thaw", "good.example")
+        d.wait(lambda: len(d.good.messages) == 3 and d.count("--all") == 0)
+        d.queue("thaw", "good.example", code=66)
+
+
+def export(where):
+    with Desk(where) as d:
+        held, busy = fill(d)
+        out = where / "out"
+        d.queue("export", str(out), "--domain", "busy.example")
+        assert sorted(p.name for p in out.iterdir()) == sorted(f"{i}.eml" for i in busy)
+        text = (out / f"{busy[3]}.eml").read_text()
+        assert "Subject: x" in text and "x" * 60010 in text and text.startswith("Received:"), text[:80]
+        again = d.queue("export", str(out), "--all")
+        assert "4 messages" in again and len(list(out.iterdir())) == 8, again
+
+
+def asked_on_a_terminal(where):
+    with Desk(where) as d:
+        fill(d)
+        for answer, left in (("n", 4), ("y", 0)):
+            parent, child = pty.openpty()
+            p = subprocess.Popen([str(binary()), "queue", "--socket", str(d.g.dir / "control"),
+                                  "delete", "--state", "held"], stdin=child,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            os.close(child)
+            os.write(parent, answer.encode() + b"\n")
+            out = p.communicate(timeout=60)[0].decode()
+            os.close(parent)
+            assert p.returncode == 0 and "4 messages" in out and "u0@good.example" in out, out
+            assert d.count("--state", "held") == left, out
+
+
+CASES = (filters, groups, actions, reports, reroute, frozen, export, asked_on_a_terminal)
+
+
+def main():
+    temp.exit_on_term()
+    report = Report()
+    if not binary().exists():
+        report.skip("queue_ask", f"{binary()} is not built")
+        return report.code()
+    for case in CASES:
+        if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
+            continue
+        with temp.Dir("queue") as where:
+            report.run(f"queue_ask/{case.__name__}", case, where)
+    return report.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
