@@ -249,6 +249,43 @@ static void hostile_bytes_stay_inside(void)
     buf_free(&b);
 }
 
+/* RFC 6533 3: encoded in a report that is ASCII, as it is in a global one; what stands for no
+ * character that may be shown stays as it came. */
+static void utf8_addresses(void)
+{
+    static const struct {
+        const char *orcpt, *ascii, *global;
+    } cases[] = {
+        { "utf-8;j\\x{F6}rg@x.example", "utf-8;j\\x{F6}rg@x.example",
+          "utf-8;j\xc3\xb6rg@x.example" },
+        { "utf-8;j\xc3\xb6rg@x.example", "utf-8;j\\x{F6}rg@x.example",
+          "utf-8;j\xc3\xb6rg@x.example" },
+        { "UTF-8;a\\x{2B}b\\x{1F600}@x", "UTF-8;a\\x{2B}b\\x{1F600}@x",
+          "UTF-8;a+b\xf0\x9f\x98\x80@x" },
+        { "utf-8;\\x{A}\\x{D800}\\x{110000}\\x{}\\x{7", "utf-8;\\x{5C}x{A}\\x{5C}x{D800}",
+          "utf-8;\\x{A}\\x{D800}\\x{110000}\\x{}\\x{7" },
+        { "rfc822;a+2Bb@x", "rfc822;a+b@x", "rfc822;a+b@x" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int global = 0; global < 2; global++) {
+            struct set s;
+            struct buf b, want;
+            uint32_t flags;
+            buf_init(&b, DSN_OUT_MAX);
+            buf_init(&want, 1000);
+            set_up(&s, DSN_FAILURE, 1);
+            s.env.flags = global ? ENVELOPE_SMTPUTF8 : 0;
+            s.rcpts[0].orcpt = span_str(cases[i].orcpt);
+            buf_printf(&want, "Original-Recipient: %s",
+                       global ? cases[i].global : cases[i].ascii);
+            CHECK(dsn_compose(&s.report, &b, &flags));
+            if (!holds(buf_span(&b), buf_cstr(&want)))
+                TEST_FAIL("%s: not %s", cases[i].orcpt, buf_cstr(&want));
+            buf_free(&b);
+            buf_free(&want);
+        }
+}
+
 /* --- read by somebody else --- */
 
 static char samples[] = "/tmp/postern-dsn-XXXXXX";
@@ -363,6 +400,7 @@ static const struct test tests[] = {
     TEST(nothing_when_it_does_not_fit),
     TEST(the_worst_report_fits),
     TEST(hostile_bytes_stay_inside),
+    TEST(utf8_addresses),
     TEST(python_reads_them),
 };
 TEST_MAIN(tests)

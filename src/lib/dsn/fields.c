@@ -99,24 +99,72 @@ static bool type_ok(struct span type)
     return type.n > 0 && type.n <= 32;
 }
 
-/* ORCPT comes as "type;xtext"; without a readable type there is nothing to report. A utf-8
- * address stays encoded as it came (RFC 6533 3). */
-static void put_orcpt(struct buf *out, struct span orcpt)
+static void put_utf8(struct buf *out, uint32_t v)
+{
+    static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+    int n = v < 0x80 ? 1 : v < 0x800 ? 2 : v < 0x10000 ? 3 : 4;
+    buf_putc(out, (char)(first[n] | v >> (6 * (n - 1))));
+    for (int i = n - 2; i >= 0; i--)
+        buf_putc(out, (char)(0x80 | (v >> (6 * i) & 0x3f)));
+}
+
+/* The length of an EmbeddedUnicodeChar at the start of s; 0: there is none, or of no character
+ * that may be shown. */
+static size_t embedded(struct span s, uint32_t *v_r)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    uint32_t v = 0;
+    size_t i = 3;
+    if (!span_starts(s, SPAN("\\x{")))
+        return 0;
+    for (const char *at; i < s.n && i < 9 && s.p[i] != '}'; i++) {
+        at = memchr(hex, ascii_upper(s.p[i]), 16);
+        if (!at)
+            return 0;
+        v = v << 4 | (uint32_t)(at - hex);
+    }
+    bool good = i > 3 && i < s.n && s.p[i] == '}' && v >= 0x20 && v <= 0x10ffff &&
+                (v < 0x7f || v > 0x9f) && (v < 0xd800 || v > 0xdfff);
+    *v_r = v;
+    return good ? i + 1 : 0;
+}
+
+/* utf-8-addr-xtext and -unitext of RFC 6533 3 as what they mean. */
+static void put_plain(struct buf *out, struct span addr)
+{
+    uint32_t v;
+    for (size_t n; addr.n > 0; addr = span_from(addr, n)) {
+        n = embedded(addr, &v);
+        if (n)
+            put_utf8(out, v);
+        else
+            buf_putc(out, addr.p[0]);
+        n = n ? n : 1;
+    }
+}
+
+/* ORCPT comes as "type;xtext"; without a readable type there is nothing to report. An address of
+ * the type utf-8 stands in a global report as it is, else encoded (RFC 6533 3). */
+static void put_orcpt(struct buf *out, struct span orcpt, bool utf8)
 {
     size_t semicolon = span_find(orcpt, ';');
-    struct span type = span_to(orcpt, semicolon);
+    struct span type = span_to(orcpt, semicolon), value = span_from(orcpt, semicolon + 1);
     if (semicolon == orcpt.n || !type_ok(type))
         return;
     struct buf addr;
     buf_init(&addr, ENVELOPE_TEXT_MAX);
-    dsn_xtext_decode(&addr, span_from(orcpt, semicolon + 1), ENVELOPE_TEXT_MAX);
+    bool international = span_ieq(type, SPAN("utf-8"));
+    if (international)
+        put_plain(&addr, value);
+    else
+        dsn_xtext_decode(&addr, value, ENVELOPE_TEXT_MAX);
     buf_puts(out, SPAN("Original-Recipient: "));
     buf_puts(out, type);
     buf_putc(out, ';');
-    if (dsn_has_high(buf_span(&addr)))
+    if ((international || dsn_has_high(buf_span(&addr))) && !(international && utf8))
         put_addr_xtext(out, buf_span(&addr));
     else
-        untrusted_put(out, buf_span(&addr), UNTRUSTED_ASCII, DSN_TEXT_MAX);
+        untrusted_put(out, buf_span(&addr), kind_of(utf8), DSN_TEXT_MAX);
     buf_puts(out, SPAN("\r\n"));
     buf_free(&addr);
 }
@@ -172,7 +220,7 @@ static void put_rcpt(struct buf *out, const struct dsn_report *r, const struct d
     };
     bool mailbox = r->kind == DSN_SUCCESS && rcpt->mailbox;
     buf_puts(out, SPAN("\r\n"));
-    put_orcpt(out, rcpt->rcpt->orcpt);
+    put_orcpt(out, rcpt->rcpt->orcpt, utf8);
     put_address(out, "Final-Recipient", rcpt->rcpt->addr, utf8);
     put_field(out, "Action", span_str(mailbox ? "delivered" : actions[r->kind]), false);
     put_status(out, r, rcpt);
