@@ -16,7 +16,8 @@
 static const char usage[] =
     "usage: postern queue [list] [FILTER...] [--sort age|size|domain|next] [--limit N]\n"
     "       postern queue count [FILTER...]\n"
-    "       postern queue oldest [--by GROUP] [FILTER...] [--sort age|count|size|next] [--limit N]\n"
+    "       postern queue oldest [--by GROUP] [FILTER...] [--sort age|count|size|next]\n"
+    "                     [--limit N]\n"
     "       postern queue shape [--by domain|site|reason|state] [FILTER...] [--limit N]\n"
     "       postern queue sites [--limit N]\n"
     "       postern queue run\n"
@@ -197,8 +198,9 @@ static int check_args(struct request *rq)
     if (rq->n < own)
         return cli_usage_error(&rq->a, "a word is missing", v);
     if (may & ACTS && rq->n == own && !rq->words.filters && !rq->all)
-        return cli_usage_error(&rq->a, is(rq, "retry") ? "an id, a domain or a destination is missing"
-                                       : "which message? its id is missing", v);
+        return cli_usage_error(&rq->a, is(rq, "retry")
+                                           ? "an id, a domain or a destination is missing"
+                                           : "which message? its id is missing", v);
     if (is(rq, "retry") && rq->n > 1)
         return cli_usage_error(&rq->a, "one word too many", rq->ids[1]);
     if (!(may & ACTS) && rq->n > rq->verb->words_max)

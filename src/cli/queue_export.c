@@ -184,8 +184,8 @@ int queue_rule(const struct cli_args *a, const struct queue_words *words, const 
     queue_words_plain(&w, "limit=10000");
     int rc = ask(a, "groups", &w, on_group, &r);
     if (rc == EX_OK)
-        fprintf(stderr, r.lines ? "nothing was changed: these lines in the mailertable would send "
-                                  "all mail of these domains there, from the next attempt on\n"
-                                : "nothing in the queue is meant by that\n");
+        fputs(r.lines ? "nothing was changed: these lines in the mailertable would send all mail "
+                        "of these domains there, from the next attempt on\n"
+                      : "nothing in the queue is meant by that\n", stderr);
     return rc;
 }

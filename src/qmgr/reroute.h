@@ -1,5 +1,6 @@
 /* reroute: recipients that an administrator sends another way than the tables say. Kept in memory
- * until they are delivered, or the gateway restarts: what is to last is a line in the mailertable. */
+ * until they are delivered, or the gateway restarts: what is to last is a line in the
+ * mailertable. */
 #ifndef POSTERN_QMGR_REROUTE_H
 #define POSTERN_QMGR_REROUTE_H
 

@@ -32,7 +32,7 @@ static bool is_own(struct span w, bool first)
         letters += ascii_isalpha(w.p[i]);
     /* "450-4.7.1", "5m", "greylist2" stay apart from "9BC0A1xyz", "1732104000" and "300" */
     return digits >= 3 || (digits == w.n && !first) || (digits >= 2 && letters >= 4) ||
-           (digits && w.n >= 12);
+           (digits >= 2 && w.n >= 12);
 }
 
 static bool is_edge(char c) { return strchr("<>()[]{}\"'`,;:=", c) != NULL && c; }
@@ -46,7 +46,7 @@ size_t queue_reason_class(struct span reason, char *out)
         if (ascii_isblank(c) || is_edge(c)) {
             bool twice = ascii_isblank(c) && n && ascii_isblank(out[n - 1]);
             if (!twice)
-                out[n++] = c;
+                out[n++] = ascii_isblank(c) ? ' ' : c;
             i++;
             continue;
         }

@@ -1,0 +1,263 @@
+/* The parts of the queue's index: sets against an array, classes of reasons, the language of
+ * filters. The whole against a model: test_queue_model. */
+#include "base/must.h"
+#include "queue/filter.h"
+#include "queue/index.h"
+#include "queue/reason.h"
+#include "test.h"
+
+#include <stdlib.h>
+
+/* --- sets --- */
+
+enum { VALUES = 3000, STEPS = 200000 };
+
+struct naive {
+    uint32_t times[VALUES]; /* how often each is in it */
+    uint64_t count;
+};
+
+static bool naive_from(const struct naive *n, uint64_t from, uint64_t *v_r)
+{
+    while (from < VALUES && !n->times[from])
+        from++;
+    *v_r = from;
+    return from < VALUES;
+}
+
+static void same(const struct queue_set *s, const struct naive *n, uint64_t from)
+{
+    uint64_t a = 0, b = 0, below = 0;
+    bool got = queue_set_from(s, from, &a), wanted = naive_from(n, from, &b);
+    CHECK_INT(got, wanted);
+    CHECK(!got || a == b);
+    for (uint64_t v = 0; v < from && v < VALUES; v++)
+        below += n->times[v];
+    CHECK(queue_set_below(s, from) == below);
+    CHECK(s->count == n->count);
+    got = queue_set_max(s, &a);
+    CHECK_INT(got, n->count > 0);
+    CHECK(!got || !naive_from(n, a + 1, &b));
+    CHECK(!got || n->times[a]);
+}
+
+/* Fills and empties in turns, mostly in order as mail comes, so that chunks are made, split,
+ * merged and given back. */
+static void sets(void)
+{
+    struct queue_set s = { 0 };
+    struct naive *n = NEW(struct naive);
+    uint64_t x = 88172645463325252u, next = 0;
+    for (int step = 0; step < STEPS; step++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        bool filling = (step / 20000) % 2 == 0;
+        uint64_t v = (x >> 20) % 3 ? x % VALUES : next++ % VALUES;
+        if (filling ? x % 5 != 0 : x % 5 == 0) {
+            CHECK_INT(queue_set_add(&s, v), n->times[v] == 0);
+            n->times[v]++;
+            n->count++;
+        } else if (n->times[v]) {
+            n->times[v]--;
+            n->count--;
+            CHECK_INT(queue_set_remove(&s, v), n->times[v] == 0);
+        }
+        if (step % 50 == 0 || n->count < 4)
+            same(&s, n, (x >> 8) % (VALUES + 2));
+    }
+    queue_set_free(&s);
+    CHECK(s.count == 0 && s.cap == 0);
+    free(n);
+}
+
+/* Pinned cells stay; walks survive what happens under them. */
+static void walks(void)
+{
+    static const int parts[40];
+    struct queue_index ix;
+    struct queue_walk w;
+    struct queue_cell *cells[40], *c;
+    queue_index_init(&ix, 7);
+    for (int i = 0; i < 40; i++) {
+        struct queue_key key = { &parts[i], NULL, NULL, 1 };
+        cells[i] = queue_cell_get(&ix, QUEUE_RCPTS, &key);
+        CHECK(queue_cell_get(&ix, QUEUE_RCPTS, &key) == cells[i]);
+        queue_cell_add(cells[i], 5, 100, false);
+    }
+    queue_cell_pin(cells[3]);
+    queue_cell_remove(&ix, cells[3], 5, 100, false);
+    int seen = 0;
+    queue_walk_begin(&w, &ix, QUEUE_RCPTS);
+    for (; (c = queue_walk_next(&w)) != NULL; seen++)
+        if (seen == 10) /* the next one, and one further on, go away while it stands there */
+            for (int i = 12; i < 20; i++)
+                queue_cell_remove(&ix, cells[i], 5, 100, false);
+    queue_walk_end(&w);
+    CHECK_INT(seen, 40 - 1 - 8);
+    queue_cell_unpin(&ix, cells[3]);
+    for (int i = 0; i < 40; i++)
+        if (i != 3 && (i < 12 || i >= 20))
+            queue_cell_remove(&ix, cells[i], 5, 100, false);
+    queue_index_free(&ix);
+}
+
+/* --- reasons --- */
+
+static void classes(void)
+{
+    static const char *const table[][2] = {
+        { "", "" },
+        { "450 4.7.1 <a@b.example>: Recipient address rejected: Greylisted for 300 seconds",
+          "450 4.7.1 <*>: Recipient address rejected: Greylisted for * seconds" },
+        { "451 4.3.0 queue file 9BC0A1345XYZ is busy", "451 4.3.0 queue file * is busy" },
+        { "Connection refused by mx1.example.", "Connection refused by mx1.example." },
+        { "421 Too  many\tconnections from 192.0.2.1", "421 Too many connections from *" },
+        { "552 5.2.2 mailbox full (1732104000)", "552 5.2.2 mailbox full (*)" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char out[QUEUE_CLASS_MAX];
+        size_t n = queue_reason_class(span_str(table[i][0]), out);
+        CHECK_SPAN(span_of(out, n), span_str(table[i][1]));
+    }
+    char many[5000], out[QUEUE_CLASS_MAX];
+    memset(many, 'x', sizeof many);
+    CHECK(queue_reason_class(span_of(many, sizeof many), out) == QUEUE_CLASS_MAX);
+}
+
+/* --- filters --- */
+
+static struct queue_facts whole(void)
+{
+    struct queue_facts x = {
+        .known = (1u << QUEUE_FIELDS) - 1,
+        .from_domain_known = true,
+        .to_domain_known = true,
+        .id = SPAN("9BC0A100000001"),
+        .from = { .local = SPAN("ann"), .domain = SPAN("sender.example") },
+        .to = { .local = SPAN("bob"), .domain = SPAN("dest.example") },
+        .site = SPAN("mx1.dest.example mx2.dest.example"),
+        .dest = SPAN("mx:dest.example"),
+        .listener = SPAN("mx"),
+        .reason = SPAN("mailbox busy, id 77"),
+        .state = QUEUE_DEFERRED,
+        .age_ms = 3 * 3600000,
+        .size_bytes = 20000,
+    };
+    MUST(netaddr_parse_ip(SPAN("192.0.2.7"), &x.client));
+    return x;
+}
+
+static enum queue_match match(const char *words, const struct queue_facts *x)
+{
+    struct queue_filter *f = queue_filter_new();
+    struct span rest = span_str(words);
+    struct err err;
+    while (rest.n) {
+        struct span word = span_to(rest, span_find(rest, ' '));
+        rest = span_from(rest, word.n + 1);
+        MUST(queue_filter_word(f, word, &err) == 1);
+    }
+    enum queue_match m = queue_filter_match(f, x);
+    queue_filter_free(&f);
+    return m;
+}
+
+static void filters(void)
+{
+    static const struct { const char *words; bool yes; } table[] = {
+        { "", true },
+        { "to=bob@dest.example", true },    { "to=BOB@Dest.Example", true },
+        { "to=bob", false },                { "to=dest.example", true },
+        { "to=@dest.example", true },       { "to=*@dest.*", true },
+        { "to~ob@de", true },               { "to=<>", false },
+        { "!to=carl@dest.example", true },  { "to=carl to=bob@dest.example", true },
+        { "!to=carl !to=bob@dest.example", false },
+        { "from~ann", true },               { "from=ann@sender.example to=x@y", false },
+        { "domain=dest.example", true },    { "domain=est.example", false },
+        { "domain~est.ex", true },          { "site=mx1.dest.example*", true },
+        { "site=mx:dest.example", true },   { "listener=submission", false },
+        { "reason~BUSY", true },            { "reason=mailbox*", true },
+        { "state=deferred", true },         { "state=held,deferred", true },
+        { "!state=deferred", false },       { "age>2h", true },
+        { "age<2h", false },                { "age>2h age<4h", true },
+        { "age>2h age<3h", false },         { "size>10K size<1M", true },
+        { "size>20000", false },            { "client=192.0.2.0/24", true },
+        { "client=192.0.2.8", false },      { "client~0.2.7", true },
+        { "id~BC0", true },                 { "id=9BC0A100000001", true },
+        { "id=9BC0A100000002", false },
+    };
+    struct queue_facts x = whole();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (match(table[i].words, &x) != (table[i].yes ? QUEUE_YES : QUEUE_NO))
+            TEST_FAIL("\"%s\"", table[i].words);
+    x.from = (struct queue_addr){ .local = SPAN_NONE };
+    CHECK_INT(match("from=<>", &x), QUEUE_YES);
+    x.to = (struct queue_addr){ .local = SPAN("Bob@DEST.example"), .whole = true };
+    CHECK_INT(match("to=dest.example domain=dest.EXAMPLE", &x), QUEUE_YES);
+    x.client.family = NETADDR_NONE;
+    CHECK_INT(match("client=0.0.0.0/0", &x), QUEUE_NO);
+}
+
+/* What a cell of the index knows decides, or does not. */
+static void groups_decide(void)
+{
+    struct queue_facts x = whole();
+    x.known = 1u << QUEUE_DOMAIN | 1u << QUEUE_STATE | 1u << QUEUE_REASON;
+    x.to.local = SPAN_NONE;
+    x.reason_is_class = true;
+    x.reason = SPAN("mailbox busy, id *");
+    CHECK_INT(match("domain=dest.example state=deferred", &x), QUEUE_YES);
+    CHECK_INT(match("to=dest.example", &x), QUEUE_YES);
+    CHECK_INT(match("to=bob@dest.example", &x), QUEUE_MAYBE);
+    CHECK_INT(match("to=bob@other.example", &x), QUEUE_NO);
+    CHECK_INT(match("!to=bob@other.example", &x), QUEUE_YES);
+    CHECK_INT(match("to~bob", &x), QUEUE_MAYBE);
+    CHECK_INT(match("age>2h domain=dest.example", &x), QUEUE_MAYBE);
+    CHECK_INT(match("age>2h domain=other.example", &x), QUEUE_NO);
+    CHECK_INT(match("reason~busy", &x), QUEUE_YES);
+    CHECK_INT(match("reason~77", &x), QUEUE_MAYBE);
+    CHECK_INT(match("reason~77 reason~busy", &x), QUEUE_YES);
+}
+
+static void mistakes(void)
+{
+    static const struct { const char *word; int rc; } table[] = {
+        { "limit=3", 0 },   { "", 0 },          { "!", 0 },         { "sort=age", 0 },
+        { "to", -1 },       { "to>x", -1 },     { "to=", -1 },      { "age=2h", -1 },
+        { "age>soon", -1 }, { "size>-1", -1 },  { "state=dead", -1 }, { "state=", -1 },
+        { "client=mx", -1 }, { "client=192.0.2.1/24", -1 },
+    };
+    struct queue_filter *f = queue_filter_new();
+    struct err err;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        err.text[0] = '\0';
+        if (queue_filter_word(f, span_str(table[i].word), &err) != table[i].rc)
+            TEST_FAIL("\"%s\"", table[i].word);
+        CHECK(table[i].rc == 0 || err.text[0]);
+    }
+    CHECK(queue_filter_empty(f));
+    for (int i = 0; i < QUEUE_TERMS_MAX; i++)
+        CHECK_INT(queue_filter_word(f, SPAN("to=x"), &err), 1);
+    CHECK_INT(queue_filter_word(f, SPAN("to=x"), &err), -1);
+    queue_filter_free(&f);
+}
+
+static void exact(void)
+{
+    struct queue_filter *f = queue_filter_new();
+    struct err err;
+    queue_filter_word(f, SPAN("domain=dest.example"), &err);
+    queue_filter_word(f, SPAN("site=mx*"), &err);
+    CHECK_SPAN(queue_filter_exact(f, QUEUE_DOMAIN), SPAN("dest.example"));
+    CHECK(!queue_filter_exact(f, QUEUE_SITE).n && !queue_filter_exact(f, QUEUE_TO).n);
+    queue_filter_word(f, SPAN("domain=other.example"), &err);
+    CHECK(!queue_filter_exact(f, QUEUE_DOMAIN).n);
+    queue_filter_free(&f);
+}
+
+static const struct test tests[] = {
+    TEST(sets),          TEST(walks),    TEST(classes), TEST(filters),
+    TEST(groups_decide), TEST(mistakes), TEST(exact),
+};
+TEST_MAIN(tests)
