@@ -197,7 +197,7 @@ static void table_is_sane(void)
         if (!sane_row(&o[i]))
             TEST_FAIL("%s.%s", o[i].section, o[i].name);
         for (size_t j = 0; j < i; j++)
-            if (config_option_listens(&o[i]) == config_option_listens(&o[j]) &&
+            if (config_section_of(o[i].section) == config_section_of(o[j].section) &&
                 o[i].offset == o[j].offset)
                 TEST_FAIL("%s and %s are the same field", o[i].name, o[j].name);
     }

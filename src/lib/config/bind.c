@@ -23,8 +23,9 @@ const struct config_setting *setting_find(const struct config_setting *v, size_t
 void bind_init(struct bind *b, struct config *cfg, struct config_report *report)
 {
     *b = (struct bind){ .cfg = cfg, .report = report };
-    cfg->listens = arena_alloc(cfg->arena, CONFIG_LISTENS_MAX * sizeof *cfg->listens);
-    MUST(cfg->listens);
+    cfg->listens = arena_alloc(cfg->arena, CONFIG_ITEMS_MAX * sizeof *cfg->listens);
+    cfg->rules = arena_alloc(cfg->arena, CONFIG_ITEMS_MAX * sizeof *cfg->rules);
+    MUST(cfg->listens && cfg->rules);
 }
 
 void bind_free(struct bind *b)
@@ -38,55 +39,68 @@ static void error_at(struct bind *b, const struct token *t, const char *what)
     config_report_add(b->report, CONFIG_ERROR, t->pos, NULL, "%s", what);
 }
 
-/* Which listener the current section is; the spare ones have numbers beyond all others. */
-static size_t listen_number(const struct bind *b)
+/* Which listener or rule the current section is; the spare ones have numbers beyond all. */
+static size_t item_number(const struct bind *b)
 {
-    if (!b->listen)
+    if (!b->item)
         return 0;
-    if (b->listen == &b->spare)
-        return CONFIG_LISTENS_MAX + b->spares;
-    return (size_t)(b->listen - b->cfg->listens);
+    if (b->item == (const void *)&b->spare)
+        return CONFIG_ITEMS_MAX + b->spares;
+    return b->of == CONFIG_OF_LISTEN ? (size_t)((struct config_listen *)b->item - b->cfg->listens)
+                                     : (size_t)((struct config_rule *)b->item - b->cfg->rules);
 }
 
-static struct config_listen *spare_listener(struct bind *b)
+static void *spare_item(struct bind *b)
 {
-    b->spare = (struct config_listen){ .name = SPAN("") };
-    if (b->spares < UINT16_MAX - CONFIG_LISTENS_MAX)
+    memset(&b->spare, 0, sizeof b->spare);
+    if (b->spares < UINT16_MAX - CONFIG_ITEMS_MAX)
         b->spares++;
     return &b->spare;
 }
 
-static struct config_listen *open_listener(struct bind *b, const struct token *name,
-                                           const struct token *label)
+static bool label_good(struct bind *b, const struct token *name, const struct token *label)
 {
-    struct config *cfg = b->cfg;
+    const char *what = config_of_name(b->of);
     struct err e;
     if (!label) {
-        error_at(b, name, "a listener needs a name: listen \"mx\" {");
-        return spare_listener(b);
+        config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
+                          "a %s needs a name: %.*s \"%s\" {", what, SHOWN(name->text),
+                          config_of_label(b->of));
+        return false;
     }
     if (label->bad)
-        return spare_listener(b);
+        return false;
     if (!check_label(label->text, &e)) {
-        config_report_add(b->report, CONFIG_ERROR, label->pos, NULL, "listener name \"%.*s\" %s",
+        config_report_add(b->report, CONFIG_ERROR, label->pos, NULL, "%s name \"%.*s\" %s", what,
                           SHOWN(label->text), e.text);
-        return spare_listener(b);
+        return false;
     }
-    for (size_t i = 0; i < cfg->n_listens; i++)
-        if (span_eq(cfg->listens[i].name, label->text)) {
+    for (size_t i = 0; i < config_items(b->cfg, b->of); i++)
+        if (span_eq(config_item_name(config_item(b->cfg, b->of, i)), label->text)) {
             config_report_add(b->report, CONFIG_ERROR, label->pos, NULL,
-                              "listener \"%.*s\" exists already, since line %u",
-                              SHOWN(label->text), (unsigned)b->listen_pos[i].line);
-            return spare_listener(b);
+                              "%s \"%.*s\" exists already, since line %u", what,
+                              SHOWN(label->text), (unsigned)b->item_pos[b->of][i].line);
+            return false;
         }
-    if (cfg->n_listens == CONFIG_LISTENS_MAX) {
-        error_at(b, name, "too many listeners: 64 are allowed");
-        return spare_listener(b);
+    return true;
+}
+
+static void *open_item(struct bind *b, const struct token *name, const struct token *label)
+{
+    struct config *cfg = b->cfg;
+    if (!label_good(b, name, label))
+        return spare_item(b);
+    size_t n = config_items(cfg, b->of);
+    if (n == CONFIG_ITEMS_MAX) {
+        error_at(b, name, b->of == CONFIG_OF_LISTEN ? "too many listeners: 64 are allowed"
+                                                    : "too many rules: 64 are allowed");
+        return spare_item(b);
     }
-    b->listen_pos[cfg->n_listens] = name->pos;
-    struct config_listen *l = &cfg->listens[cfg->n_listens++];
-    l->name = arena_dup(cfg->arena, label->text);
-    return l;
+    b->item_pos[b->of][n] = name->pos;
+    *(b->of == CONFIG_OF_LISTEN ? &cfg->n_listens : &cfg->n_rules) = n + 1;
+    struct span *its_name = config_item(cfg, b->of, n);
+    *its_name = arena_dup(cfg->arena, label->text);
+    return its_name;
 }
 
 void bind_open(struct bind *b, const struct token *name, const struct token *label)
@@ -95,18 +109,19 @@ void bind_open(struct bind *b, const struct token *name, const struct token *lab
     const struct config_section *s = config_section_find(name->text);
     b->section = s;
     b->skip = !s;
-    b->listen = NULL;
+    b->item = NULL;
+    b->of = s ? config_section_of(s->name) : CONFIG_OF_ALL;
     if (!s) {
         config_report_add(b->report, CONFIG_ERROR, name->pos, config_suggest_section(name->text),
                           "unknown section \"%.*s\"", SHOWN(name->text));
         return;
     }
     if (s->named) {
-        b->listen = open_listener(b, name, label);
+        b->item = open_item(b, name, label);
         return;
     }
     if (label)
-        error_at(b, label, "only a listen section has a name");
+        error_at(b, label, "this section has no name: only listen and delivery_rule do");
     struct config_pos *first = &b->opened[s - config_sections(&n)];
     MUST(n <= BIND_SECTIONS_MAX);
     if (first->line)
@@ -121,7 +136,8 @@ void bind_close(struct bind *b)
 {
     b->section = NULL;
     b->skip = false;
-    b->listen = NULL;
+    b->item = NULL;
+    b->of = CONFIG_OF_ALL;
 }
 
 static struct span section_name(const struct bind *b)
@@ -136,10 +152,13 @@ static void unknown_option(struct bind *b, const struct token *name)
     const char *close = config_suggest_option(here, name->text);
     const struct config_option *elsewhere = config_option_named(name->text);
     const char *in = here.n ? " in section " : "";
-    if (config_section_find(name->text))
+    const struct config_section *section = config_section_find(name->text);
+    const char *label = section && section->named
+                            ? config_of_label(config_section_of(section->name)) : NULL;
+    if (section)
         config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
-                          "%.*s is a section: write %.*s%s { ... }", SHOWN(name->text),
-                          SHOWN(name->text), span_eq(name->text, SPAN("listen")) ? " \"mx\"" : "");
+                          "%s is a section: write %s%s%s%s { ... }", section->name, section->name,
+                          label ? " \"" : "", label ? label : "", label ? "\"" : "");
     else if (elsewhere && span_find(name->text, '.') < name->text.n)
         config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
                           "unknown option \"%.*s\"%s%.*s: write %s { %s = ... }",
@@ -168,7 +187,7 @@ static struct config_setting *add_setting(struct bind *b, const struct config_op
     }
     b->settings[b->n] = (struct config_setting){
         .option = (uint16_t)row_of(o),
-        .listen = (uint16_t)listen_number(b),
+        .listen = (uint16_t)item_number(b),
         .line = pos.line,
         .col = pos.col,
     };
@@ -184,14 +203,14 @@ void bind_option(struct bind *b, const struct token *name, const struct value *v
         unknown_option(b, name);
         return;
     }
-    const struct config_setting *first = setting_find(b->settings, b->n, o, listen_number(b));
+    const struct config_setting *first = setting_find(b->settings, b->n, o, item_number(b));
     if (first) {
         config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
                           "%s is set already, on line %u", o->name, (unsigned)first->line);
         return;
     }
     struct config_setting *s = add_setting(b, o, value ? value->pos : name->pos);
-    void *field = (void *)config_option_value(o, b->cfg, b->listen);
+    void *field = (void *)config_option_value(o, b->cfg, b->item);
     s->bad = !value || !value_set(o, value, field, b->cfg->arena, b->report) || value->bad;
 }
 
@@ -218,22 +237,25 @@ void bind_defaults(struct config *cfg, struct config_listen *listen)
     size_t n;
     const struct config_option *o = config_options(&n);
     for (size_t i = 0; i < n; i++)
-        if (config_option_listens(&o[i]) == (listen != NULL) && !(o[i].flags & CONFIG_REQUIRED))
+        if (config_section_of(o[i].section) == (listen ? CONFIG_OF_LISTEN : CONFIG_OF_ALL) &&
+            !(o[i].flags & CONFIG_REQUIRED))
             set_default(&o[i], (void *)config_option_value(&o[i], cfg, listen), cfg->arena);
 }
 
-static void default_or_missing(struct bind *b, const struct config_option *o, size_t listen)
+static void default_or_missing(struct bind *b, const struct config_option *o, size_t number)
 {
     struct config *cfg = b->cfg;
-    struct config_listen *l = config_option_listens(o) ? &cfg->listens[listen] : NULL;
-    const struct config_setting *s = setting_find(b->settings, b->n, o, listen);
+    enum config_of of = config_section_of(o->section);
+    void *item = config_item(cfg, of, number);
+    const struct config_setting *s = setting_find(b->settings, b->n, o, number);
     if (s && !s->bad)
         return;
     if (!(o->flags & CONFIG_REQUIRED))
-        set_default(o, (void *)config_option_value(o, cfg, l), cfg->arena);
-    else if (!s && l)
-        config_report_add(b->report, CONFIG_ERROR, b->listen_pos[listen], NULL,
-                          "listener \"%.*s\" has no %s", SPAN_ARG(l->name), o->name);
+        set_default(o, (void *)config_option_value(o, cfg, item), cfg->arena);
+    else if (!s && item)
+        config_report_add(b->report, CONFIG_ERROR, b->item_pos[of][number], NULL,
+                          "%s \"%.*s\" has no %s", config_of_name(of),
+                          SPAN_ARG(config_item_name(item)), o->name);
     else if (!s)
         config_report_add(b->report, CONFIG_ERROR, (struct config_pos){ 0 }, NULL,
                           "%s is not set: %s", o->name, o->help);
@@ -266,7 +288,8 @@ static void notice(struct bind *b, const struct config_setting *s)
     size_t n;
     struct config *cfg = b->cfg;
     const struct config_option *o = &config_options(&n)[s->option];
-    const void *field = config_option_value(o, cfg, &cfg->listens[s->listen]);
+    const void *item = config_item(cfg, config_section_of(o->section), s->listen);
+    const void *field = config_option_value(o, cfg, item);
     const char *what = later(o, field);
     if (!what || at_default(o, field))
         return;
@@ -286,7 +309,7 @@ static void notice(struct bind *b, const struct config_setting *s)
     buf_free(&name);
 }
 
-/* Settings of real listeners and of struct config, without those of spare ones. */
+/* Settings of real listeners and rules and of struct config, without those of spare ones. */
 static void keep_settings(struct bind *b)
 {
     struct config *cfg = b->cfg;
@@ -294,7 +317,7 @@ static void keep_settings(struct bind *b)
     cfg->notices = arena_alloc(cfg->arena, must_mul(b->n, sizeof *cfg->notices));
     MUST(cfg->settings && cfg->notices);
     for (size_t i = 0; i < b->n; i++)
-        if (b->settings[i].listen < CONFIG_LISTENS_MAX)
+        if (b->settings[i].listen < CONFIG_ITEMS_MAX)
             cfg->settings[cfg->n_settings++] = b->settings[i];
 }
 
@@ -304,7 +327,7 @@ void bind_finish(struct bind *b)
     struct config *cfg = b->cfg;
     const struct config_option *o = config_options(&n);
     for (size_t i = 0; i < n; i++) {
-        size_t times = config_option_listens(&o[i]) ? cfg->n_listens : 1;
+        size_t times = config_items(cfg, config_section_of(o[i].section));
         for (size_t l = 0; l < times; l++)
             default_or_missing(b, &o[i], l);
     }

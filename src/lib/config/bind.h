@@ -7,7 +7,7 @@
 
 struct config_setting {
     uint16_t option; /* row of the table */
-    uint16_t listen; /* which one, for its options; else 0 */
+    uint16_t listen; /* which one (rule: likewise), for its options; else 0 */
     bool bad;        /* its value was refused */
     uint32_t line, col;
 };
@@ -19,11 +19,15 @@ struct bind {
     struct config_report *report;
     const struct config_section *section; /* NULL outside of sections */
     bool skip;                            /* inside of an unknown section */
-    struct config_listen *listen;         /* inside of a listen section */
-    struct config_listen spare;           /* for a listener that is one too many */
+    enum config_of of;                    /* what the section is of */
+    void *item;                           /* inside of a section with a name of its own */
+    union {
+        struct config_listen listen;
+        struct config_rule rule;
+    } spare; /* for one that is too many */
     unsigned spares;
     struct config_pos opened[BIND_SECTIONS_MAX];         /* first place of each section */
-    struct config_pos listen_pos[CONFIG_LISTENS_MAX];
+    struct config_pos item_pos[CONFIG_OFS][CONFIG_ITEMS_MAX];
     struct config_setting *settings;
     size_t n, cap;
 };
@@ -39,7 +43,7 @@ void bind_finish(struct bind *b);
 void bind_free(struct bind *b);
 
 /* Sets every option of a fresh configuration, or of a fresh listener, to its default. */
-void bind_defaults(struct config *cfg, struct config_listen *listen);
+void bind_defaults(struct config *cfg, struct config_listen *listen); /* listen NULL: of it */
 
 /* NULL when it has its default. listen as in struct config_setting. */
 const struct config_setting *setting_find(const struct config_setting *v, size_t n,

@@ -18,6 +18,8 @@ enum {
     CONFIG_FILE_MAX = 1 << 20,  /* bytes of a file */
     CONFIG_WIRE_MAX = 16 << 20, /* bytes of the flattened form: the limit for config_put's buf */
     CONFIG_LISTENS_MAX = 64,
+    CONFIG_RULES_MAX = 64,
+    CONFIG_RULE_RETRIES_MAX = 16,
     CONFIG_LIST_MAX = 4096,     /* items of one list */
     CONFIG_TEXT_MAX = 4096,     /* bytes of one text */
 };
@@ -188,6 +190,25 @@ struct config_processes {
     int64_t restart_first_ms, restart_max_ms; /* back-off of a role that dies */
     int64_t finish_ms; /* children may finish what they hold this long */
 };
+enum config_rule_tls { /* ... of a rule: that of deliver, or another */
+    CONFIG_RULE_TLS_SAME,
+    CONFIG_RULE_TLS_OFF,
+    CONFIG_RULE_TLS_OPTIONAL,
+    CONFIG_RULE_TLS_REQUIRED
+};
+
+struct config_rule { /* delivery_rule; config/rules.h tells which one holds. 0: as elsewhere */
+    struct span name;
+    struct config_texts site, mx, domain, sender, listener; /* none: any */
+    uint64_t concurrency_initial, concurrency_max, messages_per_connection;
+    struct span rate; /* "100/m", "" = none */
+    struct config_addrs source_address;
+    struct config_texts retry; /* durations, instead of: */
+    int64_t retry_first_ms, retry_max_ms;
+    int64_t warn_after_ms, expire_after_ms;
+    enum config_rule_tls tls;
+};
+
 
 struct config_log {
     struct span tag;
@@ -255,6 +276,8 @@ struct config {
     struct config_relay relay;
     struct config_route route;
     struct config_local local;
+    struct config_rule *rules; /* the first that holds, holds */
+    size_t n_rules;
     struct config_dns dns;
     struct config_timeout timeout;
     struct config_server server;

@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "config/bind.h"
+#include "config/rules.h"
 
 struct cross {
     const struct config *cfg;
@@ -139,6 +140,32 @@ static void check_listeners(const struct cross *x)
                           "there is no listen section: no mail comes in by SMTP");
 }
 
+/* Said where the option is set, or where anything of the rule is. */
+static void say_rule(void *arg, enum config_level level, size_t rule, const char *option,
+                     const char *text)
+{
+    const struct cross *x = arg;
+    const struct config_option *o = config_option_find(SPAN("delivery_rule"), span_str(option));
+    const struct config_setting *s =
+        o ? setting_find(x->cfg->settings, x->cfg->n_settings, o, rule) : NULL;
+    size_t n;
+    const struct config_option *all = config_options(&n);
+    for (size_t i = 0; i < n && !o; i++) {
+        if (config_section_of(all[i].section) != CONFIG_OF_RULE)
+            continue;
+        const struct config_setting *any =
+            setting_find(x->cfg->settings, x->cfg->n_settings, &all[i], rule);
+        if (refused(any))
+            return; /* what was refused may have been what is missed */
+        s = s ? s : any;
+    }
+    struct config_pos pos = { 0 };
+    if (s)
+        pos = (struct config_pos){ s->line, s->col };
+    config_report_add(x->report, level, pos, NULL, "delivery_rule \"%.*s\" %s",
+                      SHOWN(x->cfg->rules[rule].name), text);
+}
+
 void cross_check(const struct config *cfg, struct config_report *report)
 {
     struct cross x = { cfg, report };
@@ -146,4 +173,5 @@ void cross_check(const struct config *cfg, struct config_report *report)
     check_relay(&x);
     check_source(&x);
     check_listeners(&x);
+    config_rules_check(cfg, say_rule, &x);
 }

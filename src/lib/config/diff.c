@@ -22,14 +22,15 @@ static void tell(struct diff *d, bool live)
         d->each(d->arg, &change);
 }
 
-static void name_listener(struct diff *d, const struct config_listen *l)
+static void name_item(struct diff *d, enum config_of of, const void *item)
 {
     buf_reset(&d->name);
-    buf_printf(&d->name, "listen.%.*s", SPAN_ARG(l->name));
+    buf_printf(&d->name, "%s.%.*s", of == CONFIG_OF_LISTEN ? "listen" : "delivery_rule",
+               SPAN_ARG(config_item_name(item)));
 }
 
-static void compare(struct diff *d, const struct config_option *o, const struct config_listen *la,
-                    const struct config_listen *lb)
+static void compare(struct diff *d, const struct config_option *o, const void *la,
+                    const void *lb)
 {
     buf_reset(&d->old_text);
     buf_reset(&d->new_text);
@@ -39,7 +40,7 @@ static void compare(struct diff *d, const struct config_option *o, const struct 
         return;
     buf_reset(&d->name);
     if (la) {
-        name_listener(d, la);
+        name_item(d, config_section_of(o->section), la);
         buf_printf(&d->name, ".%s", o->name);
     } else {
         config_option_put_name(&d->name, o);
@@ -47,39 +48,44 @@ static void compare(struct diff *d, const struct config_option *o, const struct 
     tell(d, o->flags & CONFIG_LIVE);
 }
 
-static const struct config_listen *listener_of(const struct config *cfg, struct span name)
+static const void *item_of(const struct config *cfg, enum config_of of, struct span name)
 {
-    for (size_t i = 0; i < cfg->n_listens; i++)
-        if (span_eq(cfg->listens[i].name, name))
-            return &cfg->listens[i];
+    for (size_t i = 0; i < config_items(cfg, of); i++)
+        if (span_eq(config_item_name(config_item(cfg, of, i)), name))
+            return config_item(cfg, of, i);
     return NULL;
 }
 
-/* A listener that only one of them has, with its addresses as the text. */
-static void came_or_went(struct diff *d, const struct config_listen *l, bool came)
+/* A listener or a rule that only one of them has: a listener with its addresses as the text. */
+static void came_or_went(struct diff *d, enum config_of of, const void *item, bool came)
 {
     const struct config_option *o = config_option_find(SPAN("listen"), SPAN("address"));
+    struct buf *text = came ? &d->new_text : &d->old_text;
     buf_reset(&d->old_text);
     buf_reset(&d->new_text);
-    value_put(came ? &d->new_text : &d->old_text, o, &l->address);
-    name_listener(d, l);
+    if (of == CONFIG_OF_LISTEN)
+        value_put(text, o, &((const struct config_listen *)item)->address);
+    else
+        buf_putz(text, "{ ... }");
+    name_item(d, of, item);
     tell(d, true);
 }
 
-static void compare_listeners(struct diff *d, const struct config_option *o, size_t n)
+static void compare_items(struct diff *d, enum config_of of, const struct config_option *o,
+                          size_t n)
 {
-    for (size_t i = 0; i < d->a->n_listens; i++) {
-        const struct config_listen *la = &d->a->listens[i];
-        const struct config_listen *lb = listener_of(d->b, la->name);
-        if (!lb)
-            came_or_went(d, la, false);
-        for (size_t j = 0; lb && j < n; j++)
-            if (config_option_listens(&o[j]))
-                compare(d, &o[j], la, lb);
+    for (size_t i = 0; i < config_items(d->a, of); i++) {
+        const void *ia = config_item(d->a, of, i);
+        const void *ib = item_of(d->b, of, config_item_name(ia));
+        if (!ib)
+            came_or_went(d, of, ia, false);
+        for (size_t j = 0; ib && j < n; j++)
+            if (config_section_of(o[j].section) == of)
+                compare(d, &o[j], ia, ib);
     }
-    for (size_t i = 0; i < d->b->n_listens; i++)
-        if (!listener_of(d->a, d->b->listens[i].name))
-            came_or_went(d, &d->b->listens[i], true);
+    for (size_t i = 0; i < config_items(d->b, of); i++)
+        if (!item_of(d->a, of, config_item_name(config_item(d->b, of, i))))
+            came_or_went(d, of, config_item(d->b, of, i), true);
 }
 
 size_t config_diff(const struct config *a, const struct config *b, config_change_fn *each,
@@ -92,9 +98,10 @@ size_t config_diff(const struct config *a, const struct config *b, config_change
     buf_init(&d.old_text, CONFIG_WIRE_MAX);
     buf_init(&d.new_text, CONFIG_WIRE_MAX);
     for (size_t i = 0; i < n; i++)
-        if (!config_option_listens(&o[i]))
+        if (config_section_of(o[i].section) == CONFIG_OF_ALL)
             compare(&d, &o[i], NULL, NULL);
-    compare_listeners(&d, o, n);
+    compare_items(&d, CONFIG_OF_LISTEN, o, n);
+    compare_items(&d, CONFIG_OF_RULE, o, n);
     buf_free(&d.name);
     buf_free(&d.old_text);
     buf_free(&d.new_text);

@@ -137,7 +137,7 @@ void config_check_files(const struct config *cfg, struct config_report *report)
     for (size_t i = 0; i < n; i++) {
         struct files f = { .cfg = cfg, .report = report, .o = &o[i] };
         bool as_root_only = strcmp(o[i].section, "privilege") == 0;
-        if (!config_option_listens(&o[i]) && (!as_root_only || geteuid() == 0))
+        if (config_section_of(o[i].section) == CONFIG_OF_ALL && (!as_root_only || geteuid() == 0))
             check_option(&f);
     }
 }

@@ -2,8 +2,9 @@
  *
  *   u32 "PCF1", u32 checksum of the table (names, types and sizes of all rows)
  *   bytes file
- *   the values of all options outside of listeners, in the table's order
+ *   the values of all options outside of listeners and rules, in the table's order
  *   u32 number of listeners; for each: bytes name, the values of its options
+ *   u32 number of rules; likewise
  *   u32 number of notices;   for each: bytes name, bytes text, u32 line
  *   u32 number of settings;  for each: u16 option, u16 listener, u32 line, u32 column
  *
@@ -83,13 +84,14 @@ static void put_value(struct buf *b, const struct config_option *o, const void *
     }
 }
 
-static void put_values(struct buf *b, const struct config *cfg, const struct config_listen *l)
+static void put_values(struct buf *b, const struct config *cfg, enum config_of of,
+                       const void *item)
 {
     size_t n;
     const struct config_option *o = config_options(&n);
     for (size_t i = 0; i < n; i++)
-        if (config_option_listens(&o[i]) == (l != NULL))
-            put_value(b, &o[i], config_option_value(&o[i], cfg, l));
+        if (config_section_of(o[i].section) == of)
+            put_value(b, &o[i], config_option_value(&o[i], cfg, item));
 }
 
 static void put_remarks(struct buf *b, const struct config *cfg)
@@ -115,11 +117,13 @@ void config_put(struct buf *b, const struct config *cfg)
     wire_put_u32(b, magic);
     wire_put_u32(b, table_sum());
     wire_put_bytes(b, cfg->file);
-    put_values(b, cfg, NULL);
-    wire_put_u32(b, (uint32_t)cfg->n_listens);
-    for (size_t i = 0; i < cfg->n_listens; i++) {
-        wire_put_bytes(b, cfg->listens[i].name);
-        put_values(b, cfg, &cfg->listens[i]);
+    put_values(b, cfg, CONFIG_OF_ALL, NULL);
+    for (enum config_of of = CONFIG_OF_ALL + 1; of < CONFIG_OFS; of++) {
+        wire_put_u32(b, (uint32_t)config_items(cfg, of));
+        for (size_t i = 0; i < config_items(cfg, of); i++) {
+            wire_put_bytes(b, config_item_name(config_item(cfg, of, i)));
+            put_values(b, cfg, of, config_item(cfg, of, i));
+        }
     }
     put_remarks(b, cfg);
 }
@@ -208,23 +212,28 @@ static void get_value(struct wire *w, struct arena *a, const struct config_optio
     w->bad = w->bad || !value_good(o, field);
 }
 
-static void get_values(struct wire *w, struct config *cfg, struct config_listen *l)
+static void get_values(struct wire *w, struct config *cfg, enum config_of of, void *item)
 {
     size_t n;
     const struct config_option *o = config_options(&n);
     for (size_t i = 0; i < n && !w->bad; i++)
-        if (config_option_listens(&o[i]) == (l != NULL))
-            get_value(w, cfg->arena, &o[i], (void *)config_option_value(&o[i], cfg, l));
+        if (config_section_of(o[i].section) == of)
+            get_value(w, cfg->arena, &o[i], (void *)config_option_value(&o[i], cfg, item));
 }
 
-static void get_listens(struct wire *w, struct config *cfg)
+static void get_items(struct wire *w, struct config *cfg, enum config_of of)
 {
     uint32_t n = wire_get_u32(w);
-    cfg->listens = get_room(w, cfg->arena, n, CONFIG_LISTENS_MAX, sizeof *cfg->listens);
+    size_t *n_r = of == CONFIG_OF_LISTEN ? &cfg->n_listens : &cfg->n_rules;
+    if (of == CONFIG_OF_LISTEN)
+        cfg->listens = get_room(w, cfg->arena, n, CONFIG_ITEMS_MAX, sizeof *cfg->listens);
+    else
+        cfg->rules = get_room(w, cfg->arena, n, CONFIG_ITEMS_MAX, sizeof *cfg->rules);
     for (size_t i = 0; i < n && !w->bad; i++) {
-        cfg->listens[i].name = get_text(w, cfg->arena);
-        get_values(w, cfg, &cfg->listens[i]);
-        cfg->n_listens++;
+        struct span *item = config_item(cfg, of, i); /* it begins with its name */
+        *item = get_text(w, cfg->arena);
+        get_values(w, cfg, of, item);
+        ++*n_r;
     }
 }
 
@@ -245,7 +254,7 @@ static void get_settings(struct wire *w, struct config *cfg)
     size_t options;
     uint32_t n = wire_get_u32(w);
     config_options(&options);
-    cfg->settings = get_room(w, cfg->arena, n, CONFIG_LISTENS_MAX * options,
+    cfg->settings = get_room(w, cfg->arena, n, CONFIG_ITEMS_MAX * options,
                              sizeof *cfg->settings);
     for (size_t i = 0; i < n && !w->bad; i++) {
         struct config_setting *s = &cfg->settings[cfg->n_settings++];
@@ -253,7 +262,10 @@ static void get_settings(struct wire *w, struct config *cfg)
         s->listen = wire_get_u16(w);
         s->line = wire_get_u32(w);
         s->col = wire_get_u32(w);
-        w->bad |= s->option >= options || (s->listen && s->listen >= cfg->n_listens);
+        const struct config_option *o = config_options(&options);
+        w->bad |= s->option >= options;
+        w->bad |= s->listen && !w->bad &&
+                  s->listen >= config_items(cfg, config_section_of(o[s->option].section));
     }
 }
 
@@ -265,8 +277,9 @@ struct config *config_get(struct wire *w)
     struct config *cfg = arena_alloc(a, sizeof *cfg);
     cfg->arena = a;
     cfg->file = get_text(w, a);
-    get_values(w, cfg, NULL);
-    get_listens(w, cfg);
+    get_values(w, cfg, CONFIG_OF_ALL, NULL);
+    get_items(w, cfg, CONFIG_OF_LISTEN);
+    get_items(w, cfg, CONFIG_OF_RULE);
     get_notices(w, cfg);
     get_settings(w, cfg);
     if (!wire_done(w)) {

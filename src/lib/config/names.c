@@ -34,6 +34,9 @@ const struct config_option *config_option_named(struct span name)
             continue;
         if (!o[i].section[0])
             return &o[i];
+        bool rule = config_section_of(o[i].section) == CONFIG_OF_RULE;
+        if (only && rule) /* a rule repeats names of other sections, which come first */
+            continue;
         if (only)
             return NULL;
         only = &o[i];
@@ -49,10 +52,32 @@ void config_option_put_name(struct buf *b, const struct config_option *o)
 }
 
 const void *config_option_value(const struct config_option *o, const struct config *cfg,
-                                const struct config_listen *listen)
+                                const void *item)
 {
-    return (config_option_listens(o) ? (const char *)listen : (const char *)cfg) + o->offset;
+    bool all = config_section_of(o->section) == CONFIG_OF_ALL;
+    return (all ? (const char *)cfg : (const char *)item) + o->offset;
 }
+
+const char *config_of_name(enum config_of of)
+{
+    return of == CONFIG_OF_LISTEN ? "listener" : of == CONFIG_OF_RULE ? "delivery_rule" : "";
+}
+
+const char *config_of_label(enum config_of of) { return of == CONFIG_OF_RULE ? "big" : "mx"; }
+
+size_t config_items(const struct config *cfg, enum config_of of)
+{
+    return of == CONFIG_OF_LISTEN ? cfg->n_listens : of == CONFIG_OF_RULE ? cfg->n_rules : 1;
+}
+
+void *config_item(const struct config *cfg, enum config_of of, size_t i)
+{
+    return of == CONFIG_OF_LISTEN ? (void *)&cfg->listens[i]
+           : of == CONFIG_OF_RULE ? (void *)&cfg->rules[i]
+                                  : NULL;
+}
+
+struct span config_item_name(const void *item) { return *(const struct span *)item; }
 
 static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
 

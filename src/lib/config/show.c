@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "config/bind.h"
 
-/* One value of one option: listen is the number of the listener, for its options. */
+/* One value of one option: listen is the number of the listener or rule, for its options. */
 struct item {
     const struct config *cfg;
     const struct config_option *o;
@@ -15,17 +15,23 @@ static const struct config_setting *setting_of(const struct item *it)
     return setting_find(it->cfg->settings, it->cfg->n_settings, it->o, it->listen);
 }
 
+static const void *item_of(const struct item *it)
+{
+    return config_item(it->cfg, config_section_of(it->o->section), it->listen);
+}
+
 static void put_name(struct buf *b, const struct item *it)
 {
-    if (config_option_listens(it->o))
-        buf_printf(b, "listen.%.*s.%s", SPAN_ARG(it->cfg->listens[it->listen].name), it->o->name);
+    const void *item = item_of(it);
+    if (item)
+        buf_printf(b, "%s.%.*s.%s", it->o->section, SPAN_ARG(config_item_name(item)), it->o->name);
     else
         config_option_put_name(b, it->o);
 }
 
 static void put_value(struct buf *b, const struct item *it)
 {
-    value_put(b, it->o, config_option_value(it->o, it->cfg, &it->cfg->listens[it->listen]));
+    value_put(b, it->o, config_option_value(it->o, it->cfg, item_of(it)));
 }
 
 static void put_line(void *arg, const struct item *it)
@@ -68,13 +74,11 @@ static void each_item(const struct config *cfg, item_fn *fn, void *arg)
 {
     size_t n;
     const struct config_option *o = config_options(&n);
-    for (size_t i = 0; i < n; i++)
-        if (!config_option_listens(&o[i]))
-            fn(arg, &(struct item){ cfg, &o[i], 0 });
-    for (size_t l = 0; l < cfg->n_listens; l++)
-        for (size_t i = 0; i < n; i++)
-            if (config_option_listens(&o[i]))
-                fn(arg, &(struct item){ cfg, &o[i], l });
+    for (enum config_of of = CONFIG_OF_ALL; of < CONFIG_OFS; of++)
+        for (size_t l = 0; l < config_items(cfg, of); l++)
+            for (size_t i = 0; i < n; i++)
+                if (config_section_of(o[i].section) == of)
+                    fn(arg, &(struct item){ cfg, &o[i], l });
 }
 
 void config_show(struct buf *b, const struct config *cfg) { each_item(cfg, put_line, b); }
@@ -111,10 +115,12 @@ void config_show_file(struct buf *b, const struct config *cfg)
     const struct config_section *s = config_sections(&n);
     put_section(b, cfg, "", 0);
     for (size_t i = 1; i < n; i++)
-        for (size_t l = 0; l < (s[i].named ? cfg->n_listens : 1); l++) {
+        for (size_t l = 0; l < config_items(cfg, config_section_of(s[i].name)); l++) {
             buf_printf(b, "\n%s", s[i].name);
             if (s[i].named)
-                buf_printf(b, " \"%.*s\"", SPAN_ARG(cfg->listens[l].name));
+                buf_printf(b, " \"%.*s\"",
+                           SPAN_ARG(config_item_name(
+                               config_item(cfg, config_section_of(s[i].name), l))));
             buf_putz(b, " {\n");
             put_section(b, cfg, s[i].name, l);
             buf_putz(b, "}\n");

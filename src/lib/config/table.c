@@ -1,6 +1,7 @@
 #include "config/table.h"
 
 #include "config/check.h"
+#include "config/rules.h"
 
 /* How to add an option: a field in config.h and a row here; then TEST_REWRITE=1 with
  * tests/unit/test_config brings the manual page up to date. A capability that is not built yet
@@ -9,6 +10,7 @@
 #define LIVE CONFIG_LIVE
 #define AT(field) .offset = offsetof(struct config, field)
 #define IN_LISTEN(field) .offset = offsetof(struct config_listen, field)
+#define IN_RULE(field) .offset = offsetof(struct config_rule, field)
 #define SECOND 1000ull
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
@@ -33,6 +35,8 @@ static const struct config_section sections[] = {
     { "attempts", false, "what is kept of attempts, for `postern why`" },
     { "limits", false, "what is taken in at most" },
     { "deliver", false, "how mail is sent out" },
+    { "delivery_rule", true, "what is otherwise for some sites, domains, senders or listeners: the "
+                             "first rule that holds" },
     { "processes", false, "how many processes, and their restart" },
     { "log", false, "log and events" },
     { "control", false, "the socket of the command line" },
@@ -44,6 +48,9 @@ static const struct config_section sections[] = {
 
 static const struct config_word tls_words[] = {
     { "off", NULL }, { "optional", NULL }, { "required", NULL }, { NULL, NULL },
+};
+static const struct config_word rule_tls_words[] = {
+    { "same", NULL }, { "off", NULL }, { "optional", NULL }, { "required", NULL }, { NULL, NULL },
 };
 static const struct config_word delivery_words[] = {
     { "deliver", NULL }, { "queue_only", NULL }, { "defer", NULL }, { "hold", NULL },
@@ -349,6 +356,49 @@ static const struct config_option options[] = {
       .help = "log to syslog with this facility" },
     { "log", "events", CONFIG_TEXT, LIVE | CONFIG_PARENT, AT(log.events), "\"\"",
       .check = check_path, .help = "file of the event stream: each event one line of JSON" },
+    { "delivery_rule", "site", CONFIG_TEXTS, LIVE, IN_RULE(site), "{}", .check = check_pattern,
+      .help = "sites, by their whole name as postern sites shows it; * stands for anything" },
+    { "delivery_rule", "mx", CONFIG_TEXTS, LIVE, IN_RULE(mx), "{}", .check = check_pattern,
+      .help = "sites one of whose MX hosts has this name; * stands for anything: "
+              "*.protection.example.com" },
+    { "delivery_rule", "domain", CONFIG_TEXTS, LIVE | CONFIG_LOWER, IN_RULE(domain), "{}",
+      .check = check_domain,
+      .help = "domains that mail is sent to, or names of next hops where a route names one; "
+              ".example.net means all below it" },
+    { "delivery_rule", "sender", CONFIG_TEXTS, LIVE, IN_RULE(sender), "{}",
+      .check = check_rule_sender,
+      .help = "senders: an address, @example.net, @.example.net for all below it, <> for reports" },
+    { "delivery_rule", "listener", CONFIG_TEXTS, LIVE, IN_RULE(listener), "{}",
+      .check = check_label,
+      .help = "listeners that the mail came by; submit is what local programs sent" },
+    { "delivery_rule", "concurrency_initial", CONFIG_NUMBER, LIVE, IN_RULE(concurrency_initial),
+      "0", 1, 10000, .zero = true, .help = "as deliver.concurrency_initial; 0 means as there" },
+    { "delivery_rule", "concurrency_max", CONFIG_NUMBER, LIVE, IN_RULE(concurrency_max), "0", 1,
+      10000, .zero = true, .help = "as deliver.concurrency_max; 0 means as there" },
+    { "delivery_rule", "messages_per_connection", CONFIG_NUMBER, LIVE,
+      IN_RULE(messages_per_connection), "0", 1, 1000000, .zero = true,
+      .help = "as deliver.messages_per_connection; 0 means as there" },
+    { "delivery_rule", "rate", CONFIG_TEXT, LIVE, IN_RULE(rate), "\"\"", .check = check_rate,
+      .help = "messages to one site that begin in a second, a minute or an hour at most, evenly: "
+              "10/s, 100/m, 500/h; empty means no limit" },
+    { "delivery_rule", "source_address", CONFIG_ADDRS, LIVE, IN_RULE(source_address), "{}",
+      .help = "as deliver.source_address; a family that is not named here is as there" },
+    { "delivery_rule", "tls", CONFIG_WORD, LIVE, IN_RULE(tls), "same", .words = rule_tls_words,
+      .help = "as deliver.tls; same means as there" },
+    { "delivery_rule", "retry", CONFIG_TEXTS, LIVE, IN_RULE(retry), "{}", .check = check_delay,
+      .help = "times until the second attempt, the third and so on, then the last one again; in "
+              "place of retry_first and retry_max" },
+    { "delivery_rule", "retry_first", CONFIG_DURATION, LIVE, IN_RULE(retry_first_ms), "0s", SECOND,
+      7 * DAY, .zero = true, .help = "as retry.first; 0 means as there" },
+    { "delivery_rule", "retry_max", CONFIG_DURATION, LIVE, IN_RULE(retry_max_ms), "0s", SECOND,
+      7 * DAY, .zero = true, .help = "as retry.max; 0 means as there" },
+    { "delivery_rule", "warn_after", CONFIG_DURATION, LIVE, IN_RULE(warn_after_ms), "0s", SECOND,
+      30 * DAY, .zero = true,
+      .help = "as retry.warn_after; 0 means as there, and what is not below expire_after means no "
+              "warning" },
+    { "delivery_rule", "expire_after", CONFIG_DURATION, LIVE, IN_RULE(expire_after_ms), "0s",
+      SECOND, 60 * DAY, .zero = true, .help = "as retry.expire_after; 0 means as there" },
+
 
     { "control", "socket", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_PARENT, AT(control.socket),
       "\"/run/postern/control\"", .check = check_path,

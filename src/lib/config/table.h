@@ -70,13 +70,28 @@ const struct config_option *config_option_named(struct span name);
 /* "spool.free_min": the dotted name, for messages. */
 void config_option_put_name(struct buf *b, const struct config_option *o);
 
+/* What an option is of: of the whole, or of each of the things that have a name of their own. */
+enum config_of { CONFIG_OF_ALL, CONFIG_OF_LISTEN, CONFIG_OF_RULE, CONFIG_OFS };
+static inline enum config_of config_section_of(const char *section)
+{
+    return strcmp(section, "listen") == 0          ? CONFIG_OF_LISTEN
+           : strcmp(section, "delivery_rule") == 0 ? CONFIG_OF_RULE
+                                                   : CONFIG_OF_ALL;
+}
 static inline bool config_option_listens(const struct config_option *o)
 {
-    return strcmp(o->section, "listen") == 0;
+    return config_section_of(o->section) == CONFIG_OF_LISTEN;
 }
-/* Where the option's value lies; listen is NULL for those of struct config. */
+enum { CONFIG_ITEMS_MAX = 64 }; /* listeners, and rules */
+const char *config_of_name(enum config_of of);  /* "listener", "rule" */
+const char *config_of_label(enum config_of of); /* an example: "mx", "big" */
+size_t config_items(const struct config *cfg, enum config_of of); /* of all: 1 */
+/* A struct config_listen, a struct config_rule; NULL for CONFIG_OF_ALL. */
+void *config_item(const struct config *cfg, enum config_of of, size_t i);
+struct span config_item_name(const void *item);
+/* Where the option's value lies; item is NULL for those of struct config. */
 const void *config_option_value(const struct config_option *o, const struct config *cfg,
-                                const struct config_listen *listen);
+                                const void *item);
 
 /* A name close to the one that was written, or NULL: of the options of a section, of the
  * sections, of the words of an option, of all options in their dotted form. */

@@ -321,13 +321,13 @@ void mc_put(struct mc *m, struct buf *native, struct mc_lines *lines, struct are
     put_remarks(&w);
     put_section(&w, "", SPAN_NONE);
     for (size_t i = 1; i < n; i++) {
-        if (s[i].named) {
+        if (config_section_of(s[i].name) == CONFIG_OF_LISTEN) {
             for (size_t l = 0; l < m->n_listeners; l++) {
                 open_section(&w, s[i].name, &m->listeners[l].name);
                 put_section(&w, s[i].name, m->listeners[l].name);
                 close_section(&w);
             }
-        } else if (in_use(m, s[i].name)) {
+        } else if (!s[i].named && in_use(m, s[i].name)) {
             open_section(&w, s[i].name, NULL);
             put_section(&w, s[i].name, SPAN_NONE);
             close_section(&w);
