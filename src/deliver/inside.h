@@ -119,6 +119,8 @@ struct conn {
         bool closing;        /* told */
     } talk;
     struct attempt_log log; /* of the job at hand */
+    uint32_t begun_ms;      /* of the attempt, when the job took it */
+    bool was_open;
     bool ended;             /* how it ended stands there */
 };
 

@@ -32,23 +32,19 @@ static void put_place(struct buf *b, struct span host, const struct netaddr *add
     netaddr_put(b, addr);
 }
 
+/* Whom we talk to is written down when it is wanted. */
 void record_talk(struct conn *c, enum talk_kind kind, struct span text)
 {
-    bool begins = kind == TALK_CONNECTING || kind == TALK_CACHED;
-    if (!c->job || !c->log.max_bytes || !(begins || kind == TALK_NOTE) || (!begins && !text.n))
+    if (!c->job || !c->log.max_bytes)
         return;
-    if (!begins) {
+    if (kind == TALK_CONNECTING || kind == TALK_CACHED) {
+        attempt_log_reset(&c->log);
+        c->ended = false;
+        c->was_open = kind == TALK_CACHED;
+        c->begun_ms = since(c->job);
+    } else if (kind == TALK_NOTE && text.n) {
         attempt_log_add(&c->log, ATTEMPT_NOTE, since(c->job), 0, text);
-        return;
     }
-    struct buf b;
-    buf_init(&b, ATTEMPT_TEXT_MAX);
-    put_place(&b, span_str(c->host), &c->addr);
-    attempt_log_reset(&c->log);
-    c->ended = false;
-    attempt_log_add(&c->log, kind == TALK_CACHED ? ATTEMPT_KEPT : ATTEMPT_HOST, since(c->job), 0,
-                    buf_span(&b));
-    buf_free(&b);
 }
 
 /* What nobody has said ends the dialogue once: a time-out, a lost connection. */
@@ -61,22 +57,28 @@ void record_no(struct conn *c, const struct smtp_outcome *o)
     record_talk(c, TALK_NOTE, o->text);
 }
 
-void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why)
+static void keep_host(struct job *j, bool was_open, uint32_t at_ms, struct span host,
+                      const struct netaddr *addr)
 {
     struct buf b;
-    if (!j->log.max_bytes)
-        return;
     buf_init(&b, ATTEMPT_TEXT_MAX);
-    put_place(&b, j->plan.hosts[a->host].name, &a->addr);
-    attempt_log_add(&j->log, ATTEMPT_HOST, since(j), 0, buf_span(&b));
-    attempt_log_add(&j->log, ATTEMPT_NOTE, since(j), 0, why);
+    put_place(&b, host, addr);
+    attempt_log_add(&j->log, was_open ? ATTEMPT_KEPT : ATTEMPT_HOST, at_ms, 0, buf_span(&b));
     buf_free(&b);
+}
+
+void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why)
+{
+    keep_host(j, false, since(j), j->plan.hosts[a->host].name, &a->addr);
+    attempt_log_add(&j->log, ATTEMPT_NOTE, since(j), 0, why);
 }
 
 void record_keep(struct job *j, struct conn *c)
 {
-    if (j->failing || !c->client)
+    if (j->failing || !c->client) {
+        keep_host(j, c->was_open, c->begun_ms, span_str(c->host), &c->addr);
         attempt_log_append(&j->log, &c->log);
+    }
     if (j->failing && c->tls_text[0])
         snprintf(j->tls, sizeof j->tls, "%s", c->tls_text);
     attempt_log_reset(&c->log);

@@ -57,15 +57,25 @@ static struct span open_part(struct span line, bool secret)
     return span_of(line.p, (size_t)(mechanism.p + mechanism.n - line.p));
 }
 
+/* At once: this runs for every line of every message. */
 static void put_entry(struct buf *b, enum attempt_kind kind, uint32_t at_ms, int code,
                       struct span text, struct span more)
 {
-    wire_put_u16(b, (uint16_t)(LOG_HEAD_BYTES - 2 + text.n + more.n));
-    wire_put_u8(b, (uint8_t)kind);
-    wire_put_u32(b, at_ms);
-    wire_put_u16(b, (uint16_t)code);
-    buf_puts(b, text);
-    buf_puts(b, more);
+    size_t n = text.n + more.n, len = LOG_HEAD_BYTES - 2 + n;
+    char *to = buf_space(b, LOG_HEAD_BYTES + n);
+    if (!to)
+        return;
+    to[0] = (char)len;
+    to[1] = (char)(len >> 8);
+    to[2] = (char)kind;
+    wire_set_u32(to + 3, at_ms);
+    to[7] = (char)code;
+    to[8] = (char)(code >> 8);
+    if (text.n)
+        memcpy(to + LOG_HEAD_BYTES, text.p, text.n);
+    if (more.n)
+        memcpy(to + LOG_HEAD_BYTES + text.n, more.p, more.n);
+    buf_added(b, LOG_HEAD_BYTES + n);
 }
 
 void attempt_log_add(struct attempt_log *l, enum attempt_kind kind, uint32_t at_ms, int code,
