@@ -98,6 +98,11 @@ static void paths_of(struct paths *p, enum role_id role, const struct config *cf
         buf_free(&path);
         allow(p, SPAN("/etc"), MAY_READ); /* passwd is replaced by renaming */
     }
+    if (role == ROLE_WATCH && span_starts(cfg->alarm.webhook, SPAN("https:"))) {
+        allow(p, SPAN("/etc/ssl"), MAY_READ);
+        allow(p, SPAN("/usr/share/ca-certificates"), MAY_READ);
+        allow(p, SPAN("/usr/local/share/ca-certificates"), MAY_READ);
+    }
     if (role == ROLE_WATCH) /* only how full they are: patterns are expanded */
         for (size_t i = 0; i < cfg->spool.directories.n; i++)
             allow(p, fixed_part(cfg->spool.directories.v[i]), MAY_READ);

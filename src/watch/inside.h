@@ -27,6 +27,7 @@ enum {
 };
 
 struct watch;
+struct hook;
 
 /* Mail to one site that is old. */
 struct old_site {
@@ -83,6 +84,7 @@ struct watch {
     struct list posts;
     size_t post_count;
     unsigned smtpd_turn;
+    struct hook *hook;
 };
 
 struct alarm_now watch_now(const struct watch *w);
@@ -117,5 +119,11 @@ void posts_again(struct watch *w); /* those that wait */
 void posts_free(struct watch *w);
 /* Who gets letters, as in a To field. */
 void post_put_to(const struct watch *w, struct buf *b);
+
+/* hook.c: alarm.webhook; json is copied */
+struct hook *hook_new(struct watch *w); /* before the process is closed in */
+void hook_send(struct hook *h, struct span json);
+void hook_again(struct hook *h); /* what failed */
+void hook_free(struct hook **h);
 
 #endif

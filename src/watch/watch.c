@@ -18,6 +18,7 @@ enum {
     TELL_MS = 5000,       /* after a look, so that one letter has all it found */
     CHECKS_SLACK_MS = 15000,
     ROW_MAX = 16 << 10,
+    NOTE_MAX = 4 << 20,
 };
 
 struct alarm_now watch_now(const struct watch *w)
@@ -93,13 +94,62 @@ static void say_checks(struct watch *w)
             send_checks(w->smtpds[i], &m);
 }
 
+/* --- the webhook's note: {"hostname":..., "text":..., "news":[...], "present":N} --- */
+
+static void begin_note(struct watch *w, struct json *j)
+{
+    json_open(j, NULL);
+    json_str(j, "hostname", w->config->hostname);
+    json_int(j, "time_ms", loop_wall_ms(w->env->loop));
+    json_open_array(j, "news");
+}
+
+static void put_news(struct json *j, enum alarm_news news, const struct alarm *a)
+{
+    static const char *const words[] = { [ALARM_RAISED] = "raised", [ALARM_REPEATED] = "lasts",
+                                         [ALARM_CLEARED] = "over" };
+    json_open(j, NULL);
+    json_str(j, "news", span_str(words[news]));
+    json_str(j, "alarm", span_str(alarm_kind_name(a->kind)));
+    json_str(j, "title", span_str(alarm_kind_title(a->kind)));
+    json_str(j, "subject", a->subject);
+    json_str(j, "text", a->text);
+    json_int(j, "since_ms", a->since_wall_ms);
+    json_close(j);
+}
+
+/* text: one line, which is all that chat programs look at. */
+static void end_note(struct watch *w, struct json *j, struct alarm_letter *l)
+{
+    struct buf line;
+    buf_init(&line, 1024);
+    buf_puts(&line, w->config->hostname);
+    buf_printf(&line, ": %s: ", l->raised ? "ALARM" : l->repeated ? "still ALARM" : "all clear");
+    buf_puts(&line, buf_span(&l->subject_words));
+    if (l->raised + l->repeated + l->cleared > 1)
+        buf_printf(&line, ", and %u more", l->raised + l->repeated + l->cleared - 1);
+    json_close_array(j);
+    json_uint(j, "present", alarms_present(w->alarms));
+    json_str(j, "text", buf_span(&line));
+    json_close(j);
+    buf_free(&line);
+}
+
+static void tell_both(struct watch *w, struct span letter, const struct buf *note)
+{
+    post_send(w, letter);
+    if (!note->failed)
+        hook_send(w->hook, buf_span(note));
+}
+
 /* All news of a look is one letter. */
 static void on_tell(void *ctx)
 {
     struct watch *w = ctx;
     struct alarm a;
     enum alarm_news news;
-    struct buf to, body, text;
+    struct buf to, body, text, note;
+    struct json j = json_writer(&note);
     struct alarm_letter l = { .hostname = w->config->hostname,
                               .now_wall_ms = loop_wall_ms(w->env->loop),
                               .now_mono_ms = loop_mono_ms(w->env->loop),
@@ -110,17 +160,23 @@ static void on_tell(void *ctx)
     post_put_to(w, &to);
     l.to = buf_span(&to);
     posts_again(w);
+    hook_again(w->hook);
+    buf_init(&note, NOTE_MAX);
+    begin_note(w, &j);
     alarm_letter_begin(&l, &body);
     while ((news = alarms_news(w->alarms, watch_now(w), &a)) != ALARM_NONE) {
         say(w, news, &a);
         alarm_letter_add(&l, news, &a);
+        put_news(&j, news, &a);
     }
+    end_note(w, &j, &l);
     if (alarm_letter_end(&l, alarms_present(w->alarms), &text))
-        post_send(w, buf_span(&text));
+        tell_both(w, buf_span(&text), &note);
     say_checks(w);
     buf_free(&to);
     buf_free(&body);
     buf_free(&text);
+    buf_free(&note);
 }
 
 /* --- looking --- */
@@ -280,6 +336,7 @@ static void *watch_make(struct role_env *env, struct config *cfg, struct err *er
     w->env = env;
     w->config = cfg;
     w->alarms = alarms_new(&ac);
+    w->hook = hook_new(w);
     list_init(&w->wheres);
     list_init(&w->greets);
     list_init(&w->posts);
@@ -362,6 +419,7 @@ static void watch_free(void *role)
     struct watch *w = role;
     greets_free(w);
     posts_free(w);
+    hook_free(&w->hook);
     where_stop(&w->dns);
     where_stop(&w->hop);
     for (size_t i = 0; i < SMTPDS_MAX; i++)

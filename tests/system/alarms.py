@@ -3,19 +3,23 @@
 hop; who is told, by which way, how often; and a listener that refuses while a check fails."""
 import email
 import email.policy
+import http.server
 import json
 import os
 import signal
 import socket
+import ssl
 import sys
+import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp     # noqa: E402
+from lib import certs, ports, smtpclient, temp     # noqa: E402
 from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.sink import Sink                   # noqa: E402
+from lib.zonedns import ZoneDns             # noqa: E402
 
 QUICK = {"interval": Word("300ms"), "dns": Word("off"), "listeners": Word("off"),
          "disk_free": 0, "inodes_free": 0}
@@ -177,6 +181,66 @@ def listener_stuck(where):
         until(lambda: not alarms(g), 60)
 
 
+class Web(http.server.BaseHTTPRequestHandler):
+    """Keeps what is posted; the first time it fails."""
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, self.headers, body))
+        self.send_response(500 if len(self.server.got) == 1 else 204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def webhook(where):
+    """Posted by name, the address from the DNS; again after a failure; text made harmless JSON."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as web, ZoneDns(
+            "hook.example A 127.0.0.1\ngateway.example A 127.0.0.1") as dns, Sink() as sink:
+        web.got = []
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        port = web.server_address[1]
+        with Gateway(where, smart_host=("127.0.0.1", sink.port), options={
+                "postmaster": "boss@elsewhere.example",
+                "dns": {"servers": [dns.address]},
+                "alarm": {**QUICK, "disk_free": Word("900000G"), "dns": Word("on"),
+                          "webhook": f"http://hook.example:{port}/in?x=1"}}) as g:
+            until(lambda: len(web.got) >= 2, why=g.log()[-1500:])
+            path, headers, body = web.got[1]
+            assert path == "/in?x=1" and headers["Content-Type"] == "application/json"
+            assert headers["Host"] == f"hook.example:{port}", headers.items()
+            told = json.loads(body)
+            assert told["hostname"] == "gateway.example" and told["present"] == 1, told
+            assert told["news"][0]["alarm"] == "disk_space", told
+            assert told["news"][0]["news"] == "raised" and "ALARM" in told["text"], told
+            assert web.got[0][2] == body
+            assert "500" in until(lambda: events(g, "webhook_failed"))[0]["text"]
+            until(lambda: events(g, "webhook_told"))
+            time.sleep(1)
+            assert len(web.got) == 2 and not events(g, "child_died"), len(web.got)
+            assert {a["alarm"] for a in alarms(g)} == {"disk_space"}       # the DNS answers
+        web.shutdown()
+
+
+def webhook_tls(where):
+    """A certificate nobody vouches for: nothing is told."""
+    cert, key = certs.make(where / "certs")[:2]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as web, Sink() as sink:
+        web.got = []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        web.socket = context.wrap_socket(web.socket, server_side=True)
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        with Gateway(where, smart_host=("127.0.0.1", sink.port), options={
+                "alarm": {**QUICK, "disk_free": Word("900000G"),
+                          "webhook": f"https://127.0.0.1:{web.server_address[1]}/"}}) as g:
+            failed = until(lambda: events(g, "webhook_failed"), why=g.log()[-1500:])
+            assert "self-signed" in failed[0]["text"] or "issuer" in failed[0]["text"], failed
+            assert not events(g, "child_died")
+        assert not web.got
+        web.shutdown()
+
+
 def greeting(port):
     with socket.create_connection(("127.0.0.1", port), 20) as s:
         return s.recv(3).decode()
@@ -185,7 +249,8 @@ def greeting(port):
 def main():
     r = Report()
     tests = [("old mail at one site", old_mail), ("disk space and inodes", space),
-             ("a relay that refuses", relay_away), ("crashes", crashes),
+             ("a relay that refuses", relay_away), ("webhook by HTTP", webhook),
+             ("webhook by HTTPS", webhook_tls), ("crashes", crashes),
              ("DNS, next hop, refuse_when", dns_and_hop), ("a listener that does not greet",
                                                            listener_stuck)]
     with temp.Dir("alarms") as where:

@@ -34,6 +34,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(alarm_raised, EVENT_ALARM, F(alarm) F(subject) F(text)) \
     X(alarm_repeated, EVENT_ALARM, F(alarm) F(subject) F(text) F(ms)) \
     X(alarm_cleared, EVENT_NOTICE, F(alarm) F(subject) F(text) F(ms)) \
+    X(webhook_told, EVENT_INFO, F(attempts)) \
+    X(webhook_failed, EVENT_WARNING, F(attempts) F(text)) \
     X(alarm_mailed, EVENT_INFO, F(to) F(relay) F(text)) \
     X(alarm_not_mailed, EVENT_WARNING, F(to) F(relay) F(text)) \
     X(child_started, EVENT_INFO, F(role) F(pid)) \
