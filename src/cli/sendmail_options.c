@@ -28,15 +28,17 @@ static const char *const names[] = {
     "MinFreeBlocks", "MinQueueAge", "MustQuoteChars", "NiceQueueRun", "NoRecipientAction",
     "OldStyleHeaders", "OperatorChars", "PidFile", "PostmasterCopy", "PrivacyOptions",
     "ProcessTitlePrefix", "QueueDirectory", "QueueFactor", "QueueFileMode", "QueueLA",
-    "QueueSortOrder", "QueueTimeout", "RandFile", "RecipientFactor", "RefuseLA", "RejectLogInterval",
-    "RejectNUL", "RequiresDirfsync", "ResolverOptions", "RetryFactor", "RrtImpliesDsn", "RunAsUser",
+    "QueueSortOrder", "QueueTimeout", "RandFile", "RecipientFactor", "RefuseLA",
+    "RejectLogInterval", "RejectNUL", "RequiresDirfsync", "ResolverOptions", "RetryFactor",
+    "RrtImpliesDsn", "RunAsUser",
     "SafeFileEnvironment", "SaveFromLine", "SendMimeErrors", "ServerCertFile", "ServerKeyFile",
     "ServerSSLOptions", "ServiceSwitchFile", "SevenBitInput", "SharedMemoryKey",
     "SharedMemoryKeyFile", "SingleLineFromHeader", "SingleThreadDelivery", "SmtpGreetingMessage",
     "SMTPUTF8", "SoftBounce", "SSLEngine", "SSLEnginePath", "StatusFile", "SuperSafe",
     "TLSFallbacktoClear", "TLSSrvOptions", "TempFileMode", "Timeout", "TimeZoneSpec", "TrustedUser",
     "TryNullMXList", "UnixFromLine", "UnsafeGroupWrites", "UseCompressedIPv6Addresses",
-    "UseErrorsTo", "UseMSP", "UserDatabaseSpec", "UserSubmission", "Verbose", "XscriptFileBufferSize",
+    "UseErrorsTo", "UseMSP", "UserDatabaseSpec", "UserSubmission", "Verbose",
+    "XscriptFileBufferSize",
 };
 enum { NAMES = sizeof names / sizeof *names };
 

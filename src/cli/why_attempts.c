@@ -225,7 +225,8 @@ void why_show_dns(struct why_show *s, const struct why_route *r)
         buf_putz(s->out, "      the DNS says the same as at the last attempt\n");
     if (what < 2)
         return;
-    buf_putz(s->out, what == 3 ? "    THE DNS ANSWERS NOW: then " : "    THE DNS HAS CHANGED: then ");
+    buf_putz(s->out, what == 3 ? "    THE DNS ANSWERS NOW: then "
+                               : "    THE DNS HAS CHANGED: then ");
     if (row_text(then, "text").n)
         why_put(s, row_text(then, "text"));
     else

@@ -235,7 +235,8 @@ static void put_situation(struct why_show *s, size_t i)
     if (row_true(r, "duplicate"))
         buf_putz(s->out, "    it may have arrived already: the connection was lost after the "
                          "final dot\n");
-    if (place && !row_true(r, "final") && !why_is(r, "state", "held") && !why_is(r, "state", "waiting"))
+    if (place && !row_true(r, "final") && !why_is(r, "state", "held") &&
+        !why_is(r, "state", "waiting"))
         put_place(s, place);
 }
 

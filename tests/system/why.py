@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`postern why`: next hops that refuse, stall, greylist and have no DNS; what is held and what waits
-for a run; a site in back-off with hundreds of messages; what would be different now; and that
-the stories are there after the queue manager was killed.
+"""`postern why`: next hops that refuse, stall, greylist and have no DNS; what is held and what
+waits for a run; a site in back-off with hundreds of messages; what would be different now; and
+that the stories are there after the queue manager was killed.
 tests/run: sanitizers"""
 import json
 import os

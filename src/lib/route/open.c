@@ -70,8 +70,8 @@ static bool check_virtual(void *unused, struct span key, struct span value, stru
     size_t at = span_rfind(key, '@');
     (void)unused;
     if (is_pattern(key)) {
-        err_set(e, "the keys of a virtusertable say which domains are ours, and a pattern does not: "
-                "use text:, hash:, cdb: or inline:");
+        err_set(e, "the keys of a virtusertable say which domains are ours, and a pattern does "
+                "not: use text:, hash:, cdb: or inline:");
         return false;
     }
     if (at == key.n) {
