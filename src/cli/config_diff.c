@@ -103,6 +103,7 @@ static int compare(const struct cli_args *a, const struct config *running, struc
         file->processes.smtpd = running->processes.smtpd;
     if (!file->processes.deliver)
         file->processes.deliver = running->processes.deliver;
+    config_force(file, &running->forced);
     if (a->json) {
         json_open(&o.json, NULL);
         json_str(&o.json, "file", span_str(a->config));

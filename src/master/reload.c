@@ -21,23 +21,16 @@ static void on_change(void *arg, const struct config_change *change)
                    SPAN_ARG(change->new_text));
 }
 
-static void override_delivery(enum config_delivery *to, enum config_delivery by)
-{
-    if (*to != CONFIG_HOLD)
-        *to = by;
-}
-
 /* What this machine and the command line settle, whatever the file says. */
 void master_override(struct master *m, struct config *cfg)
 {
+    struct config_forced forced = { .queue_run_ms = m->queue_run_ms };
+    if (m->delivery) {
+        forced.deliveries = true;
+        forced.delivery = *m->delivery;
+    }
     children_settle_counts(cfg);
-    if (m->queue_run_ms)
-        cfg->queue.run_ms = m->queue_run_ms > 0 ? m->queue_run_ms : 0;
-    if (!m->delivery)
-        return;
-    override_delivery(&cfg->submit.delivery, *m->delivery);
-    for (size_t i = 0; i < cfg->n_listens; i++)
-        override_delivery(&cfg->listens[i].delivery, *m->delivery);
+    config_force(cfg, &forced);
 }
 
 static struct config *load_acceptable(struct master *m, struct buf *text, unsigned *count_r)

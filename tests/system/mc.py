@@ -146,6 +146,8 @@ def queue_only_by_flag(directory):
             listed = g.cli("queue").stdout
             assert b"u@gmail.example" in listed and b"w@gmail.example" in listed, listed
             assert not sink.messages
+            differs = g.cli("config", "diff")       # what the flag says is no change
+            assert b"says what the running gateway works with" in differs.stdout, differs
             assert g.cli("reload").returncode == 0
             smtpclient.deliver(g.port, MESSAGE, sender="x@a.example", rcpts=["t@gmail.example"])
             assert b"t@gmail.example" in g.cli("queue").stdout and not sink.messages

@@ -262,6 +262,13 @@ struct config_notice {
     uint32_t line;
 };
 
+/* What the command line of the gateway says, whatever the file says: a reload keeps it. */
+struct config_forced {
+    int64_t queue_run_ms; /* queue.run; 0: the file's; negative: no runs */
+    bool deliveries;      /* `delivery` takes the place of listeners' and submit's, but of hold */
+    enum config_delivery delivery;
+};
+
 struct config_setting; /* where an option was set; see config_place */
 
 struct config {
@@ -292,6 +299,7 @@ struct config {
     struct config_alarm alarm;
     struct config_privilege privilege;
     struct config_sandbox sandbox;
+    struct config_forced forced;   /* what the command line has put in the place of values */
     struct config_notice *notices; /* to be said at start */
     size_t n_notices;
     struct config_setting *settings;
@@ -316,6 +324,7 @@ bool config_place(const struct config *cfg, const char *name, struct span listen
 /* The flattened form. Put fails only by b's limit (see buf). Get makes the same configuration of
  * it, the caller's; NULL for bytes that are no configuration of this very program: values are
  * checked against the table again. Reads to the end of w's bytes or sets w->bad. */
+void config_force(struct config *cfg, const struct config_forced *forced);
 void config_put(struct buf *b, const struct config *cfg);
 struct config *config_get(struct wire *w);
 

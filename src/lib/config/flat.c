@@ -5,6 +5,7 @@
  *   the values of all options outside of listeners and rules, in the table's order
  *   u32 number of listeners; for each: bytes name, the values of its options
  *   u32 number of rules; likewise
+ *   what the command line forces: u64 queue.run, u8 deliveries, u32 delivery
  *   u32 number of notices;   for each: bytes name, bytes text, u32 line
  *   u32 number of settings;  for each: u16 option, u16 listener, u32 line, u32 column
  *
@@ -125,6 +126,9 @@ void config_put(struct buf *b, const struct config *cfg)
             put_values(b, cfg, of, config_item(cfg, of, i));
         }
     }
+    wire_put_u64(b, (uint64_t)cfg->forced.queue_run_ms);
+    wire_put_u8(b, cfg->forced.deliveries);
+    wire_put_u32(b, cfg->forced.delivery);
     put_remarks(b, cfg);
 }
 
@@ -237,6 +241,15 @@ static void get_items(struct wire *w, struct config *cfg, enum config_of of)
     }
 }
 
+static void get_forced(struct wire *w, struct config *cfg)
+{
+    cfg->forced.queue_run_ms = (int64_t)wire_get_u64(w);
+    cfg->forced.deliveries = wire_get_u8(w) != 0;
+    uint32_t delivery = wire_get_u32(w);
+    w->bad |= delivery > CONFIG_HOLD;
+    cfg->forced.delivery = w->bad ? CONFIG_DELIVER : (enum config_delivery)delivery;
+}
+
 static void get_notices(struct wire *w, struct config *cfg)
 {
     uint32_t n = wire_get_u32(w);
@@ -280,6 +293,7 @@ struct config *config_get(struct wire *w)
     get_values(w, cfg, CONFIG_OF_ALL, NULL);
     get_items(w, cfg, CONFIG_OF_LISTEN);
     get_items(w, cfg, CONFIG_OF_RULE);
+    get_forced(w, cfg);
     get_notices(w, cfg);
     get_settings(w, cfg);
     if (!wire_done(w)) {
