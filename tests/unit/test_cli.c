@@ -215,6 +215,13 @@ static void usage_errors(void)
     CHECK_INT(QUEUE("list", "--limit", "many")->status, EX_USAGE);
     CHECK_INT(QUEUE("list", "more")->status, EX_USAGE);
     CHECK_INT(QUEUE("retry", "a", "b")->status, EX_USAGE);
+    CHECK_INT(QUEUE("list", "--domain")->status, EX_USAGE);
+    CHECK_INT(QUEUE("sites", "--domain", "a")->status, EX_USAGE);
+    CHECK_INT(QUEUE("bounce")->status, EX_USAGE);
+    CHECK_INT(QUEUE("hold", "--by", "domain", "X1")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "X1")->status, EX_USAGE);
+    CHECK_INT(QUEUE("thaw")->status, EX_USAGE);
+    CHECK_INT(QUEUE("export")->status, EX_USAGE);
     CHECK_INT(QUEUE("--color")->status, EX_USAGE);
     CHECK_INT(QUEUE("-C")->status, EX_USAGE);
     CHECK_INT(SPOOL("cat")->status, EX_USAGE);
@@ -300,6 +307,32 @@ static void asks_and_shows(void)
                        "postern queue: not all of them\n");
 }
 
+static void filters_are_words(void)
+{
+    fake("{\"end\":\"ok\"}\n");
+    QUEUE("list", "--domain", "!a.example", "--to", "~bob", "--reason", "busy", "--age", "2h",
+          "--size", "<1M", "--state", "held", "--sort", "size", "--limit", "5", "--socket",
+          fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"list\",\"args\":[\"!domain=a.example\",\"to~bob\","
+                      "\"reason~busy\",\"age>2h\",\"size<1M\",\"state=held\",\"sort=size\","
+                      "\"limit=5\"]}\n");
+    fake("{\"end\":\"ok\"}\n");
+    struct run *r = QUEUE("shape", "--by", "site", "--rcpt", "@b.example", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"groups\",\"args\":[\"to=@b.example\",\"shape\",\"by=site\","
+                      "\"sort=count\",\"limit=20\"]}\n");
+    CHECK_TEXT(r->out, "nothing in the queue is meant by that\n");
+    fake("{\"action\":\"rerouted\",\"messages\":1,\"recipients\":2,\"in_session\":3}\n"
+         "{\"end\":\"ok\"}\n");
+    r = QUEUE("reroute", "--to", "[192.0.2.1]", "X1", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"act\",\"args\":[\"id=X1\",\"action=reroute\","
+                      "\"nexthop=[192.0.2.1]\"]}\n");
+    CHECK_TEXT(r->out, "rerouted: 1 message, 2 recipients\n3 recipients are being delivered now "
+                       "and were left alone: run it again\n");
+}
+
 static void json_is_passed_on(void)
 {
     fake("{\"a\":\"\\udcff\"}\n{\"end\":\"ok\"}\n");
@@ -356,7 +389,7 @@ static const struct test tests[] = {
     TEST(aligned),          TEST(cut_to_the_terminal), TEST(readable_rows),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
-    TEST(json_is_passed_on), TEST(cut_off),          TEST(reload_refused),
+    TEST(filters_are_words), TEST(json_is_passed_on), TEST(cut_off),          TEST(reload_refused),
     TEST(stop_without_waiting), TEST(stop_that_lasts),
 };
 TEST_MAIN(tests)
