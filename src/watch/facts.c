@@ -58,6 +58,17 @@ static void put_site(struct buf *b, const struct old_site *s)
         buf_printf(b, ": %.*s", (int)s->reason_len, s->reason);
 }
 
+/* No mail should be older: the longest that is configured. Mail that was released is given some
+ * time of its own; the slack is more than that. */
+static int64_t expiry_ms(const struct config *c)
+{
+    int64_t ms = c->retry.expire_after_ms;
+    for (size_t i = 0; i < c->n_rules; i++)
+        if (c->rules[i].expire_after_ms > ms)
+            ms = c->rules[i].expire_after_ms;
+    return ms + EXPIRY_SLACK_MS;
+}
+
 static void judge_sites(struct watch *w)
 {
     const struct old_site *oldest = NULL;
@@ -75,7 +86,7 @@ static void judge_sites(struct watch *w)
             oldest = s;
     }
     alarms_round(w->alarms, ALARM_SITE_AGE, watch_now(w));
-    int64_t end_ms = w->config->retry.expire_after_ms + EXPIRY_SLACK_MS;
+    int64_t end_ms = expiry_ms(w->config);
     struct buf age;
     buf_init(&age, 64);
     alarm_put_age(&age, oldest ? oldest->age_ms : 0);
@@ -123,9 +134,9 @@ PROTO_HANDLER(facts, struct watch *, on_facts)
 /* Old enough for either alarm. */
 static int64_t old_ms(const struct config *c)
 {
-    int64_t expiry_ms = c->retry.expire_after_ms + EXPIRY_SLACK_MS;
-    bool site = c->alarm.site_age_ms && c->alarm.site_age_ms < expiry_ms;
-    return site ? c->alarm.site_age_ms : expiry_ms;
+    int64_t end_ms = expiry_ms(c);
+    bool site = c->alarm.site_age_ms && c->alarm.site_age_ms < end_ms;
+    return site ? c->alarm.site_age_ms : end_ms;
 }
 
 void facts_look(struct watch *w)

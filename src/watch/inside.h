@@ -83,6 +83,7 @@ struct watch {
     size_t greet_count;
     struct list posts;
     size_t post_count;
+    int64_t again_ms, again_at_ms; /* those that nobody took wait so long, until then */
     unsigned smtpd_turn;
     struct hook *hook;
 };

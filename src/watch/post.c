@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ATTEMPT_MS = 60 * 1000, RELAY_PORT = 25, RCPTS_MAX = 20, TEXT_BYTES = 300 };
+enum { ATTEMPT_MS = 60 * 1000, RELAY_PORT = 25, RCPTS_MAX = 20, TEXT_BYTES = 300,
+       AGAIN_FIRST_MS = 30 * 1000, AGAIN_MAX_MS = 15 * 60 * 1000 };
 
 struct post {
     struct list node; /* in w->posts */
@@ -91,13 +92,24 @@ static void say(struct post *p, bool mailed)
 
 /* --- the session's end --- */
 
+/* Neither way is open: all that wait, wait. */
+static void put_off(struct watch *w)
+{
+    int64_t ms = w->again_ms ? 2 * w->again_ms : AGAIN_FIRST_MS;
+    w->again_ms = ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
+    w->again_at_ms = loop_mono_ms(w->env->loop) + w->again_ms;
+}
+
 static void on_over(void *ctx)
 {
     struct post *p = ctx;
     hang_up(p);
     say(p, p->taken > 0);
     if (p->taken) {
+        struct watch *w = p->w;
         post_free(p);
+        w->again_ms = w->again_at_ms = 0;
+        posts_again(w); /* the way is open */
         return;
     }
     if (p->by_relay && p->at + 1 < p->addr_count) {
@@ -106,7 +118,8 @@ static void on_over(void *ctx)
     } else if (p->by_relay) {
         through_queue(p);
     } else {
-        p->busy = false; /* posts_again */
+        p->busy = false;
+        put_off(p->w);
     }
 }
 
@@ -355,12 +368,17 @@ void post_send(struct watch *w, struct span text)
     begin(p);
 }
 
+/* The first that waits; when it is taken, the next. */
 void posts_again(struct watch *w)
 {
+    if (loop_mono_ms(w->env->loop) < w->again_at_ms)
+        return;
     LIST_EACH(n, &w->posts) {
         struct post *p = CONTAINER(n, struct post, node);
-        if (!p->busy)
-            begin(p);
+        if (p->busy)
+            continue;
+        begin(p);
+        return;
     }
 }
 

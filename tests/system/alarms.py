@@ -181,6 +181,29 @@ def listener_stuck(where):
         until(lambda: not alarms(g), 60)
 
 
+def growth_and_silence(where):
+    """Many messages at once; then qmgr is there and says nothing."""
+    with Gateway(where, smart_host=("127.0.0.1", ports.free()), options={
+            "postmaster": "boss@elsewhere.example",
+            "alarm": {**QUICK, "queue_growth": 5}}) as g:
+        until(lambda: g.roles().get("watch"))
+        time.sleep(1)                                   # it has seen the empty queue
+        for _ in range(4):
+            assert smtpclient.deliver(g.port, "Subject: x\r\n\r\nhello\r\n").code == 250
+        time.sleep(1.5)
+        assert alarms(g) == [], alarms(g)
+        assert smtpclient.deliver(g.port, "Subject: x\r\n\r\nhello\r\n").code == 250
+        got = until(lambda: alarms(g), why=g.log()[-1500:])
+        assert [a["alarm"] for a in got] == ["queue_growth"] and "more than" in got[0]["text"], got
+        qmgr = g.roles()["qmgr"][0]
+        os.kill(qmgr, signal.SIGSTOP)
+        try:
+            until(lambda: "queue_silent" in {a["alarm"] for a in alarms(g)}, why=g.log()[-1500:])
+        finally:
+            os.kill(qmgr, signal.SIGCONT)
+        until(lambda: "queue_silent" not in {a["alarm"] for a in alarms(g)})
+
+
 class Web(http.server.BaseHTTPRequestHandler):
     """Keeps what is posted; the first time it fails."""
     def do_POST(self):
@@ -251,6 +274,7 @@ def main():
     tests = [("old mail at one site", old_mail), ("disk space and inodes", space),
              ("a relay that refuses", relay_away), ("webhook by HTTP", webhook),
              ("webhook by HTTPS", webhook_tls), ("crashes", crashes),
+             ("growth, and a silent qmgr", growth_and_silence),
              ("DNS, next hop, refuse_when", dns_and_hop), ("a listener that does not greet",
                                                            listener_stuck)]
     with temp.Dir("alarms") as where:

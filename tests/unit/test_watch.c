@@ -1,0 +1,291 @@
+/* watch over simulated days, beside a qmgr, a resolver, a listener and a control that are played
+ * here. */
+#include "test.h"
+
+#include "base/must.h"
+#include "dns/plan.h"
+#include "ipc/channel.h"
+#include "loop/sim.h"
+#include "proto/control.h"
+#include "proto/deliver_resolver.h"
+#include "proto/watch_qmgr.h"
+#include "role/role.h"
+#include "vfs/vfs.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { MINUTE = 60 * 1000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+static const int64_t WALL_MS = 1790000000000;
+
+struct rig {
+    struct loop *l;
+    struct role_env env;
+    void *watch;
+    struct channel *qmgr, *resolver, *control;
+    /* what is played */
+    int64_t born_ms; /* of the old mail, on the monotonic clock; -1: none */
+    uint64_t old, messages;
+    bool qmgr_mute, dns_dead;
+    /* what was seen */
+    struct buf said;
+    uint64_t lookups;
+    int events_fd;
+};
+
+static void ignore_gone(void *ctx, struct channel *ch, const char *why)
+{
+    (void)ctx;
+    (void)ch;
+    (void)why;
+}
+
+static void on_facts_ask(struct rig *r, struct channel *ch, const struct msg_facts_ask *m)
+{
+    int64_t age_ms = r->born_ms < 0 ? -1 : loop_mono_ms(r->l) - r->born_ms;
+    if (r->qmgr_mute)
+        return;
+    if (age_ms >= m->older_ms) {
+        struct msg_old_cell c = { .q = m->q, .site = SPAN("mx:dead.example"),
+                                  .domain = SPAN("far.example"), .reason = SPAN("refused"),
+                                  .age_ms = age_ms, .old = r->old };
+        send_old_cell(ch, &c);
+        c.domain = SPAN("other.example");
+        c.age_ms = age_ms / 2;
+        c.old = 1;
+        send_old_cell(ch, &c);
+    }
+    struct msg_facts f = { .q = m->q, .messages = r->messages };
+    send_facts(ch, &f);
+}
+PROTO_HANDLER(facts_ask, struct rig *, on_facts_ask)
+
+static void on_lookup(struct rig *r, struct channel *ch, const struct msg_lookup *m)
+{
+    struct buf b;
+    struct dns_plan plan = { .verdict = r->dns_dead ? DNS_PLAN_LATER : DNS_PLAN_FAIL,
+                             .code = SPAN("4.4.3"), .text = SPAN("nobody answers") };
+    r->lookups++;
+    buf_init(&b, 4096);
+    dns_plan_put(&b, &plan);
+    struct msg_found f = { .q = m->q, .plan = buf_span(&b) };
+    send_found(ch, &f);
+    buf_free(&b);
+}
+PROTO_HANDLER(lookup, struct rig *, on_lookup)
+
+static void on_admin_said(struct rig *r, struct channel *ch, const struct msg_admin_said *m)
+{
+    (void)ch;
+    buf_puts(&r->said, m->text);
+    buf_putz(&r->said, m->end ? "." : "\n");
+}
+PROTO_HANDLER(admin_said, struct rig *, on_admin_said)
+
+static struct channel *wire(struct rig *r, enum role_id role, const struct channel_ops *ops)
+{
+    int fds[2];
+    MUST(loop_pair(r->l, fds) == 0);
+    watch_role.peer(r->watch, role, 0, fds[0]);
+    return channel_new(r->l, fds[1], "watch", ops, r);
+}
+
+static void rig_start(struct rig *r)
+{
+    static const struct channel_type qmgr_types[] = { PROTO_TYPE(facts_ask) },
+                                     dns_types[] = { PROTO_TYPE(lookup) },
+                                     control_types[] = { PROTO_TYPE(admin_said) };
+    static const struct channel_ops qmgr_ops = { qmgr_types, 1, ignore_gone, NULL },
+                                    dns_ops = { dns_types, 1, ignore_gone, NULL },
+                                    control_ops = { control_types, 1, ignore_gone, NULL };
+    char path[] = "/tmp/postern-watch-XXXXXX";
+    struct err e = { "" };
+    struct config *cfg = config_defaults();
+    cfg->alarm.listeners = false;
+    cfg->alarm.disk_free_bytes = cfg->alarm.inodes_free = 0;
+    cfg->spool.directories.n = 0;
+    *r = (struct rig){ .l = loop_sim_new(1, WALL_MS), .born_ms = -1, .old = 20 };
+    buf_init(&r->said, 1 << 20);
+    r->events_fd = mkstemp(path);
+    unlink(path);
+    struct events_config ec = { .tag = "t", .role = "watch", .hostname = "h", .line_fd = -1,
+                                .event_fd = dup(r->events_fd) };
+    r->env = (struct role_env){ .loop = r->l, .events = events_new(r->l, &ec) };
+    r->watch = watch_role.make(&r->env, cfg, &e);
+    MUST(watch_role.start(r->watch, &e));
+    r->qmgr = wire(r, ROLE_QMGR, &qmgr_ops);
+    r->resolver = wire(r, ROLE_RESOLVER, &dns_ops);
+    r->control = wire(r, ROLE_CONTROL, &control_ops);
+}
+
+static void rig_end(struct rig *r)
+{
+    watch_role.free(r->watch);
+    channel_free(&r->qmgr);
+    channel_free(&r->resolver);
+    channel_free(&r->control);
+    events_free(&r->env.events);
+    buf_free(&r->said);
+    close(r->events_fd);
+    loop_free(&r->l);
+}
+
+static void run(struct rig *r, int64_t ms)
+{
+    int64_t until = loop_mono_ms(r->l) + ms;
+    while (loop_mono_ms(r->l) < until) {
+        int64_t left = until - loop_mono_ms(r->l);
+        loop_turn(r->l, left < MINUTE ? (int)left : MINUTE);
+    }
+}
+
+/* How often the events have this text so far. */
+static int count(struct rig *r, const char *what)
+{
+    static char text[4 << 20];
+    ssize_t n = pread(r->events_fd, text, sizeof text - 1, 0);
+    int found = 0;
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *at = text; (at = strstr(at, what)); at += strlen(what))
+        found++;
+    return found;
+}
+
+static const char *present(struct rig *r)
+{
+    struct msg_admin_ask m = { .q = 1, .verb = SPAN("alarms") };
+    buf_reset(&r->said);
+    send_admin_ask(r->control, &m);
+    run(r, 1000);
+    return buf_cstr(&r->said);
+}
+
+static void old_mail_for_a_week(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.born_ms = loop_mono_ms(r.l);
+    run(&r, 4 * HOUR - 2 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    CHECK(strcmp(present(&r), ".") == 0);
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK(strstr(present(&r), "site_age") && strstr(r.said.mem + r.said.off, "21 recipients"));
+    CHECK(strstr(r.said.mem + r.said.off, "far.example and others"));
+    run(&r, DAY);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_repeated"), 6);
+    run(&r, 4 * DAY);
+    CHECK(strstr(present(&r), "expiry")); /* older than five days and some */
+    CHECK_INT(count(&r, "alarm_raised"), 2);
+    r.born_ms = -1;
+    run(&r, 2 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 0);
+    run(&r, 3 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 2);
+    run(&r, 2 * DAY);
+    CHECK_INT(count(&r, "alarm_cleared"), 2);
+    CHECK_INT(count(&r, "alarm_raised"), 2);
+    CHECK(count(&r, "alarm_not_mailed") < 1000); /* nobody takes mail here: no storm of tries */
+    CHECK(strcmp(present(&r), ".") == 0);
+    rig_end(&r);
+}
+
+static void few_recipients_are_none(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.born_ms = loop_mono_ms(r.l);
+    r.old = 8; /* 9 with the other domain's */
+    run(&r, DAY);
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    r.old = 9;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    rig_end(&r);
+}
+
+/* A queue that fills over days is none, one that does within an hour is. */
+static void growth(void)
+{
+    struct rig r;
+    rig_start(&r);
+    for (int i = 0; i < 300; i++, r.messages += 1000)
+        run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    r.messages += 10000;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "\"queue_growth\""), 1);
+    run(&r, 2 * HOUR); /* it stays as large as it is: that is no growth any more */
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    rig_end(&r);
+}
+
+static void dns_and_silence(void)
+{
+    struct rig r;
+    rig_start(&r);
+    run(&r, HOUR);
+    CHECK(r.lookups >= 59 && r.lookups <= 60);
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    r.dns_dead = true;
+    run(&r, MINUTE); /* once is nothing */
+    r.dns_dead = false;
+    run(&r, HOUR);
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    r.dns_dead = r.qmgr_mute = true;
+    run(&r, 5 * MINUTE);
+    CHECK(strstr(present(&r), "\"dns\"") && strstr(r.said.mem + r.said.off, "nobody answers"));
+    CHECK(strstr(present(&r), "queue_silent"));
+    r.dns_dead = r.qmgr_mute = false;
+    run(&r, 6 * MINUTE);
+    CHECK(strcmp(present(&r), ".") == 0);
+    CHECK_INT(count(&r, "alarm_cleared"), 2);
+    channel_free(&r.qmgr);
+    channel_free(&r.resolver);
+    run(&r, 5 * MINUTE);
+    CHECK(strstr(present(&r), "not running"));
+    CHECK(strstr(present(&r), "\"dns\""));
+    rig_end(&r);
+}
+
+static void crashes(void)
+{
+    struct rig r;
+    rig_start(&r);
+    for (int i = 0; i < 20; i++) { /* now and then: none */
+        watch_role.child_died(r.watch, ROLE_SMTPD, 1, SPAN("x"));
+        run(&r, 6 * MINUTE);
+    }
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    for (int i = 0; i < 3; i++)
+        watch_role.child_died(r.watch, ROLE_DELIVER, 1, SPAN("x"));
+    run(&r, 3 * MINUTE);
+    CHECK(strstr(present(&r), "deliver") && strstr(r.said.mem + r.said.off, "3 times"));
+    run(&r, 20 * MINUTE);
+    CHECK(strcmp(present(&r), ".") == 0);
+    rig_end(&r);
+}
+
+/* Somebody sets the clock: nothing repeats, nothing is raised. */
+static void clock_jumps(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.born_ms = loop_mono_ms(r.l);
+    run(&r, 4 * HOUR + 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    loop_sim_jump_wall(r.l, 30LL * DAY);
+    run(&r, HOUR);
+    loop_sim_jump_wall(r.l, -60LL * DAY);
+    run(&r, HOUR);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_repeated"), 0);
+    rig_end(&r);
+}
+
+static const struct test tests[] = {
+    TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth),
+    TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
+};
+TEST_MAIN(tests)
