@@ -160,6 +160,9 @@ static void put_gateway(struct why_show *s)
         buf_putz(s->out, "  The router is away: nothing is routed until it is back.\n");
     if (!row_int(now, "delivers"))
         buf_putz(s->out, "  No delivering process is there: nothing is sent until one is back.\n");
+    if (row_int(now, "jobs_max") && row_int(now, "jobs") >= row_int(now, "jobs_max"))
+        buf_printf(s->out, "  All %lld outgoing connections are in use (deliver.connections): what "
+                           "is due waits for one.\n", (long long)row_int(now, "jobs_max"));
     if (row_true(now, "spool_stuck"))
         buf_putz(s->out, "  What becomes of mail cannot be written to the spool: nothing new is "
                          "begun (postern queue count; the log has the alarm).\n");

@@ -98,6 +98,7 @@ static void send_now(struct admin_ask *a)
     json_int(&j, "delivers", delivers);
     json_bool(&j, "spool_stuck", store_stuck(q));
     json_uint(&j, "jobs", sched_totals(q->sched).jobs);
+    json_uint(&j, "jobs_max", q->config->deliver.connections);
     json_bool(&j, "finishing", q->finishing);
     end_row(a, &j, &b);
 }

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import certs, ports, smtpclient, temp             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
@@ -217,6 +217,30 @@ def dns_then_and_now(where):
             sink.wait(2)
 
 
+def two_hosts(where):
+    """The first MX is dead, the second one puts off, over TLS: both are in the story, in order."""
+    cert = certs.make(where)
+    with Sink(host="127.0.0.12", tls=cert) as sink, ZoneDns("""
+            dest.test MX 10 mx1.test
+            dest.test MX 20 mx2.test
+            mx1.test A 127.0.0.11
+            mx2.test A 127.0.0.12""") as dns:
+        with Desk(where, options={"dns": {"servers": [dns.address], "dnssec": Word("off")},
+                                  "deliver": {"port": sink.port}}) as d:
+            sink.at("eod", "452 4.3.1 disk full")
+            sink.at("bdat", "452 4.3.1 disk full")
+            id = d.submit("x@dest.test")
+            (a,) = d.wait_attempts(id, 1)["attempts"]
+            assert lines(a, "host") == [f"mx1.test 127.0.0.11:{sink.port}",
+                                        f"mx2.test 127.0.0.12:{sink.port}"], a
+            assert [t["host"] for t in a["dns"]["try"]] == ["mx1.test", "mx2.test"], a
+            assert a["code"] == 452 and a["tls"].startswith("TLSv1."), a
+            said = lines(a, "ours")
+            assert "STARTTLS" in said and said.count("EHLO gateway.example") == 2, said
+            assert any("refused" in n for n in lines(a, "note")), a
+            assert "the DNS says the same as at the last attempt" in d.why(id)
+
+
 def route_moved(where):
     """The tables send it elsewhere now."""
     with Sink() as old, Sink() as new, \
@@ -316,8 +340,8 @@ def nobody_there(where):
     assert r.returncode == 69 and b"no gateway answers" in r.stderr, r
 
 
-CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, route_moved, parked,
-         many_at_one_site, one_reason, after_a_crash, nobody_there)
+CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, two_hosts, route_moved,
+         parked, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
 
 def main():
