@@ -76,12 +76,11 @@ static const struct smtp_client_ops watched_ops = {
 
 /* --- opening --- */
 
-static const struct netaddr *source_for(const struct deliver *d, const struct netaddr *to)
+static const struct netaddr *source_for(const struct job *j, const struct netaddr *to)
 {
-    const struct config_addrs *s = &d->config->deliver.source_address;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->v[i].family == to->family)
-            return &s->v[i];
+    for (size_t i = 0; i < 2; i++)
+        if (j->source[i].family == to->family)
+            return &j->source[i];
     return NULL;
 }
 
@@ -92,6 +91,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     c->fd = fd;
     c->job = j;
     c->once = j->once;
+    c->messages_max = j->messages_max;
     j->conn = c;
     list_append(&d->conns, &c->node);
     loop_timer_init(&c->timer, on_timer, c);
@@ -102,7 +102,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
 
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a)
 {
-    int fd = loop_connect(d->env->loop, &a->addr, source_for(d, &a->addr));
+    int fd = loop_connect(d->env->loop, &a->addr, source_for(j, &a->addr));
     if (fd < 0)
         return NULL;
     struct conn *c = conn_new(d, j, fd);
@@ -200,7 +200,7 @@ bool conn_may_keep(const struct conn *c)
 {
     const struct config_deliver *cfg = &c->d->config->deliver;
     return !c->closed && !c->once && !c->d->finishing && cfg->idle_ms > 0 &&
-           c->messages < cfg->messages_per_connection && now_of(c) < c->valid_until_ms &&
+           c->messages < c->messages_max && now_of(c) < c->valid_until_ms &&
            smtp_client_idle(c->client);
 }
 
@@ -432,6 +432,7 @@ static void talk(struct conn *c)
     snprintf(c->hostname, sizeof c->hostname, "%.*s", SPAN_ARG(c->conf.hostname));
     c->conf.hostname = span_str(c->hostname);
     c->conf.lmtp = c->job->lmtp;
+    c->conf.tls = deliver_tls(c->job->tls_mode);
     if (c->job->by_local || c->job->plain_addr == c->job->next_addr)
         c->conf.tls = SMTP_TLS_OFF;
     c->client = smtp_client_new(&c->conf, span_str(c->host),

@@ -7,6 +7,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum smtp_client_tls deliver_tls(enum config_tls tls)
+{
+    return tls == CONFIG_TLS_OFF        ? SMTP_TLS_OFF
+           : tls == CONFIG_TLS_REQUIRED ? SMTP_TLS_REQUIRE
+                                        : SMTP_TLS_TRY;
+}
+
 static void configure(struct deliver *d, struct config *cfg)
 {
     struct smtp_client_config *c = &d->client_conf;
@@ -15,9 +22,7 @@ static void configure(struct deliver *d, struct config *cfg)
     local_configure(d);
     smtp_client_defaults(c);
     c->hostname = cfg->hostname;
-    c->tls = cfg->deliver.tls == CONFIG_TLS_OFF        ? SMTP_TLS_OFF
-             : cfg->deliver.tls == CONFIG_TLS_REQUIRED ? SMTP_TLS_REQUIRE
-                                                       : SMTP_TLS_TRY;
+    c->tls = deliver_tls(cfg->deliver.tls);
     c->window_bytes = WINDOW_BYTES;
     c->eightbit = cfg->deliver.eightbit == CONFIG_EIGHTBIT_BOUNCE ? SMTP_EIGHTBIT_BOUNCE
                                                                   : SMTP_EIGHTBIT_SEND;

@@ -52,6 +52,10 @@ struct job {
     uint64_t watch; /* by whom it is looked on; 0: nobody */
     struct arena *arena;
     struct route_dest dest;
+    struct span classes; /* of delivery rules; what holds of them: */
+    enum config_tls tls_mode;
+    struct netaddr source[2]; /* one for each family; NETADDR_NONE: none */
+    uint64_t messages_max;    /* of a connection */
     struct span sender, envid, content;
     uint32_t flags;
     uint64_t size_bytes, sent_bytes, asked_bytes; /* of content; asked: up to where */
@@ -104,7 +108,8 @@ struct conn {
     bool once; /* never kept */
     struct netaddr addr;
     char host[256];
-    char site[DNS_PLAN_SITE_MAX + 1];
+    char site[DNS_PLAN_SITE_MAX + 80]; /* with a rule's name */
+    uint64_t messages_max;
     char tls_text[64];
     struct job *job;
     uint64_t keeper; /* while kept */
@@ -166,6 +171,10 @@ void conn_free(struct conn *c);
 bool conn_may_keep(const struct conn *c);
 void conn_keep(struct conn *c); /* gives it a keeper name */
 
+/* rule.c: delivery_rule */
+void rule_none(struct job *j);
+bool rule_take(struct job *j); /* the plan is there; false: the arena is full */
+
 /* local.c */
 void local_configure(struct deliver *d);
 void local_take(struct job *j); /* a new job: is it for this host? */
@@ -206,5 +215,6 @@ void record_put(struct job *j, struct buf *b); /* the story; nothing when none i
 
 /* deliver.c */
 void deliver_check_finished(struct deliver *d);
+enum smtp_client_tls deliver_tls(enum config_tls tls);
 
 #endif

@@ -61,6 +61,7 @@ static bool take_job(struct job *j, const struct msg_job *m)
     j->id = m->job;
     j->flags = m->flags;
     j->size_bytes = m->size;
+    j->classes = arena_dup(j->arena, m->classes);
     j->sender = arena_dup(j->arena, m->sender);
     j->envid = arena_dup(j->arena, m->envid);
     if (!codec.p || !route_dest_get(&w, j->arena, &j->dest) || !take_rcpts(j, m->rcpts))
@@ -123,6 +124,7 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     j->begun_ms = loop_mono_ms(d->env->loop);
     j->deadline_ms = j->begun_ms + d->config->timeout.attempt_ms;
     record_begin(j);
+    rule_none(j);
     loop_timer_init(&j->patience, upstream_no_answer, j);
     hash_add(&d->jobs, &j->node, span_of(&j->id, sizeof j->id));
     if (!take_job(j, m)) {
@@ -157,7 +159,7 @@ void job_plan(struct job *j, struct span plan, struct span trail)
     struct span copy = arena_dup(j->arena, plan);
     struct wire w = wire_reader(copy);
     (void)trail;
-    j->have_plan = copy.p && dns_plan_get(&w, j->arena, &j->plan);
+    j->have_plan = copy.p && dns_plan_get(&w, j->arena, &j->plan) && rule_take(j);
     struct smtp_outcome o = { .result = SMTP_DEFERRED,
                               .cause = SMTP_CAUSE_LOCAL,
                               .stage = SMTP_STAGE_CONNECT,
@@ -285,7 +287,7 @@ void job_message_done(struct job *j)
 {
     struct conn *c = j->conn;
     bool again = c->tls_failed && j->plain_addr != j->next_addr &&
-                 j->d->config->deliver.tls != CONFIG_TLS_REQUIRED && !j->reached;
+                 j->tls_mode != CONFIG_TLS_REQUIRED && !j->reached;
     /* An opportunistic handshake that failed is no reason to leave this host: once more without
      * TLS. */
     if (again && j->next_addr)

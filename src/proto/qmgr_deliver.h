@@ -7,11 +7,11 @@
 
 #include "ipc/proto.h"
 
-/* destination: the route's codec. rcpts: proto/lists.h. content: all of it, or empty.
+/* destination: the route's codec. classes: of delivery rules (config/rules.h). rcpts: proto/lists.h. content: all of it, or empty.
  * keeper: a connection kept before, to be used if it still stands (0: none). */
 #define JOB_FIELDS(F) \
-    F(U64, job) F(U64, seq) F(I64, received_ms) F(BYTES, destination) F(BYTES, sender) \
-    F(U32, flags) F(BYTES, envid) F(BYTES, rcpts) F(U64, size) F(U64, keeper) F(BYTES, content)
+    F(U64, job) F(U64, seq) F(I64, received_ms) F(BYTES, destination) F(BYTES, classes) \
+    F(BYTES, sender) F(U32, flags) F(BYTES, envid) F(BYTES, rcpts) F(U64, size) F(U64, keeper) F(BYTES, content)
 #define WANT_FIELDS(F) F(U64, job) F(U64, offset) F(U32, count)
 /* failed: the spool cannot read it; the job's recipients are deferred. */
 #define CONTENT_FIELDS(F) F(U64, job) F(U64, offset) F(U8, failed) F(BYTES, data)
@@ -57,7 +57,7 @@ enum {
 };
 
 #define QMGR_DELIVER(M) \
-    M(0x40, job, JOB_FIELDS) \
+    M(0x49, job, JOB_FIELDS) /* 0x40 had no classes */ \
     M(0x41, want, WANT_FIELDS) \
     M(0x42, content, CONTENT_FIELDS) \
     M(0x43, result, RESULT_FIELDS) \

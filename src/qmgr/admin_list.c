@@ -444,6 +444,22 @@ static int by_weight(const void *a, const void *b)
     return span_cmp(x->info.key, y->info.key);
 }
 
+/* What is allowed at most, and what of it at present: "why" has the cause. */
+static void put_pace(struct json *j, const struct sched_place_info *p, const struct config *cfg)
+{
+    if (p->rule && p->rule <= cfg->n_rules) {
+        json_str(j, "rule", cfg->rules[p->rule - 1].name);
+        if (cfg->rules[p->rule - 1].rate.n)
+            json_str(j, "rate", cfg->rules[p->rule - 1].rate);
+    }
+    if (p->limit_max)
+        json_uint(j, "limit_max", p->limit_max);
+    if (p->interval_us)
+        json_uint(j, "one_in_ms", (uint64_t)(p->interval_us + 999) / 1000);
+    if (p->slow)
+        json_uint(j, "slowed", p->slow);
+}
+
 static void send_place(struct admin_ask *a, const struct place *p)
 {
     struct sched_now now = qmgr_now(a->q);
@@ -461,6 +477,7 @@ static void send_place(struct admin_ask *a, const struct place *p)
     json_uint(&j, "active", p->info.active);
     if (p->info.limit)
         json_uint(&j, "limit", p->info.limit);
+    put_pace(&j, &p->info, a->q->config);
     if (p->info.down_until_ms) {
         json_int(&j, "down_until_ms", now.wall_ms + (p->info.down_until_ms - now.mono_ms));
         json_uint(&j, "failures", p->info.down_level);

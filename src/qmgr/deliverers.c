@@ -2,6 +2,7 @@
 #include "qmgr/inside.h"
 
 #include "base/must.h"
+#include "config/rules.h"
 #include "proto/lists.h"
 #include "smtp/client.h"
 
@@ -153,6 +154,7 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     wire_put_u64(b, j->seq);
     wire_put_i64(b, m.received_ms);
     wire_put_bytes(b, span_of(d->bytes + d->key_len + d->mailer_len, d->codec_len));
+    wire_put_bytes(b, config_rules_classes_in(sj->dest));
     if (own)
         wire_put_bytes(b, own->sender);
     else
@@ -334,10 +336,19 @@ static int64_t down_until(const struct qmgr *q, struct span dest)
     return p.down_until_ms > p.site_down_until_ms ? p.down_until_ms : p.site_down_until_ms;
 }
 
+/* Whether the destination or its site was left alone since it worked last. */
+static bool failed_before(const struct qmgr *q, struct span dest)
+{
+    struct sched_place_info p, site;
+    return sched_dest(q->sched, dest, &p) && sched_site_of(q->sched, dest, &site) &&
+           (p.down_level || site.down_level);
+}
+
 static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
                        uint64_t keeper)
 {
     int64_t down_ms = down_until(q, j->dest);
+    bool was_down = failed_before(q, j->dest);
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
         if (!g->told) { /* deliver owes one for each: without, it may have gone out */
@@ -356,8 +367,23 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
     live_result(q, j, news, keeper);
     if (down_until(q, j->dest) > down_ms)
         say_backed_off(q, j->dest, why);
+    else if (was_down && !failed_before(q, j->dest))
+        say_back(q, j->dest);
     job_free(q, j);
     loop_hook_ask(q->env->loop, &q->work);
+}
+
+/* A 4yz that is about us or about its load, not about this recipient (RFC 3463: 4.3.2 system not
+ * accepting, 4.4.5 congestion, 4.7.28 mail flood detected); one to MAIL too, unless it is about the
+ * sender's address (4.1.x). Greylisting (450 4.7.1, 451 to RCPT) is none. */
+static bool asks_for_less(const struct job_rcpt *g)
+{
+    if (g->code < 400 || g->code > 499)
+        return false;
+    const struct span *e = &g->enhanced;
+    if (span_eq(*e, SPAN("4.3.2")) || span_eq(*e, SPAN("4.4.5")) || span_eq(*e, SPAN("4.7.28")))
+        return true;
+    return g->stage <= SMTP_STAGE_MAIL && !span_starts(*e, SPAN("4.1."));
 }
 
 static enum sched_news news_of(const struct job *j, const struct msg_job_done *m)
@@ -369,6 +395,9 @@ static enum sched_news news_of(const struct job *j, const struct msg_job_done *m
     for (uint32_t i = 0; i < j->rcpt_count; i++)
         if (j->got[i].code == 421 || j->got[i].cause == SMTP_CAUSE_TIMEOUT)
             return SCHED_NEWS_BUSY;
+    for (uint32_t i = 0; i < j->rcpt_count; i++)
+        if (asks_for_less(&j->got[i]))
+            return SCHED_NEWS_SLOW;
     return SCHED_NEWS_OK;
 }
 
@@ -379,7 +408,9 @@ static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct
     (void)ch;
     if (!j)
         return;
-    if (m->site.n)
+    if (m->site.n && q->config->n_rules)
+        rules_place(q, j->dest, m->site);
+    else if (m->site.n)
         sched_bind(q->sched, j->id, m->site);
     uint64_t keeper = 0;
     if (m->keeper && sched_may_keep(q->sched, j->id)) {

@@ -224,13 +224,16 @@ static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route
     struct sched_verdict v;
     struct span text = SPAN("the router's answer could not be read");
     enum sched_decision decision = SCHED_NOT_NOW;
-    bool readable = d && add_sender(q, ask, d);
+    bool readable = d && rules_route(q, ask, d) && add_sender(q, ask, d);
     if (readable)
         decision = decision_of(q, d, &text);
     if (readable)
         say_routed(q, ask, d);
-    if (decision == SCHED_TO)
+    if (decision == SCHED_TO) {
         dest_remember(q, d, codec);
+        if (q->config->n_rules)
+            rules_place(q, text, SPAN_NONE);
+    }
     if (sched_routed(q->sched, ask->seq, ask->rcpt, decision, text, qmgr_now(q), &v) &&
         decision != SCHED_TO)
         verdict_route(q, ask->seq, &v, readable ? d : NULL, text);

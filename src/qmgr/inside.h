@@ -223,6 +223,15 @@ void dests_free(struct qmgr *q);
 /* qmgr.c */
 void qmgr_check_finished(struct qmgr *q);
 
+/* rules.c: delivery_rule */
+/* c is given the rules, which the caller frees after its use. */
+struct sched_rule *rules_of(const struct config *cfg, struct sched_config *c);
+/* d->queue, in q->routed, also says of which rules the message is. False: it does not fit. */
+bool rules_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d);
+/* What holds for this destination; site empty: the one it has. */
+void rules_place(struct qmgr *q, struct span dest, struct span site);
+void rules_changed(struct qmgr *q, bool any); /* any: there were some before */
+
 /* deliverers.c: the channels to deliver, content, results */
 void deliverers_peer(struct qmgr *q, int index, int fd);
 bool deliverers_give(struct qmgr *q, struct sched_job *j);
@@ -274,6 +283,7 @@ void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_
 void say_eightbit(struct qmgr *q, uint64_t seq, struct span host);
 /* A site or destination is left alone for a while: why, and until when. */
 void say_backed_off(struct qmgr *q, struct span dest, struct span why);
+void say_back(struct qmgr *q, struct span dest); /* it works again */
 
 /* settle.c: facts are recorded, and reported where that is due. Changes their order. */
 void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n);

@@ -71,7 +71,9 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     q->env = env;
     q->config = cfg;
     struct sched_config sc = sched_config_of(cfg, loop_random_u64(env->loop));
+    struct sched_rule *rules = rules_of(cfg, &sc);
     q->sched = sched_new(&sc);
+    free(rules);
     q->batch = must_calloc(BATCH_MAX, sizeof *q->batch);
     q->batch_seqs = must_calloc(BATCH_MAX, sizeof *q->batch_seqs);
     q->turn = arena_new(TURN_ARENA_MAX);
@@ -151,9 +153,13 @@ static void qmgr_reload(void *role, struct config *next)
 {
     struct qmgr *q = role;
     struct sched_config sc = sched_config_of(next, 0);
+    struct sched_rule *rules = rules_of(next, &sc);
     sched_configure(q->sched, &sc);
+    free(rules);
+    bool ruled = q->config->n_rules > 0;
     config_free(&q->config);
     q->config = next;
+    rules_changed(q, ruled);
     store_configure(q);
     loop_timer_stop(q->env->loop, &q->run);
     if (next->queue.run_ms > 0)

@@ -255,6 +255,23 @@ void say_backed_off(struct qmgr *q, struct span dest, struct span why)
     log_end(e);
 }
 
+void say_back(struct qmgr *q, struct span dest)
+{
+    struct events *e = q->env->events;
+    struct sched_place_info p;
+    if (!sched_dest(q->sched, dest, &p))
+        return;
+    struct span place = p.site.n ? p.site : p.key;
+    event_begin(e, EVENT_site_back);
+    event_str(e, FIELD_site, place);
+    event_end(e);
+    struct buf *b = log_begin(e, EVENT_NOTICE);
+    buf_putz(b, "site ");
+    log_text(b, place, ADDRESS_SHOWN);
+    buf_putz(b, " works again");
+    log_end(e);
+}
+
 /* Where to, and what decided. */
 void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d)
 {

@@ -150,6 +150,34 @@ struct span config_rules_plain_site(struct span key)
     return key;
 }
 
+struct span config_rules_classes_in(struct span dest)
+{
+    struct span rest = span_from(dest, config_rules_plain_site(dest).n);
+    if (!rest.n)
+        return rest;
+    rest = span_from(rest, sizeof lane - 1);
+    return span_to(rest, span_find(rest, ' '));
+}
+
+/* "host:[a.example]:25" and "mx:a.example" name a host, "host:[192.0.2.1]" an address. */
+struct span config_rules_domain(struct span dest)
+{
+    size_t colon = span_find(dest, ':');
+    struct span rest = span_from(dest, colon < dest.n ? colon + 1 : colon);
+    if (rest.n && rest.p[0] == '[') {
+        size_t end = span_find(rest, ']');
+        struct span inside = span_to(span_from(rest, 1), end - 1);
+        struct netaddr a;
+        struct span literal = span_to(rest, end < rest.n ? end + 1 : end);
+        return netaddr_parse_literal(literal, &a) || span_find(inside, ':') < inside.n ? literal
+                                                                                       : inside;
+    }
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != ':' && rest.p[n] != ' ')
+        n++;
+    return span_to(rest, n);
+}
+
 /* --- values --- */
 
 bool config_rate_parse(struct span text, uint32_t *count_r, int64_t *per_ms_r)

@@ -22,8 +22,13 @@ uint32_t config_rules_at(const struct config *cfg, struct span classes, struct s
  * the whole of a site has its own share there: "mx:a.example by:big". */
 void config_rules_put_site(const struct config *cfg, uint32_t rule, struct span site,
                            struct buf *out);
-/* "mx:a.example" of it. */
+/* Of a destination's key: "mx:example.org by:big,late": "example.org", "big,late". */
+struct span config_rules_domain(struct span dest);
+struct span config_rules_classes_in(struct span dest);
+/* "mx:a.example" of "mx:a.example by:big". */
 struct span config_rules_plain_site(struct span key);
+
+enum { CONFIG_RULES_CLASSES_MAX = CONFIG_RULES_MAX * 66 }; /* bytes */
 
 /* Without regard to case; "*" stands for anything. */
 bool config_glob(struct span pattern, struct span text);

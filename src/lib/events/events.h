@@ -76,6 +76,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(bounce_held, EVENT_ALARM, F(id) F(text)) \
     X(eightbit_sent, EVENT_NOTICE, F(id) F(host)) \
     X(site_backed_off, EVENT_NOTICE, F(site) F(ms) F(text)) \
+    X(site_back, EVENT_NOTICE, F(site)) \
     X(queue_run, EVENT_INFO, F(count) F(text)) \
     X(admin_held, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_released, EVENT_NOTICE, F(id) F(count) F(text)) \

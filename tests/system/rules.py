@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""delivery_rule: source address, connections, rate, TLS and the end of mail for some domains,
+senders and listeners; live on a reload; a site that is left alone and works again."""
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import ports, smtpclient, temp     # noqa: E402
+from lib.gateway import Gateway, Word       # noqa: E402
+from lib.report import Report               # noqa: E402
+from lib.sink import Sink                   # noqa: E402
+
+MAIL = "Subject: x\r\n\r\nhello\r\n"
+
+
+def until(what, wait_s=40, why=""):
+    end = time.monotonic() + wait_s
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < end, why or "waited in vain"
+        time.sleep(0.05)
+
+
+def send(g, rcpt, sender="a@client.example", n=1):
+    for _ in range(n):
+        assert smtpclient.deliver(g.port, MAIL, sender=sender, rcpts=(rcpt,)).code == 250
+
+
+def places(g):
+    p = g.cli("queue", "sites", "--json")
+    assert p.returncode == 0, p
+    return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+class Peers(Sink):
+    """A sink that knows from where its clients came."""
+    def _accept(self, listener):
+        self.peers = []
+        seen = self.peers
+
+        class Known:
+            def accept(self):
+                conn, peer = listener.accept()
+                seen.append(peer[0])
+                return conn, peer
+        return super()._accept(Known())
+
+
+def table(**sinks):
+    return {k.replace("_", "."): ("127.0.0.1", s.port) for k, s in sinks.items()}
+
+
+def connections(where):
+    """Each rule has connections of its own: from its address, for as many messages as it says."""
+    with Peers() as sink, Gateway(
+            where, mailertable={"a.example": ("127.0.0.1", sink.port)}, options={
+                'delivery_rule "lists"': {"sender": ["@lists.example"],
+                                          "source_address": ["127.0.0.5"]},
+                'delivery_rule "one"': {"sender": ["one@x.example"],
+                                        "messages_per_connection": 1}}) as g:
+        send(g, "u@a.example")
+        sink.wait(1)
+        send(g, "u@a.example", "n@lists.example")
+        sink.wait(2)
+        send(g, "u@a.example")
+        sink.wait(3)
+        assert sink.peers == ["127.0.0.1", "127.0.0.5"], sink.peers
+        assert [m.session for m in sink.messages] == [1, 2, 1], sink.messages
+        send(g, "u@a.example", "one@x.example", 3)
+        m = sink.wait(6)
+        assert len({x.session for x in m[3:]}) == 3, [x.session for x in m]
+
+
+def rate(where):
+    """No more than the rate in any such time; and as soon as the rule is gone, at once."""
+    rule = {'delivery_rule "slow"': {"listener": ["mx"], "rate": "2/s"}}
+    with Sink() as sink, Gateway(
+            where, mailertable={"a.example": ("127.0.0.1", sink.port)}, options=rule) as g:
+        send(g, "u@a.example")
+        sink.wait(1)                      # from here on the site is known
+        begun = time.monotonic()
+        send(g, "u@a.example", n=6)
+        shown = until(lambda: [p for p in places(g) if p.get("rule") == "slow" and "site" in p
+                               and "destination" not in p])
+        assert shown[0]["rate"] == "2/s" and shown[0]["one_in_ms"] == 500, shown
+        m = sink.wait(7, 60)
+        assert time.monotonic() - begun > 2
+        times = [x.time_s for x in m[1:]]
+        for i in range(len(times) - 2):
+            assert times[i + 2] - times[i] > 0.85, times
+        g.options = {'delivery_rule "slow"': {"listener": ["mx"], "rate": "1/h"}}
+        g.configure()
+        assert g.cli("reload").returncode == 0
+        until(lambda: "1/h" in g.cli("config", "show", "-C", str(g.conf)).stdout.decode())
+        time.sleep(1)
+        send(g, "u@a.example", n=3)
+        time.sleep(2)
+        assert len(sink.messages) <= 8, len(sink.messages)
+        g.options = {}
+        g.configure()
+        assert g.cli("reload").returncode == 0
+        sink.wait(10, 40)
+
+
+def tls_and_end(where):
+    """TLS where it is not offered: deferred; and given up after the rule's time."""
+    with Sink() as sink, Gateway(
+            where, mailertable=table(a_example=sink, b_example=sink), options={
+                'delivery_rule "safe"': {"domain": ["[127.0.0.1]"],
+                                         "sender": ["s@x.example"], "tls": Word("required"),
+                                         "retry": ["1s"], "expire_after": Word("4s")}}) as g:
+        send(g, "u@a.example", "s@x.example")
+        send(g, "u@b.example")
+        sink.wait(1)
+        g.wait_log(r"to=<u@a\.example>.*stat=Deferred", 30)
+        time.sleep(1)
+        assert [m.recipients for m in sink.messages] == [["u@b.example"]], sink.messages
+
+
+def back_again(where):
+    """A dead site is left alone, and said to work again."""
+    port = ports.free()
+    with Gateway(where, mailertable={"a.example": ("127.0.0.1", port)}, options={
+            "retry": {"first": Word("1s"), "max": Word("2s")}}) as g:
+        send(g, "u@a.example")
+        until(lambda: [e for e in g.events() if e["event"] == "site_backed_off"])
+        with Sink(port=port) as sink:
+            sink.wait(1, 30)
+            until(lambda: [e for e in g.events() if e["event"] == "site_back"])
+            g.wait_log(r"site .*works again")
+
+
+def main():
+    r = Report()
+    with temp.Dir("rules") as where:
+        for f in (connections, rate, tls_and_end, back_again):
+            r.run(f.__name__.replace("_", " "), f, where / f.__name__)
+    return r.code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
