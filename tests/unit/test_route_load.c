@@ -223,6 +223,12 @@ static void hidden_rules(void)
             TEST_FAIL("no \"%s\" in %s", says[i], buf_cstr(&text));
     /* the sales list's file is not there: a notice, with the alias's line */
     CHECK(strstr(buf_cstr(&text), "aliases:3: \"sales\": mail for it is refused: 451"));
+    CHECK(!strstr(buf_cstr(&text), "root has no alias"));
+    write_text(dir, "aliases", "postmaster: admin@example.net\n", "w");
+    route_check_files(cfg, report);
+    buf_reset(&text);
+    config_report_put_text(&text, report);
+    CHECK(strstr(buf_cstr(&text), "root has no alias and local.root_user is empty"));
     buf_free(&text);
     config_free(&cfg);
     config_report_free(&report);

@@ -254,6 +254,20 @@ static void tell(void *ctx, struct span source, uint32_t line, bool warning, str
                       pos, NULL, "%.*s%s: %.*s", SPAN_ARG(source), place, SPAN_ARG(text));
 }
 
+/* cron writes to root, the postmaster is often his alias, and nothing is delivered as root. */
+static void check_root(const struct route_tables *t, const struct config *cfg,
+                       struct config_report *report)
+{
+    struct map_hit hit;
+    struct config_pos pos = { 0 };
+    if (cfg->local.root_user.n ||
+        (t->map[ROUTE_ALIASES] && route_look(t, ROUTE_ALIASES, SPAN("root"), NULL, &hit) != 0))
+        return;
+    config_place(cfg, "route.aliases", SPAN_NONE, &pos.line, &pos.col);
+    config_report_add(report, CONFIG_NOTICE, pos, NULL,
+                      "root has no alias and local.root_user is empty: mail for root waits");
+}
+
 void route_check_files(const struct config *cfg, struct config_report *report)
 {
     struct teller teller = { cfg, report };
@@ -262,8 +276,10 @@ void route_check_files(const struct config *cfg, struct config_report *report)
     r.say = tell;
     r.say_ctx = &teller;
     struct route_tables *t = route_load(cfg, 0, NULL, &r);
-    if (t)
+    if (t) {
         route_check(t, &r);
+        check_root(t, cfg, report);
+    }
     route_tables_free(&t);
     map_report_free(&r);
 }
