@@ -119,12 +119,35 @@ static void check_address(const struct cross *x, size_t i, size_t at)
     }
 }
 
+/* A check that nobody makes never fails: the listener would go on whatever happens. */
+static void check_refusal(const struct cross *x, size_t i)
+{
+    const struct config_alarm *a = &x->cfg->alarm;
+    const struct config_texts *names = &x->cfg->listens[i].refuse_when;
+    const char *option = "listen.refuse_when";
+    if (names->n && !a->interval_ms)
+        listen_error(x, CONFIG_ERROR, i, option,
+                     "has refuse_when, but with alarm.interval 0 nothing is checked");
+    for (size_t k = 0; k < names->n; k++) {
+        if (span_eq(names->v[k], SPAN("next_hop")) && !a->next_hop.n)
+            listen_error(x, CONFIG_ERROR, i, option,
+                         "is to refuse when next_hop fails, but alarm.next_hop names none");
+        if (span_eq(names->v[k], SPAN("dns")) && !a->dns)
+            listen_error(x, CONFIG_ERROR, i, option,
+                         "is to refuse when dns fails, but alarm.dns is off");
+        if (span_eq(names->v[k], SPAN("disk")) && !a->disk_free_bytes && !a->inodes_free)
+            listen_error(x, CONFIG_ERROR, i, option,
+                         "is to refuse when disk fails, but alarm.disk_free is 0");
+    }
+}
+
 static void check_listeners(const struct cross *x)
 {
     const struct config *c = x->cfg;
     for (size_t i = 0; i < c->n_listens; i++) {
         for (size_t at = 0; at < c->listens[i].address.n; at++)
             check_address(x, i, at);
+        check_refusal(x, i);
         bool set = setting_of(x, "listen.tls", i) != NULL;
         if (!set || c->tls.certificate.n || refused(setting_of(x, "tls.certificate", 0)))
             continue;
