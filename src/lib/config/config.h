@@ -185,11 +185,6 @@ struct config_deliver {
     uint64_t port;                /* of a next hop that names none */
 };
 
-struct config_processes {
-    uint64_t smtpd, deliver; /* 0 in the file = as many as processors; as written here */
-    int64_t restart_first_ms, restart_max_ms; /* back-off of a role that dies */
-    int64_t finish_ms; /* children may finish what they hold this long */
-};
 enum config_rule_tls { /* ... of a rule: that of deliver, or another */
     CONFIG_RULE_TLS_SAME,
     CONFIG_RULE_TLS_OFF,
@@ -209,6 +204,11 @@ struct config_rule { /* delivery_rule; config/rules.h tells which one holds. 0: 
     enum config_rule_tls tls;
 };
 
+struct config_processes {
+    uint64_t smtpd, deliver; /* 0 in the file = as many as processors; as written here */
+    int64_t restart_first_ms, restart_max_ms; /* back-off of a role that dies */
+    int64_t finish_ms; /* children may finish what they hold this long */
+};
 
 struct config_log {
     struct span tag;
@@ -278,13 +278,13 @@ struct config {
     struct config_spool spool;
     struct config_listen *listens;
     size_t n_listens;
+    struct config_rule *rules; /* the first that holds, holds */
+    size_t n_rules;
     struct config_queue queue;
     struct config_certs tls;
     struct config_relay relay;
     struct config_route route;
     struct config_local local;
-    struct config_rule *rules; /* the first that holds, holds */
-    size_t n_rules;
     struct config_dns dns;
     struct config_timeout timeout;
     struct config_server server;

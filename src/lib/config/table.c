@@ -379,26 +379,6 @@ static const struct config_option options[] = {
     { "delivery_rule", "expire_after", CONFIG_DURATION, LIVE, IN_RULE(expire_after_ms), "0s",
       SECOND, 60 * DAY, .zero = true, .help = "as retry.expire_after; 0 means as there" },
 
-
-    { "control", "socket", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_PARENT, AT(control.socket),
-      "\"/run/postern/control\"", .check = check_path,
-      .help = "the socket that the commands talk to" },
-
-    { "submit", "socket", CONFIG_TEXT, 0, AT(submit.socket), "\"\"", .check = check_path,
-      .help = "the socket that sendmail hands mail to; empty means submit, beside the control "
-              "socket" },
-    { "submit", "directory", CONFIG_TEXT, 0, AT(submit.directory), "\"\"",
-      .check = check_path,
-      .help = "where sendmail leaves mail while the gateway is down; empty means submit, beside "
-              "the spool's directories" },
-    { "submit", "delivery", CONFIG_WORD, LIVE, AT(submit.delivery), "deliver",
-      .words = delivery_words,
-      .help = "as a listener's, for mail of programs on this machine" },
-    { "submit", "trusted_users", CONFIG_TEXTS, LIVE, AT(submit.trusted_users),
-      "{\"root\", \"daemon\"}", .check = check_user,
-      .help = "users that may name any sender; of others X-Authentication-Warning says so" },
-
-    { "alarm", "interval", CONFIG_DURATION, LIVE, AT(alarm.interval_ms), "1m", 200, HOUR,
     { "processes", "smtpd", CONFIG_NUMBER, 0, AT(processes.smtpd), "0", 0, 32,
       .help = "processes that receive; 0 means by the number of processors" },
     { "processes", "deliver", CONFIG_NUMBER, 0, AT(processes.deliver), "0", 0, 32,
@@ -419,6 +399,26 @@ static const struct config_option options[] = {
       .help = "log to syslog with this facility" },
     { "log", "events", CONFIG_TEXT, LIVE | CONFIG_PARENT, AT(log.events), "\"\"",
       .check = check_path, .help = "file of the event stream: each event one line of JSON" },
+
+    { "control", "socket", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_PARENT, AT(control.socket),
+      "\"/run/postern/control\"", .check = check_path,
+      .help = "the socket that the commands talk to" },
+
+    { "submit", "socket", CONFIG_TEXT, 0, AT(submit.socket), "\"\"", .check = check_path,
+      .help = "the socket that sendmail hands mail to; empty means submit, beside the control "
+              "socket" },
+    { "submit", "directory", CONFIG_TEXT, 0, AT(submit.directory), "\"\"",
+      .check = check_path,
+      .help = "where sendmail leaves mail while the gateway is down; empty means submit, beside "
+              "the spool's directories" },
+    { "submit", "delivery", CONFIG_WORD, LIVE, AT(submit.delivery), "deliver",
+      .words = delivery_words,
+      .help = "as a listener's, for mail of programs on this machine" },
+    { "submit", "trusted_users", CONFIG_TEXTS, LIVE, AT(submit.trusted_users),
+      "{\"root\", \"daemon\"}", .check = check_user,
+      .help = "users that may name any sender; of others X-Authentication-Warning says so" },
+
+    { "alarm", "interval", CONFIG_DURATION, LIVE, AT(alarm.interval_ms), "1m", 200, HOUR,
       .zero = true, .help = "time between two looks at the gateway's health; 0 means none at all" },
     { "alarm", "raise_after", CONFIG_NUMBER, LIVE, AT(alarm.raise_after), "2", 1, 1000,
       .help = "an alarm is raised when so many looks in a row were bad" },
