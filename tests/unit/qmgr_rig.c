@@ -174,7 +174,9 @@ static struct msg_result result_for(struct rig *r, struct span addr, uint8_t not
 
 static void end_job(struct channel *ch, uint64_t job)
 {
-    struct msg_job_done done = { .job = job, .site = SPAN("hub.example"), .reached = 1 };
+    /* deliver sends one only when somebody was put off; qmgr is to know whom it is about. */
+    struct msg_job_done done = { .job = job, .site = SPAN("hub.example"), .reached = 1,
+                                 .story = SPAN("what happened") };
     send_job_done(ch, &done);
 }
 

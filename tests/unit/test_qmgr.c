@@ -203,6 +203,34 @@ static void warning_after_delivery(void)
     rig_free(&r);
 }
 
+/* Of whom was put off, and of nobody else, over a restart; the last three attempts. */
+static void stories_of_who_waits(void)
+{
+    struct rig *r = rig_new(4);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "u1@x.example");
+    rig_also(m, "tmp999.2@x.example");
+    rig_send(r, m);
+    rig_run(r, 10 * MINUTE_MS);
+    for (int i = 0; i < 2; i++) {
+        struct arena *a = arena_new(1 << 20);
+        struct spool_story *list;
+        size_t n;
+        CHECK(rig_address(r, "tmp999.2@x.example")->tries >= 2);
+        CHECK_INT(spool_stories(r->q->spool, m->seq, a, &list, &n), 0);
+        CHECK(n >= 2 && n <= 3);
+        for (size_t k = 0; k < n; k++) {
+            CHECK_INT(list[k].n, 1);
+            CHECK_INT(list[k].rcpts[0], 1);
+            CHECK_SPAN(list[k].text, SPAN("what happened"));
+        }
+        arena_free(&a);
+        rig_kill(r);
+        rig_start(r);
+        rig_run(r, MINUTE_MS);
+    }
+    rig_free(&r);
+}
+
 static void warned_once_over_restarts(void)
 {
     struct rig *r = rig_new(5);
@@ -473,7 +501,8 @@ static void smtpd_that_reads_nothing(void)
 static const struct test tests[] = {
     TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere), TEST(crash_everywhere),
     TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
-    TEST(warned_once_over_restarts), TEST(expired_with_a_dead_deliver),
+    TEST(stories_of_who_waits), TEST(warned_once_over_restarts),
+    TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
     TEST(sender_does_not_read),
     TEST(compaction_under_load), TEST(credit), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
