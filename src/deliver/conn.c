@@ -90,8 +90,9 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     c->d = d;
     c->fd = fd;
     c->job = j;
-    c->once = j->once;
     c->messages_max = j->messages_max;
+    c->once = j->once || j->probe;
+    c->probe = j->probe;
     j->conn = c;
     list_append(&d->conns, &c->node);
     loop_timer_init(&c->timer, on_timer, c);
@@ -176,7 +177,8 @@ static void begin_message(struct conn *c, struct job *j)
                               .rcpt_count = j->now_count,
                               .size_bytes = j->size_bytes,
                               .flags = j->flags,
-                              .envid = j->envid };
+                              .envid = j->envid,
+                              .probe = j->probe };
     smtp_client_set_attempt(c->client, j->deadline_ms);
     MUST(smtp_client_send(c->client, &m, now_of(c)));
 }

@@ -54,6 +54,7 @@ static void *deliver_make(struct role_env *env, struct config *cfg, struct err *
     struct tls_client_config tc = { .sessions_max = TLS_SESSIONS_MAX };
     d->env = env;
     list_init(&d->conns);
+    list_init(&d->probes);
     hash_init(&d->jobs, loop_random_u64(env->loop), 0);
     hash_init(&d->questions, loop_random_u64(env->loop), 0);
     hash_init(&d->kept, loop_random_u64(env->loop), 0);
@@ -76,6 +77,8 @@ static void deliver_peer(void *role, enum role_id peer, int index, int fd)
     (void)index;
     if (peer == ROLE_QMGR)
         upstream_qmgr(d, fd);
+    else if (peer == ROLE_ROUTER)
+        probe_router(d, fd);
     else if (peer == ROLE_RESOLVER)
         upstream_resolver(d, fd);
     else
@@ -117,6 +120,8 @@ static void deliver_free(void *role)
     d->finishing = false;
     LIST_EACH(n, &d->conns)
         conn_free(CONTAINER(n, struct conn, node));
+    channel_free(&d->router);
+    probe_forget_all(d);
     channel_free(&d->qmgr);
     for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
         job_forget(d, CONTAINER(n, struct job, node));

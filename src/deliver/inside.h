@@ -4,6 +4,7 @@
  *   job.c         one attempt for one message: addresses in turn, a result for each recipient
  *   conn.c        one connection: socket <-> TLS <-> smtp/client; kept between messages
  *   local.c       connections that master makes: a delivery on this host, a socket's file
+ *   probe.c       does a next hop know a recipient? what router asks
  *   upstream.c    the channels to qmgr and resolver
  *   say.c         log lines and events
  *   talk.c        the dialogue, for an administrator who looks on
@@ -33,6 +34,7 @@ enum {
     WANT_MAX = 256 << 10,     /* content asked of qmgr at once */
     WINDOW_BYTES = 512 << 10, /* content of one message held here at most */
     TLS_SESSIONS_MAX = 10000,
+    PROBE_BYTES_MAX = 1 << 20,
 };
 
 struct deliver;
@@ -74,6 +76,9 @@ struct job {
     bool have_plan, reached, dns_failed, content_asked;
     bool lmtp;     /* the next hop speaks it */
     bool by_local; /* master is asked for the connection, no DNS: local.c */
+    bool probe;    /* no message, and not of d->jobs: id is router's question */
+    bool probe_told;
+    struct list probe_node; /* in d->probes */
     bool once;     /* a connection for each recipient: it ends in a mailbox, program or file */
     size_t next_addr;  /* of the plan */
     size_t plain_addr; /* next_addr of the one to be asked without TLS, whose handshake failed */
@@ -106,6 +111,7 @@ struct conn {
     struct tls *tls;
     bool tls_pending, tls_told, tls_failed, busy, closed, eof;
     bool once; /* never kept */
+    bool probe; /* it never had to do with qmgr */
     struct netaddr addr;
     char host[256];
     char site[DNS_PLAN_SITE_MAX + 80]; /* with a rule's name */
@@ -136,7 +142,8 @@ struct deliver {
     struct route_dest mailboxes; /* route.local_delivery = lmtp: (else mailer is ROUTE_LOCAL) */
     struct arena *mailboxes_arena;
     struct tls_client_ctx *tls;
-    struct channel *qmgr, *resolver;
+    struct channel *qmgr, *resolver, *router;
+    struct list probes;
     struct hash jobs, questions, kept;
     struct list conns;
     uint64_t next_question, next_keeper;
@@ -159,6 +166,7 @@ void job_no_connection(struct job *j, const struct smtp_outcome *o);
 /* master makes no connection for it: all its recipients wait for another attempt. */
 void job_no_local(struct job *j, const struct smtp_outcome *o);
 void job_forget(struct deliver *d, struct job *j); /* without results */
+bool job_take_rcpts(struct job *j, struct span list);
 
 /* conn.c */
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a);
@@ -182,6 +190,12 @@ void local_substitute(struct job *j); /* what stands in RCPT for a program or fi
 void local_ask(struct job *j);
 void local_said(void *role, uint64_t q, int fd, struct span text); /* role_ops */
 void local_no_answer(struct job *j);
+
+/* probe.c */
+void probe_router(struct deliver *d, int fd);
+void probe_result(struct job *j, const struct smtp_outcome *o);
+void probe_done(struct job *j);
+void probe_forget_all(struct deliver *d);
 
 /* upstream.c */
 void upstream_qmgr(struct deliver *d, int fd);

@@ -35,7 +35,7 @@ static size_t count_rcpts(struct span list)
     return w.bad ? 0 : n;
 }
 
-static bool take_rcpts(struct job *j, struct span list)
+bool job_take_rcpts(struct job *j, struct span list)
 {
     j->rcpt_count = count_rcpts(list);
     struct arena *a = j->arena;
@@ -64,7 +64,8 @@ static bool take_job(struct job *j, const struct msg_job *m)
     j->classes = arena_dup(j->arena, m->classes);
     j->sender = arena_dup(j->arena, m->sender);
     j->envid = arena_dup(j->arena, m->envid);
-    if (!codec.p || !route_dest_get(&w, j->arena, &j->dest) || !take_rcpts(j, m->rcpts))
+    if (!codec.p || !route_dest_get(&w, j->arena, &j->dest) ||
+        !job_take_rcpts(j, m->rcpts))
         return false;
     local_take(j);
     return true;
@@ -81,7 +82,10 @@ void job_forget(struct deliver *d, struct job *j)
     if (j->question)
         hash_remove(&d->questions, &j->question_node);
     loop_timer_stop(d->env->loop, &j->patience);
-    hash_remove(&d->jobs, &j->node);
+    if (j->probe)
+        list_remove(&j->probe_node);
+    else
+        hash_remove(&d->jobs, &j->node);
     if (j->conn)
         j->conn->job = NULL;
     attempt_log_free(&j->log);

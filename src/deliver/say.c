@@ -24,7 +24,7 @@ void say_left(struct job *j)
     struct events *e = j->d->env->events;
     const struct smtp_outcome *o = last_word(j);
     struct buf relay;
-    if (!o || o->result == SMTP_STALE)
+    if (j->probe || !o || o->result == SMTP_STALE)
         return;
     buf_init(&relay, NETADDR_TEXT_MAX);
     netaddr_put(&relay, &j->last_addr);

@@ -41,6 +41,10 @@ void upstream_want(struct job *j, size_t n)
 void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o)
 {
     const struct conn *c = j->conn;
+    if (j->probe) {
+        probe_result(j, o);
+        return;
+    }
     struct msg_result m = { .job = j->id,
                             .rcpt = (uint32_t)i,
                             .result = o->result,
@@ -64,6 +68,10 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o)
 
 void upstream_job_done(struct job *j, uint64_t keeper)
 {
+    if (j->probe) {
+        probe_done(j);
+        return;
+    }
     struct msg_job_done m = { .job = j->id,
                               .site = j->plan.site,
                               .reached = j->reached,
@@ -115,8 +123,11 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
     (void)ch;
     (void)why;
     channel_free(&d->qmgr);
-    LIST_EACH(n, &d->conns)
-        conn_free(CONTAINER(n, struct conn, node));
+    LIST_EACH(n, &d->conns) {
+        struct conn *c = CONTAINER(n, struct conn, node);
+        if (!c->probe)
+            conn_free(c);
+    }
     for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
         job_forget(d, CONTAINER(n, struct job, node));
     deliver_check_finished(d);

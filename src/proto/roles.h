@@ -29,6 +29,7 @@ enum role_id {
     P(QMGR, DELIVER)      /* proto/qmgr_deliver.h */ \
     P(DELIVER, RESOLVER)  /* proto/deliver_resolver.h */ \
     P(ROUTER, RESOLVER)   /* proto/router_resolver.h */ \
+    P(ROUTER, DELIVER)    /* proto/router_deliver.h */ \
     P(CONTROL, QMGR)      /* proto/control.h */ \
     P(CONTROL, ROUTER)    /* proto/control.h */ \
     P(CONTROL, RESOLVER)  /* proto/control.h */ \

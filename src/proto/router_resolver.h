@@ -16,6 +16,10 @@
  * ttl_s: how long that stays true. why: of a failure. */
 #define CANON_FIELDS(F) F(U64, q) F(U8, ok) F(U32, ttl_s) F(BYTES, name) F(BYTES, why)
 
+/* Whether any name server answers at all; never answered out of our own cache. */
+#define ASK_ALIVE_FIELDS(F) F(U64, q)
+#define ALIVE_FIELDS(F) F(U64, q) F(U8, ok)
+
 enum resolver_name {
     RESOLVER_NAME_GOOD,   /* leads back to the address */
     RESOLVER_NAME_NONE,   /* there is none */
@@ -27,7 +31,9 @@ enum resolver_name {
     M(0x90, ask_reverse, ASK_REVERSE_FIELDS) \
     M(0x91, reverse, REVERSE_FIELDS) \
     M(0x92, ask_canon, ASK_CANON_FIELDS) \
-    M(0x93, canon, CANON_FIELDS)
+    M(0x93, canon, CANON_FIELDS) \
+    M(0x94, ask_alive, ASK_ALIVE_FIELDS) \
+    M(0x95, alive, ALIVE_FIELDS)
 PROTO_DECLARE(ROUTER_RESOLVER)
 
 #endif

@@ -160,8 +160,35 @@ static void on_ask_canon(struct resolver_names *n, struct channel *ch,
     dns_ask(n->dns, &c->ask, &q, on_mx, c);
 }
 
+/* --- does any server answer? --- */
+
+static void on_root(void *ctx, const struct dns_question *q, const struct dns_answer *a)
+{
+    struct name_ask *c = ctx;
+    struct msg_alive m = { .q = c->q,
+                           .ok = a->status != DNS_SERVFAIL && a->status != DNS_TIMEOUT };
+    (void)q;
+    if (c->n->channel)
+        send_alive(c->n->channel, &m);
+    list_remove(&c->node);
+    free(c);
+}
+
+/* The root has no MX: every server can say so, without asking others. */
+static void on_ask_alive(struct resolver_names *n, struct channel *ch,
+                         const struct msg_ask_alive *m)
+{
+    struct dns_question q = { .type = DNS_MX };
+    struct name_ask *c = NEW(struct name_ask);
+    (void)ch;
+    name_ask_begin(n, c, m->q);
+    dns_cache_flush(dns_resolver_cache(n->dns), &q.name, false);
+    dns_ask(n->dns, &c->ask, &q, on_root, c);
+}
+
 PROTO_HANDLER(ask_reverse, struct resolver_names *, on_ask_reverse)
 PROTO_HANDLER(ask_canon, struct resolver_names *, on_ask_canon)
+PROTO_HANDLER(ask_alive, struct resolver_names *, on_ask_alive)
 
 /* --- router comes and goes --- */
 
@@ -176,8 +203,9 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 
 struct resolver_names *resolver_names_new(struct loop *l, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(ask_reverse), PROTO_TYPE(ask_canon) };
-    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(ask_reverse), PROTO_TYPE(ask_canon),
+                                                 PROTO_TYPE(ask_alive) };
+    static const struct channel_ops ops = { types, 3, on_gone, NULL };
     struct resolver_names *n = NEW(struct resolver_names);
     list_init(&n->open);
     n->channel = channel_new(l, fd, "router", &ops, n);

@@ -1,18 +1,11 @@
-/* May it? What smtpd asks: about a client when it connects, about senders and recipients when
- * they are named. Nothing of it is remembered here: what a recipient has become goes back to
- * smtpd, which has it put into the envelope. */
+/* May it? What smtpd asks about a client when it connects; senders and recipients: flight.c. */
 #include "router/inside.h"
 
 #include "base/must.h"
-#include "proto/lists.h"
+#include "envelope/envelope.h"
 #include "proto/smtpd_router.h"
 
 #include <stdlib.h>
-
-enum {
-    VERDICTS_MAX = CHANNEL_FRAME_MAX - 65536, /* of one flight; what comes on top is put off */
-    TARGETS_MAX = 512 << 10,                  /* of one recipient */
-};
 
 /* --- the client --- */
 
@@ -77,110 +70,10 @@ static void on_ask_client(struct client *c, struct channel *ch, const struct msg
     }
 }
 
-/* --- a flight --- */
-
-static void put_refusal(struct buf *b, const struct route_reply *r)
-{
-    struct buf text;
-    buf_init(&text, ENVELOPE_TEXT_MAX);
-    put_reply(&text, r);
-    struct list_verdict v = { .code = r->reply, .text = buf_span(&text) };
-    list_put_verdict(b, &v);
-    buf_free(&text);
-}
-
-static const struct route_reply too_many = {
-    .reply = 452, .code = SPAN("4.5.3"), .text = SPAN("Too many recipients at once, send fewer")
-};
-
-/* The recipient alone, unchanged: nothing to tell. */
-static bool is_itself(const struct route_accept *out, struct span rcpt)
-{
-    const struct route_target *t = out->targets;
-    return out->target_count == 1 && !t->flags && !t->own_sender && span_eq(t->addr, rcpt);
-}
-
-static bool put_targets(struct buf *b, const struct route_accept *out)
-{
-    for (size_t i = 0; i < out->target_count; i++) {
-        const struct route_target *t = &out->targets[i];
-        struct envelope_rcpt e = { .addr = t->addr, .flags = t->flags,
-                                   .own_sender = t->own_sender, .sender = t->sender };
-        if (t->addr.n > ENVELOPE_ADDR_MAX || t->sender.n > ENVELOPE_ADDR_MAX)
-            return false;
-        list_put_target(b, &e);
-    }
-    return !b->failed;
-}
-
-static void put_accepted(struct buf *b, const struct route_accept *whole,
-                         const struct route_accept *out, struct span rcpt)
-{
-    struct buf targets;
-    buf_init(&targets, TARGETS_MAX);
-    struct list_verdict v = { .discard = whole->discard || out->discard,
-                              .hold = out->quarantine.n ? out->quarantine : whole->quarantine,
-                              .rcpt = rcpt };
-    v.hold = span_to(v.hold, ENVELOPE_TEXT_MAX);
-    bool fits = v.discard || is_itself(out, rcpt) || put_targets(&targets, out);
-    v.targets = buf_span(&targets);
-    if (fits && b->len + v.targets.n + v.hold.n + rcpt.n < VERDICTS_MAX)
-        list_put_verdict(b, &v);
-    else
-        put_refusal(b, &too_many);
-    buf_free(&targets);
-}
-
-/* What the tables say of the client and the sender holds for each recipient as well. */
-static bool accept_front(struct router *r, const struct route_client *client, struct span sender,
-                         struct route_accept *whole_r)
-{
-    struct route_accept out;
-    *whole_r = (struct route_accept){ 0 };
-    if (!route_accept_client(r->tables, client, r->arena, NULL, &out)) {
-        whole_r->reply = out.reply;
-        return false;
-    }
-    whole_r->discard = out.discard;
-    whole_r->quarantine = out.quarantine;
-    if (!route_accept_sender(r->tables, client, sender, r->arena, NULL, &out)) {
-        whole_r->reply = out.reply;
-        return false;
-    }
-    whole_r->discard |= out.discard;
-    if (out.quarantine.n)
-        whole_r->quarantine = out.quarantine;
-    return true;
-}
-
 static void on_ask_flight(struct client *c, struct channel *ch, const struct msg_ask_flight *m)
 {
-    struct router *r = c->r;
-    struct route_client client = { .ip = m->client, .auth = m->auth, .host = m->name,
-                                   .name = m->name_state };
-    struct route_accept whole, out;
-    struct buf verdicts;
-    struct wire w = wire_reader(m->rcpts);
-    struct span rcpt;
-    buf_init(&verdicts, CHANNEL_FRAME_MAX - 1024);
-    arena_reset(r->arena);
-    bool good = accept_front(r, &client, m->sender, &whole);
-    if (m->has_mail && good)
-        list_put_verdict(&verdicts, &(struct list_verdict){ 0 });
-    else if (m->has_mail)
-        put_refusal(&verdicts, &whole.reply);
-    while (list_next_text(&w, &rcpt)) {
-        arena_reset(r->element);
-        if (!good)
-            put_refusal(&verdicts, &whole.reply);
-        else if (route_accept_rcpt(r->tables, &client, m->sender, rcpt, r->element, NULL, &out))
-            put_accepted(&verdicts, &whole, &out, rcpt);
-        else
-            put_refusal(&verdicts, &out.reply);
-    }
-    struct msg_flight_verdict said = { .q = m->q, .verdicts = buf_span(&verdicts) };
-    send_flight_verdict(ch, &said);
-    buf_free(&verdicts);
+    (void)ch;
+    flight_ask(c, m);
 }
 
 PROTO_HANDLER(ask_client, struct client *, on_ask_client)

@@ -20,6 +20,14 @@ static void said(struct channel *ch, uint64_t q, uint8_t end, struct span text)
     send_admin_said(ch, &m);
 }
 
+/* Whoever asks is not made to wait for name servers that answer nobody. */
+static void without_canon(struct router *r, struct explain_args *args)
+{
+    struct span domain = span_from(args->rcpt, span_rfind(args->rcpt, '@') + 1);
+    if (!args->has_canon)
+        args->has_canon = canons_paused(r->canons, domain, &args->canon, &args->canon_why);
+}
+
 static void on_admin_ask(struct router_admin *a, struct channel *ch, const struct msg_admin_ask *m)
 {
     struct wire w = wire_reader(m->args);
@@ -32,8 +40,10 @@ static void on_admin_ask(struct router_admin *a, struct channel *ch, const struc
     }
     struct arena *arena = arena_new(ANSWER_ARENA_MAX);
     buf_init(&json, EXPLAIN_JSON_MAX);
-    if (!explain_args_get(&w, &args, &e) ||
-        !explain_route(a->r->tables, m->verb, &args, arena, &json, &e)) {
+    bool good = explain_args_get(&w, &args, &e);
+    if (good)
+        without_canon(a->r, &args);
+    if (!good || !explain_route(a->r->tables, m->verb, &args, arena, &json, &e)) {
         said(ch, m->q, EX_USAGE, span_str(e.text));
     } else if (json.failed) {
         said(ch, m->q, EX_SOFTWARE, SPAN("the answer is too long to be shown"));

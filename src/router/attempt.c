@@ -36,14 +36,14 @@ static void on_canon(void *ctx, struct span canon, struct span why)
 {
     struct route_wait *w = ctx;
     struct router *r = w->c->r;
-    (void)why;
     if (w->c->channel && w->life == w->c->life) {
         struct route_ask ask = { .sender = span_of(w->text, w->sender_bytes),
                                  .rcpt = span_of(w->text + w->sender_bytes, w->rcpt_bytes),
                                  .rcpt_flags = w->flags,
                                  .released = w->released,
                                  .canon_known = true,
-                                 .canon = canon };
+                                 .canon = canon,
+                                 .canon_why = why };
         struct route_dest d;
         arena_reset(r->arena);
         MUST(route_find(r->tables, &ask, r->arena, NULL, &d));
@@ -65,7 +65,7 @@ static void wait_for_canon(struct client *c, const struct msg_route *m)
         memcpy(w->text + m->sender.n, m->rcpt.p, m->rcpt.n);
     list_append(&c->r->asks, &w->node);
     struct span rcpt = span_of(w->text + w->sender_bytes, w->rcpt_bytes);
-    names_canon(c->r->names, span_from(rcpt, span_rfind(rcpt, '@') + 1), on_canon, w);
+    canons_ask(c->r->canons, span_from(rcpt, span_rfind(rcpt, '@') + 1), on_canon, w);
 }
 
 static void on_route(struct client *c, struct channel *ch, const struct msg_route *m)

@@ -7,14 +7,7 @@
 #include "dns/name.h"
 #include "proto/router_resolver.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-enum {
-    KNOWN_MAX_MS = 5 * 60 * 1000, /* resolver's cache is behind it */
-    FAILED_MS = 10 * 1000,
-};
 
 struct reverse_ask {
     struct hash_node node; /* by q */
@@ -25,32 +18,11 @@ struct reverse_ask {
     void *ctx;
 };
 
-struct waiter {
-    struct list node;
-    void (*fn)(void *ctx, struct span canon, struct span why);
-    void *ctx;
-};
-
-/* A domain's canonical name: known, or being asked for. */
-struct canon {
-    struct hash_node by_domain, by_q; /* by_q while it is asked for */
-    struct list age;                  /* in n->known, the oldest first; not while it is asked for */
-    struct names *n;
-    uint64_t q;                       /* 0: known */
-    int64_t until_ms;
-    struct loop_timer deadline;
-    struct list waiters;
-    struct dns_name domain, name;
-    char why[128];
-};
-
 struct names {
     struct router *r;
     struct channel *channel;
-    struct hash reverse, domains, asked;
-    struct list known;
+    struct hash reverse;
     uint64_t next_q;
-    size_t waiters;
 };
 
 /* --- the name of an address --- */
@@ -107,144 +79,21 @@ static void on_reverse(struct names *n, struct channel *ch, const struct msg_rev
                 state == ROUTE_NAME_GOOD ? dns_name_span(&name) : SPAN_NONE);
 }
 
-/* --- the canonical name of a domain --- */
-
-static void canon_free(struct canon *c)
-{
-    struct names *n = c->n;
-    hash_remove(&n->domains, &c->by_domain);
-    if (c->q)
-        hash_remove(&n->asked, &c->by_q);
-    list_remove(&c->age);
-    loop_timer_stop(n->r->env->loop, &c->deadline);
-    LIST_EACH(node, &c->waiters) {
-        list_remove(node);
-        free(CONTAINER(node, struct waiter, node));
-        n->waiters--;
-    }
-    free(c);
-}
-
-/* It is known now, if only that it cannot be. */
-static void canon_end(struct canon *c, int64_t keep_ms)
-{
-    struct names *n = c->n;
-    hash_remove(&n->asked, &c->by_q);
-    c->q = 0;
-    c->until_ms = loop_mono_ms(n->r->env->loop) + keep_ms;
-    loop_timer_stop(n->r->env->loop, &c->deadline);
-    list_append(&n->known, &c->age);
-    struct list waiting;
-    list_init(&waiting);
-    LIST_EACH(node, &c->waiters) {
-        list_remove(node);
-        list_append(&waiting, node);
-    }
-    /* c may go while they are told: whoever is told may ask again. */
-    struct dns_name name = c->name;
-    char why[sizeof c->why];
-    memcpy(why, c->why, sizeof why);
-    LIST_EACH(told, &waiting) {
-        struct waiter *w = CONTAINER(told, struct waiter, node);
-        list_remove(told);
-        n->waiters--;
-        w->fn(w->ctx, dns_name_span(&name), span_str(why));
-        free(w);
-    }
-}
-
-static void canon_failed(struct canon *c, const char *why)
-{
-    snprintf(c->why, sizeof c->why, "%s", why);
-    canon_end(c, FAILED_MS);
-}
-
-static void on_canon_late(void *ctx) { canon_failed(ctx, "no answer in time"); }
-
-/* NULL: no room, and nothing that could go. */
-static struct canon *canon_new(struct names *n, const struct dns_name *domain)
-{
-    if (n->domains.n >= CANON_MAX) {
-        struct list *oldest = list_first(&n->known);
-        if (!oldest)
-            return NULL;
-        canon_free(CONTAINER(oldest, struct canon, age));
-    }
-    struct canon *c = NEW(struct canon);
-    c->n = n;
-    c->domain = *domain;
-    c->q = ++n->next_q;
-    list_init(&c->waiters);
-    loop_timer_init(&c->deadline, on_canon_late, c);
-    hash_add(&n->domains, &c->by_domain, dns_name_span(&c->domain));
-    hash_add(&n->asked, &c->by_q, span_of(&c->q, sizeof c->q));
-    int64_t wait_ms = n->r->config->dns.timeout_ms;
-    loop_timer_in(n->r->env->loop, &c->deadline,
-                  wait_ms < CANON_WAIT_MAX_MS ? wait_ms : CANON_WAIT_MAX_MS);
-    struct msg_ask_canon m = { .q = c->q, .domain = dns_name_span(&c->domain) };
-    send_ask_canon(n->channel, &m);
-    return c;
-}
-
-static struct canon *canon_known(struct names *n, const struct dns_name *domain)
-{
-    struct hash_node *node = hash_get(&n->domains, dns_name_span(domain));
-    struct canon *c = node ? CONTAINER(node, struct canon, by_domain) : NULL;
-    if (c && !c->q && c->until_ms <= loop_mono_ms(n->r->env->loop)) {
-        canon_free(c);
-        return NULL;
-    }
-    return c;
-}
-
-void names_canon(struct names *n, struct span domain,
-                 void (*fn)(void *ctx, struct span canon, struct span why), void *ctx)
-{
-    struct dns_name name;
-    if (dns_name_from(domain, &name) != DNS_NAME_OK) {
-        fn(ctx, SPAN_NONE, SPAN_NONE); /* nothing DNS could know */
-        return;
-    }
-    struct canon *c = canon_known(n, &name);
-    if (c && !c->q) {
-        fn(ctx, dns_name_span(&c->name), span_str(c->why));
-        return;
-    }
-    if (!c && n->channel)
-        c = canon_new(n, &name);
-    if (!c || n->waiters >= CANON_WAITERS_MAX) {
-        fn(ctx, SPAN_NONE, c ? SPAN("too many questions at once") : SPAN("the resolver is away"));
-        return;
-    }
-    struct waiter *w = NEW(struct waiter);
-    w->fn = fn;
-    w->ctx = ctx;
-    list_append(&c->waiters, &w->node);
-    n->waiters++;
-}
-
 static void on_canon(struct names *n, struct channel *ch, const struct msg_canon *m)
 {
-    struct hash_node *node = hash_get(&n->asked, span_of(&m->q, sizeof m->q));
     (void)ch;
-    if (!node)
-        return; /* too late */
-    struct canon *c = CONTAINER(node, struct canon, by_q);
-    if (!m->ok) {
-        char why[sizeof c->why];
-        snprintf(why, sizeof why, "%.*s", (int)(m->why.n < sizeof why ? m->why.n : sizeof why - 1),
-                 m->why.n ? m->why.p : "");
-        canon_failed(c, why[0] ? why : "DNS gave no answer");
-        return;
-    }
-    if (dns_name_from(m->name, &c->name) != DNS_NAME_OK || dns_name_eq(&c->name, &c->domain))
-        c->name = (struct dns_name){ 0 };
-    int64_t keep_ms = (int64_t)m->ttl_s * 1000;
-    canon_end(c, keep_ms < KNOWN_MAX_MS ? keep_ms : KNOWN_MAX_MS);
+    canons_answer(n->r->canons, m);
+}
+
+static void on_alive(struct names *n, struct channel *ch, const struct msg_alive *m)
+{
+    (void)ch;
+    canons_alive(n->r->canons, m);
 }
 
 PROTO_HANDLER(reverse, struct names *, on_reverse)
 PROTO_HANDLER(canon, struct names *, on_canon)
+PROTO_HANDLER(alive, struct names *, on_alive)
 
 /* --- resolver comes and goes --- */
 
@@ -256,17 +105,18 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     channel_free(&n->channel);
     for (struct hash_node *node; (node = hash_next(&n->reverse, NULL));)
         reverse_end(CONTAINER(node, struct reverse_ask, node), ROUTE_NAME_UNKNOWN, SPAN_NONE);
-    for (struct hash_node *node; (node = hash_next(&n->asked, NULL));)
-        canon_failed(CONTAINER(node, struct canon, by_q), "the resolver went away");
+    canons_resolver(n->r->canons, NULL);
 }
 
 void names_peer(struct names *n, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(reverse), PROTO_TYPE(canon) };
-    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(reverse), PROTO_TYPE(canon),
+                                                 PROTO_TYPE(alive) };
+    static const struct channel_ops ops = { types, 3, on_gone, NULL };
     if (n->channel)
         on_gone(n, n->channel, "replaced");
     n->channel = channel_new(n->r->env->loop, fd, "resolver", &ops, n);
+    canons_resolver(n->r->canons, n->channel);
 }
 
 struct names *names_new(struct router *r)
@@ -274,16 +124,7 @@ struct names *names_new(struct router *r)
     struct names *n = NEW(struct names);
     n->r = r;
     hash_init(&n->reverse, loop_random_u64(r->env->loop), 0);
-    hash_init(&n->domains, loop_random_u64(r->env->loop), 0);
-    hash_init(&n->asked, loop_random_u64(r->env->loop), 0);
-    list_init(&n->known);
     return n;
-}
-
-void names_forget(struct names *n)
-{
-    LIST_EACH(node, &n->known)
-        canon_free(CONTAINER(node, struct canon, age));
 }
 
 void names_free(struct names **pn)
@@ -299,10 +140,6 @@ void names_free(struct names **pn)
         loop_timer_stop(n->r->env->loop, &a->deadline);
         free(a);
     }
-    for (struct hash_node *node; (node = hash_next(&n->domains, NULL));)
-        canon_free(CONTAINER(node, struct canon, by_domain));
     hash_free(&n->reverse);
-    hash_free(&n->domains);
-    hash_free(&n->asked);
     free(n);
 }

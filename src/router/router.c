@@ -40,12 +40,17 @@ static bool is_own_ip(void *ctx, const struct netaddr *ip)
     return false;
 }
 
+static void verified(void *ctx, struct span rcpt, struct span queue, struct buf *text)
+{
+    verify_say(((struct router *)ctx)->verify, rcpt, queue, text);
+}
+
 /* A table that cannot be read must not turn its mail to the MX hosts: then there is no routing
  * at all, and mail waits (design: never "not there" for "cannot say"). */
 static bool build(struct router *r, const struct config *cfg, struct err *err)
 {
     struct map_report rep;
-    struct route_world world = { .is_own_ip = is_own_ip, .ctx = r };
+    struct route_world world = { .is_own_ip = is_own_ip, .verified = verified, .ctx = r };
     map_report_init(&rep);
     struct route_tables *t = route_load(cfg, loop_random_u64(r->env->loop), &world, &rep);
     say_report(r, &rep);
@@ -120,6 +125,8 @@ static void router_peer(void *role, enum role_id peer, int index, int fd)
             channel_pause(c->channel, true); /* asked before master says start */
     } else if (peer == ROLE_RESOLVER) {
         names_peer(r->names, fd);
+    } else if (peer == ROLE_DELIVER && index < DELIVERS_MAX) {
+        verify_peer(r->verify, index, fd);
     } else if (peer == ROLE_CONTROL) {
         router_admin_free(&r->admin);
         r->admin = router_admin_new(r, fd);
@@ -145,6 +152,9 @@ static void *router_make(struct role_env *env, struct config *cfg, struct err *e
     r->arena = arena_new(ANSWER_ARENA_MAX);
     r->element = arena_new(ANSWER_ARENA_MAX);
     r->names = names_new(r);
+    r->canons = canons_new(r);
+    r->verify = verify_new(r);
+    list_init(&r->flights);
     list_init(&r->asks);
     loop_timer_init(&r->refresh, on_refresh, r);
     loop_timer_init(&r->finish, on_finish_late, r);
@@ -174,9 +184,10 @@ static void router_reload(void *role, struct config *next)
         say_new_tables(r);
     else
         log_line(r->env->events, EVENT_WARNING, "the old tables stay in force");
-    names_forget(r->names);
     config_free(&r->config);
     r->config = next;
+    canons_forget(r->canons);
+    verify_forget(r->verify);
 }
 
 static void router_finish(void *role, int64_t within_ms)
@@ -201,6 +212,9 @@ static void router_free(void *role)
     loop_timer_stop(r->env->loop, &r->finish);
     loop_timer_stop(r->env->loop, &r->refresh);
     names_free(&r->names);
+    canons_free(&r->canons);
+    verify_free(&r->verify);
+    flight_free_all(r);
     asks_free(r);
     for (int i = 0; i < CLIENTS_MAX; i++)
         channel_free(&r->smtpds[i].channel);

@@ -279,6 +279,68 @@ slow.test       TIMEOUT
         assert dns.asked("alias.test", "MX") == asked
 
 
+def silent_servers(where):
+    """Nobody answers DNS: mail goes where it can go without, and does not wait for it each time.
+    One name alone without an answer is no such case."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hole, Sink() as usual, \
+            Sink() as told, Desk(
+                where / "a", usual, {"relay": {"from": ["127.0.0.1"]},
+                                     "dns": {"servers": [ports_of(hole)]}},
+                mailertable=f"told.test relay:{hop(('127.0.0.1', told.port))}\n") as d:
+        for n in range(8):
+            d.taken(f"u@other{n}.test")
+        d.taken("u@told.test")
+        assert told.wait(1)[0].recipients == ["u@told.test"] and not usual.messages
+        usual.wait(8)
+        assert waited(d, "other0.test") >= 3000
+        d.g.wait_log("dns: no name server answers: canonical names are not looked for until ")
+        started = len(d.g.log())
+        for n in range(8):
+            d.taken(f"u@later{n}.test")
+            usual.wait(9 + n)
+            assert waited(d, f"later{n}.test") < 2500, "it was waited for again"
+        assert "no name server answers" not in d.g.log()[started:], "said twice"
+        route = d.g.cli("route", "u@more.test").stdout.decode()
+        assert "no name server answers" in route, route
+    with ZoneDns("deaf.test TIMEOUT\nalias.test CNAME real.test\nreal.test MX 10 x.test\n"
+                 ) as dns, Sink() as usual, Sink() as real, Desk(
+                where / "b", usual, {"relay": {"from": ["127.0.0.1"]},
+                                     "dns": {"servers": [dns.address]}},
+                mailertable=f"real.test relay:{hop(('127.0.0.1', real.port))}\n") as d:
+        d.taken("u@deaf.test")
+        assert usual.wait(1)[0].recipients == ["u@deaf.test"]
+        d.taken("u@alias.test")
+        assert real.wait(1)[0].recipients == ["u@alias.test"]
+        assert "no name server" not in d.g.log()
+
+
+def not_canonical(where):
+    with ZoneDns("alias.test CNAME real.test\nreal.test MX 10 x.test\n") as dns, \
+            Sink() as usual, Sink() as real, Desk(
+                where, usual, {"relay": {"from": ["127.0.0.1"]}, "route": {"canonical": False},
+                               "dns": {"servers": [dns.address]}},
+                mailertable=f"real.test relay:{hop(('127.0.0.1', real.port))}\n") as d:
+        d.taken("u@alias.test")
+        assert usual.wait(1)[0].recipients == ["u@alias.test"]
+        assert not dns.asked("alias.test", "MX")
+
+
+def ports_of(s):
+    s.bind(("127.0.0.1", 0))
+    return "%s:%d" % s.getsockname()
+
+
+def waited(d, domain):
+    """ms from the receipt to the delivery."""
+    end = time.monotonic() + 20
+    while True:
+        for e in d.g.events():
+            if e["event"] == "delivered" and e["to"].endswith("@" + domain):
+                return e["delay_ms"]
+        assert time.monotonic() < end, domain
+        time.sleep(0.05)
+
+
 def recipients(where):
     with Sink() as sink, Desk(where, sink, {"relay": {"domains": ["ok.example"],
                                                       "recipients": f"text:{where}/known.map"}},
@@ -383,8 +445,8 @@ def main():
     r = Report()
     with temp.Dir("routing") as where:
         for n, test in enumerate((access, pipelined, discard, quarantine, virtual, aliases, reports,
-                                  shown, by_sender, canonical, recipients,
-                                  edited, reverse)):
+                                  shown, by_sender, canonical, silent_servers, not_canonical,
+                                  recipients, edited, reverse)):
             r.run(test.__name__, test, where / str(n))
     return r.code()
 

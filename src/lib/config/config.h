@@ -102,12 +102,17 @@ struct config_relay {
     struct config_cidrs from;    /* clients that may send anywhere */
     struct config_texts domains; /* lower case; ".x" = everything below x */
     struct span recipients;      /* map of the recipients of domains; "" = all are taken */
+    bool verify;                 /* ask the next hop whether it knows a recipient of domains */
+    int64_t verify_timeout_ms, verify_keep_ms, verify_keep_bad_ms;
+    uint64_t verify_cache;       /* entries */
 };
 
 struct config_route { /* map specifications are texts "text:/path", "" = none */
     struct config_texts local; /* lower case */
     struct span access, virtusertable, aliases, mailertable, smarttable, genericstable;
     struct span local_users;   /* "passwd", "any", or a map */
+    bool canonical;               /* the mailertable knows canonical names too */
+    int64_t canonical_timeout_ms; /* and they are waited for so long */
     bool delay_checks, blocklist_recipients;
     uint64_t alias_depth, alias_targets;
     struct config_texts generics_domains, masquerade_domains, exposed_users;

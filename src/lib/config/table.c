@@ -145,6 +145,20 @@ static const struct config_option options[] = {
       .check = check_map,
       .help = "map of the recipients of relay.domains: user@domain, or @domain for all of it; "
               "others get 550 at RCPT; empty means that all are taken" },
+    { "relay", "verify", CONFIG_BOOL, LIVE, AT(relay.verify), "off",
+      .help = "strangers' recipients of relay.domains: the next hop is asked whether it knows "
+              "them, and those it does not know get 550 at RCPT" },
+    { "relay", "verify_timeout", CONFIG_DURATION, LIVE, AT(relay.verify_timeout_ms), "20s", 100,
+      5 * MINUTE,
+      .help = "what the next hop has not answered by then is taken unasked; less than "
+              "server.question" },
+    { "relay", "verify_cache", CONFIG_NUMBER, LIVE, AT(relay.verify_cache), "10000", 1, 1000000,
+      .help = "recipients whose answer is remembered" },
+    { "relay", "verify_keep", CONFIG_DURATION, LIVE, AT(relay.verify_keep_ms), "1h", SECOND,
+      30 * DAY,
+      .help = "that the next hop knows a recipient is remembered for so long" },
+    { "relay", "verify_keep_bad", CONFIG_DURATION, LIVE, AT(relay.verify_keep_bad_ms), "10m",
+      SECOND, 30 * DAY, .help = "and that it does not, for so long" },
 
     { "route", "local", CONFIG_TEXTS, LIVE | CONFIG_LOWER, AT(route.local), "{}",
       .check = check_domain, .help = "domains that are delivered on this machine" },
@@ -160,6 +174,13 @@ static const struct config_option options[] = {
     { "route", "mailertable", CONFIG_TEXT, LIVE, AT(route.mailertable), "\"\"",
       .check = check_map,
       .help = "map from the recipient's domain to the next hop; wins over smarttable" },
+    { "route", "canonical", CONFIG_BOOL, LIVE, AT(route.canonical), "on",
+      .help = "where the mailertable has not the recipient's domain as it is written, its "
+              "canonical name is looked for in it, too" },
+    { "route", "canonical_timeout", CONFIG_DURATION, LIVE, AT(route.canonical_timeout_ms), "3s",
+      100, MINUTE,
+      .help = "the DNS is waited for no longer than this for a canonical name; then the mail is "
+              "routed without it" },
     { "route", "smarttable", CONFIG_TEXT, LIVE, AT(route.smarttable), "\"\"",
       .check = check_map,
       .help = "map from the sender to the next hop" },

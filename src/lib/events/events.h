@@ -94,6 +94,9 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(spool_failed, EVENT_ALARM, F(path) F(text)) \
     X(spool_full, EVENT_ALARM, F(path) F(bytes) F(text)) \
     X(spool_notice, EVENT_NOTICE, F(path) F(text)) \
+    X(recipient_verified, EVENT_INFO, F(to) F(host) F(reply) F(ms)) \
+    X(recipient_unknown, EVENT_NOTICE, F(to) F(host) F(reply) F(ms)) \
+    X(recipient_unverified, EVENT_INFO, F(to) F(host) F(text) F(ms)) \
     X(map_reloaded, EVENT_INFO, F(path) F(count)) \
     X(map_refused, EVENT_WARNING, F(path) F(text)) \
     X(dns_notice, EVENT_NOTICE, F(host) F(text)) \

@@ -18,6 +18,7 @@ enum { EXPLAIN_ARG_MAX = 4096 };
 
 struct explain_args {
     struct span rcpt, from, client, host, auth, canon, table, key, hops, name, type;
+    struct span canon_why; /* not of the question: why there is no canonical name */
     bool has_rcpt, has_canon, has_key;
     bool expanded, released;
 };

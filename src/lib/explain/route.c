@@ -86,7 +86,8 @@ static bool find(struct answer *w)
     struct route_ask ask = { .sender = w->args->from, .rcpt = w->args->rcpt,
                              .rcpt_flags = w->args->expanded ? ROUTE_EXPANDED : 0,
                              .released = w->args->released,
-                             .canon_known = w->args->has_canon, .canon = w->args->canon };
+                             .canon_known = w->args->has_canon, .canon = w->args->canon,
+                             .canon_why = w->args->canon_why };
     if (!route_find(w->tables, &ask, w->arena, w->trail, &d)) {
         struct route_address a = route_address(w->args->rcpt);
         json_str(&w->j, "need_canon", dns_name_span(&a.name));

@@ -53,6 +53,16 @@ static void delivery_mode(struct mc *m, const struct mc_macro *d)
     mc_set(m, "submit.delivery", span_str(mode), d->place, "confDELIVERY_MODE");
 }
 
+static void dont_expand_cnames(struct mc *m, const struct mc_macro *d)
+{
+    bool v = false;
+    if (!mc_true(d->value, &v))
+        wrong_value(m, d, "True or False");
+    else
+        mc_set(m, "route.canonical", v ? SPAN("off") : SPAN("on"), d->place,
+               "confDONT_EXPAND_CNAMES");
+}
+
 /* "$w.example.net": the short name of this machine; "$j" the full one. */
 static struct span with_names(struct mc *m, struct span s)
 {
@@ -415,7 +425,7 @@ static const struct define defines[] = {
     IS_NOT("confFALLBACK_SMARTHOST", "a next hop in the mailertable can be a list"),
     IS_NOT("BITNET_RELAY", "there is no BITNET"), IS_NOT("DECNET_RELAY", "there is no DECnet"),
     IS_NOT("FAX_RELAY", NO_PROGRAMS), IS_NOT("UUCP_RELAY", NO_UUCP),
-    IS_SAME("confDONT_EXPAND_CNAMES", "recipients are never rewritten to canonical names"),
+    FN("confDONT_EXPAND_CNAMES", "route.canonical", dont_expand_cnames),
     IS_SAME("confDONT_PRUNE_ROUTES", "routes in addresses are dropped (RFC 5321 appendix C)"),
     IS_SAME("confDONT_PROBE_INTERFACES", "addresses of this machine are known when needed"),
     IS_SAME("confTRY_NULL_MX_LIST", "a domain whose best MX is this host is an error of its own"),

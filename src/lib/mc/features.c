@@ -81,6 +81,11 @@ static void local_procmail(struct mc *m, const struct mc_call *c)
                "local_procmail: its arguments are not carried over: say route.local_delivery");
 }
 
+static void nocanonify(struct mc *m, const struct mc_call *c)
+{
+    mc_set(m, "route.canonical", SPAN("off"), c->place, "FEATURE(nocanonify)");
+}
+
 static void promiscuous_relay(struct mc *m, const struct mc_call *c)
 {
     mc_add(m, "relay.from", SPAN("0.0.0.0/0"), c->place, "FEATURE(promiscuous_relay)");
@@ -144,7 +149,7 @@ static const struct feature features[] = {
       NULL },
     { "mtamark", NOT, NULL, NO_BLOCKLISTS, NULL },
     { "no_default_msa", LATER, NULL, "no listener on port 587", NULL },
-    { "nocanonify", SAME, NULL, "host names are never rewritten", NULL },
+    { "nocanonify", CALL, "route.canonical", NULL, nocanonify },
     { "nopercenthack", SAME, NULL, "% in a local part has no meaning", NULL },
     { "notsticky", SAME, NULL, "local users are looked up in the same way with and without a "
                                "domain", NULL },

@@ -168,6 +168,26 @@ static bool check_recipient(const struct route_tables *t, const struct route_add
     return found || route_refuse(out, a, 550, SPAN("5.1.1"), rcpt, SPAN("User unknown"));
 }
 
+bool route_may_verify(const struct route_dest *d)
+{
+    return route_dest_has_hops(d) && d->hop_count && !d->own_listener.n;
+}
+
+static void say_verify(const struct route_tables *t, struct span rcpt, const struct route_dest *d,
+                       struct trail *trail)
+{
+    struct buf b;
+    buf_init(&b, ROUTE_TEXT_MAX);
+    if (t->world.verified)
+        t->world.verified(t->world.ctx, rcpt, d->queue, &b);
+    if (b.len)
+        trail_say(trail, TRAIL_NOTE, "relay.verify", rcpt, "%.*s", SPAN_ARG(buf_span(&b)));
+    else
+        trail_say(trail, TRAIL_NOTE, "relay.verify", rcpt,
+                  "the next hop is asked whether it knows the recipient");
+    buf_free(&b);
+}
+
 /* What a recipient became, when it is one: what cannot be delivered is said at once, so that
  * nobody has to write a report to a forged sender. */
 static bool check_target(const struct route_tables *t, struct span sender, struct span rcpt,
@@ -179,8 +199,12 @@ static bool check_target(const struct route_tables *t, struct span sender, struc
                              .rcpt = target->addr, .rcpt_flags = target->flags };
     struct route_address addr = route_address(target->addr);
     ask.canon_known = route_is_virtual(t, &addr); /* no other name makes a hosted address known */
+    out->verify &= out->target_count == 1 && !target->flags && span_eq(target->addr, rcpt);
     if (out->target_count != 1 || !route_find(t, &ask, a, trail, &d))
         return true;
+    out->verify &= route_may_verify(&d);
+    if (trail && out->verify)
+        say_verify(t, rcpt, &d, trail);
     if (d.mailer == ROUTE_ERROR) {
         bool plain = span_eq(d.matched, SPAN("local")) || span_eq(d.matched, SPAN("virtual")) ||
                      span_eq(d.matched, SPAN("syntax"));

@@ -26,7 +26,7 @@ struct route_tables {
     struct span masquerade_as;
     bool masquerade_envelope, masquerade_all;
     struct route_names *virtuals;  /* the domains of virtusertable's keys */
-    bool delay_checks, blocklist_recipients;
+    bool verify, no_canonical, delay_checks, blocklist_recipients;
     uint64_t alias_depth, alias_targets;
     uint64_t seed;
     struct route_world world;

@@ -117,8 +117,10 @@ bool route_may_relay(const struct route_tables *t, const struct route_client *cl
     if (mine && strcmp(what, "relay.domains") != 0)
         return true;
     if (mine || to_relay) {
-        if (!route_address_routed(&addr))
+        if (!route_address_routed(&addr)) {
+            out->verify = mine && t->verify && !span_ieq(addr.local, SPAN("postmaster"));
             return true;
+        }
         trail_say(trail, TRAIL_NOTE, what, addr.local,
                   "the local part asks to be sent on: not for strangers");
     } else if (table_refuses(t, sender, rcpt, a, trail, out)) {

@@ -258,6 +258,8 @@ static int try_canon(struct walk *w, struct span name)
         w->needs_canon = true;
         return 1;
     }
+    if (!w->ask->canon.n && w->ask->canon_why.n)
+        trail_say(w->trail, TRAIL_FAIL, "canon", name, "%.*s", SPAN_ARG(w->ask->canon_why));
     if (!w->ask->canon.n || dns_name_from(w->ask->canon, &canon) != DNS_NAME_OK ||
         span_eq(dns_name_span(&canon), name))
         return 0;
@@ -280,7 +282,7 @@ static bool rung_mailertable(struct walk *w)
     int found = try_name(w, written);
     if (found == 0 && !span_eq(name, written)) /* written in UTF-8: its A-labels too */
         found = try_name(w, name);
-    if (found == 0 && w->tables->mailertable_has_names)
+    if (found == 0 && w->tables->mailertable_has_names && !w->tables->no_canonical)
         found = try_canon(w, name);
     if (found == 0)
         found = try_key(w, ROUTE_MAILERTABLE, SPAN("."), name);

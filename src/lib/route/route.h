@@ -34,6 +34,9 @@ struct route_world {
     bool (*is_own_ip)(void *ctx, const struct netaddr *ip);
     /* The text of an :include: file, at most ROUTE_INCLUDE_MAX. NULL: it is read. */
     bool (*read_file)(void *ctx, struct span path, struct buf *text, struct err *e);
+    /* For trails: what is known of a recipient that the next hop is to be asked about, whose mail
+     * goes to `queue` (route_dest.queue). NULL: nothing. */
+    void (*verified)(void *ctx, struct span rcpt, struct span queue, struct buf *text);
     void *ctx;
 };
 
@@ -93,6 +96,7 @@ struct route_accept {
     struct route_reply reply;      /* when refused */
     bool discard;                  /* say yes and throw the whole message away */
     struct span quarantine;        /* why the whole message is held; empty = it is not */
+    bool verify;                   /* relay.verify: the next hop is to be asked first */
     struct route_target *targets;  /* of a recipient that is accepted: at least one */
     size_t target_count;
 };
@@ -123,17 +127,22 @@ struct route_ask {
     bool released;      /* somebody released it: rules that would park it are passed over */
     bool canon_known;   /* canon has been looked up: */
     struct span canon;  /* the canonical name (CNAME) of the recipient's domain; empty = none */
+    struct span canon_why; /* why it could not be found out; for the trail */
 };
 
 /* The decision, always one: what cannot be routed is ROUTE_ERROR. Spans live in `a` or in the
  * tables.
  * False: nothing is decided and no step written; the caller is to find the canonical name of the
  * recipient's domain, set canon_known and ask again. Happens only with a mailertable that does
- * not have the name as written. The recipient is never rewritten.
+ * not have the name as written, and not with route.canonical = off. The recipient is never
+ * rewritten.
  * A next hop that is a listener of our own is not sent to: dest_r->own_listener says which and
  * how it delivers. One that delivers at once, or released mail, passes the rule over. */
 bool route_find(const struct route_tables *t, const struct route_ask *ask, struct arena *a,
                 struct trail *trail, struct route_dest *dest_r);
+
+/* Whether the next hop of d can be asked if it knows a recipient: not when that is ourselves. */
+bool route_may_verify(const struct route_dest *d);
 
 /* Whether an address is delivered on this host. */
 bool route_is_local_address(const struct route_tables *t, struct span addr);
@@ -171,6 +180,8 @@ struct route_params {
     size_t relay_domains_count;
     struct span postmaster;        /* everybody may write to it; empty = none */
     struct span hostname;          /* of addresses without a domain; empty = "localhost" */
+    bool verify;                   /* relay.verify */
+    bool no_canonical;             /* the mailertable is asked for names as written alone */
     bool delay_checks, blocklist_recipients;
     uint64_t alias_depth, alias_targets; /* 0 = the defaults */
     const struct span *generics_domains, *masquerade_domains, *exposed_users;

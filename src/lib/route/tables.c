@@ -64,6 +64,8 @@ static void take_plain(struct route_tables *t, const struct route_params *p)
     memcpy(t->map, maps, sizeof maps);
     t->config = p->config;
     t->world = p->world;
+    t->verify = p->verify;
+    t->no_canonical = p->no_canonical;
     t->delay_checks = p->delay_checks;
     t->blocklist_recipients = p->blocklist_recipients;
     t->masquerade_envelope = p->masquerade_envelope;

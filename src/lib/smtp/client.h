@@ -114,6 +114,9 @@ struct smtp_message {
     uint32_t flags;                     /* ENVELOPE_8BITMIME, _SMTPUTF8, _RET_FULL, _RET_HDRS */
     struct span envid;                  /* xtext as given, or empty */
     bool quit;                          /* the last one: QUIT goes out behind the dot */
+    bool probe;                         /* no content: each recipient is done with the reply to
+                                           its RCPT (SMTP_DELIVERED: the peer would take it),
+                                           the transaction is broken off behind the last */
     bool raw;                           /* for testing servers only: the content goes out as it
                                            is, dots and line ends unlooked at; ends in CRLF.CRLF */
 };

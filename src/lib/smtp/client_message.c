@@ -18,7 +18,7 @@ void message_rcpt_done(struct smtp_client *c, size_t i, struct smtp_outcome o)
     c->tx.live -= c->rcpts[i] == RCPT_LIVE;
     c->rcpts[i] = RCPT_DONE;
     c->tx.open--;
-    if (o.result == SMTP_DELIVERED) {
+    if (o.result == SMTP_DELIVERED && !c->tx.m.probe) {
         o.dsn_due = (c->tx.m.rcpts[i].notify & NOTIFY_SUCCESS) && !(c->caps & SMTP_EXT_DSN);
         o.eightbit = (c->tx.m.flags & ENVELOPE_8BITMIME) && !(c->caps & SMTP_EXT_8BITMIME);
     }
@@ -114,7 +114,7 @@ void message_begin(struct smtp_client *c)
         return;
     }
     c->state = ST_FLIGHT;
-    c->tx.bdat = (c->caps & SMTP_EXT_CHUNKING) && !c->tx.m.raw;
+    c->tx.bdat = c->tx.m.probe || ((c->caps & SMTP_EXT_CHUNKING) && !c->tx.m.raw);
     if (c->needs_rset) {
         size_t start = client_cmd_begin(c);
         buf_putz(&c->out, "RSET");
@@ -203,7 +203,9 @@ void message_on_rcpt(struct smtp_client *c, const struct smtp_reply *r, size_t i
         client_protocol_error(c, SMTP_STAGE_RCPT, "a reply of the wrong kind");
     } else if (r->code < 300) {
         c->needs_rset = true;
-        if (c->rcpts[i] == RCPT_OPEN) { /* it is done when MAIL was refused */
+        if (c->tx.m.probe) {
+            message_rcpt_done(c, i, outcome_of_reply(c, SMTP_STAGE_RCPT, r));
+        } else if (c->rcpts[i] == RCPT_OPEN) { /* it is done when MAIL was refused */
             c->rcpts[i] = RCPT_LIVE;
             c->tx.live++;
             c->tx.accepted_any = true;
