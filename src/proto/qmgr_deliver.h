@@ -7,11 +7,13 @@
 
 #include "ipc/proto.h"
 
-/* destination: the route's codec. classes: of delivery rules (config/rules.h). rcpts: proto/lists.h. content: all of it, or empty.
- * keeper: a connection kept before, to be used if it still stands (0: none). */
+/* destination: the route's codec. classes: of delivery rules (config/rules.h). rcpts:
+ * proto/lists.h. content: all of it, or empty. keeper: a connection kept before, to be used if it
+ * still stands (0: none). */
 #define JOB_FIELDS(F) \
     F(U64, job) F(U64, seq) F(I64, received_ms) F(BYTES, destination) F(BYTES, classes) \
-    F(BYTES, sender) F(U32, flags) F(BYTES, envid) F(BYTES, rcpts) F(U64, size) F(U64, keeper) F(BYTES, content)
+    F(BYTES, sender) F(U32, flags) F(BYTES, envid) F(BYTES, rcpts) F(U64, size) F(U64, keeper) \
+    F(BYTES, content)
 #define WANT_FIELDS(F) F(U64, job) F(U64, offset) F(U32, count)
 /* failed: the spool cannot read it; the job's recipients are deferred. */
 #define CONTENT_FIELDS(F) F(U64, job) F(U64, offset) F(U8, failed) F(BYTES, data)

@@ -90,7 +90,8 @@ struct sched_line {
 struct sched_queue { /* never moved */
     struct list turns; /* the lines that have somebody, the next one first */
     struct sched_line own;
-    uint32_t more; /* lines beside it */
+    uint32_t more;  /* lines beside it */
+    uint32_t added; /* to own since it was empty, up to what makes a line of its own due */
 };
 
 struct sched_dest {

@@ -1,8 +1,11 @@
 /* line: who waits at a destination, in turns by sender. As long as all that wait there have one
- * sender, which is the rule, they stand in the queue's own line and nothing is looked up. */
+ * sender, or are few, they stand in the queue's own line and nothing is looked up. */
 #include "sched/inside.h"
 
 #include <stdlib.h>
+
+/* So many of any sender stand in it together: few are soon gone, and most queues are short. */
+enum { TOGETHER = 32 };
 
 struct sched_line_more { /* of a second, third ... sender */
     struct sched_line line;
@@ -56,9 +59,17 @@ static struct sched_line *line_for(struct sched *s, struct sched_queue *q,
     struct sched_line *l = find(s, q, sender);
     if (l)
         return l;
-    if (list_empty(&q->own.rcpts))
+    if (list_empty(&q->own.rcpts)) {
         q->own.sender = sender;
-    return q->own.sender == sender ? &q->own : make(s, q, sender);
+        q->added = 0;
+    }
+    bool same = q->own.sender == sender;
+    if (!same && q->added >= TOGETHER)
+        return make(s, q, sender);
+    if (!same)
+        q->own.sender = NULL;
+    q->added += q->added < TOGETHER;
+    return &q->own;
 }
 
 void sched_queue_add(struct sched *s, struct sched_queue *q, struct sched_rcpt *r, bool front)

@@ -19,8 +19,8 @@
  * fresh; sched_retry and sched_wake_dest go at once. A destination backs off likewise (DNS).
  *
  * Within a destination senders take turns: a recipient waits for those of its own sender, and for
- * one message of each other sender that waits there. (With more than 65536 lines of senders
- * waiting, the rest share one line at each destination.)
+ * one message of each other sender that waits there; the first 32 wait in order. (With more than
+ * 65536 lines of senders waiting, the rest share one line at each destination.)
  *
  * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
  * site that asks for less (421, time-outs, replies about load) is given less: half the jobs, then
