@@ -104,7 +104,7 @@ def access(where):
         d.refused("u@ok.example", "553 5.1.8 .*That domain is gone", sender="a@gone.example")
         d.refused("no@ok.example", r"^550 5\.1\.1 He has left")
         d.taken("u@ok.example")
-        assert came(sink, 2) == [["u@far.example"], ["u@ok.example"]]
+        assert sorted(came(sink, 2)) == [["u@far.example"], ["u@ok.example"]]
 
 
 def pipelined(where):
