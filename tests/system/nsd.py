@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A real name server with staged zones (NSD, unpacked, not installed): what `postern route`, -bt and
-the delivery make of MX, CNAME, a null MX, no MX, a name that is not there and SERVFAIL.
+"""A real name server with staged zones (NSD, unpacked, not installed): what `postern route`, -bt
+and the delivery make of MX, CNAME, a null MX, no MX, a name that is not there and SERVFAIL.
 tests/run: anyone"""
 import os
 import re
