@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Alarms: old mail at a site, little space, a process that dies again and again, the DNS, a next
-hop; who is told, by which way, how often; and a listener that refuses while a check fails."""
+hop; who is told, by which way, how often; and a listener that refuses while a check fails.
+tests/run: anyone"""
 import email
 import email.policy
 import http.server
