@@ -103,7 +103,7 @@ static void files_are_looked_at(void)
     CHECK(strstr(r->err, ":2:23: spool.directories: /nonexistent/q*: there is no such directory"));
     CHECK(strstr(r->err, "tls.certificate: /dev/null: is not a file"));
     CHECK(strstr(r->err, "tls.key: /nonexistent/key: No such file or directory"));
-    CHECK(strstr(r->err, "route.mailertable: /nonexistent/map: No such file"));
+    CHECK(strstr(r->err, "/nonexistent/map: cannot open: No such file or directory"));
     CHECK(strstr(r->err, "log.file: /nonexistent: No such file"));
     CHECK(!strstr(r->err, "log.events"));
     CHECK_INT(RUN("check", "-C", CASES "/files.conf")->status, 0);
