@@ -96,7 +96,9 @@ zone:
             time.sleep(0.05)
 
     def __exit__(self, *_):
+        tree = proc.tree(self.process.pid)
         proc.stop(self.process, 10)
+        proc.end_all(tree, 5)           # its servers go a moment after it
 
 
 def routes(g):
