@@ -30,6 +30,14 @@ def parent(pid):
     return int(fields[1]) if fields else None
 
 
+def group(pgid):
+    """The living processes of a group; a dead one that nobody waits for (an orphan in a container
+    without an init) is none."""
+    found = ((int(name), stat(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid, fields in found
+            if fields and fields[0] != "Z" and int(fields[2]) == pgid]
+
+
 def tree(root):
     """root and all its living descendants."""
     children = {}

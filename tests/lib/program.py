@@ -8,6 +8,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from . import proc
+
 LINE = re.compile(r"^(ok|not ok|skip) (.*)$", re.M)
 OUTPUT_MAX = 200_000            # characters of a failed program that are shown
 live = set()                    # processes to end when we are told to end
@@ -84,9 +86,7 @@ def end_group(pgid):
     time.sleep(0.01)            # those that were just told to end
     for wait_s in (0, 0.2, 1):
         time.sleep(wait_s)
-        try:
-            os.killpg(pgid, 0)
-        except ProcessLookupError:
+        if not proc.group(pgid):
             return False
     try:
         os.killpg(pgid, signal.SIGKILL)
