@@ -467,8 +467,8 @@ def as_ordinary_user(wanted):
         report = Report()
         run_cases(report, wanted, "user_")
         return report.code() == 0
-    with temp.Dir("local-user") as where:
-        own = own_dir(where / ANN, ANN, 0o755)
+    with temp.Dir("u") as where:
+        own = own_dir(where / "t", ANN, 0o755)    # short: sockets have names of 107 bytes
         assert as_user(ANN, again), "see above"
 
 
