@@ -98,7 +98,8 @@ static const struct config_option options[] = {
     { "spool", "reserve", CONFIG_SIZE, LIVE, AT(spool.reserve_bytes), "16M", 64 * K, 4 * G,
       .help = "space kept aside so that outcomes can be written when the disk is full" },
     { "spool", "flush_late", CONFIG_DURATION, LIVE, AT(spool.flush_late_ms), "1s", 0, MINUTE,
-      .help = "an outcome that is not final is flushed this much later at most" },
+      .help = "what became of a recipient is flushed this much later at most; a crash before that "
+              "repeats the attempt. A failure and its report are flushed at once" },
 
     { "listen", "address", CONFIG_ADDRS, LIVE | CONFIG_REQUIRED | CONFIG_NONEMPTY,
       IN_LISTEN(address), "{}", .port = 25,
