@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 WERROR ?= true
 
 all: packages
-	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) -- postern
+	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) -- postern postern-drop
 
 help:
 	@echo 'make             build/postern and its links sendmail mailq newaliases makemap'
@@ -50,7 +50,7 @@ cover:
 	@tools/cover
 
 install: packages
-	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) -- postern
+	@tools/build $(BUILD) --prefix=$(PREFIX) -Dwerror=$(WERROR) -- postern postern-drop
 	@meson configure $(BUILD) --prefix=$(PREFIX)
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
