@@ -35,6 +35,7 @@ enum {
     CONTENT_TURN_BYTES = 512 << 10, /* of large messages to all delivers in one turn */
     CONTENT_SMALL_BYTES = 128 << 10, /* the same, while small mail comes in */
     EXTENTS_MAX = 128,       /* of one turn, put by until its commits are answered */
+    EXTENT_SMALL_BYTES = 64 << 10,   /* of EXTENT_WINDOW_BYTES, while small mail comes in */
     SMALL_RECENT_MS = 1000,  /* so long after a small message others are expected */
     DSN_AT_ONCE = 200,       /* recipients in one report */
     ASKS_MAX = 4096,         /* router questions on their way */

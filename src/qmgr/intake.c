@@ -92,14 +92,19 @@ static void drop_extents(struct qmgr *q, const struct smtpd_peer *p, uint64_t tx
             q->waiting[i].txn = 0;
 }
 
+/* While small mail comes in most of the window is kept back: what is written in one turn is what
+ * a small message may have to wait for. EXTENT_SMALL_BYTES are always out, so large mail goes on. */
 static void give_credit(struct qmgr *q)
 {
+    uint64_t keep_bytes = intake_small(q) ? EXTENT_WINDOW_BYTES - EXTENT_SMALL_BYTES : 0;
     for (int i = 0; i < PEERS_MAX; i++) {
         struct smtpd_peer *p = &q->smtpds[i];
-        struct msg_taken m = { .bytes = p->untold_bytes };
+        struct msg_taken m = { 0 };
+        if (p->untold_bytes > keep_bytes)
+            m.bytes = p->untold_bytes - keep_bytes;
         if (!p->channel || !m.bytes)
             continue;
-        p->untold_bytes = 0;
+        p->untold_bytes -= m.bytes;
         send_taken(p->channel, &m);
         channel_flush(p->channel);
     }
