@@ -31,6 +31,7 @@ enum {
     JOB_RCPTS_MAX = 300, /* so that with the longest addresses a job is one message of a channel */
     ROUTES_AT_ONCE = 512,    /* router questions per turn */
     COMPACT_SLICE_BYTES = 1 << 20,
+    COMPACT_SMALL_BYTES = 128 << 10, /* the same, while small mail comes in */
     JOBS_QUEUED_BYTES = 1 << 20, /* at a deliver: some jobs of 100K, or it would go hungry */
     CONTENT_TURN_BYTES = 512 << 10, /* of large messages to all delivers in one turn */
     CONTENT_SMALL_BYTES = 128 << 10, /* the same, while small mail comes in */

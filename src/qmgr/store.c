@@ -208,7 +208,8 @@ void store_upkeep(void *ctx)
      * when room must be made. */
     if (q->batch_count)
         store_flush(q);
-    int more = spool_compact(q->spool, loop_wall_ms(q->env->loop), COMPACT_SLICE_BYTES);
+    int more = spool_compact(q->spool, loop_wall_ms(q->env->loop),
+                             intake_small(q) ? COMPACT_SMALL_BYTES : COMPACT_SLICE_BYTES);
     if (more <= 0)
         deliverers_check(q);
     loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
