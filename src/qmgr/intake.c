@@ -93,7 +93,7 @@ static void drop_extents(struct qmgr *q, const struct smtpd_peer *p, uint64_t tx
 }
 
 /* While small mail comes in most of the window is kept back: what is written in one turn is what
- * a small message may have to wait for. EXTENT_SMALL_BYTES are always out, so large mail goes on. */
+ * a small message may have to wait for. EXTENT_SMALL_BYTES are always out: large mail goes on. */
 static void give_credit(struct qmgr *q)
 {
     uint64_t keep_bytes = intake_small(q) ? EXTENT_WINDOW_BYTES - EXTENT_SMALL_BYTES : 0;

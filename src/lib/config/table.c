@@ -99,7 +99,7 @@ static const struct config_option options[] = {
       .help = "space kept aside so that outcomes can be written when the disk is full" },
     { "spool", "flush_late", CONFIG_DURATION, LIVE, AT(spool.flush_late_ms), "1s", 0, MINUTE,
       .help = "what became of a recipient is flushed this much later at most; a crash before that "
-              "repeats the attempt. A failure and its report are flushed at once" },
+              "repeats the attempt; a failure and its report are flushed at once" },
 
     { "listen", "address", CONFIG_ADDRS, LIVE | CONFIG_REQUIRED | CONFIG_NONEMPTY,
       IN_LISTEN(address), "{}", .port = 25,
