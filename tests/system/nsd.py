@@ -70,6 +70,7 @@ class Nsd:
     zonesdir: "{where}"
     pidfile: "{where}/nsd.pid"
     xfrdfile: ""
+    database: ""
     zonelistfile: "{where}/zone.list"
     xfrdir: "{where}"
     logfile: "{where}/nsd.log"
