@@ -43,8 +43,7 @@ def until_interrupted(where):
     try:
         text = wait_for(where / "out", "Ctrl-C stops everything")
         command = re.search(r"^  (printf .*(?:\\\n.*)?)$", text, re.M).group(1)
-        r = subprocess.run(["sh", "-c", command], cwd=Path.cwd(), capture_output=True, text=True,
-                           timeout=30)
+        r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30)
         assert r.returncode == 0, r.stdout + r.stderr
         wait_for(where / "out", "to=<you@example.com>")
         tree = proc.tree(p.pid)
