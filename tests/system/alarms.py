@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Alarms: old mail at a site, little space, a process that dies again and again, the DNS, a next
 hop; who is told, by which way, how often; and a listener that refuses while a check fails.
-tests/run: anyone"""
+tests/run: anyone
+tests/run: first"""
 import email
 import email.policy
 import http.server

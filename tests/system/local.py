@@ -2,7 +2,8 @@
 """Deliveries on this host: Maildir, mbox with its locks, programs, aliases to programs and files,
 LMTP servers on ports and sockets; each as its recipient's user; nothing lost when the delivering
 process is killed. As root with users of the system, and again as an ordinary user.
-tests/run: anyone"""
+tests/run: anyone
+tests/run: first"""
 import mailbox
 import os
 import pwd

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """mailq, sendmail -q, -Q and hoststat word for word, postern retry, and what happens to the mail
 when several look on at once, look away, or read slowly.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: sanitizers tests/run: anyone
+tests/run: first"""
 import os
 import re
 import signal

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """relay.verify: recipients of strangers are asked about at the next hop while they are at RCPT.
 tests/run: sanitizers
-tests/run: anyone"""
+tests/run: anyone
+tests/run: first"""
 import os
 import signal
 import sys
