@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -254,4 +255,14 @@ void ctl_readable(struct buf *to, struct span json)
             buf_putc(to, json.p[++i]);
         }
     }
+}
+
+struct json_t *ctl_json(struct span row, size_t max_bytes)
+{
+    struct buf b;
+    buf_init(&b, max_bytes);
+    ctl_readable(&b, row);
+    json_t *o = json_loadb(buf_cstr(&b), b.len, 0, NULL);
+    buf_free(&b);
+    return o;
 }

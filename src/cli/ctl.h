@@ -40,4 +40,8 @@ int ctl_run(struct ctl *c, const char *verb, const char *const *args, size_t n,
  * reversible but no character) becomes the text "\xHH". */
 void ctl_readable(struct buf *to, struct span json);
 
+/* A row as a document, the caller's (json_decref); NULL when it is none, or longer than
+ * max_bytes when readable. */
+struct json_t *ctl_json(struct span row, size_t max_bytes);
+
 #endif

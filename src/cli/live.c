@@ -173,15 +173,10 @@ static void take(struct show *s, json_t *row)
 
 static void take_line(struct show *s, struct span line)
 {
-    struct buf readable;
-    json_error_t why;
-    buf_init(&readable, ROW_MAX);
-    ctl_readable(&readable, line);
-    json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &why);
+    json_t *row = ctl_json(line, ROW_MAX);
     if (row)
         take(s, row);
     json_decref(row);
-    buf_free(&readable);
 }
 
 int cli_live(struct ctl *c, const char *const *args, size_t n, const struct live_voice *voice,

@@ -191,15 +191,10 @@ static void take(struct listing *l, const json_t *row)
 static void on_line(void *ctx, struct span line)
 {
     struct listing *l = ctx;
-    struct buf readable;
-    json_error_t why;
-    buf_init(&readable, ROW_MAX_BYTES);
-    ctl_readable(&readable, line);
-    json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &why);
+    json_t *row = ctl_json(line, ROW_MAX_BYTES);
     if (row)
         take(l, row);
     json_decref(row);
-    buf_free(&readable);
     if (l->out.len >= FLUSH_BYTES)
         cli_print(&l->out);
 }

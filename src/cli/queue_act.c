@@ -18,16 +18,6 @@ static json_int_t int_of(const json_t *o, const char *key)
     return json_integer_value(json_object_get(o, key));
 }
 
-static json_t *parse(struct span row)
-{
-    struct buf b;
-    buf_init(&b, OUT_MAX_BYTES);
-    ctl_readable(&b, row);
-    json_t *o = json_loadb(buf_cstr(&b), b.len, 0, NULL);
-    buf_free(&b);
-    return o;
-}
-
 /* --- before --- */
 
 struct counted {
@@ -38,7 +28,7 @@ struct counted {
 static void on_count(void *ctx, struct span row)
 {
     struct counted *c = ctx;
-    json_t *o = parse(row);
+    json_t *o = ctl_json(row, OUT_MAX_BYTES);
     c->messages = (long long)int_of(o, "messages");
     c->recipients = (long long)int_of(o, "matching");
     c->bytes = (long long)int_of(o, "bytes");
@@ -195,7 +185,7 @@ static void say_done(const json_t *o)
 static void on_done(void *ctx, struct span row)
 {
     struct doing *d = ctx;
-    json_t *o = parse(row);
+    json_t *o = ctl_json(row, OUT_MAX_BYTES);
     if (json_object_get(o, "progress")) {
         on_progress(d, o);
     } else if (d->json) {

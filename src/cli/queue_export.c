@@ -25,16 +25,6 @@ static int ask(const struct cli_args *a, const char *verb, const struct queue_wo
     return rc;
 }
 
-static json_t *parse(struct span row)
-{
-    struct buf b;
-    buf_init(&b, ROW_MAX_BYTES);
-    ctl_readable(&b, row);
-    json_t *o = json_loadb(buf_cstr(&b), b.len, 0, NULL);
-    buf_free(&b);
-    return o;
-}
-
 /* --- export --- */
 
 struct export {
@@ -109,7 +99,7 @@ static void content(struct export *x, const char *hex, size_t n)
 static void on_export(void *ctx, struct span row)
 {
     struct export *x = ctx;
-    json_t *o = parse(row);
+    json_t *o = ctl_json(row, ROW_MAX_BYTES);
     const char *id = json_string_value(json_object_get(o, "id"));
     const json_t *hex = json_object_get(o, "content");
     const char *error = json_string_value(json_object_get(o, "error"));
@@ -156,7 +146,7 @@ struct rule {
 static void on_group(void *ctx, struct span row)
 {
     struct rule *r = ctx;
-    json_t *o = parse(row);
+    json_t *o = ctl_json(row, ROW_MAX_BYTES);
     const json_t *domain = json_object_get(o, "domain");
     struct buf b;
     buf_init(&b, ROW_MAX_BYTES);

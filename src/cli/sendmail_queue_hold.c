@@ -106,17 +106,12 @@ static void take_total(struct hold *h, const json_t *row)
 
 static int take(struct hold *h, struct span line)
 {
-    struct buf readable;
-    json_error_t why;
-    buf_init(&readable, 1 << 20);
-    ctl_readable(&readable, line);
-    json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &why);
+    json_t *row = ctl_json(line, 1 << 20);
     if (json_object_get(row, "recipients"))
         take_message(h, row);
     else if (row)
         take_total(h, row);
     json_decref(row);
-    buf_free(&readable);
     return h->batch.n == IDS_AT_ONCE ? change(h) : EX_OK;
 }
 

@@ -25,13 +25,10 @@ static void put_ago(struct buf *out, int64_t ms)
 static void on_row(void *ctx, struct span line)
 {
     const struct sendmail_flags *f = ctx;
-    struct buf out, text, readable;
-    json_error_t why;
+    struct buf out, text;
     buf_init(&out, 8192);
     buf_init(&text, 4096);
-    buf_init(&readable, 16384);
-    ctl_readable(&readable, line);
-    json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &why);
+    json_t *row = ctl_json(line, 16384);
     buf_putc(&out, ' ');
     term_put_text(&text, row_text(row, "host"));
     buf_puts(&out, buf_span(&text));
@@ -49,7 +46,6 @@ static void on_row(void *ctx, struct span line)
     json_decref(row);
     buf_free(&out);
     buf_free(&text);
-    buf_free(&readable);
 }
 
 int sendmail_hosts(const struct sendmail_flags *f)

@@ -11,16 +11,11 @@ enum { READ_BACK_BYTES = 64 << 20, EVENTS_SHOWN = 200 };
 
 static void keep(json_t *list, const char *line, size_t n)
 {
-    struct buf readable;
-    json_error_t e;
-    buf_init(&readable, 1 << 20);
-    ctl_readable(&readable, span_of(line, n));
-    json_t *row = json_loadb(buf_cstr(&readable), readable.len, 0, &e);
+    json_t *row = ctl_json(span_of(line, n), 1 << 20);
     if (row)
         json_array_append_new(list, row);
     if (json_array_size(list) > EVENTS_SHOWN)
         json_array_remove(list, 0);
-    buf_free(&readable);
 }
 
 json_t *why_log(const char *path, const char *id, bool *all_r)
