@@ -75,6 +75,8 @@ enum {
     DOES_CONNECT = 2,
     DOES_READ = 4,
     DOES_WRITE = 8,
+    DOES_PAIR = 16,
+    DOES_LOOK = 32,
 };
 
 struct expectation {
@@ -86,6 +88,8 @@ static const struct expectation expected[] = {
     { "smtpd", DOES_ACCEPT },  { "router", DOES_READ },
     { "resolver", DOES_CONNECT | DOES_READ }, { "qmgr", DOES_READ | DOES_WRITE },
     { "deliver", DOES_CONNECT }, { "keyring", 0 }, { "control", DOES_ACCEPT },
+    { "pickup", DOES_ACCEPT | DOES_PAIR | DOES_READ | DOES_WRITE },
+    { "watch", DOES_CONNECT | DOES_READ }, { "local", DOES_READ | DOES_WRITE | DOES_LOOK },
 };
 
 static bool denied(long rc) { return rc == -1 && errno == EPERM; }
@@ -104,7 +108,7 @@ static int forbidden_for_all(void)
         return 4;
     if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
         return 5;
-    if (!denied(kill(getppid(), 0)))
+    if (!denied(kill(getppid(), SIGCONT)))
         return 6;
     if (!denied(chroot("/")) || !denied(syscall(SYS_setuid, 0)) ||
         !denied(syscall(SYS_mount, 0, 0, 0, 0, 0)))
@@ -134,6 +138,13 @@ static int as_expected(unsigned does)
     fd = socket(AF_INET, SOCK_STREAM, 0);
     if (does & DOES_CONNECT ? fd < 0 : !denied(fd))
         return 24;
+    int pair[2]; /* libraries of those who connect make pairs, too */
+    rc = socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    if (does & (DOES_PAIR | DOES_CONNECT) ? rc != 0 : !denied(rc))
+        return 26;
+    rc = kill(0x3fffffff, 0); /* no process has it; Landlock answers for those that are there */
+    if (does & DOES_LOOK ? errno != ESRCH : !denied(rc))
+        return 27;
     rc = accept4(0, NULL, NULL, 0);
     if (does & DOES_ACCEPT ? errno == EPERM : !denied(rc))
         return 25;

@@ -19,7 +19,7 @@ enum {
     SET_READ = 1 << 4,    /* open files for reading */
     SET_WRITE = 1 << 5,   /* open, write, flush, rename and remove files */
     SET_PAIR = 1 << 7,    /* make connected pairs of sockets */
-    SET_LOOK = 1 << 7,    /* whether a process is there (signal 0) */
+    SET_LOOK = 1 << 8,    /* whether a process is there (signal 0) */
     SET_MASTER = 1 << 6,  /* all but what nobody needs: children and local deliveries inherit it */
 };
 
