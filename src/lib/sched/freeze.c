@@ -1,6 +1,10 @@
 /* freeze: names for which nothing is started: destinations and sites by their keys, and domains of
  * recipients, which wait at a destination of their own, "frozen:DOMAIN". Thawing sends what waits
- * through the router again. */
+ * through the router again.
+ *
+ * A place may have its mail in shares: "mx:a.example by:big" (of a delivery rule), "mx:a.example
+ * from:<owner-list@b.example>" (a sender of its own). Its name alone stands for all of them; the
+ * whole key for one. */
 #include "sched/inside.h"
 
 enum { FROZEN_MAX = 1000, NAME_MAX_BYTES = 512 };
@@ -21,11 +25,23 @@ static bool is_frozen(const struct sched *s, struct span name)
     return s->frozen.n && hash_get(&s->frozen, lower(name, text));
 }
 
+static struct span without_share(struct span key)
+{
+    static const char *const shares[] = { " by:", " from:<" };
+    for (size_t i = 0; i < key.n; i++)
+        for (size_t k = 0; key.p[i] == ' ' && k < sizeof shares / sizeof *shares; k++)
+            if (span_starts(span_from(key, i), span_str(shares[k])))
+                return span_to(key, i);
+    return key;
+}
+
 bool sched_frozen_key(const struct sched *s, struct span key)
 {
+    if (!s->frozen.n)
+        return false;
     if (span_starts(key, SPAN(FROZEN_DEST)))
         key = span_from(key, strlen(FROZEN_DEST));
-    return is_frozen(s, key);
+    return is_frozen(s, key) || is_frozen(s, without_share(key));
 }
 
 struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r, struct span key,
@@ -39,29 +55,26 @@ struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r,
     return buf_span(room);
 }
 
-static void apply_dest(struct sched *s, struct span key, bool on)
+/* Every destination and site: a name may stand for many of them. Destinations that are idle may
+ * not be freed under way: sched_dest_update frees none that was idle before. */
+static void apply(struct sched *s)
 {
-    struct hash_node *node = hash_get(&s->dests, key);
-    if (!node)
-        return;
-    struct sched_dest *d = CONTAINER(node, struct sched_dest, node);
-    d->gate.frozen = on;
-    sched_dest_update(s, d);
-}
-
-static void apply(struct sched *s, struct span name, bool on)
-{
-    char key[NAME_MAX_BYTES + sizeof FROZEN_DEST];
-    struct hash_node *node = hash_get(&s->sites, name);
-    if (node) {
-        struct sched_site *t = CONTAINER(node, struct sched_site, node);
-        t->gate.frozen = on;
-        sched_site_update(s, t);
+    for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
+        struct sched_site *t = CONTAINER(l, struct sched_site, all);
+        bool frozen = t->key_len && sched_frozen_key(s, span_of(t->key, t->key_len));
+        if (frozen != t->gate.frozen) {
+            t->gate.frozen = frozen;
+            sched_site_update(s, t);
+        }
     }
-    memcpy(key, FROZEN_DEST, strlen(FROZEN_DEST));
-    memcpy(key + strlen(FROZEN_DEST), name.p, name.n);
-    apply_dest(s, name, on);
-    apply_dest(s, span_of(key, strlen(FROZEN_DEST) + name.n), on);
+    for (struct hash_node *n = hash_next(&s->dests, NULL); n; n = hash_next(&s->dests, n)) {
+        struct sched_dest *d = CONTAINER(n, struct sched_dest, node);
+        bool frozen = sched_frozen_key(s, n->key);
+        if (frozen != d->gate.frozen) {
+            d->gate.frozen = frozen;
+            sched_dest_update(s, d);
+        }
+    }
     sched_routes_changed(s);
 }
 
@@ -72,7 +85,7 @@ bool sched_freeze(struct sched *s, struct span name)
     if (!name.n || hash_get(&s->frozen, name) || s->frozen.n >= FROZEN_MAX)
         return false;
     sched_name_get(&s->frozen, name);
-    apply(s, name, true);
+    apply(s);
     return true;
 }
 
@@ -89,7 +102,7 @@ bool sched_thaw(struct sched *s, struct span name)
     if (!node)
         return false;
     forget(s, node);
-    apply(s, name, false);
+    apply(s);
     return true;
 }
 
