@@ -9,22 +9,7 @@
 #include <stdlib.h>
 
 enum { SMALL_MAX = 3000, MEDIUM_MAX = 40000, LARGE_MAX = 200000, LINE_MAX_BYTES = 900,
-       CONTENT_MAX = LARGE_MAX + 4096, SPREAD_PART = 3, FAILURES_SHOWN = 10 };
-
-void fail(struct world *w, const char *fmt, ...)
-{
-    va_list ap;
-    char text[sizeof w->first_failure];
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (w->failures++ == 0)
-        memcpy(w->first_failure, text, sizeof text);
-    say(w, "FAILURE: %s", text);
-    if (w->failures <= FAILURES_SHOWN && !w->opt.quiet)
-        printf("# seed %llu, %.3f s: %s\n", (unsigned long long)w->opt.seed,
-               (double)(loop_mono_ms(w->l) - w->begun_ms) / SECOND_MS, text);
-}
+       CONTENT_MAX = LARGE_MAX + 4096, SPREAD_PART = 3 };
 
 /* --- making them --- */
 

@@ -164,7 +164,15 @@ static void bury(struct proc *p)
     if (p->id == ROLE_SMTPD)
         w->smtpd_died_ms = loop_mono_ms(w->l);
     if (p->id == ROLE_DELIVER || p->id == ROLE_QMGR)
-        ledger_excuse(w);
+        w->excuse(w);
+}
+
+/* As master does when a child has ended unasked. */
+static void tell_watch(struct proc *p)
+{
+    struct proc *watch = proc_of(p->w, ROLE_WATCH, 0);
+    if (watch && watch->started)
+        watch->ops->child_died(watch->role, p->id, p->deaths, SPAN("killed"));
 }
 
 static void start_again(struct proc *p)
@@ -176,6 +184,7 @@ static void start_again(struct proc *p)
     for (unsigned i = 0; i < p->deaths && wait < RESTART_MAX_MS; i++)
         wait *= 2;
     p->deaths++;
+    tell_watch(p);
     loop_timer_in(w->l, &p->restart, wait < RESTART_MAX_MS ? wait : RESTART_MAX_MS);
 }
 
@@ -186,6 +195,12 @@ void proc_kill(struct proc *p)
     say(p->w, "kill %s %d", role_name(p->id), p->index);
     bury(p);
     start_again(p);
+}
+
+void proc_away(struct proc *p, int64_t ms)
+{
+    proc_kill(p);
+    loop_timer_in(p->w->l, &p->restart, ms);
 }
 
 static bool any_running(const struct world *w)
@@ -232,7 +247,7 @@ static void spawn(struct proc *p)
     struct world *w = p->w;
     struct err e = { "" };
     p->started_ms = loop_mono_ms(w->l);
-    p->disk = p->id == ROLE_QMGR ? mortal_new(w->disk) : NULL;
+    p->disk = p->id == ROLE_QMGR || p->id == ROLE_WATCH ? mortal_new(w->disk) : NULL;
     p->env = (struct role_env){ .loop = w->l,
                                 .vfs = p->disk,
                                 .events = make_events(p),
@@ -297,7 +312,8 @@ static void on_reboot(void *ctx)
     w->stopping = false;
     loop_timer_stop(w->l, &w->stopped);
     for (int i = 0; i < PROCS; i++)
-        spawn(&w->procs[i]);
+        if (w->procs[i].ops)
+            spawn(&w->procs[i]);
 }
 
 static void add(struct world *w, size_t *n, enum role_id id, const struct role_ops *ops, int count)
@@ -321,7 +337,9 @@ void procs_boot(struct world *w)
     add(w, &n, ROLE_RESOLVER, &resolver_twin, 1);
     add(w, &n, ROLE_DELIVER, &deliver_role, DELIVERS);
     add(w, &n, ROLE_SMTPD, &smtpd_role, SMTPDS);
-    MUST(n == PROCS);
+    if (w->watched)
+        add(w, &n, ROLE_WATCH, &watch_role, 1);
+    MUST(n <= PROCS);
     w->listen_fd = loop_listen(w->l, &w->address, 64, &e);
     MUST(w->listen_fd >= 0);
     loop_timer_init(&w->reboot, on_reboot, w);
@@ -361,7 +379,7 @@ void procs_free(struct world *w)
 struct proc *proc_of(struct world *w, enum role_id id, int index)
 {
     for (int i = 0; i < PROCS; i++)
-        if (w->procs[i].id == id && w->procs[i].index == index)
+        if (w->procs[i].ops && w->procs[i].id == id && w->procs[i].index == index)
             return &w->procs[i];
     return NULL;
 }

@@ -8,11 +8,12 @@
 #include "ipc/channel.h"
 #include "proto/deliver_resolver.h"
 #include "resolver/names.h"
+#include "resolver/sites.h"
 #include "trail/trail.h"
 
 #include <stdlib.h>
 
-enum { PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64 };
+enum { PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, WATCH = DELIVERS, ASKERS };
 
 struct twin;
 
@@ -34,8 +35,9 @@ struct twin {
     struct config *config;
     struct dns_zone *zone;
     struct dns_resolver *dns;
-    struct asker askers[DELIVERS];
+    struct asker askers[ASKERS];
     struct resolver_names *names;
+    struct resolver_sites *sites;
     struct list lookups;
 };
 
@@ -70,24 +72,33 @@ static bool is_own(void *ctx, const struct netaddr *a)
     return config_listen_at(t->config, a) != NULL;
 }
 
+static void set_params(void *ctx, struct dns_mx_params *p)
+{
+    struct twin *t = ctx;
+    p->port = (uint16_t)t->config->deliver.port;
+    p->is_own = is_own;
+    p->is_own_ctx = t;
+    p->seed = loop_random_u64(t->env->loop);
+}
+
 static void on_lookup(struct asker *from, struct channel *ch, const struct msg_lookup *m)
 {
     struct twin *t = from->t;
     struct dns_hop hops[DNS_HOPS_MAX];
     size_t n;
     struct err e;
+    const struct proc *self = t->env->host;
     (void)ch;
+    if (self->w->resolver_mute)
+        return;
     MUST(dns_hops_parse(m->hops, hops, &n, &e));
     struct lookup *l = NEW(struct lookup);
     l->from = from;
     l->q = m->q;
     l->trail = trail_new(STEPS_MAX);
     list_append(&t->lookups, &l->node);
-    struct dns_mx_params p = { .port = (uint16_t)t->config->deliver.port,
-                               .is_own = is_own,
-                               .is_own_ctx = t,
-                               .seed = loop_random_u64(t->env->loop),
-                               .trail = l->trail };
+    struct dns_mx_params p = { .trail = l->trail };
+    set_params(t, &p);
     l->running = dns_lookup_start(t->dns, &p, hops, n, on_plan, l);
 }
 PROTO_HANDLER(lookup, struct asker *, on_lookup)
@@ -117,8 +128,15 @@ static void twin_peer(void *role, enum role_id peer, int index, int fd)
             resolver_names_start(t->names, t->dns);
         return;
     }
-    MUST(peer == ROLE_DELIVER && index < DELIVERS);
-    struct asker *a = &t->askers[index];
+    if (peer == ROLE_QMGR) {
+        resolver_sites_free(&t->sites);
+        t->sites = resolver_sites_new(t->env->loop, fd, set_params, t);
+        if (t->dns)
+            resolver_sites_start(t->sites, t->dns);
+        return;
+    }
+    MUST(peer == ROLE_WATCH || (peer == ROLE_DELIVER && index < DELIVERS));
+    struct asker *a = &t->askers[peer == ROLE_WATCH ? WATCH : index];
     a->t = t;
     if (a->channel)
         on_gone(a, a->channel, "replaced");
@@ -136,7 +154,8 @@ static void *twin_make(struct role_env *env, struct config *cfg, struct err *err
     list_init(&t->lookups);
     t->zone = dns_zone_new();
     buf_init(&text, 64 << 10);
-    sinks_zone(&text);
+    struct proc *p = env->host;
+    p->w->zone(p->w, &text);
     MUST(dns_zone_add(t->zone, buf_span(&text), err));
     buf_free(&text);
     return t;
@@ -155,10 +174,11 @@ static bool twin_start(void *role, struct err *err)
         .deadline_ms = c->timeout_ms,
     };
     t->dns = dns_resolver_new(t->env->loop, &p, dns_zone_backend(t->zone));
-    for (int i = 0; i < DELIVERS; i++)
+    for (int i = 0; i < ASKERS; i++)
         if (t->askers[i].channel)
             channel_pause(t->askers[i].channel, false);
     resolver_names_start(t->names, t->dns);
+    resolver_sites_start(t->sites, t->dns);
     return true;
 }
 
@@ -181,9 +201,10 @@ static void twin_free(void *role)
     struct twin *t = role;
     LIST_EACH(n, &t->lookups)
         lookup_free(CONTAINER(n, struct lookup, node));
-    for (int i = 0; i < DELIVERS; i++)
+    for (int i = 0; i < ASKERS; i++)
         channel_free(&t->askers[i].channel);
     resolver_names_free(&t->names);
+    resolver_sites_free(&t->sites);
     dns_resolver_free(&t->dns);
     dns_zone_free(&t->zone);
     config_free(&t->config);

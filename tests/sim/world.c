@@ -41,18 +41,6 @@ static const char maps_text[] =
     "        mailertable = \"inline:d.example relay:[10.1.0.5]; .no.example error:nohost\"\n"
     "        local_users = \"any\" local = {\"gw.example\"} }\n";
 
-void say(struct world *w, const char *fmt, ...)
-{
-    va_list ap;
-    if (!w->opt.trace)
-        return;
-    dprintf(STDERR_FILENO, "%12.3f  ", (double)(loop_mono_ms(w->l) - w->begun_ms) / SECOND_MS);
-    va_start(ap, fmt);
-    vdprintf(STDERR_FILENO, fmt, ap);
-    va_end(ap);
-    dprintf(STDERR_FILENO, "\n");
-}
-
 static struct config *read_config(bool maps)
 {
     struct config *c = NULL;
@@ -97,6 +85,8 @@ static void set_temper(struct world *w)
 static void make(struct world *w, const struct options *opt)
 {
     w->opt = *opt;
+    w->excuse = ledger_excuse;
+    w->zone = sinks_zone;
     w->l = loop_sim_new(opt->seed, WALL_MS);
     w->begun_ms = loop_mono_ms(w->l);
     w->faults_until_ms = w->begun_ms + opt->fault_ms;

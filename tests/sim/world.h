@@ -16,7 +16,7 @@
 enum {
     SMTPDS = 2,
     DELIVERS = 2,
-    PROCS = 3 + SMTPDS + DELIVERS, /* and qmgr, router, resolver */
+    PROCS = 4 + SMTPDS + DELIVERS, /* and qmgr, router, resolver, watch */
     SINKS = 6,
     CLIENTS = 12,
     RCPTS_MAX = 4,
@@ -62,9 +62,10 @@ struct proc {
     bool started;
 };
 
-void procs_boot(struct world *w);
+void procs_boot(struct world *w); /* watch only where w->watched */
 void procs_crash(struct world *w);            /* all at once, without a word */
 void proc_kill(struct proc *p);               /* kill -9; master starts it again */
+void proc_away(struct proc *p, int64_t ms);   /* the same, after so long */
 void procs_stop(struct world *w);             /* all asked to finish; then started again */
 void procs_reload(struct world *w);
 void procs_free(struct world *w);
@@ -125,7 +126,6 @@ void ledger_arrived(struct world *w, struct span sender, char rcpts[][ADDRESS_MA
 void ledger_refused(struct world *w, const char *address);
 bool ledger_settled(const struct world *w);
 void ledger_check(struct world *w);
-void fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- clients and sinks --- */
 
@@ -135,7 +135,7 @@ void clients_make(struct world *w);
 void clients_free(struct world *w);
 void sinks_make(struct world *w);
 void sinks_free(struct world *w);
-void sinks_zone(struct buf *zone); /* the DNS of this world */
+void sinks_zone(struct world *w, struct buf *zone);
 
 /* --- faults (faults.c) --- */
 
@@ -175,6 +175,10 @@ struct temper {
 
 struct world {
     struct options opt;
+    void (*excuse)(struct world *w);                /* a process died that held mail */
+    void (*zone)(struct world *w, struct buf *zone); /* puts the DNS */
+    bool watched;
+    bool resolver_mute; /* questions are heard and never answered */
     struct loop *l;
     struct vfs *disk;
     struct config *config;
@@ -204,7 +208,9 @@ static inline uint64_t chance(struct world *w, uint64_t below)
     return loop_sim_chance(w->l, below);
 }
 static inline bool one_in(struct world *w, uint64_t n) { return chance(w, n) == 0; }
+/* telling.c */
 void say(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Runs one world to its end; 0 when everything held. *trace_r: its fingerprint. */
 int world_run(const struct options *opt, uint64_t *trace_r, struct buf *summary);

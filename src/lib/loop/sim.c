@@ -223,6 +223,8 @@ bool loop_sim_struck(struct loop *l, int fd)
     return k->link && k->link->struck;
 }
 
+bool loop_sim_peer_open(struct loop *l, int fd) { return sim_sock(sim_of(l), fd)->peer != NULL; }
+
 void loop_sim_on_strike(struct loop *l, void (*fn)(void *ctx), void *ctx)
 {
     sim_of(l)->on_strike = fn;

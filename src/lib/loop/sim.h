@@ -39,6 +39,8 @@ bool loop_sim_cut(struct loop *l, const struct netaddr *ip, int64_t until_mono_m
 void loop_sim_reset(struct loop *l, int fd);
 /* Whether a fault of the network has struck this connection (a cut counts). */
 bool loop_sim_struck(struct loop *l, int fd);
+/* Whether the other end of this connection has not been closed, as both ends know in time. */
+bool loop_sim_peer_open(struct loop *l, int fd);
 /* Called when a fault strikes a connection. */
 void loop_sim_on_strike(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
