@@ -227,7 +227,7 @@ static bool write_out(struct hop *h)
 
 static bool read_in(struct hop *h)
 {
-    const struct server *k = h->server;
+    const struct hop_server *k = h->server;
     char p[HOP_READ_BYTES];
     size_t most = k->sip_bytes && k->sip_bytes < sizeof p ? k->sip_bytes : sizeof p;
     if (h->sips || h->deaf)
@@ -249,7 +249,7 @@ static bool read_in(struct hop *h)
 /* At times, before an answer. */
 static void think(struct hop *h)
 {
-    const struct server *k = h->server;
+    const struct hop_server *k = h->server;
     int64_t ms = k->ops->think_ms && h->out.len ? k->ops->think_ms(h) : 0;
     if (!ms)
         return;
@@ -292,7 +292,7 @@ static void on_late(void *ctx) { hop_free(ctx); }
 
 static void on_connection(void *ctx, int ready)
 {
-    struct server *k = ctx;
+    struct hop_server *k = ctx;
     int fd = loop_accept(k->w->l, k->fd, NULL);
     (void)ready;
     if (fd < 0)
@@ -318,7 +318,7 @@ static void on_connection(void *ctx, int ready)
     on_ready(h, 0);
 }
 
-void server_open(struct server *k, const struct netaddr *at)
+void hop_server_open(struct hop_server *k, const struct netaddr *at)
 {
     struct err e;
     k->at = *at;
@@ -328,7 +328,7 @@ void server_open(struct server *k, const struct netaddr *at)
     loop_io_add(k->w->l, &k->io, k->fd, LOOP_READ, on_connection, k);
 }
 
-void server_close(struct server *k)
+void hop_server_close(struct hop_server *k)
 {
     if (k->fd < 0)
         return;
@@ -339,7 +339,7 @@ void server_close(struct server *k)
     k->fd = -1;
 }
 
-unsigned server_connections(const struct server *k)
+unsigned hop_server_connections(const struct hop_server *k)
 {
     unsigned n = 0;
     for (struct list *l = k->hops.next; l != &k->hops; l = l->next)

@@ -19,11 +19,11 @@ struct deed {
     bool reset;        /* at once */
 };
 
-struct server;
+struct hop_server;
 
 struct hop {
     struct list node; /* in server->hops */
-    struct server *server;
+    struct hop_server *server;
     int fd;
     struct loop_io io;
     struct loop_timer timer, thought, sip;
@@ -40,16 +40,16 @@ struct hop {
     int own[2]; /* the owner's */
 };
 
-struct server_ops {
+struct hop_ops {
     void (*begin)(struct hop *h); /* may be NULL */
     bool (*at)(struct hop *h, enum stage at, struct deed *d_r); /* false: as it should be */
     void (*taken)(struct hop *h);
     int64_t (*think_ms)(struct hop *h); /* before this answer; may be NULL */
 };
 
-struct server {
+struct hop_server {
     struct world *w;
-    const struct server_ops *ops;
+    const struct hop_ops *ops;
     void *owner;
     const char *extensions; /* lines of EHLO's reply behind the first; NULL: HELO only */
     size_t sip_bytes;       /* read at a time, once in sip_ms; 0: no limit */
@@ -61,9 +61,9 @@ struct server {
 };
 
 /* The fields up to sip_ms are the caller's to fill in before. */
-void server_open(struct server *k, const struct netaddr *at);
-void server_close(struct server *k); /* with all connections; may be opened again */
+void hop_server_open(struct hop_server *k, const struct netaddr *at);
+void hop_server_close(struct hop_server *k); /* with all connections; may be opened again */
 /* Connections the other side has not closed. */
-unsigned server_connections(const struct server *k);
+unsigned hop_server_connections(const struct hop_server *k);
 
 #endif

@@ -10,7 +10,7 @@ enum { DEED_NONE, DEED_LATER, DEED_NEVER, DEED_BYE, DEED_DROP, DEED_STALL, DEEDS
 enum { OWN_STAGE, OWN_DEED }; /* of a hop: what it will do, and when */
 
 struct sink {
-    struct server server;
+    struct hop_server server;
 };
 
 static const char *const extensions[SINKS] = {
@@ -113,20 +113,20 @@ static int64_t think_ms(struct hop *h)
 
 void sinks_make(struct world *w)
 {
-    static const struct server_ops ops = { begin, at, taken, think_ms };
+    static const struct hop_ops ops = { begin, at, taken, think_ms };
     w->sinks = must_calloc(SINKS, sizeof *w->sinks);
     for (int i = 0; i < SINKS; i++) {
         struct netaddr here = { .family = NETADDR_V4, .ip = { 10, 1, 0, (uint8_t)(i + 1) },
                                 .port = 25 };
-        struct server *k = &w->sinks[i].server;
-        *k = (struct server){ .w = w, .ops = &ops, .extensions = extensions[i] };
-        server_open(k, &here);
+        struct hop_server *k = &w->sinks[i].server;
+        *k = (struct hop_server){ .w = w, .ops = &ops, .extensions = extensions[i] };
+        hop_server_open(k, &here);
     }
 }
 
 void sinks_free(struct world *w)
 {
     for (int i = 0; i < SINKS; i++)
-        server_close(&w->sinks[i].server);
+        hop_server_close(&w->sinks[i].server);
     free(w->sinks);
 }
