@@ -137,6 +137,19 @@ struct sched_msg *sched_order_from(const struct sched_order *o, uint64_t from)
     return i + 1 < o->n ? o->chunks[i + 1]->m[0] : NULL;
 }
 
+size_t sched_order_some(const struct sched_order *o, uint64_t from, const struct sched_msg **m_r,
+                        size_t max)
+{
+    size_t got = 0;
+    if (o->n == 0)
+        return 0;
+    size_t i = find_chunk(o, from);
+    for (uint32_t at = find_place(o, o->chunks[i], from); got < max && i < o->n; i++, at = 0)
+        for (; got < max && at < o->chunks[i]->n; at++)
+            m_r[got++] = o->chunks[i]->m[at];
+    return got;
+}
+
 struct sched_msg *sched_order_get(const struct sched_order *o, uint64_t seq)
 {
     struct sched_msg *m = sched_order_from(o, seq);

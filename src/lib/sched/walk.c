@@ -1,0 +1,47 @@
+#include "sched/walk.h"
+
+#include "sched/inside.h"
+
+size_t sched_walk(const struct sched *s, uint64_t after_age, const struct sched_msg **m_r,
+                  size_t n)
+{
+    return after_age == UINT64_MAX ? 0 : sched_order_some(&s->by_age, after_age + 1, m_r, n);
+}
+
+/* Of a message with one recipient, which most are, all of it. */
+void sched_walk_soon(const struct sched_msg *m)
+{
+    enum { LINE = 64, LINES = 5 };
+    for (int i = 0; i < LINES; i++)
+        __builtin_prefetch((const char *)m + i * LINE);
+}
+
+void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r)
+{
+    *m_r = (struct sched_msg_info){
+        .seq = m->seq,
+        .received_ms = m->received_ms,
+        .loc = m->loc,
+        .size_bytes = m->size_bytes,
+        .flags = m->flags,
+        .rcpt_count = m->rcpt_count,
+        .live_count = m->live,
+        .sender = { .local = span_of(sched_msg_text(m), m->sender_len),
+                    .domain = sched_name_span(m->sender_domain),
+                    .whole = m->sender_whole },
+        .age = m->age,
+        .here = m,
+    };
+}
+
+bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r)
+{
+    if (rcpt >= m->rcpt_count)
+        return false;
+    const struct sched_rcpt *r = &m->rcpts[rcpt];
+    r_r->state = r->state;
+    r_r->addr = (struct sched_addr){ .local = span_of(sched_msg_text(m) + r->text, r->text_len),
+                                     .domain = sched_name_span(r->domain),
+                                     .whole = (r->flags & RCPT_WHOLE) != 0 };
+    return true;
+}
