@@ -34,6 +34,7 @@ struct old_site {
     char site[SITE_NAME_MAX], domain[SITE_NAME_MAX], reason[SITE_NAME_MAX];
     size_t site_len, domain_len, reason_len;
     bool domains; /* more than that one */
+    bool unsited; /* the name is a domain's */
     int64_t age_ms;
     uint64_t old;
 };
@@ -62,9 +63,14 @@ struct watch {
     struct channel *qmgr, *resolver, *control, *smtpds[SMTPDS_MAX];
     struct loop_timer look, tell;
     bool started, finishing;
+    int64_t born_ms; /* what this process knows of the past begins here */
+    /* keep.c */
+    bool restored, keep_due;
+    int64_t unseen_at_ms; /* what is restored and was not looked at until then is over; 0: done */
     /* facts.c */
     uint64_t next_q, facts_q;
     bool facts_open; /* asked, not answered */
+    int64_t unsited_until_ms; /* a qmgr that began does not know yet where old mail goes */
     struct old_site *sites;
     size_t site_count;
     struct {
@@ -100,6 +106,16 @@ void disk_look(struct watch *w);
 void facts_look(struct watch *w);
 void facts_peer(struct watch *w, int fd);
 void facts_free(struct watch *w);
+
+/* keep.c: what was told survives this process, at qmgr */
+void keep_peer(struct watch *w); /* qmgr is there */
+void keep_changed(struct watch *w);
+void keep_send(struct watch *w); /* when it is due: when nobody waits for a letter any more */
+void keep_look(struct watch *w); /* at each look */
+struct msg_kept;
+struct msg_kept_end;
+void keep_on_kept(struct watch *w, struct channel *ch, const struct msg_kept *m);
+void keep_on_kept_end(struct watch *w, struct channel *ch, const struct msg_kept_end *m);
 
 /* where.c: what resolver says */
 void where_peer(struct watch *w, int fd);

@@ -71,6 +71,107 @@ static void test_repeat(void)
     alarms_free(&a);
 }
 
+/* A process that comes after goes on with what the one before it told. */
+static struct alarms *after(const struct alarms *before, int64_t s)
+{
+    struct alarms *a = alarms_new(&usual);
+    struct alarm al;
+    for (uint64_t i = 0; alarms_next_told(before, &i, &al);) {
+        al.since_ms = 77; /* another clock */
+        alarms_restore(a, &al, (struct alarm_now){ s, at(s).wall_ms });
+    }
+    return a;
+}
+
+static struct alarm_now late(int64_t s)
+{
+    return (struct alarm_now){ s, at(s).wall_ms }; /* a clock that ran slower */
+}
+
+static void test_restored(void)
+{
+    struct alarms *a = alarms_new(&usual), *b;
+    struct alarm al;
+    for (int s = 0; s < 3; s++)
+        see(a, true, 60 + s);
+    CHECK(alarms_present(a) == 1);
+    b = after(a, 100); /* nobody was told */
+    CHECK(alarms_present(b) == 0);
+    alarms_free(&b);
+    CHECK(news(a, 62) == ALARM_RAISED);
+    b = after(a, 3600);
+    CHECK(alarms_present(b) == 1 && alarms_any(b, ALARM_DNS));
+    CHECK(alarms_news(b, late(3600), &al) == ALARM_NONE); /* told an hour ago */
+    alarms_free(&b);
+    b = after(a, 4 * 3600 + 62);
+    CHECK(alarms_news(b, late(4 * 3600 + 62), &al) == ALARM_NONE); /* does it last? */
+    alarms_seen(b, ALARM_DNS, SPAN("x"), true, SPAN("no answer"), late(4 * 3600 + 62));
+    CHECK(alarms_news(b, late(4 * 3600 + 62), &al) == ALARM_REPEATED);
+    CHECK(al.told == 2 && al.since_wall_ms == at(60).wall_ms && span_eq(al.text, SPAN("no answer")));
+    CHECK(al.since_ms == 4 * 3600 + 62 - (4 * 3600 + 2) * 1000);
+    alarms_free(&b);
+    b = after(a, 3600); /* it ended meanwhile */
+    for (int i = 0; i < 3; i++) {
+        CHECK(alarms_news(b, late(3600 + i), &al) == ALARM_NONE);
+        alarms_seen(b, ALARM_DNS, SPAN("x"), false, SPAN_NONE, late(3600 + i));
+    }
+    CHECK(alarms_news(b, late(3603), &al) == ALARM_CLEARED && al.since_wall_ms == at(60).wall_ms);
+    CHECK(alarms_news(b, late(3604), &al) == ALARM_NONE);
+    uint64_t i = 0;
+    CHECK(!alarms_next_told(b, &i, &al)); /* the end was told */
+    alarms_free(&b);
+    alarms_free(&a);
+}
+
+static void test_restored_by_a_clock_that_was_set(void)
+{
+    struct alarms *a = alarms_new(&usual);
+    struct alarm al;
+    struct alarm was = { .kind = ALARM_DNS, .subject = SPAN("x"), .text = SPAN("t"), .told = 1,
+                         .since_wall_ms = at(9000).wall_ms, .told_wall_ms = at(9000).wall_ms };
+    alarms_restore(a, &was, at(60)); /* told in the future: once too often rather than never */
+    see(a, true, 60);
+    CHECK(alarms_news(a, at(60), &al) == ALARM_REPEATED && al.since_ms == at(60).mono_ms);
+    CHECK(alarms_news(a, at(61), &al) == ALARM_NONE);
+    alarms_free(&a);
+    a = alarms_new(&usual);
+    was.since_wall_ms = was.told_wall_ms = 0; /* set to now meanwhile */
+    alarms_restore(a, &was, at(60));
+    see(a, true, 60);
+    CHECK(alarms_news(a, at(60), &al) == ALARM_REPEATED);
+    CHECK(alarms_news(a, at(60 + 4 * 3600 - 1), &al) == ALARM_NONE);
+    CHECK(alarms_news(a, at(60 + 4 * 3600), &al) == ALARM_REPEATED);
+    alarms_free(&a);
+}
+
+/* What came into sight before the restoring keeps its place; what nobody looks at ends. */
+static void test_restored_and_seen(void)
+{
+    struct alarms *a = alarms_new(&usual);
+    struct alarm al;
+    struct alarm was = { .kind = ALARM_DNS, .subject = SPAN("x"), .text = SPAN("t"), .told = 3,
+                         .since_wall_ms = at(10).wall_ms, .told_wall_ms = at(20).wall_ms };
+    struct alarm gone = { .kind = ALARM_LISTENER, .subject = SPAN("old"), .text = SPAN("t"),
+                          .told = 1, .since_wall_ms = at(1).wall_ms,
+                          .told_wall_ms = at(1).wall_ms };
+    see(a, true, 30);
+    alarms_restore(a, &was, at(31));
+    alarms_restore(a, &gone, at(31));
+    CHECK(alarms_news(a, at(31), &al) == ALARM_NONE && alarms_present(a) == 2);
+    see(a, true, 32);
+    alarms_unseen_over(a);
+    CHECK(alarms_news(a, at(32), &al) == ALARM_CLEARED && al.kind == ALARM_LISTENER);
+    CHECK(alarms_news(a, at(32), &al) == ALARM_NONE && alarms_present(a) == 1);
+    uint64_t i = 0;
+    CHECK(alarms_next(a, &i, &al) && al.told == 3 && al.since_ms == 10000);
+    alarms_free(&a);
+    enum alarm_kind kind;
+    for (int k = 0; k < ALARM_KINDS; k++)
+        CHECK(alarm_kind_of(span_str(alarm_kind_name((enum alarm_kind)k)), &kind) &&
+              (int)kind == k);
+    CHECK(!alarm_kind_of(SPAN("site_ag"), &kind) && !alarm_kind_of(SPAN_NONE, &kind));
+}
+
 /* What was raised and is over before anybody was told leaves no word, what comes back before the
  * all-clear was told is the same alarm. */
 static void test_between_tellings(void)
@@ -191,6 +292,8 @@ static const struct test tests[] = {
     { "hysteresis", test_hysteresis }, { "repeated", test_repeat },
     { "between two tellings", test_between_tellings }, { "rounds", test_rounds },
     { "bounds", test_bounds }, { "letter", test_letter },
+    { "restored", test_restored }, { "restored and seen", test_restored_and_seen },
+    { "restored by a clock that was set", test_restored_by_a_clock_that_was_set },
 };
 
 int main(int argc, char **argv)

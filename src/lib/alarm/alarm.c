@@ -12,9 +12,10 @@ struct item {
     unsigned bad, good;        /* in a row */
     bool seen;                 /* since the last round */
     bool raised, over;         /* over: raised, and its all-clear is to be told */
+    bool restored;             /* and not looked at since */
     uint64_t number;           /* in order of raising */
     uint64_t told;
-    int64_t since_ms, since_wall_ms, told_ms;
+    int64_t since_ms, since_wall_ms, told_ms, told_wall_ms;
 };
 
 struct alarms {
@@ -41,6 +42,17 @@ static const struct {
 
 const char *alarm_kind_name(enum alarm_kind kind) { return kinds[kind].name; }
 const char *alarm_kind_title(enum alarm_kind kind) { return kinds[kind].title; }
+
+bool alarm_kind_of(struct span name, enum alarm_kind *kind_r)
+{
+    for (int i = 0; i < ALARM_KINDS; i++) {
+        if (!span_eq(name, span_str(kinds[i].name)))
+            continue;
+        *kind_r = (enum alarm_kind)i;
+        return true;
+    }
+    return false;
+}
 
 struct alarms *alarms_new(const struct alarms_config *c)
 {
@@ -107,10 +119,23 @@ static struct item *make(struct alarms *a, enum alarm_kind kind, struct span sub
     return it;
 }
 
-static void see_bad(struct alarms *a, struct item *it, struct span text, struct alarm_now now)
+static void set_text(struct item *it, struct span text)
 {
     free((char *)it->text.p);
     it->text = copy(text, ALARM_TEXT_MAX);
+}
+
+static void set_raised(struct alarms *a, struct item *it)
+{
+    it->raised = true;
+    it->number = ++a->next_number;
+    list_remove(&it->node);
+    list_append(&a->items, &it->node);
+}
+
+static void see_bad(struct alarms *a, struct item *it, struct span text, struct alarm_now now)
+{
+    set_text(it, text);
     it->seen = true;
     it->good = 0;
     if (!it->bad && !it->raised) {
@@ -119,12 +144,8 @@ static void see_bad(struct alarms *a, struct item *it, struct span text, struct 
     }
     it->bad += it->bad < a->config.raise_after;
     it->over = false; /* bad again before anybody was told that it is over */
-    if (it->raised || it->bad < a->config.raise_after)
-        return;
-    it->raised = true;
-    it->number = ++a->next_number;
-    list_remove(&it->node);
-    list_append(&a->items, &it->node);
+    if (!it->raised && it->bad >= a->config.raise_after)
+        set_raised(a, it);
 }
 
 /* May free it. */
@@ -143,6 +164,8 @@ void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bo
     struct item *it = find(a, kind, subject);
     if (!it && bad)
         it = make(a, kind, subject);
+    if (it)
+        it->restored = false;
     if (it && bad)
         see_bad(a, it, text, now);
     else if (it)
@@ -157,7 +180,7 @@ void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now)
         bool seen = it->seen;
         if (it->kind != kind)
             continue;
-        it->seen = false;
+        it->seen = it->restored = false;
         if (!seen)
             see_good(a, it);
     }
@@ -179,7 +202,8 @@ static struct alarm alarm_of(const struct item *it)
                            .text = it->text,
                            .since_ms = it->since_ms,
                            .since_wall_ms = it->since_wall_ms,
-                           .told = it->told };
+                           .told = it->told,
+                           .told_wall_ms = it->told_wall_ms };
 }
 
 /* What is over and was told of is freed by the next call, as its spans are looked at until then. */
@@ -191,7 +215,8 @@ static enum alarm_news news_of(const struct alarms *a, struct item *it, struct a
         return it->told ? ALARM_CLEARED : ALARM_NONE;
     if (!it->told)
         return ALARM_RAISED;
-    bool again = a->config.repeat_ms && now.mono_ms - it->told_ms >= a->config.repeat_ms;
+    bool lasts = !it->good && !it->restored; /* seen bad by the last who looked */
+    bool again = a->config.repeat_ms && now.mono_ms - it->told_ms >= a->config.repeat_ms && lasts;
     return again ? ALARM_REPEATED : ALARM_NONE;
 }
 
@@ -208,6 +233,7 @@ enum alarm_news alarms_news(struct alarms *a, struct alarm_now now, struct alarm
         *alarm_r = alarm_of(it);
         alarm_r->told = ++it->told;
         it->told_ms = now.mono_ms;
+        it->told_wall_ms = now.wall_ms;
         if (news == ALARM_CLEARED)
             it->told = 0; /* the end of it */
         return news;
@@ -228,6 +254,62 @@ bool alarms_next(const struct alarms *a, uint64_t *at, struct alarm *alarm_r)
         return true;
     }
     return false;
+}
+
+bool alarms_next_told(const struct alarms *a, uint64_t *at, struct alarm *alarm_r)
+{
+    LIST_EACH(n, &a->items) {
+        const struct item *it = CONTAINER(n, struct item, node);
+        if (!it->raised || !it->told || it->number <= *at)
+            continue;
+        *at = it->number;
+        *alarm_r = alarm_of(it);
+        return true;
+    }
+    return false;
+}
+
+/* Clocks of two processes have the wall's in common, and that may have been set. */
+static int64_t elapsed_ms(int64_t then_wall_ms, struct alarm_now now, int64_t otherwise_ms)
+{
+    return then_wall_ms <= now.wall_ms ? now.wall_ms - then_wall_ms : otherwise_ms;
+}
+
+void alarms_restore(struct alarms *a, const struct alarm *was, struct alarm_now now)
+{
+    struct item *it = find(a, was->kind, was->subject);
+    if (!it && (it = make(a, was->kind, was->subject)) != NULL)
+        it->restored = true;
+    if (!it)
+        return;
+    if (!it->text.n)
+        set_text(it, was->text);
+    it->bad = a->config.raise_after;
+    it->since_ms = now.mono_ms - elapsed_ms(was->since_wall_ms, now, 0);
+    it->since_wall_ms = was->since_wall_ms;
+    if (!it->told) {
+        it->told_ms = now.mono_ms - elapsed_ms(was->told_wall_ms, now, a->config.repeat_ms);
+        it->told_wall_ms = was->told_wall_ms;
+    }
+    it->told += was->told;
+    if (!it->raised)
+        set_raised(a, it);
+}
+
+void alarms_unknown(struct alarms *a, enum alarm_kind kind)
+{
+    LIST_EACH(n, &a->items) {
+        struct item *it = CONTAINER(n, struct item, node);
+        it->restored &= it->kind != kind;
+    }
+}
+
+void alarms_unseen_over(struct alarms *a)
+{
+    LIST_EACH(n, &a->items) {
+        struct item *it = CONTAINER(n, struct item, node);
+        it->over |= it->restored;
+    }
 }
 
 size_t alarms_present(const struct alarms *a)

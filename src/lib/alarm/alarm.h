@@ -3,7 +3,7 @@
  * Whoever looks at something says what was seen, again and again, good or bad. An alarm is raised
  * by raise_after bad observations in a row and is over after clear_after good ones (hysteresis),
  * so that what flickers does not ring. It is told when it is raised, again after each repeat_ms
- * while it lasts, and once when it is over. */
+ * while it lasts (the last observation was bad), and once when it is over. */
 #ifndef POSTERN_ALARM_ALARM_H
 #define POSTERN_ALARM_ALARM_H
 
@@ -30,6 +30,7 @@ enum alarm_kind {
 };
 const char *alarm_kind_name(enum alarm_kind kind);  /* "site_age": of events and --json */
 const char *alarm_kind_title(enum alarm_kind kind); /* "old mail": for people */
+bool alarm_kind_of(struct span name, enum alarm_kind *kind_r); /* false: there is none */
 
 struct alarms_config {
     unsigned raise_after, clear_after; /* observations in a row; at least 1 */
@@ -41,7 +42,8 @@ struct alarm { /* spans are valid until the next call that is not const */
     struct span subject, text; /* text: what was seen last while it was bad */
     int64_t since_ms;          /* monotonic: the first bad observation */
     int64_t since_wall_ms;
-    uint64_t told;             /* how often */
+    uint64_t told;             /* how often; the last time: */
+    int64_t told_wall_ms;
 };
 
 struct alarms;
@@ -67,6 +69,18 @@ enum alarm_news alarms_news(struct alarms *a, struct alarm_now now, struct alarm
 
 /* The present ones, in the order they were raised; at begins with 0. */
 bool alarms_next(const struct alarms *a, uint64_t *at, struct alarm *alarm_r);
+/* Those of whom somebody was told and has not been told the end: what a process that comes after
+ * this one must know. */
+bool alarms_next_told(const struct alarms *a, uint64_t *at, struct alarm *alarm_r);
+/* One that an earlier process told of (of *was: since_ms is not looked at): it is repeated when
+ * its time has come, and its end is told. Time went by the wall's clock meanwhile: one that was
+ * set back since makes it due at once. */
+void alarms_restore(struct alarms *a, const struct alarm *was, struct alarm_now now);
+/* It was looked at, and cannot be judged yet: what is told stays so. */
+void alarms_unknown(struct alarms *a, enum alarm_kind kind);
+/* Those restored that nobody has looked at since are over: what they are about is not watched any
+ * more. */
+void alarms_unseen_over(struct alarms *a);
 size_t alarms_present(const struct alarms *a);
 /* One of this kind is present. */
 bool alarms_any(const struct alarms *a, enum alarm_kind kind);

@@ -102,6 +102,18 @@ bool notes_drop(struct notes *n, struct span key)
     return true;
 }
 
+void notes_drop_all(struct notes *n, struct span prefix)
+{
+    struct hash_node *h = hash_next(&n->by_key, NULL), *next;
+    for (; h; h = next) {
+        next = hash_next(&n->by_key, h);
+        if (!span_starts(h->key, prefix))
+            continue;
+        forget(n, note_of(h));
+        changed(n);
+    }
+}
+
 void notes_each(const struct notes *n, struct span prefix,
                 void (*fn)(void *ctx, struct span key, struct span value), void *ctx)
 {

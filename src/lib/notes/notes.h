@@ -33,6 +33,7 @@ bool notes_get(const struct notes *n, struct span key, struct span *value_r);
 /* False: too long, or too many, and nothing changes. */
 bool notes_set(struct notes *n, struct span key, struct span value);
 bool notes_drop(struct notes *n, struct span key); /* false: there is none */
+void notes_drop_all(struct notes *n, struct span prefix); /* whose key begins so */
 /* All notes whose key begins with `prefix`, in no order. fn may not set or drop others. */
 void notes_each(const struct notes *n, struct span prefix,
                 void (*fn)(void *ctx, struct span key, struct span value), void *ctx);
