@@ -48,7 +48,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         queue_filter_word(f, line, &err);
     facts_of(rest, &whole);
     enum queue_match one = queue_filter_match(f, &whole);
-    MUST(one != QUEUE_MAYBE);
+    uint32_t bits = queue_filter_rcpt(f, &whole), wants = queue_filter_wants(f);
+    MUST((one == QUEUE_NO) == (bits == 0)); /* MAYBE: another recipient may have the rest */
+    MUST((one == QUEUE_YES) == ((bits & wants) == wants));
     group = whole;
     group.known = 1u << QUEUE_DOMAIN | 1u << QUEUE_SITE | 1u << QUEUE_STATE;
     group.to.local = group.from.local = SPAN_NONE;

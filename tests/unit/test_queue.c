@@ -148,7 +148,7 @@ static struct queue_facts whole(void)
     return x;
 }
 
-static enum queue_match match(const char *words, const struct queue_facts *x)
+static struct queue_filter *filter_of(const char *words)
 {
     struct queue_filter *f = queue_filter_new();
     struct span rest = span_str(words);
@@ -158,6 +158,12 @@ static enum queue_match match(const char *words, const struct queue_facts *x)
         rest = span_from(rest, word.n + 1);
         MUST(queue_filter_word(f, word, &err) == 1);
     }
+    return f;
+}
+
+static enum queue_match match(const char *words, const struct queue_facts *x)
+{
+    struct queue_filter *f = filter_of(words);
     enum queue_match m = queue_filter_match(f, x);
     queue_filter_free(&f);
     return m;
@@ -185,7 +191,22 @@ static void filters(void)
         { "size>20000", false },            { "client=192.0.2.0/24", true },
         { "client=192.0.2.8", false },      { "client~0.2.7", true },
         { "id~BC0", true },                 { "id=9BC0A100000001", true },
-        { "id=9BC0A100000002", false },
+        { "id=9BC0A100000002", false },     { "id~bc0a", true },
+        { "id=9bc0a100000001", false },     { "id=9bc0a*", true },
+        { "target=dest.EXAMPLE", true },    { "target=est.example", false },
+        { "target=BOB@dest.example", true }, { "target=carl@dest.example", false },
+        { "target=mx:dest.example", true }, { "target=mx1.dest.example", false },
+        { "target=9BC0A100000001", true },  { "target=9BC0A200000001", false },
+        { "target=*", false },              { "!target=dest.example", false },
+        { "target=other.example target=dest.example", true },
+        { "any.from~ann", true },           { "any.from~carl", false },
+        { "any.from~carl any.from~ANN", true },
+        { "any.!from~carl any.!from~ann", true }, /* sendmail's: one of them is enough */
+        { "any.!from~ann any.from~carl", false },
+        { "any.!from~ann any.id~BC0", false },    /* of each field */
+        { "!from~carl !from~ann any.from~ann", false },
+        { "any.age<1h any.age>2h", true },
+        { "any.!from=*", false },           { "any.from=*", true },
     };
     struct queue_facts x = whole();
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -197,6 +218,151 @@ static void filters(void)
     CHECK_INT(match("to=dest.example domain=dest.EXAMPLE", &x), QUEUE_YES);
     x.client.family = NETADDR_NONE;
     CHECK_INT(match("client=0.0.0.0/0", &x), QUEUE_NO);
+}
+
+/* "any." is asked of a message, not of each of its recipients. */
+static void of_any_recipient(void)
+{
+    static const struct { const char *words; bool meant; unsigned chosen; } table[] = {
+        { "any.to~dest", true, 7 },
+        { "any.to~nobody", false, 7 },
+        { "any.!to~dest", true, 7 }, /* ann's is another */
+        { "any.!to~example", false, 7 },
+        { "any.!to~dest any.!to~else", true, 7 },
+        { "any.!to~example any.to~nobody", false, 7 },
+        { "any.to~dest any.reason~full", true, 7 }, /* each has another one */
+        { "to~dest any.reason~full", false, 1 },    /* whose reason is "busy" */
+        { "state=held any.to~dest", false, 4 },
+        { "state=held any.to~carl", true, 4 },
+        { "state=held,deferred any.to~carl any.reason~busy", true, 7 },
+        { "any.from~root any.to~bob", false, 0 },
+    };
+    static const struct { const char *local, *domain, *reason; enum queue_state state; } rcpts[] = {
+        { "bob", "dest.example", "mailbox busy", QUEUE_DEFERRED },
+        { "ann", "else.example", "mailbox full", QUEUE_DEFERRED },
+        { "carl", "else.example", "under review", QUEUE_HELD },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct queue_filter *f = filter_of(table[i].words);
+        uint32_t got = 0, wants = queue_filter_wants(f);
+        unsigned chosen = 0;
+        for (size_t k = 0; k < 3; k++) {
+            struct queue_facts x = whole();
+            x.to = (struct queue_addr){ .local = span_str(rcpts[k].local),
+                                        .domain = span_str(rcpts[k].domain) };
+            x.reason = span_str(rcpts[k].reason);
+            x.state = rcpts[k].state;
+            uint32_t bits = queue_filter_rcpt(f, &x);
+            chosen |= bits ? 1u << k : 0;
+            got |= bits;
+            CHECK(queue_filter_match(f, &x) != QUEUE_NO || !bits);
+            CHECK(queue_filter_match(f, &x) != QUEUE_YES || (bits & wants) == wants);
+        }
+        if (((got & wants) == wants) != table[i].meant || chosen != table[i].chosen)
+            TEST_FAIL("\"%s\": %d, %u", table[i].words, (got & wants) == wants, chosen);
+        queue_filter_free(&f);
+    }
+}
+
+/* Against a model that has the rules one after another: random words about random messages. */
+enum { M_WORDS = 5, M_RCPTS = 3, M_FIELDS = 4, M_VALUES = 4, M_ROUNDS = 20000 };
+
+struct m_word {
+    unsigned field, value;
+    bool any, negated;
+};
+
+/* A message's recipients have the fields but the first, which is its own. */
+struct m_mail {
+    unsigned has[M_RCPTS][M_FIELDS];
+};
+
+static bool m_word_holds(const struct m_word *w, const unsigned has[M_FIELDS])
+{
+    return (has[w->field] == w->value) != w->negated;
+}
+
+/* Of the words of one kind: without any, holds. */
+static bool m_one_of(const struct m_word *w, unsigned field, bool any, const unsigned has[M_FIELDS])
+{
+    bool asked = false;
+    for (int i = 0; i < M_WORDS; i++) {
+        if (w[i].field != field || w[i].any != any || (!any && w[i].negated))
+            continue;
+        if (m_word_holds(&w[i], has))
+            return true;
+        asked = true;
+    }
+    return !asked;
+}
+
+static bool m_chosen(const struct m_word *w, const unsigned has[M_FIELDS])
+{
+    for (int i = 0; i < M_WORDS; i++)
+        if (!w[i].any && w[i].negated && !m_word_holds(&w[i], has))
+            return false;
+    for (unsigned f = 0; f < M_FIELDS; f++)
+        if (!m_one_of(w, f, false, has))
+            return false;
+    return true;
+}
+
+static bool m_meant(const struct m_word *w, const struct m_mail *m)
+{
+    unsigned ok = 0, chosen = 0;
+    for (int r = 0; r < M_RCPTS; r++) {
+        if (!m_chosen(w, m->has[r]))
+            continue;
+        chosen++;
+        for (unsigned f = 0; f < M_FIELDS; f++)
+            ok |= m_one_of(w, f, true, m->has[r]) ? 1u << f : 0;
+    }
+    return chosen && ok == (1u << M_FIELDS) - 1;
+}
+
+static void by_the_model(void)
+{
+    static const char *const fields[M_FIELDS] = { "from", "to", "reason", "state" };
+    static const char *const values[M_FIELDS][M_VALUES] = {
+        { "a", "b", "c", "d" }, { "k", "l", "m", "n" }, { "r", "s", "t", "u" },
+        { "held", "active", "deferred", "waiting" },
+    };
+    uint64_t x = 88172645463325252u;
+    unsigned meant = 0;
+    for (int round = 0; round < M_ROUNDS; round++) {
+        struct m_word w[M_WORDS];
+        struct m_mail m;
+        struct queue_filter *f = queue_filter_new();
+        struct err err;
+        for (int i = 0; i < M_WORDS; i++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            w[i] = (struct m_word){ .field = (unsigned)(x >> 33) % M_FIELDS,
+                                    .value = (unsigned)(x >> 40) % M_VALUES,
+                                    .any = x >> 50 & 1, .negated = x >> 52 & 1 };
+            char word[40];
+            snprintf(word, sizeof word, "%s%s%s=%s", w[i].any ? "any." : "",
+                     w[i].negated ? "!" : "", fields[w[i].field], values[w[i].field][w[i].value]);
+            MUST(queue_filter_word(f, span_str(word), &err) == 1);
+        }
+        uint32_t got = 0;
+        for (int r = 0; r < M_RCPTS; r++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            for (unsigned i = 0; i < M_FIELDS; i++)
+                m.has[r][i] = i ? (unsigned)(x >> (33 + 4 * i)) % M_VALUES
+                                : r ? m.has[0][0] : (unsigned)(x >> 33) % M_VALUES;
+            struct queue_facts facts = whole();
+            facts.from = (struct queue_addr){ .local = span_str(values[0][m.has[r][0]]) };
+            facts.to = (struct queue_addr){ .local = span_str(values[1][m.has[r][1]]) };
+            facts.reason = span_str(values[2][m.has[r][2]]);
+            MUST(queue_state_of(span_str(values[3][m.has[r][3]]), &facts.state));
+            got |= queue_filter_rcpt(f, &facts);
+        }
+        uint32_t wants = queue_filter_wants(f);
+        CHECK_INT((got & wants) == wants, m_meant(w, &m));
+        meant += m_meant(w, &m);
+        queue_filter_free(&f);
+    }
+    CHECK(meant > M_ROUNDS / 50 && meant < M_ROUNDS / 2);
 }
 
 /* What a cell of the index knows decides, or does not. */
@@ -218,6 +384,18 @@ static void groups_decide(void)
     CHECK_INT(match("reason~busy", &x), QUEUE_YES);
     CHECK_INT(match("reason~77", &x), QUEUE_MAYBE);
     CHECK_INT(match("reason~77 reason~busy", &x), QUEUE_YES);
+    CHECK_INT(match("any.!reason~busy any.!reason~77", &x), QUEUE_MAYBE);
+    CHECK_INT(match("any.state=held", &x), QUEUE_MAYBE); /* another of the message may be */
+    CHECK_INT(match("any.state=held state=held", &x), QUEUE_NO);
+    CHECK_INT(match("any.domain=dest.example", &x), QUEUE_YES);
+    CHECK_INT(match("target=dest.example", &x), QUEUE_YES);
+    CHECK_INT(match("target=bob@dest.example", &x), QUEUE_MAYBE);
+    CHECK_INT(match("target=mx:other", &x), QUEUE_MAYBE); /* the destination is not known */
+    x.known |= 1u << QUEUE_SITE;
+    CHECK_INT(match("target=mx:other", &x), QUEUE_NO);
+    CHECK_INT(match("target=bob@other.example", &x), QUEUE_NO);
+    CHECK_INT(match("target=mx:dest.example", &x), QUEUE_YES);
+    CHECK_INT(match("target=9BC0A100000001", &x), QUEUE_MAYBE);
 }
 
 static void mistakes(void)
@@ -226,7 +404,9 @@ static void mistakes(void)
         { "limit=3", 0 },   { "", 0 },          { "!", 0 },         { "sort=age", 0 },
         { "to", -1 },       { "to>x", -1 },     { "to=", -1 },      { "age=2h", -1 },
         { "age>soon", -1 }, { "size>-1", -1 },  { "state=dead", -1 }, { "state=", -1 },
-        { "client=mx", -1 }, { "client=192.0.2.1/24", -1 },
+        { "client=mx", -1 }, { "client=192.0.2.1/24", -1 }, { "any.", 0 },
+        { "any.limit=3", 0 }, { "!any.to=x", 0 }, { "any.to=", -1 }, { "target~x", -1 },
+        { "target=", -1 },
     };
     struct queue_filter *f = queue_filter_new();
     struct err err;
@@ -253,11 +433,16 @@ static void exact(void)
     CHECK(!queue_filter_exact(f, QUEUE_SITE).n && !queue_filter_exact(f, QUEUE_TO).n);
     queue_filter_word(f, SPAN("domain=other.example"), &err);
     CHECK(!queue_filter_exact(f, QUEUE_DOMAIN).n);
+    queue_filter_word(f, SPAN("any.id=9BC0A100000001"), &err);
+    CHECK(!queue_filter_exact(f, QUEUE_ID).n);
+    queue_filter_word(f, SPAN("target=a*b@x"), &err);
+    CHECK_SPAN(queue_filter_exact(f, QUEUE_TARGET), SPAN("a*b@x"));
     queue_filter_free(&f);
 }
 
 static const struct test tests[] = {
     TEST(sets),          TEST(walks),    TEST(classes), TEST(filters),
+    TEST(of_any_recipient), TEST(by_the_model),
     TEST(groups_decide), TEST(mistakes), TEST(exact),
 };
 TEST_MAIN(tests)

@@ -2,13 +2,15 @@
 
 #include "base/must.h"
 #include "base/num.h"
+#include "envelope/queueid.h"
 #include "queue/reason.h"
 
 #include <stdlib.h>
 
 struct term {
     enum queue_field field;
-    bool negated, part; /* "~" */
+    bool any, negated, part; /* "any.", "!", "~" */
+    bool is_id;              /* of a target */
     char op;
     char value[QUEUE_VALUE_MAX];
     size_t value_len;
@@ -80,6 +82,13 @@ static int take_text(struct term *t, struct span value, struct err *err)
     return cidr_parse(value, &t->net, err) ? 1 : -1;
 }
 
+static int take_target(struct term *t, struct span value, struct err *err)
+{
+    uint64_t seq;
+    t->is_id = queueid_seq(value, &seq);
+    return take_text(t, value, err);
+}
+
 static int take_age(struct term *t, struct span value, struct err *err)
 {
     if (num_duration_ms(value, &t->age_ms))
@@ -108,6 +117,7 @@ static const struct field {
     [QUEUE_CLIENT] = { "client", "=~", take_text },
     [QUEUE_LISTENER] = { "listener", "=~", take_text },
     [QUEUE_REASON] = { "reason", "=~", take_text },
+    [QUEUE_TARGET] = { "target", "=", take_target },
     [QUEUE_STATE] = { "state", "=", take_states },
     [QUEUE_AGE] = { "age", "<>", take_age },
     [QUEUE_SIZE] = { "size", "<>", take_size },
@@ -123,6 +133,8 @@ static size_t name_length(struct span word)
 
 int queue_filter_word(struct queue_filter *f, struct span word, struct err *err)
 {
+    bool any = span_starts(word, SPAN("any."));
+    word = span_from(word, any ? 4 : 0);
     bool negated = word.n && word.p[0] == '!';
     word = span_from(word, negated);
     struct span name = span_to(word, name_length(word));
@@ -143,6 +155,7 @@ int queue_filter_word(struct queue_filter *f, struct span word, struct err *err)
     }
     struct term *t = &f->terms[f->n];
     *t = (struct term){ .field = (enum queue_field)field,
+                        .any = any,
                         .negated = negated,
                         .part = op == '~',
                         .op = op };
@@ -176,9 +189,10 @@ struct span queue_filter_exact(const struct queue_filter *f, enum queue_field fi
     const struct term *found = NULL;
     for (size_t i = 0; i < f->n; i++) {
         const struct term *t = &f->terms[i];
+        bool open = t->part || (field != QUEUE_TARGET && memchr(t->value, '*', t->value_len));
         if (t->field != field)
             continue;
-        if (found || t->negated || t->part || memchr(t->value, '*', t->value_len))
+        if (found || t->any || t->negated || open)
             return SPAN_NONE;
         found = t;
     }
@@ -230,22 +244,38 @@ static struct span domain_of(struct queue_addr a)
     return a.whole ? span_from(a.local, span_rfind(a.local, '@') + 1) : a.domain;
 }
 
+enum { ADDR_LOCAL_MAX = 1024, ADDR_DOMAIN_MAX = 256 };
+struct addr_text {
+    char text[ADDR_LOCAL_MAX + 1 + ADDR_DOMAIN_MAX];
+};
+
+static struct span addr_span(struct queue_addr a, struct addr_text *to)
+{
+    struct span local = span_to(a.local, ADDR_LOCAL_MAX), d = span_to(a.domain, ADDR_DOMAIN_MAX);
+    size_t n = local.n;
+    if (n)
+        memcpy(to->text, local.p, n);
+    if (!a.whole && d.n) {
+        to->text[n++] = '@';
+        memcpy(to->text + n, d.p, d.n);
+        n += d.n;
+    }
+    return span_of(to->text, n);
+}
+
+static bool addr_is(struct queue_addr a, struct span text)
+{
+    struct addr_text t;
+    return span_ieq(addr_span(a, &t), text);
+}
+
 static bool addr_holds(const struct term *t, struct queue_addr a)
 {
-    char text[1024 + 256 + 2];
+    struct addr_text text;
     struct span v = value_of(t);
     if (span_eq(v, SPAN("<>")))
         return a.local.n == 0 && a.domain.n == 0;
-    size_t n = a.local.n < 1024 ? a.local.n : 1024;
-    if (n)
-        memcpy(text, a.local.p, n);
-    if (!a.whole && a.domain.n) {
-        struct span d = span_to(a.domain, 256);
-        text[n++] = '@';
-        memcpy(text + n, d.p, d.n);
-        n += d.n;
-    }
-    if (text_holds(t, span_of(text, n)))
+    if (text_holds(t, addr_span(a, &text)))
         return true;
     if (t->part)
         return false;
@@ -300,16 +330,45 @@ static enum queue_match addr_decides(const struct term *t, const struct queue_fa
     return domain_known && !a->whole ? domain_decides(t, a->domain) : QUEUE_MAYBE;
 }
 
+/* An id's message, whatever else bears such a name. */
+static bool id_holds(const struct term *t, struct span id)
+{
+    bool open = t->part || memchr(t->value, '*', t->value_len);
+    return open && !t->is_id ? text_holds(t, id) : span_eq(value_of(t), id);
+}
+
+static enum queue_match target_holds(const struct term *t, const struct queue_facts *x)
+{
+    struct span v = value_of(t);
+    if (t->is_id)
+        return x->known & 1u << QUEUE_ID ? holds(id_holds(t, x->id)) : QUEUE_MAYBE;
+    bool place = (x->known & 1u << QUEUE_SITE) != 0;
+    if (place && ((x->site.n && span_eq(x->site, v)) || (x->dest.n && span_eq(x->dest, v))))
+        return QUEUE_YES;
+    bool whole = (x->known & 1u << QUEUE_TO) != 0;
+    size_t at = span_rfind(v, '@');
+    struct span domain = whole ? domain_of(x->to) : x->to.domain;
+    if (!whole && !x->to_domain_known)
+        return QUEUE_MAYBE;
+    if (at == v.n && domain.n)
+        return span_ieq(v, domain) ? QUEUE_YES : place ? QUEUE_NO : QUEUE_MAYBE;
+    if (!whole) /* of an address the domain is known */
+        return !place || span_ieq(span_from(v, at + 1), domain) ? QUEUE_MAYBE : QUEUE_NO;
+    return addr_is(x->to, v) ? QUEUE_YES : place ? QUEUE_NO : QUEUE_MAYBE;
+}
+
 static enum queue_match term_holds(const struct term *t, const struct queue_facts *x)
 {
     if (t->field == QUEUE_FROM)
         return addr_decides(t, x, &x->from, x->from_domain_known);
     if (t->field == QUEUE_TO)
         return addr_decides(t, x, &x->to, x->to_domain_known);
+    if (t->field == QUEUE_TARGET)
+        return target_holds(t, x);
     if (!(x->known & 1u << t->field))
         return QUEUE_MAYBE;
     switch (t->field) {
-    case QUEUE_ID: return holds(text_holds(t, x->id));
+    case QUEUE_ID: return holds(id_holds(t, x->id));
     case QUEUE_DOMAIN: return holds(text_holds(t, domain_of(x->to)));
     case QUEUE_SITE:
         return holds((x->site.n && text_holds(t, x->site)) ||
@@ -335,47 +394,87 @@ static enum queue_match signed_holds(const struct term *t, const struct queue_fa
     return one;
 }
 
-/* Alternatives: as in "--to a --to b". */
+enum {
+    RCPT_FIELDS = 1u << QUEUE_TO | 1u << QUEUE_DOMAIN | 1u << QUEUE_SITE | 1u << QUEUE_REASON |
+                  1u << QUEUE_TARGET | 1u << QUEUE_STATE,
+    CHOSEN = 1u << QUEUE_FIELDS,
+};
+
+/* Of the recipients one is enough: "any." */
+static bool is_shared(const struct term *t)
+{
+    return t->any && RCPT_FIELDS >> t->field & 1;
+}
+
+/* One of its field is enough: as in "--to a --to b". */
 static bool is_choice(const struct term *t)
 {
-    return !t->negated && t->field != QUEUE_AGE && t->field != QUEUE_SIZE;
+    return t->any || (!t->negated && t->field != QUEUE_AGE && t->field != QUEUE_SIZE);
 }
 
 /* Of all choices for one field; called for the first of them. */
-static enum queue_match any_holds(const struct queue_filter *f, size_t first,
-                                  const struct queue_facts *x)
+static enum queue_match choice_holds(const struct queue_filter *f, size_t first,
+                                     const struct queue_facts *x)
 {
-    enum queue_match any = QUEUE_NO;
+    const struct term *as = &f->terms[first];
+    enum queue_match best = QUEUE_NO;
     for (size_t i = first; i < f->n; i++) {
-        if (f->terms[i].field != f->terms[first].field || !is_choice(&f->terms[i]))
+        const struct term *t = &f->terms[i];
+        if (t->field != as->field || t->any != as->any || !is_choice(t))
             continue;
-        enum queue_match one = term_holds(&f->terms[i], x);
+        enum queue_match one = signed_holds(t, x);
         if (one == QUEUE_YES)
             return QUEUE_YES;
         if (one == QUEUE_MAYBE)
-            any = QUEUE_MAYBE;
+            best = QUEUE_MAYBE;
     }
-    return any;
+    return best;
+}
+
+/* Without what one recipient may have for the others; bits of that in *shared_r: of the fields
+ * where this one has it. */
+static enum queue_match judge(const struct queue_filter *f, const struct queue_facts *x,
+                              uint32_t *shared_r)
+{
+    enum queue_match all = QUEUE_YES;
+    uint32_t chosen[2] = { 0, 0 };
+    *shared_r = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const struct term *t = &f->terms[i];
+        bool choice = is_choice(t);
+        if (choice && chosen[t->any] >> t->field & 1)
+            continue;
+        chosen[t->any] |= choice ? 1u << t->field : 0;
+        enum queue_match one = choice ? choice_holds(f, i, x) : signed_holds(t, x);
+        if (is_shared(t))
+            *shared_r |= one == QUEUE_YES ? 1u << t->field : 0;
+        else if (one == QUEUE_NO)
+            return QUEUE_NO;
+        else if (one == QUEUE_MAYBE)
+            all = QUEUE_MAYBE;
+    }
+    return all;
+}
+
+uint32_t queue_filter_wants(const struct queue_filter *f)
+{
+    uint32_t bits = CHOSEN;
+    for (size_t i = 0; i < f->n; i++)
+        bits |= is_shared(&f->terms[i]) ? 1u << f->terms[i].field : 0;
+    return bits;
+}
+
+uint32_t queue_filter_rcpt(const struct queue_filter *f, const struct queue_facts *x)
+{
+    uint32_t shared;
+    return judge(f, x, &shared) == QUEUE_YES ? CHOSEN | shared : 0;
 }
 
 enum queue_match queue_filter_match(const struct queue_filter *f, const struct queue_facts *x)
 {
-    enum queue_match all = QUEUE_YES;
-    uint32_t chosen = 0;
-    for (size_t i = 0; i < f->n; i++) {
-        const struct term *t = &f->terms[i];
-        enum queue_match one;
-        if (!is_choice(t))
-            one = signed_holds(t, x);
-        else if (chosen >> t->field & 1)
-            continue;
-        else
-            one = any_holds(f, i, x);
-        chosen |= is_choice(t) ? 1u << t->field : 0;
-        if (one == QUEUE_NO)
-            return QUEUE_NO;
-        if (one == QUEUE_MAYBE)
-            all = QUEUE_MAYBE;
-    }
-    return all;
+    uint32_t shared;
+    enum queue_match own = judge(f, x, &shared);
+    if (own != QUEUE_YES)
+        return own;
+    return (shared | CHOSEN) == queue_filter_wants(f) ? QUEUE_YES : QUEUE_MAYBE;
 }

@@ -3,17 +3,24 @@
  * A filter is a list of words. All must hold; of several for one text field (or the state) that
  * are not negated, one:
  *
- *   word  = ["!"] field op value        "!" negates
- *   text  : id from to domain site client listener reason
- *           "=" the whole of it, with "*" for any bytes; "~" a part of it. Case is ASCII-blind.
+ *   word  = ["any."] ["!"] field op value        "!" negates
+ *   text  : id from to domain site client listener reason target
+ *           "=" the whole of it, with "*" for any bytes; "~" a part of it. Case is ASCII-blind,
+ *           but for a whole id: two ids may differ in it alone.
  *           from, to: an address, "@domain", a domain, or "<>" for the null sender
  *           client: with "=" an address or a net ("192.0.2.0/24")
+ *           target: only "=", without "*": what reads as an id is that message; else the address
+ *           of a recipient, its domain, its destination or its site
  *   state : "=" one or several of deferred, active, held, quarantined, waiting ("a,b")
  *   age   : ">2h" "<30m"                size : ">1M" "<10K"
  *
- * So `-qRexample` is "to~example", `-q!Sroot` is "!from~root", `-qI9BC` is "id~9BC". A filter
- * without words holds for everything. What concerns recipients (to, domain, site, state, reason)
- * must hold for one and the same recipient.
+ * A filter without words holds for everything. What concerns recipients (to, domain, site, state,
+ * reason, target) must hold for one and the same recipient, and such recipients alone are chosen.
+ *
+ * Words with "any." are sendmail's way to choose: of those for one field one is enough, negated
+ * ones too, and what concerns recipients holds for the message when it does for any recipient
+ * that the other words choose. All of these stay chosen. So `-qRone -q!Rtwo -qSroot` is
+ * "any.to~one any.!to~two any.from~root state=active,deferred,waiting".
  *
  * Two steps are saved by three answers: a whole group of the index may match, may not, or it
  * depends on facts that the group does not have (QUEUE_MAYBE). */
@@ -24,7 +31,7 @@
 #include "base/netaddr.h"
 #include "base/span.h"
 
-enum { QUEUE_TERMS_MAX = 64, QUEUE_VALUE_MAX = 320 };
+enum { QUEUE_TERMS_MAX = 80, QUEUE_VALUE_MAX = 320 };
 
 /* As people name them. DEFERRED is also what waits for its site's back-off. */
 enum queue_state {
@@ -48,6 +55,7 @@ enum queue_field {
     QUEUE_CLIENT,
     QUEUE_LISTENER,
     QUEUE_REASON,
+    QUEUE_TARGET,
     QUEUE_STATE,
     QUEUE_AGE,
     QUEUE_SIZE,
@@ -90,10 +98,18 @@ struct queue_facts {
 
 enum queue_match { QUEUE_NO, QUEUE_YES, QUEUE_MAYBE };
 
+/* Of a message, of a group, or of a message with one of its recipients (another one may yet have
+ * what is asked of any: QUEUE_MAYBE). */
 enum queue_match queue_filter_match(const struct queue_filter *f, const struct queue_facts *x);
 
-/* The value of a term "field=value" that stands alone and has no wildcards: a shortcut for who
- * can look it up. SPAN_NONE: there is none. */
+/* A message is told by its recipients: x has all facts, of the message and one recipient. 0: it
+ * is not chosen; else bits. The message is meant when the bits of its recipients together have
+ * all of queue_filter_wants. */
+uint32_t queue_filter_rcpt(const struct queue_filter *f, const struct queue_facts *x);
+uint32_t queue_filter_wants(const struct queue_filter *f);
+
+/* The value of a term "field=value" that all must hold for, alone of its field and without "*": a
+ * shortcut for who can look it up. SPAN_NONE: there is none. */
 struct span queue_filter_exact(const struct queue_filter *f, enum queue_field field);
 
 /* Whether text matches a pattern with "*", ASCII letters alike. */
