@@ -8,6 +8,7 @@
 struct loop_ops {
     void (*free)(struct loop *l);
     void (*clock)(const struct loop *l, int64_t *mono_ns_r, int64_t *wall_ms_r);
+    int64_t (*cpu_ns)(void); /* NULL: none is used */
     void (*random)(struct loop *l, void *p, size_t n);
     /* Waits for descriptors (at most wait_ms; -1 = no limit) and calls their handlers. */
     void (*wait)(struct loop *l, int64_t wait_ms);

@@ -36,6 +36,8 @@ int64_t loop_fresh_ns(const struct loop *l)
     return mono_ns;
 }
 
+int64_t loop_cpu_ns(const struct loop *l) { return l->ops->cpu_ns ? l->ops->cpu_ns() : 0; }
+
 void loop_random(struct loop *l, void *p, size_t n) { l->ops->random(l, p, n); }
 
 uint64_t loop_random_u64(struct loop *l)

@@ -43,6 +43,8 @@ int64_t loop_mono_ns(const struct loop *l);
 int64_t loop_wall_ms(const struct loop *l); /* since the epoch */
 /* Asked of the clock now: for measuring within a turn. */
 int64_t loop_fresh_ns(const struct loop *l);
+/* Time this process has had of a processor; 0 in the simulator, where work takes none. */
+int64_t loop_cpu_ns(const struct loop *l);
 void loop_random(struct loop *l, void *p, size_t n);
 uint64_t loop_random_u64(struct loop *l);
 

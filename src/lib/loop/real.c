@@ -33,6 +33,8 @@ static void real_clock(const struct loop *l, int64_t *mono_ns_r, int64_t *wall_m
     *wall_ms_r = clock_ns(CLOCK_REALTIME) / 1000000;
 }
 
+static int64_t real_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+
 static void real_random(struct loop *l, void *p, size_t n)
 {
     (void)l;
@@ -148,6 +150,7 @@ static ssize_t real_writev(struct loop *l, int fd, const struct iovec *iov, int 
 static const struct loop_ops real_ops = {
     .free = real_free,
     .clock = real_clock,
+    .cpu_ns = real_cpu_ns,
     .random = real_random,
     .wait = real_wait,
     .io_set = real_io_set,
