@@ -303,6 +303,19 @@ bool story_target_ask(struct ask *k, const struct story_queued *q, struct story_
     return ask_target(k, &from, t);
 }
 
+bool story_hops_ask(struct ask *k, struct span hops, struct story_target *t)
+{
+    struct ask_args args = { .n = 0 };
+    *t = (struct story_target){ .given = json_object(), .end = STORY_DELIVER };
+    if (!hops.n)
+        return true;
+    ask_arg(&args, "hops", hops);
+    t->lookup = ask_row(k, "lookup", &args);
+    if (t->lookup)
+        judge_plan(t);
+    return t->lookup != NULL;
+}
+
 void story_target_free(struct story_target *t)
 {
     target_clear(t);

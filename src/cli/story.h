@@ -54,6 +54,8 @@ struct story_queued {
     bool expanded, released;
 };
 bool story_target_ask(struct ask *k, const struct story_queued *q, struct story_target *t_r);
+/* What the DNS says now of the next hops in hops ("lookup"); none: a socket's file. */
+bool story_hops_ask(struct ask *k, struct span hops, struct story_target *t_r);
 void story_target_free(struct story_target *t);
 
 /* "5.1.1" (or "4.4.3", or "nouser") as a status of sysexits.h. */

@@ -1,6 +1,6 @@
 #include "test.h"
 
-#include "attempt/attempt.h"
+#include "attempt/stages.h"
 
 static const char content[] = "dXNlcm5hbWUAcGFzc3dvcmQ=";
 
@@ -79,6 +79,61 @@ static void no_credentials(void)
     CHECK(memmem(buf_cstr(&b), b.len, "open@b", 6));
     buf_free(&b);
     attempt_log_free(&l);
+}
+
+struct said {
+    enum attempt_kind kind;
+    uint32_t at_ms;
+    int code;
+    const char *text;
+};
+
+/* The stages of a dialogue as text: "DNS=12 mx1/greeting=300". */
+static void stages_of(const struct said *says, size_t n, uint32_t dns_ms, struct buf *out)
+{
+    struct attempt a = { .dns = dns_ms ? ATTEMPT_DNS_OK : ATTEMPT_DNS_NONE, .dns_ms = dns_ms };
+    struct attempt_stage stages[ATTEMPT_STAGES_MAX];
+    struct attempt_log l;
+    attempt_log_init(&l, 8192);
+    for (size_t i = 0; i < n; i++)
+        attempt_log_add(&l, says[i].kind, says[i].at_ms, says[i].code, span_str(says[i].text));
+    a.log = buf_span(&l.b);
+    n = attempt_stages(&a, stages, ATTEMPT_STAGES_MAX);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "%s%.*s%s%.*s=%u", i ? " " : "", SPAN_ARG(stages[i].host),
+                   stages[i].host.n ? "/" : "", SPAN_ARG(stages[i].stage), stages[i].ms);
+    attempt_log_free(&l);
+}
+
+static void how_long_each_stage(void)
+{
+    static const struct said pipelined[] = {
+        { ATTEMPT_HOST, 1012, 0, "mx1" },      { ATTEMPT_NOTE, 1012, 0, "refused" },
+        { ATTEMPT_HOST, 1012, 0, "mx2" },      { ATTEMPT_PEER, 1312, 220, "hello" },
+        { ATTEMPT_OURS, 1312, 0, "EHLO x" },   { ATTEMPT_PEER, 1352, 250, "mx2" },
+        { ATTEMPT_OURS, 1353, 0, "STARTTLS" }, { ATTEMPT_PEER, 1363, 220, "go on" },
+        { ATTEMPT_OURS, 1463, 0, "EHLO x" },   { ATTEMPT_PEER, 1473, 250, "mx2" },
+        { ATTEMPT_OURS, 1473, 0, "MAIL FROM:<a@b>" },
+        { ATTEMPT_OURS, 1473, 0, "RCPT TO:<c@d>" }, { ATTEMPT_OURS, 1473, 0, "DATA" },
+        { ATTEMPT_PEER, 1480, 250, "ok" },     { ATTEMPT_PEER, 3480, 250, "ok" },
+        { ATTEMPT_PEER, 3481, 354, "give" },   { ATTEMPT_PEER, 9481, 452, "full" },
+    };
+    static const struct said silent[] = {
+        { ATTEMPT_KEPT, 0, 0, "mx1" },         { ATTEMPT_OURS, 0, 0, "MAIL FROM:<a@b>" },
+        { ATTEMPT_PEER, 5, 250, "ok" },        { ATTEMPT_OURS, 6, 0, "BDAT 10 LAST" },
+        { ATTEMPT_NOTE, 60006, 0, "time-out" },
+    };
+    struct buf b;
+    buf_init(&b, 1024);
+    stages_of(pipelined, sizeof pipelined / sizeof *pipelined, 12, &b);
+    CHECK_SPAN(buf_span(&b),
+               SPAN("DNS=12 mx1/connection=1000 mx2/greeting=300 mx2/EHLO=50 mx2/ourselves=1 "
+                    "mx2/STARTTLS=10 mx2/TLS=100 mx2/MAIL=7 mx2/RCPT=2000 mx2/DATA=1 "
+                    "mx2/content=6000"));
+    buf_reset(&b);
+    stages_of(silent, sizeof silent / sizeof *silent, 0, &b);
+    CHECK_SPAN(buf_span(&b), SPAN("mx1/MAIL=5 mx1/ourselves=1 mx1/content=60000"));
+    buf_free(&b);
 }
 
 /* Whatever is said and however much of it: no longer than it may be, whole, its end there. */
@@ -180,6 +235,6 @@ static void json(void)
     attempt_log_free(&l);
 }
 
-static const struct test tests[] = { TEST(there_and_back), TEST(no_credentials), TEST(bounded),
+static const struct test tests[] = { TEST(there_and_back), TEST(no_credentials), TEST(how_long_each_stage), TEST(bounded),
                                      TEST(nothing_kept),   TEST(cut_anywhere),   TEST(json) };
 TEST_MAIN(tests)

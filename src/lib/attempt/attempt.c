@@ -7,6 +7,7 @@
  *
  * What is read is outside input: it comes from a disk. */
 #include "attempt/log.h"
+#include "attempt/stages.h"
 
 #include "base/must.h"
 
@@ -195,6 +196,22 @@ static void json_addrs(struct json *j, const struct attempt *a)
     json_close_array(j);
 }
 
+static void json_stages(struct json *j, const struct attempt *a)
+{
+    struct attempt_stage stages[ATTEMPT_STAGES_MAX];
+    size_t n = attempt_stages(a, stages, ATTEMPT_STAGES_MAX);
+    json_open_array(j, "stages");
+    for (size_t i = 0; i < n; i++) {
+        json_open(j, NULL);
+        if (stages[i].host.n)
+            json_str(j, "host", stages[i].host);
+        json_str(j, "stage", stages[i].stage);
+        json_uint(j, "ms", stages[i].ms);
+        json_close(j);
+    }
+    json_close_array(j);
+}
+
 void attempt_json(struct json *j, const struct attempt *a)
 {
     struct attempt at = *a;
@@ -217,6 +234,7 @@ void attempt_json(struct json *j, const struct attempt *a)
     if (a->tls.n)
         json_str(j, "tls", a->tls);
     json_uint(j, "left_out", a->left_out);
+    json_stages(j, a);
     json_open_array(j, "dialogue");
     while (attempt_next(&at, &e))
         json_entry(j, &e);
