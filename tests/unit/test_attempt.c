@@ -235,6 +235,7 @@ static void json(void)
     attempt_log_free(&l);
 }
 
-static const struct test tests[] = { TEST(there_and_back), TEST(no_credentials), TEST(how_long_each_stage), TEST(bounded),
-                                     TEST(nothing_kept),   TEST(cut_anywhere),   TEST(json) };
+static const struct test tests[] = { TEST(there_and_back), TEST(no_credentials), TEST(bounded),
+                                     TEST(nothing_kept),   TEST(cut_anywhere),   TEST(json),
+                                     TEST(how_long_each_stage) };
 TEST_MAIN(tests)
