@@ -54,8 +54,8 @@ int ask_open(struct ask **k_r, const struct cli_args *a)
     struct ask *k = *k_r = NEW(struct ask);
     const char *why;
     k->args = a;
-    int rc = cli_load(a, &k->config);
-    if (rc != EX_OK && !a->socket)
+    int rc = a->socket ? EX_OK : cli_load(a, &k->config); /* it tells its own */
+    if (rc != EX_OK)
         return rc;
     if (a->socket)
         snprintf(k->socket, sizeof k->socket, "%s", a->socket);
