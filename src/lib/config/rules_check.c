@@ -2,7 +2,12 @@
 #include "config/rules.h"
 
 #include "base/must.h"
+#include "base/num.h"
+#include "config/table.h"
 #include "config/value.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 struct check {
     const struct config *cfg;
@@ -112,6 +117,17 @@ static void check_hidden(const struct check *c, size_t j)
 
 /* --- each by itself --- */
 
+static const char *listener_like(const struct config *cfg, struct span name)
+{
+    const char **names = must_calloc(cfg->n_listens + 1, sizeof *names);
+    for (size_t n = 0; n < cfg->n_listens; n++)
+        names[n] = cfg->listens[n].name.p;
+    names[cfg->n_listens] = "submit";
+    const char *like = config_suggest_among(names, cfg->n_listens + 1, name);
+    free(names);
+    return like;
+}
+
 static void check_listeners(const struct check *c, size_t i)
 {
     const struct config_texts *l = &c->cfg->rules[i].listener;
@@ -122,11 +138,47 @@ static void check_listeners(const struct check *c, size_t i)
         if (known)
             continue;
         struct buf b;
-        buf_init(&b, 256);
+        const char *meant = listener_like(c->cfg, l->v[k]);
+        buf_init(&b, 512);
         buf_printf(&b, "names the listener \"%.*s\", which does not exist", SHOWN(l->v[k]));
+        if (meant)
+            buf_printf(&b, "; did you mean \"%s\"?", meant);
         say(c, CONFIG_ERROR, i, "listener", buf_cstr(&b));
         buf_free(&b);
     }
+}
+
+/* Patterns that no site and no MX host can match. */
+static void check_patterns(const struct check *c, size_t i)
+{
+    static const char *const kinds[] = { "mx:", "host:", "list:" };
+    const struct config_rule *r = &c->cfg->rules[i];
+    for (size_t k = 0; k < r->site.n; k++) {
+        struct span s = r->site.v[k];
+        bool could = s.p[0] == '*';
+        for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++)
+            could = could || span_starts(s, span_str(kinds[n]));
+        if (!could)
+            say(c, CONFIG_NOTICE, i, "site",
+                "has a site that is none: they are named as `postern queue sites` shows them, "
+                "\"mx:mx1.example.net,mx2.example.net\", and \"*\" stands for anything");
+    }
+    for (size_t k = 0; k < r->mx.n; k++)
+        if (memchr(r->mx.v[k].p, '[', r->mx.v[k].n))
+            say(c, CONFIG_NOTICE, i, "mx",
+                "has an mx in brackets: it names hosts, and addresses without brackets");
+}
+
+static void check_curve(const struct check *c, size_t i)
+{
+    const struct config_rule *r = &c->cfg->rules[i];
+    int64_t first_ms = r->retry_first_ms ? r->retry_first_ms : c->cfg->retry.first_ms;
+    if (r->retry.n)
+        num_duration_ms(r->retry.v[0], &first_ms);
+    if (r->expire_after_ms && first_ms >= r->expire_after_ms)
+        say(c, CONFIG_NOTICE, i, "expire_after", "gives mail up before its first retry");
+    if (r->expire_after_ms && r->warn_after_ms >= r->expire_after_ms)
+        say(c, CONFIG_NOTICE, i, "warn_after", "warns of a delay only when mail is given up");
 }
 
 static void check_one(const struct check *c, size_t i)
@@ -155,6 +207,8 @@ static void check_one(const struct check *c, size_t i)
         say(c, CONFIG_ERROR, i, "source_address",
             "takes one source_address for IPv4 and one for IPv6");
     check_listeners(c, i);
+    check_patterns(c, i);
+    check_curve(c, i);
 }
 
 void config_rules_check(const struct config *cfg, config_rules_say_fn *say_fn, void *arg)

@@ -94,6 +94,60 @@ void config_show_json(struct buf *b, const struct config *cfg)
     json_close(&j);
 }
 
+/* --- one delivery_rule --- */
+
+static bool rule_next(struct item *it, size_t *i, const struct config_setting **s_r)
+{
+    size_t n;
+    const struct config_option *o = config_options(&n);
+    for (; *i < n; ++*i) {
+        it->o = &o[*i];
+        if (config_section_of(it->o->section) == CONFIG_OF_RULE && (*s_r = setting_of(it))) {
+            ++*i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void config_show_rule(struct buf *b, const struct config *cfg, uint32_t rule)
+{
+    struct item it = { cfg, NULL, rule - 1 };
+    const struct config_setting *set;
+    size_t i = 0;
+    buf_printf(b, "delivery_rule \"%.*s\"", SPAN_ARG(cfg->rules[rule - 1].name));
+    for (bool first = true; rule_next(&it, &i, &set); first = false) {
+        if (first && set->line)
+            buf_printf(b, " (%.*s:%u)", SPAN_ARG(cfg->file), (unsigned)set->line);
+        buf_printf(b, "%s%s = ", first ? ": " : ", ", it.o->name);
+        put_value(b, &it);
+    }
+}
+
+void config_show_rule_json(struct json *j, const char *key, const struct config *cfg,
+                           uint32_t rule)
+{
+    struct item it = { cfg, NULL, rule - 1 };
+    const struct config_setting *set;
+    size_t i = 0;
+    struct buf b;
+    buf_init(&b, CONFIG_WIRE_MAX);
+    json_open(j, key);
+    json_str(j, "name", cfg->rules[rule - 1].name);
+    json_str(j, "file", cfg->file);
+    for (bool first = true; rule_next(&it, &i, &set); first = false) {
+        if (first)
+            json_uint(j, "line", set->line);
+        buf_reset(&b);
+        put_value(&b, &it);
+        json_str(j, it.o->name, buf_span(&b));
+    }
+    json_close(j);
+    buf_free(&b);
+}
+
+/* --- a whole file --- */
+
 static void put_section(struct buf *b, const struct config *cfg, const char *section,
                         size_t listen)
 {
