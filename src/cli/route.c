@@ -8,7 +8,8 @@
 #include <sysexits.h>
 
 static const char usage[] =
-    "usage: postern route [--from SENDER] [--client IP] [--json] [-C FILE] RECIPIENT...\n"
+    "usage: postern route [--from SENDER] [--client IP] [--listener NAME] [--json] [-C FILE]\n"
+    "                     RECIPIENT...\n"
     "\n"
     "Says step by step where mail to an address will go and why: what the tables say, with file\n"
     "and line, what the address becomes, what the DNS says, and the hosts in the order in which\n"
@@ -17,6 +18,8 @@ static const char usage[] =
     "\n"
     "  --from SENDER  the envelope sender (the null sender)\n"
     "  --client IP    as if this client sent it (a program of this host)\n"
+    "  --listener N   as if it came in by the listener of this name, for delivery_rules that name\n"
+    "                 one (what there is to tell from --client)\n"
     "  -C FILE        the configuration (" CLI_CONFIG_FILE ")\n"
     "  --socket PATH  the gateway's admin socket\n"
     "  --json         a JSON object for each recipient, one a line\n"
@@ -60,14 +63,17 @@ static int read_args(struct request *rq, int argc, char **argv)
     for (int i = 1; i < argc && rc == EX_OK; i++) {
         const char *arg = argv[i];
         bool from = strcmp(arg, "--from") == 0, client = strcmp(arg, "--client") == 0;
+        bool listener = strcmp(arg, "--listener") == 0;
         if (cli_common(&rq->a, argc, argv, &i, &rc))
             continue;
-        if (!from && !client)
+        if (!from && !client && !listener)
             rc = take_word(rq, arg);
         else if (++i >= argc || strlen(argv[i]) > ADDR_MAX)
             rc = cli_usage_error(&rq->a, "a value is missing", arg);
         else if (from)
             rq->q.sender = argv[i];
+        else if (listener)
+            rq->q.listener = argv[i];
         else if (netaddr_parse_ip(span_str(argv[i]), &ip))
             rq->q.client = argv[i];
         else
@@ -123,6 +129,8 @@ int cli_route(int argc, char **argv)
     char *sender = bare(rq.q.sender);
     rq.q.sender = sender;
     rc = ask_open(&k, &rq.a);
+    if (rc == EX_OK)
+        rq.q.listener = route_listener(ask_config(k), &rq.q);
     for (size_t i = 0, opened = rc == EX_OK; opened && i < rq.n; i++) {
         int one = show_one(&rq, k, rq.rcpts[i]);
         rc = one > rc ? one : rc;

@@ -8,6 +8,9 @@
 struct show {
     struct buf *out;
     const char *indent;
+    const struct config *cfg;
+    const struct story *s;
+    const struct story_question *q;
 };
 
 static void put(struct buf *out, struct span s) { term_put_text(out, s); }
@@ -115,16 +118,6 @@ static void put_trail(struct show *s, const json_t *trail)
 
 /* --- the next hops --- */
 
-static const char *tls_text(const struct config *cfg)
-{
-    switch (cfg->deliver.tls) {
-    case CONFIG_TLS_OFF: return "none (deliver.tls = off)";
-    case CONFIG_TLS_REQUIRED: return "required (deliver.tls = required)";
-    case CONFIG_TLS_OPTIONAL: break;
-    }
-    return "opportunistic: where the host offers STARTTLS (deliver.tls = optional)";
-}
-
 static void put_canon(struct show *s, const json_t *canon)
 {
     if (!canon)
@@ -158,7 +151,7 @@ static const char *flag_text(const json_t *flag)
     return name;
 }
 
-static void put_hops(struct show *s, const struct story_target *t, const struct config *cfg)
+static void put_hops(struct show *s, const struct story_target *t)
 {
     const json_t *plan = json_object_get(t->lookup, "plan"), *list = json_object_get(plan, "try");
     const json_t *flags = json_object_get(plan, "flags");
@@ -180,7 +173,7 @@ static void put_hops(struct show *s, const struct story_target *t, const struct 
             buf_printf(s->out, " (preference %d)", (int)row_int(at, "pref"));
         buf_putc(s->out, '\n');
     }
-    buf_printf(s->out, "%sTLS: %s\n", s->indent, tls_text(cfg));
+    route_rule_show(s->out, s->indent, s->cfg, route_rule(s->cfg, s->s, s->q, t), s->q);
 }
 
 static const char *end_text(enum story_end end)
@@ -214,12 +207,11 @@ static void put_closing(struct buf *out, struct span addr, enum story_end end, c
                                                                  : ".\n");
 }
 
-static void put_target(struct buf *out, const struct story *s, const struct story_target *t,
-                       const struct config *cfg)
+static void put_target(struct show *in, const struct story_target *t)
 {
-    struct show in = { out, "    " };
+    struct buf *out = in->out;
     struct span addr = row_text(t->given, "address");
-    bool itself = s->n == 1 && span_eq(addr, span_str(s->rcpt));
+    bool itself = in->s->n == 1 && span_eq(addr, span_str(in->s->rcpt));
     if (!itself) {
         buf_putz(out, "  it becomes ");
         put(out, addr);
@@ -231,9 +223,9 @@ static void put_target(struct buf *out, const struct story *s, const struct stor
         buf_putz(out, "\n");
     }
     buf_putz(out, "  where to?\n");
-    put_canon(&in, t->canon);
-    put_trail(&in, json_object_get(t->route, "trail"));
-    put_hops(&in, t, cfg);
+    put_canon(in, t->canon);
+    put_trail(in, json_object_get(t->route, "trail"));
+    put_hops(in, t);
     if (!itself)
         put_closing(out, addr, t->end, t->why);
 }
@@ -241,7 +233,7 @@ static void put_target(struct buf *out, const struct story *s, const struct stor
 void route_show(struct buf *out, const struct story *s, const struct story_question *q,
                 const struct ask *k)
 {
-    struct show in = { out, "    " };
+    struct show in = { out, "    ", ask_config(k), s, q };
     buf_putz(out, "<");
     put(out, span_str(s->rcpt));
     buf_putz(out, "> from <");
@@ -262,13 +254,14 @@ void route_show(struct buf *out, const struct story *s, const struct story_quest
     }
     buf_putz(out, "    accepted\n");
     for (size_t i = 0; i < s->n; i++)
-        put_target(out, s, &s->targets[i], ask_config(k));
+        put_target(&in, &s->targets[i]);
     bool one = s->n == 1 && span_eq(row_text(s->targets[0].given, "address"), span_str(s->rcpt));
     if (one || s->end == STORY_DISCARD || row_text(s->accept, "quarantine").n)
         put_closing(out, span_str(s->rcpt), s->end, s->why);
 }
 
-static json_t *target_json(const struct story_target *t, const struct config *cfg)
+static json_t *target_json(const struct story *s, const struct story_question *q,
+                           const struct story_target *t, const struct config *cfg)
 {
     json_t *row = json_object();
     json_object_set(row, "address", json_object_get(t->given, "address"));
@@ -278,9 +271,8 @@ static json_t *target_json(const struct story_target *t, const struct config *cf
         json_object_set(row, "canonical", t->canon);
     json_object_set(row, "route", t->route);
     if (t->lookup) {
-        static const char *const tls[] = { "off", "optional", "required" };
         json_object_set(row, "dns", t->lookup);
-        json_object_set_new(row, "tls", json_string(tls[cfg->deliver.tls]));
+        route_rule_json(row, cfg, route_rule(cfg, s, q, t));
     }
     json_object_set_new(row, "end", json_string(end_name(t->end)));
     json_object_set_new(row, "why", json_string(t->why));
@@ -299,7 +291,7 @@ json_t *route_show_json(const struct story *s, const struct story_question *q,
     json_object_set_new(row, "whom", json_string(ask_whom(k)));
     json_object_set(row, "accept", s->accept);
     for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(targets, target_json(&s->targets[i], ask_config(k)));
+        json_array_append_new(targets, target_json(s, q, &s->targets[i], ask_config(k)));
     json_object_set_new(row, "targets", targets);
     json_object_set_new(row, "end", json_string(end_name(s->end)));
     json_object_set_new(row, "why", json_string(s->why));

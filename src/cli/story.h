@@ -39,6 +39,7 @@ struct story {
 struct story_question {
     const char *sender, *rcpt;
     const char *client; /* NULL: a program of this host */
+    const char *listener; /* the name of the one it came in by; NULL: not known */
     bool no_lookup;     /* -bv asks for no next hop's addresses */
 };
 

@@ -87,6 +87,10 @@ class Stage:
             "relay": {"from": ["127.0.0.1/32"], "domains": ["ours.test"]},
             "route": {"mailertable": f"text:{where}/gw/mailertable", **maps},
             "dns": {"servers": [dns.address], "dnssec": Word("off"), "timeout": Word("3s")},
+            'delivery_rule "bulk"': {"listener": ["capture"], "domain": ["two.test"],
+                                     "rate": "5/s"},
+            'delivery_rule "byhost"': {"mx": ["a.*"], "tls": Word("off")},
+            'delivery_rule "boss"': {"sender": ["@aicpa.org"], "rate": "100/m"},
             "deliver": {"port": port, "idle": Word("0")}})
         (where / "gw").mkdir(parents=True)
         (where / "gw" / "smarttable").write_text(f"@aicpa.org relay:[{C}]\n")
@@ -133,7 +137,7 @@ def trail(s, asked):
     assert f"1. [{B}] {B}:{s.port}\n" in text and f"2. [{C}] {C}:{s.port}\n" in text, text
     text = s.route("u@two.test")
     assert "MX two.test: 10 a.test, 20 b.test" in text, text
-    assert "TLS: opportunistic" in text and "DNSSEC insecure" in text, text
+    assert "DNSSEC insecure" in text, text
     assert re.search(rf"1\. a\.test {A}:{s.port} \(preference 10\)\n +2\. b\.test", text), text
     steps = s.story("u@two.test")["targets"][0]["dns"]["trail"]
     mx = next(x for x in steps if x["what"] == "MX")
@@ -153,6 +157,22 @@ def access(s, asked):
     r = s.gateway.cli("route", "--client", "nonsense", "u@two.test")
     assert r.returncode == 64 and b"not an IP address" in r.stderr, r
     assert s.gateway.cli("route").returncode == 64
+
+
+def rule(s, asked):
+    """The delivery_rule that holds, with its place, and what it makes of TLS."""
+    text = s.route("u@two.test")
+    assert re.search(r'delivery_rule "byhost" \(.*postern\.conf:\d+\): mx = \{"a\.\*"\}', text), text
+    assert "TLS: none (delivery_rule.tls = off)" in text, text
+    target = s.story("u@two.test")["targets"][0]
+    assert target["tls"] == "off" and target["rule"]["name"] == "byhost", target
+    text = s.route("u@implicit.test")
+    assert "delivery_rule" not in text and "(deliver.tls = optional)" in text, text
+    assert 'rate = "100/m"' in s.route("--from", "boss@aicpa.org", "u@implicit.test")
+    client = ("--client", "127.0.0.1")
+    assert "delivery_rules that name a listener are left out" in s.route(*client, "u@two.test")
+    text = s.route(*client, "--listener", "capture", "u@two.test")
+    assert 'delivery_rule "bulk"' in text and "left out" not in text, text
 
 
 def own_listener(s, asked):
@@ -263,7 +283,7 @@ def main():
     with temp.Dir("route") as where, ZoneDns(ZONE) as dns:
         port = free_port()
         s = Stage(where, dns, port)
-        shared = [outcomes, trail, access, own_listener]
+        shared = [outcomes, trail, access, rule, own_listener]
         for test in shared:
             r.run(f"from the files: {test.__name__}", test, s, "files")
         r.run("config diff without a gateway", nobody, s)
