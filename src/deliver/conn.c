@@ -76,7 +76,7 @@ static const struct smtp_client_ops watched_ops = {
 
 /* --- opening --- */
 
-static const struct netaddr *source_for(const struct job *j, const struct netaddr *to)
+const struct netaddr *conn_source(const struct job *j, const struct netaddr *to)
 {
     for (size_t i = 0; i < 2; i++)
         if (j->source[i].family == to->family)
@@ -103,7 +103,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
 
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a)
 {
-    int fd = loop_connect(d->env->loop, &a->addr, source_for(j, &a->addr));
+    int fd = loop_connect(d->env->loop, &a->addr, conn_source(j, &a->addr));
     if (fd < 0)
         return NULL;
     struct conn *c = conn_new(d, j, fd);

@@ -170,6 +170,8 @@ bool job_take_rcpts(struct job *j, struct span list);
 
 /* conn.c */
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a);
+/* The address of ours that a connection to `to` is to come from; NULL: any. */
+const struct netaddr *conn_source(const struct job *j, const struct netaddr *to);
 /* Over a descriptor that is connected already; takes it over. */
 void conn_adopt(struct deliver *d, struct job *j, int fd);
 void conn_send(struct conn *c, struct job *j);

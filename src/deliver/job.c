@@ -229,6 +229,26 @@ static void remember_for_all(struct job *j, const struct smtp_outcome *o)
             remember(j, i, o);
 }
 
+/* No socket, or none from the address that deliver or a delivery_rule names. */
+static void say_unopened(struct job *j, const struct netaddr *to, struct smtp_outcome *o)
+{
+    const struct netaddr *from = conn_source(j, to);
+    int error = errno;
+    struct buf b;
+    buf_init(&b, 256);
+    if (from && error == EADDRNOTAVAIL) {
+        buf_putz(&b, "source_address ");
+        netaddr_put(&b, from);
+        buf_putz(&b, " is no address of this host");
+        o->enhanced = SPAN("4.3.5");
+        o->cause = SMTP_CAUSE_LOCAL;
+    } else {
+        buf_putz(&b, strerror(error));
+    }
+    o->text = copied(j, buf_span(&b));
+    buf_free(&b);
+}
+
 static void try_next(struct job *j)
 {
     int64_t now = loop_mono_ms(j->d->env->loop);
@@ -240,8 +260,8 @@ static void try_next(struct job *j)
                                   .cause = SMTP_CAUSE_LOST,
                                   .stage = SMTP_STAGE_CONNECT,
                                   .next_mx = true,
-                                  .enhanced = SPAN("4.4.1"),
-                                  .text = span_str(strerror(errno)) };
+                                  .enhanced = SPAN("4.4.1") };
+        say_unopened(j, &a->addr, &o);
         remember_for_all(j, &o);
         record_unreached(j, a, o.text);
     }

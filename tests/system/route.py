@@ -162,7 +162,8 @@ def access(s, asked):
 def rule(s, asked):
     """The delivery_rule that holds, with its place, and what it makes of TLS."""
     text = s.route("u@two.test")
-    assert re.search(r'delivery_rule "byhost" \(.*postern\.conf:\d+\): mx = \{"a\.\*"\}', text), text
+    line = r'delivery_rule "byhost" \(.*postern\.conf:\d+\): mx = \{"a\.\*"\}'
+    assert re.search(line, text), text
     assert "TLS: none (delivery_rule.tls = off)" in text, text
     target = s.story("u@two.test")["targets"][0]
     assert target["tls"] == "off" and target["rule"]["name"] == "byhost", target

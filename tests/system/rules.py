@@ -54,6 +54,17 @@ def table(**sinks):
     return {k.replace("_", "."): ("127.0.0.1", s.port) for k, s in sinks.items()}
 
 
+def source(where):
+    """An address that is not ours is our mistake, and is said to be."""
+    with Sink() as sink, Gateway(
+            where, mailertable={"a.example": ("127.0.0.1", sink.port)}, options={
+                'delivery_rule "from"': {"domain": ["[127.0.0.1]"],
+                                         "source_address": ["192.0.2.77"]}}) as g:
+        send(g, "u@a.example")
+        until(lambda: "source_address 192.0.2.77 is no address of this host"
+             in g.cli("why", "a.example").stdout.decode())
+
+
 def connections(where):
     """Each rule has connections of its own: from its address, for as many messages as it says."""
     with Peers() as sink, Gateway(
@@ -137,7 +148,7 @@ def back_again(where):
 def main():
     r = Report()
     with temp.Dir("rules") as where:
-        for f in (connections, rate, tls_and_end, back_again):
+        for f in (connections, source, rate, tls_and_end, back_again):
             r.run(f.__name__.replace("_", " "), f, where / f.__name__)
     return r.code()
 
