@@ -48,6 +48,16 @@ static void on_finish_late(void *ctx)
     d->env->done(d->env);
 }
 
+/* qmgr has let go of us (we were away for too long), or is away itself for long: whoever is
+ * started again is given a channel to it. */
+static void on_alone(void *ctx)
+{
+    struct deliver *d = ctx;
+    log_line(d->env->events, EVENT_NOTICE, "no connection to qmgr for %d s: this process ends",
+             ALONE_MS / 1000);
+    d->env->done(d->env);
+}
+
 static void *deliver_make(struct role_env *env, struct config *cfg, struct err *err)
 {
     struct deliver *d = NEW(struct deliver);
@@ -60,6 +70,7 @@ static void *deliver_make(struct role_env *env, struct config *cfg, struct err *
     hash_init(&d->kept, loop_random_u64(env->loop), 0);
     buf_init(&d->read_buf, READ_BYTES);
     loop_timer_init(&d->finish, on_finish_late, d);
+    loop_timer_init(&d->alone, on_alone, d);
     configure(d, cfg);
     tls_warm_up(err);
     d->tls = tls_client_ctx_new(&tc, err);
@@ -132,6 +143,7 @@ static void deliver_free(void *role)
     tls_client_ctx_free(&d->tls);
     buf_free(&d->read_buf);
     loop_timer_stop(d->env->loop, &d->finish);
+    loop_timer_stop(d->env->loop, &d->alone);
     arena_free(&d->mailboxes_arena);
     config_free(&d->config);
     free(d);

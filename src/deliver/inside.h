@@ -35,6 +35,7 @@ enum {
     WINDOW_BYTES = 512 << 10, /* content of one message held here at most */
     TLS_SESSIONS_MAX = 10000,
     PROBE_BYTES_MAX = 1 << 20,
+    ALONE_MS = 5 * 60 * 1000,
 };
 
 struct deliver;
@@ -149,6 +150,7 @@ struct deliver {
     uint64_t next_question, next_keeper;
     uint64_t watched_job, watch; /* the job that comes next, and who looks on */
     struct loop_timer finish;
+    struct loop_timer alone; /* without qmgr */
     struct buf read_buf;
     bool finishing;
 };

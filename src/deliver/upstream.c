@@ -130,6 +130,7 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
     }
     for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
         job_forget(d, CONTAINER(n, struct job, node));
+    loop_timer_in(d->env->loop, &d->alone, ALONE_MS);
     deliver_check_finished(d);
 }
 
@@ -140,6 +141,7 @@ void upstream_qmgr(struct deliver *d, int fd)
     static const struct channel_ops ops = { types, 4, on_qmgr_gone, NULL };
     if (d->qmgr)
         on_qmgr_gone(d, d->qmgr, "replaced");
+    loop_timer_stop(d->env->loop, &d->alone);
     d->qmgr = channel_new(d->env->loop, fd, "qmgr", &ops, d);
 }
 

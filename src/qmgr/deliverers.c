@@ -12,6 +12,7 @@
 
 enum {
     ANSWER_LATE_MS = 300000, /* beyond the longest attempt */
+    LATE_LOOKS = 60,         /* once a second at most: time in which we, and it, could run */
     KEEPER_INDEX_SHIFT = 48,
     CONTENT_PIECE_MAX = 256 << 10,
     JOB_ARENA_MAX = 16 << 20,
@@ -481,14 +482,15 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
     qmgr_check_finished(q);
 }
 
-/* Every wait has a deadline: a deliver that lives but answers nothing keeps no mail. */
+/* Every wait has a deadline: a deliver that lives but answers nothing keeps no mail. Late by the
+ * clock alone is none of its doing when the machine slept: it is given some time after that. */
 void deliverers_check(struct qmgr *q)
 {
     int64_t late_ms = q->config->timeout.attempt_ms + ANSWER_LATE_MS;
     int64_t now_ms = loop_mono_ms(q->env->loop);
     for (struct hash_node *n = hash_next(&q->jobs, NULL); n; n = hash_next(&q->jobs, n)) {
         struct job *j = CONTAINER(n, struct job, node);
-        if (now_ms - j->begun_ms <= late_ms)
+        if (now_ms - j->begun_ms <= late_ms || ++j->late < LATE_LOOKS)
             continue;
         log_line(q->env->events, EVENT_ALARM,
                  "deliver %d does not answer, far beyond timeout.attempt; its mail is taken back",

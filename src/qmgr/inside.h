@@ -123,6 +123,7 @@ struct job {
     uint64_t want_offset;
     uint32_t want_bytes;
     int64_t begun_ms;
+    uint32_t late;  /* how often it was seen to be late */
     uint64_t watch; /* of a run with somebody who looks on; 0: none */
     struct span story; /* at its end: deliver's, of those that were put off; or empty */
 };
