@@ -55,13 +55,25 @@ struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r,
     return buf_span(room);
 }
 
+/* Whether a name, in lower case, may stand for this key: most are left out at a glance, as there
+ * may be very many. */
+static bool may_concern(struct span key, struct span name)
+{
+    if (span_starts(key, SPAN(FROZEN_DEST)))
+        key = span_from(key, strlen(FROZEN_DEST));
+    return span_istarts(key, name);
+}
+
 /* Every destination and site: a name may stand for many of them. Destinations that are idle may
  * not be freed under way: sched_dest_update frees none that was idle before. */
-static void apply(struct sched *s)
+static void apply(struct sched *s, struct span name)
 {
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
         struct sched_site *t = CONTAINER(l, struct sched_site, all);
-        bool frozen = t->key_len && sched_frozen_key(s, span_of(t->key, t->key_len));
+        struct span key = span_of(t->key, t->key_len);
+        if (!may_concern(key, name))
+            continue;
+        bool frozen = t->key_len && sched_frozen_key(s, key);
         if (frozen != t->gate.frozen) {
             t->gate.frozen = frozen;
             sched_site_update(s, t);
@@ -69,6 +81,8 @@ static void apply(struct sched *s)
     }
     for (struct hash_node *n = hash_next(&s->dests, NULL); n; n = hash_next(&s->dests, n)) {
         struct sched_dest *d = CONTAINER(n, struct sched_dest, node);
+        if (!may_concern(n->key, name))
+            continue;
         bool frozen = sched_frozen_key(s, n->key);
         if (frozen != d->gate.frozen) {
             d->gate.frozen = frozen;
@@ -85,7 +99,7 @@ bool sched_freeze(struct sched *s, struct span name)
     if (!name.n || hash_get(&s->frozen, name) || s->frozen.n >= FROZEN_MAX)
         return false;
     sched_name_get(&s->frozen, name);
-    apply(s);
+    apply(s, name);
     return true;
 }
 
@@ -102,7 +116,7 @@ bool sched_thaw(struct sched *s, struct span name)
     if (!node)
         return false;
     forget(s, node);
-    apply(s);
+    apply(s, name);
     return true;
 }
 
