@@ -62,13 +62,20 @@ static void forget(struct notes *n, struct note *t)
     free(t);
 }
 
-bool notes_get(const struct notes *n, struct span key, struct span *value_r)
+bool notes_find(const struct notes *n, struct span key, struct span *key_r, struct span *value_r)
 {
     struct hash_node *node = hash_get(&n->by_key, key);
     if (!node)
         return false;
+    *key_r = node->key;
     *value_r = value_of(note_of(node));
     return true;
+}
+
+bool notes_get(const struct notes *n, struct span key, struct span *value_r)
+{
+    struct span same;
+    return notes_find(n, key, &same, value_r);
 }
 
 bool notes_set(struct notes *n, struct span key, struct span value)
