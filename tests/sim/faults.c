@@ -51,7 +51,7 @@ static void kill_some(struct world *w, enum role_id id, int count)
 static void break_disk(struct world *w, enum vfs_fault fault)
 {
     vfs_faulty_plan(w->disk, vfs_faulty_ops(w->disk) + 1 + chance(w, OPS_AHEAD), fault);
-    ledger_excuse(w);
+    excuse_now(w);
 }
 
 static void fill_disk(struct world *w)
@@ -62,7 +62,7 @@ static void fill_disk(struct world *w)
         return;
     vfs_faulty_capacity(w->disk, HUGE_BYTES - space.free_bytes + chance(w, 400 << 10));
     loop_timer_in(w->l, &w->faults.mend, 1 + (int64_t)chance(w, WINDOW_MAX_MS));
-    ledger_excuse(w);
+    excuse_now(w);
 }
 
 static void take_disk_away(struct world *w)
@@ -72,7 +72,7 @@ static void take_disk_away(struct world *w)
     say(w, "the disk under %s fails", path);
     vfs_faulty_break(w->disk, path);
     loop_timer_in(w->l, &w->faults.mend, 1 + (int64_t)chance(w, WINDOW_MAX_MS));
-    ledger_excuse(w);
+    excuse_now(w);
 }
 
 static void on_mend(void *ctx)
@@ -81,12 +81,12 @@ static void on_mend(void *ctx)
     say(w, "the disk is mended");
     vfs_faulty_break(w->disk, NULL);
     vfs_faulty_capacity(w->disk, 0);
-    ledger_excuse(w);
+    excuse_now(w);
 }
 
 static void crash(struct world *w)
 {
-    ledger_excuse(w);
+    excuse_now(w);
     if (one_in(w, 3))
         procs_crash(w);
     else
@@ -104,7 +104,7 @@ static void cut(struct world *w)
         ip = w->address;
     say(w, "10.%d.0.%d is cut off", ip.ip[1], ip.ip[3]);
     loop_sim_cut(w->l, &ip, loop_mono_ms(w->l) + 1 + (int64_t)chance(w, WINDOW_MAX_MS));
-    ledger_excuse(w);
+    excuse_now(w);
 }
 
 static void set_clock(struct world *w)

@@ -140,15 +140,6 @@ struct message *ledger_next(struct world *w)
 
 /* --- the next hops' side --- */
 
-void ledger_excuse(struct world *w)
-{
-    if (w->excuse_count == w->excuse_cap) {
-        w->excuse_cap = w->excuse_cap ? 2 * w->excuse_cap : 64;
-        w->excuses = must_realloc(w->excuses, w->excuse_cap * sizeof *w->excuses);
-    }
-    w->excuses[w->excuse_count++] = loop_mono_ms(w->l);
-}
-
 /* Something went wrong since a little (an attempt) before the first of the two. */
 static bool excused(const struct world *w, int64_t first_ms)
 {

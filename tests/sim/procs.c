@@ -124,6 +124,8 @@ static bool paired(enum role_id a, enum role_id b)
 
 static void give_end(struct proc *to, const struct proc *of, int fd)
 {
+    if (to->id == ROLE_DELIVER && of->id == ROLE_QMGR)
+        to->qmgr_fd = fd;
     struct gift *g = gift(to, GIFT_PEER);
     g->role = of->id;
     g->index = of->index;
@@ -164,7 +166,7 @@ static void bury(struct proc *p)
     if (p->id == ROLE_SMTPD)
         w->smtpd_died_ms = loop_mono_ms(w->l);
     if (p->id == ROLE_DELIVER || p->id == ROLE_QMGR)
-        w->excuse(w);
+        excuse_now(w);
 }
 
 /* As master does when a child has ended unasked. */
@@ -201,6 +203,17 @@ void proc_away(struct proc *p, int64_t ms)
 {
     proc_kill(p);
     loop_timer_in(p->w->l, &p->restart, ms);
+}
+
+void proc_unwire(struct proc *p)
+{
+    struct proc *qmgr = proc_of(p->w, ROLE_QMGR, 0);
+    if (!p->role || !qmgr->role || !p->qmgr_fd)
+        return;
+    say(p->w, "deliver %d has no channel to qmgr any more", p->index);
+    loop_sim_reset(p->w->l, p->qmgr_fd);
+    p->qmgr_fd = 0;
+    excuse_now(p->w);
 }
 
 static bool any_running(const struct world *w)

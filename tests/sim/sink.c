@@ -83,7 +83,7 @@ static bool at(struct hop *h, enum stage stage, struct deed *d)
     int deed = h->own[OWN_DEED] == DEED_NEVER && !h->sender[0] ? DEED_LATER : h->own[OWN_DEED];
     h->own[OWN_DEED] = DEED_NONE;
     if (stage >= AT_END)
-        ledger_excuse(h->server->w);
+        excuse_now(h->server->w);
     switch (deed) {
     case DEED_LATER: d->reply = "451 4.2.0 not now\r\n"; break;
     case DEED_NEVER: refused(h, stage, d); break;

@@ -1,8 +1,11 @@
-/* What happens, on standard error when asked for, and what must not. */
+/* What happens, on standard error when asked for, what must not, and what explains something. */
 #include "world.h"
+
+#include "base/must.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,4 +36,13 @@ void fail(struct world *w, const char *fmt, ...)
     if (w->failures <= FAILURES_SHOWN && !w->opt.quiet)
         printf("# seed %llu, %.3f s: %s\n", (unsigned long long)w->opt.seed,
                (double)(loop_mono_ms(w->l) - w->begun_ms) / SECOND_MS, text);
+}
+
+void excuse_now(struct world *w)
+{
+    if (w->excuse_count == w->excuse_cap) {
+        w->excuse_cap = w->excuse_cap ? 2 * w->excuse_cap : 64;
+        w->excuses = must_realloc(w->excuses, w->excuse_cap * sizeof *w->excuses);
+    }
+    w->excuses[w->excuse_count++] = loop_mono_ms(w->l);
 }

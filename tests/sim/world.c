@@ -69,7 +69,7 @@ static void on_flush(void *ctx)
     loop_sim_advance(w->l, 50000 + (int64_t)chance(w, FLUSH_MAX_NS));
 }
 
-static void on_net_fault(void *ctx) { ledger_excuse(ctx); }
+static void on_net_fault(void *ctx) { excuse_now(ctx); }
 
 static void set_temper(struct world *w)
 {
@@ -85,7 +85,6 @@ static void set_temper(struct world *w)
 static void make(struct world *w, const struct options *opt)
 {
     w->opt = *opt;
-    w->excuse = ledger_excuse;
     w->zone = sinks_zone;
     w->l = loop_sim_new(opt->seed, WALL_MS);
     w->begun_ms = loop_mono_ms(w->l);

@@ -60,12 +60,14 @@ struct proc {
     int64_t started_ms;
     unsigned deaths;
     bool started;
+    int qmgr_fd; /* deliver's end of the channel to qmgr, as it was given; 0: none */
 };
 
 void procs_boot(struct world *w); /* watch only where w->watched */
 void procs_crash(struct world *w);            /* all at once, without a word */
 void proc_kill(struct proc *p);               /* kill -9; master starts it again */
 void proc_away(struct proc *p, int64_t ms);   /* the same, after so long */
+void proc_unwire(struct proc *p);             /* a deliver's channel to qmgr breaks */
 void procs_stop(struct world *w);             /* all asked to finish; then started again */
 void procs_reload(struct world *w);
 void procs_free(struct world *w);
@@ -118,8 +120,6 @@ void ledger_free(struct world *w);
 void message_content(const struct message *m, struct buf *b); /* exactly, CRLF lines */
 bool message_taken(const struct message *m);
 struct message *ledger_next(struct world *w); /* the next one a client should send; NULL */
-/* Something that may make a delivery happen twice. */
-void ledger_excuse(struct world *w);
 /* A next hop has taken this content for these recipients. */
 void ledger_arrived(struct world *w, struct span sender, char rcpts[][ADDRESS_MAX], size_t n,
                     struct span content);
@@ -175,7 +175,6 @@ struct temper {
 
 struct world {
     struct options opt;
-    void (*excuse)(struct world *w);                /* a process died that held mail */
     void (*zone)(struct world *w, struct buf *zone); /* puts the DNS */
     bool watched;
     bool resolver_mute; /* questions are heard and never answered */
@@ -209,6 +208,8 @@ static inline uint64_t chance(struct world *w, uint64_t below)
 }
 static inline bool one_in(struct world *w, uint64_t n) { return chance(w, n) == 0; }
 /* telling.c */
+/* Something that may make a delivery happen twice. */
+void excuse_now(struct world *w);
 void say(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
