@@ -1,0 +1,107 @@
+/* Nothing waits for it: what is known of it all the same, and what the log says. */
+#include "cli/why_words.h"
+
+static void put_event(struct why_show *s, const json_t *e)
+{
+    static const char *const keys[] = { "id",     "from", "to",     "relay", "dsn",   "stat",
+                                        "reply",  "reason", "text", "route", "client" };
+    buf_putz(s->out, "    ");
+    if (row_text(e, "line").n) {
+        why_put(s, row_text(e, "line"));
+        buf_putc(s->out, '\n');
+        return;
+    }
+    why_put(s, row_text(e, "time"));
+    buf_putz(s->out, "  " WHY_HANG);
+    why_put(s, row_text(e, "event"));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct span v = row_text(e, keys[i]);
+        if (!v.n || span_eq(v, span_str(s->w->target)))
+            continue;
+        buf_printf(s->out, " %s=", keys[i]);
+        why_put(s, v);
+    }
+    buf_putc(s->out, '\n');
+}
+
+static void put_file(struct why_show *s, const json_t *f)
+{
+    why_put(s, row_text(f, "path"));
+    if (row_text(f, "why").n) {
+        buf_putz(s->out, " (");
+        why_put(s, row_text(f, "why"));
+        buf_putc(s->out, ')');
+    }
+}
+
+/* Where was looked; unread: only what could not be read, or not to its end. */
+static void put_files(struct why_show *s, const char *words, bool unread)
+{
+    const json_t *files = s->w->log.files;
+    size_t shown = 0;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const json_t *f = json_array_get(files, i);
+        if (unread && row_true(f, "read"))
+            continue;
+        buf_putz(s->out, shown++ ? ", " : words);
+        put_file(s, f);
+    }
+    if (shown)
+        buf_putz(s->out, ".\n");
+}
+
+static void put_log(struct why_show *s)
+{
+    const struct why_log *l = &s->w->log;
+    size_t n = json_array_size(l->events);
+    if (!l->kept) {
+        buf_putz(s->out, "  What was delivered, returned or deleted stands in the log; no file of "
+                         "it is kept (log.events, log.file), so look where syslog keeps it.\n");
+        return;
+    }
+    if (!n) {
+        put_files(s, "  The log says nothing of it; looked through: ", false);
+        return;
+    }
+    buf_printf(s->out, "  The log says of it%s:\n",
+               why_log_kind(span_str(s->w->target)) == WHY_LOG_ID ? "" : ", at last");
+    for (size_t i = 0; i < n; i++)
+        put_event(s, json_array_get(l->events, i));
+    put_files(s, "  Not read, or not all of it: ", true);
+}
+
+/* What was typed may be a part of an id, or one with a letter wrong. */
+static bool looks_like_id(struct span word)
+{
+    enum { SHORT = 10, LONG = 18 };
+    bool digit = false, letter = false;
+    for (size_t i = 0; i < word.n; i++) {
+        if (!ascii_isalnum(word.p[i]))
+            return false;
+        digit |= ascii_isdigit(word.p[i]);
+        letter |= ascii_isalpha(word.p[i]);
+    }
+    return digit && letter && word.n >= SHORT && word.n <= LONG;
+}
+
+void why_show_gone(struct why_show *s)
+{
+    const struct why *w = s->w;
+    struct span target = span_str(w->target);
+    bool id = why_log_kind(target) == WHY_LOG_ID;
+    why_put(s, target);
+    buf_putz(s->out, id && json_array_size(w->log.events) ? ": it is not in the queue any more.\n"
+                     : id ? ": no such message is in the queue.\n"
+                          : ": nothing in the queue is for it.\n");
+    if (looks_like_id(target) && !id)
+        buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "
+                         "x.\n");
+    if (w->frozen)
+        buf_putz(s->out, "  " WHY_WARN "It is frozen: mail for it would wait (postern queue thaw "
+                         "lets it go).\n");
+    for (size_t i = 0; i < json_array_size(w->places); i++)
+        why_show_place(s, json_array_get(w->places, i), false);
+    why_show_gateway(s);
+    why_show_hosts(s);
+    put_log(s);
+}

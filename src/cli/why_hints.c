@@ -1,0 +1,160 @@
+/* What can be done: a command or a setting for each state that mail can be in. */
+#include "cli/why_words.h"
+
+#include "cli/term.h"
+
+/* Of all there is, or of the recipients of one message. */
+static bool any_state(const struct why *w, const char *state)
+{
+    if (w->group)
+        return json_object_get(json_object_get(w->group, "recipients"), state) != NULL;
+    for (size_t i = 0; i < json_array_size(w->rcpts); i++)
+        if (why_is(json_array_get(w->rcpts, i), "state", state))
+            return true;
+    return false;
+}
+
+struct hints {
+    const struct why *w;
+    const struct ask *k;
+    json_t *list;
+};
+
+static void add(struct hints *h, const char *verb, struct span word, const char *what)
+{
+    json_t *row = json_object();
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_putz(&b, verb);
+    if (word.n)
+        buf_printf(&b, " %.*s", SPAN_ARG(word));
+    json_object_set_new(row, "do", json_stringn(buf_cstr(&b), b.len));
+    json_object_set_new(row, "what", json_string(what));
+    json_array_append_new(h->list, row);
+    buf_free(&b);
+}
+
+static struct span held_one(const struct why *w)
+{
+    for (size_t i = 0; i < json_array_size(w->reasons); i++) {
+        const json_t *r = json_array_get(w->reasons, i);
+        if (why_is(r, "state", "held") || why_is(r, "state", "quarantined"))
+            return row_text(r, "id");
+    }
+    return SPAN_NONE;
+}
+
+static void hint_waiting(struct hints *h, struct span id, struct span whom, bool frozen)
+{
+    const struct why *w = h->w;
+    bool retry = any_state(w, "deferred") || (any_state(w, "ready") && !frozen);
+    if (retry)
+        add(h, "postern retry --verbose", whom, "now, past any back-off, and look on");
+    if (any_state(w, "held") || any_state(w, "quarantined"))
+        add(h, "postern queue release", w->group ? held_one(w) : id, "lets it go");
+    else if (!w->group)
+        add(h, "postern queue hold", id, "keeps it from being sent");
+    if (any_state(w, "waiting"))
+        add(h, "postern queue run", SPAN_NONE, "sends what waits for a queue run");
+}
+
+static bool hint_frozen(struct hints *h)
+{
+    struct span last = SPAN_NONE;
+    for (size_t i = 0; i < json_array_size(h->w->places); i++) {
+        struct span name = why_frozen(json_array_get(h->w->places, i));
+        if (name.n && !span_eq(name, last))
+            add(h, "postern queue thaw", name, "lets it be sent again");
+        last = name.n ? name : last;
+    }
+    return last.n > 0;
+}
+
+static void hint_limits(struct hints *h)
+{
+    for (size_t i = 0; i < json_array_size(h->w->places); i++) {
+        const json_t *site = json_object_get(json_array_get(h->w->places, i), "site");
+        bool full = row_int(site, "limit") && row_int(site, "active") >= row_int(site, "limit");
+        bool paced = row_int(site, "paced_until_ms") > h->w->now_ms;
+        if (row_int(site, "down_until_ms") || (!full && !paced))
+            continue;
+        struct span rule = row_text(site, "rule");
+        add(h, rule.n ? "delivery_rule" : "deliver { } or a delivery_rule", rule,
+                 paced ? "in the configuration: its rate" : "in the configuration: how many at "
+                                                            "once");
+        add(h, "postern reload", SPAN_NONE, "after that");
+        return;
+    }
+}
+
+static void hint_gateway(struct hints *h)
+{
+    const json_t *now = h->w->now;
+    bool away = !row_true(now, "router") || h->w->resolver_away || !row_int(now, "delivers");
+    if (away)
+        add(h, "postern alarms", SPAN_NONE, "what is wrong; the log has why it ended, and it "
+                                                 "is started again by itself");
+    if (row_true(now, "spool_full") || row_true(now, "spool_stuck")) {
+        const struct config_spool *spool = &ask_config(h->k)->spool;
+        add(h, "df", spool->directories.n ? spool->directories.v[0] : SPAN_NONE,
+                 "make room there; it goes on by itself");
+    }
+}
+
+static void hint_rerouted(struct hints *h, struct span id)
+{
+    for (size_t i = 0; i < json_array_size(h->w->rcpts); i++) {
+        if (!row_text(json_array_get(h->w->rcpts, i), "rerouted").n)
+            continue;
+        add(h, "postern queue reroute --to NEXTHOP", id, "another way once more");
+        return;
+    }
+}
+
+json_t *why_hints(const struct why *w, const struct ask *k)
+{
+    struct hints hints = { w, k, json_array() }, *h = &hints;
+    struct span id = row_text(w->message, "id"), target = span_str(w->target);
+    const json_t *place = json_array_get(w->places, 0);
+    struct span whom = !w->group                      ? id
+                       : why_is(w->group, "is", "host") ? row_text(place, "name")
+                                                        : target;
+    hint_gateway(h);
+    bool frozen = hint_frozen(h);
+    hint_waiting(h, id, whom, frozen);
+    hint_limits(h);
+    hint_rerouted(h, id);
+    if (!w->group) {
+        add(h, "postern queue delete", id, "removes it; its sender is not told");
+        add(h, "postern queue bounce", id, "returns it to its sender now");
+    } else if (row_text(w->group, "oldest").n) {
+        add(h, "postern why", row_text(w->group, "oldest"), "the story of the oldest");
+    }
+    if (w->route_count)
+        add(h, "postern route", row_text(w->routes[0].rcpt, "to"),
+            "how the next hop comes about, step by step");
+    return h->list;
+}
+
+void why_show_hints(struct why_show *s)
+{
+    enum { WIDEST = 42 };
+    json_t *list = why_hints(s->w, s->k);
+    unsigned width = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        unsigned n = term_columns(row_text(json_array_get(list, i), "do"));
+        width = n > width && n <= WIDEST ? n : width;
+    }
+    buf_putz(s->out, "\n  " WHY_HEAD "What you can do\n");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *row = json_array_get(list, i);
+        buf_putz(s->out, "    ");
+        why_put(s, row_text(row, "do"));
+        for (unsigned n = term_columns(row_text(row, "do")); n < width; n++)
+            buf_putc(s->out, ' ');
+        buf_putz(s->out, "  " WHY_HANG);
+        why_put(s, row_text(row, "what"));
+        buf_putc(s->out, '\n');
+    }
+    json_decref(list);
+}

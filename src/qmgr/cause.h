@@ -1,0 +1,51 @@
+/* What the files of "why" share: rows, and small tallies of what was met.
+ *
+ *   admin_why.c  the question; one message
+ *   cause_group.c  all mail of an address, a domain, a site or a host
+ *   cause_place.c  the gateway itself, destinations, sites, hosts */
+#ifndef POSTERN_QMGR_CAUSE_H
+#define POSTERN_QMGR_CAUSE_H
+
+#include "qmgr/admin.h"
+
+enum {
+    CAUSE_PLACES_SHOWN = 20,
+    CAUSE_TALLIES_MAX = 5000, /* of a kind, told apart */
+};
+
+/* What was met several times, by its name. */
+struct cause_tally {
+    struct hash_node node;
+    uint64_t recipients;
+    uint64_t oldest; /* age of a message (sched_age_get) */
+    int what;        /* the caller's */
+    char key[];
+};
+
+void cause_tallies_init(struct hash *h, uint64_t seed);
+void cause_tallies_free(struct hash *h);
+/* One more of it; NULL: there are too many names. */
+struct cause_tally *cause_tally_add(struct hash *h, struct span key, uint64_t recipients,
+                                   uint64_t age);
+/* Those with the most recipients, up to max; how many. */
+size_t cause_tally_best(const struct hash *h, struct cause_tally **best_r, size_t max);
+
+/* Begins {"kind":...; cause_row_end sends the row and frees b. */
+struct json cause_row(struct buf *b, const char *kind);
+void cause_row_end(struct admin_ask *a, struct json *j, struct buf *b);
+void cause_put_addr(struct json *j, const char *key, struct sched_addr addr);
+int64_t cause_wall(struct sched_now now, int64_t mono_ms);
+
+void cause_send_now(struct admin_ask *a);
+/* The destinations of a tally with the most recipients, and the last word of each host there;
+ * and of the host that is asked for by name or address. */
+void cause_send_places(struct admin_ask *a, const struct hash *places, struct span host);
+/* False: the schedule does not know it. */
+bool cause_send_place(struct admin_ask *a, struct span dest);
+/* What is given up after this long; 0: nothing. */
+int64_t cause_expire_ms(const struct qmgr *q, struct span dest);
+
+/* All mail for a word that is no queue id: ends the question. */
+void cause_group(struct admin_ask *a, struct span target);
+
+#endif

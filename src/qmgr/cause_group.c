@@ -1,0 +1,459 @@
+/* All mail of an address, a domain, a site or a host. Of a domain, a site or a host the index
+ * (queue/index.h) knows it all: its cells are gone through, of which there are thousands where
+ * there are a million messages. Of an address the messages of its domain are looked at. Both in
+ * slices; what changes between two of them may be counted or not. */
+#include "qmgr/admin_query.h"
+#include "qmgr/hosts.h"
+#include "qmgr/cause.h"
+
+#include "base/must.h"
+#include "queue/reason.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+enum {
+    REASONS_SHOWN = 40,
+    DOMAINS_SHOWN = 20,
+    ALIASES_MAX = 8, /* names of one address */
+    LOOK_CELLS = 32,
+    LOOK_MESSAGES = 32,
+    KEY_MAX = QUEUE_CLASS_MAX + 1,
+};
+
+/* Before a reason's class stands its state, as one byte: 'A' + this. */
+enum cause_state { ACTIVE, READY, DEFERRED, WAITING, HELD, QUARANTINED, STATES };
+static const char *const state_names[STATES] = { "active", "ready", "deferred", "waiting", "held",
+                                                 "quarantined" };
+
+struct cause_scan {
+    struct query y;
+    bool queried; /* y is to be freed */
+    struct span target; /* in the ask's word */
+    bool whole, local;  /* it is an address; one of this host without a domain */
+    struct buf names;   /* of a host that is asked for by its address */
+    struct span aliases[ALIASES_MAX];
+    size_t alias_count;
+    struct queue_walk walk;
+    bool walking, rows;
+    bool rows_needed; /* cells do not know it all */
+    struct hash reasons, places, domains;
+    uint64_t messages, bytes, shared_cells, by_name, by_host, other_reasons, other_domains;
+    uint64_t states[STATES];
+    uint64_t oldest, newest; /* ages */
+    int64_t next_ms;         /* monotonic; 0: none */
+};
+
+static void scan_gone(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    if (w->walking)
+        queue_walk_end(&w->walk);
+    if (w->queried)
+        query_free(&w->y);
+    cause_tallies_free(&w->reasons);
+    cause_tallies_free(&w->places);
+    cause_tallies_free(&w->domains);
+    buf_free(&w->names);
+    free(w);
+}
+
+/* --- is it meant? --- */
+
+static bool name_char(char c) { return ascii_isalnum(c) || c == '-' || c == '.' || c == '_'; }
+
+/* "mx:mx1.example,mx2.example" names mx2.example, "host:[192.0.2.1]:25" names 192.0.2.1. */
+static bool key_names(struct span key, struct span host)
+{
+    if (!host.n || host.n > key.n)
+        return false;
+    char first = ascii_lower(host.p[0]);
+    for (size_t i = 0; i + host.n <= key.n; i++) {
+        if (ascii_lower(key.p[i]) != first || (i > 0 && name_char(key.p[i - 1])))
+            continue;
+        bool ends = i + host.n == key.n || !name_char(key.p[i + host.n]);
+        if (ends && span_istarts(span_from(key, i), host))
+            return true;
+    }
+    return false;
+}
+
+static bool is_through(const struct cause_scan *w, struct span dest, struct span site)
+{
+    if (key_names(dest, w->target) || key_names(site, w->target))
+        return true;
+    for (size_t i = 0; i < w->alias_count; i++)
+        if (key_names(dest, w->aliases[i]) || key_names(site, w->aliases[i]))
+            return true;
+    return false;
+}
+
+static bool is_address(const struct cause_scan *w, struct sched_addr addr)
+{
+    struct buf b;
+    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
+    sched_addr_put(&b, addr);
+    bool is = span_ieq(buf_span(&b), w->target);
+    buf_free(&b);
+    return is;
+}
+
+/* --- what was found --- */
+
+struct found {
+    enum cause_state state;
+    struct span reason, dest, domain;
+    bool by_name;
+    uint64_t recipients, age; /* of the oldest */
+    int64_t next_ms;
+};
+
+static enum cause_state state_of(enum sched_state at, enum queue_state state)
+{
+    switch (at) {
+    case SCHED_READY: return READY;
+    case SCHED_DEFERRED: return DEFERRED;
+    case SCHED_WAITING: return WAITING;
+    case SCHED_HELD: return state == QUEUE_QUARANTINED ? QUARANTINED : HELD;
+    default: return ACTIVE;
+    }
+}
+
+static struct span reason_key(enum cause_state state, struct span reason, char room[KEY_MAX])
+{
+    room[0] = (char)('A' + state);
+    return span_of(room, 1 + queue_reason_class(reason, room + 1));
+}
+
+static void see(struct cause_scan *w, const struct found *f)
+{
+    char room[KEY_MAX];
+    *(f->by_name ? &w->by_name : &w->by_host) += f->recipients;
+    w->states[f->state] += f->recipients;
+    if (f->next_ms && (!w->next_ms || f->next_ms < w->next_ms))
+        w->next_ms = f->next_ms;
+    if (f->dest.n)
+        cause_tally_add(&w->places, f->dest, f->recipients, f->age);
+    struct cause_tally *t = cause_tally_add(&w->reasons, reason_key(f->state, f->reason, room),
+                                        f->recipients, f->age);
+    if (!t)
+        w->other_reasons += f->recipients;
+    if (!f->by_name && !cause_tally_add(&w->domains, f->domain, f->recipients, f->age))
+        w->other_domains++;
+}
+
+static void see_ages(struct cause_scan *w, uint64_t oldest, uint64_t newest)
+{
+    w->oldest = oldest < w->oldest ? oldest : w->oldest;
+    w->newest = newest > w->newest ? newest : w->newest;
+}
+
+/* --- from cells --- */
+
+static void see_cell(struct cause_scan *w, struct queue_cell *c)
+{
+    struct sched_cell_info info;
+    uint64_t oldest, newest;
+    sched_cell(c, &info);
+    if (w->whole || !info.domain.n) {
+        w->rows_needed |= !w->whole || span_ieq(info.domain, span_from(w->target,
+                                                    span_rfind(w->target, '@') + 1));
+        if (w->whole)
+            return;
+    }
+    bool by_name = info.domain.n && span_ieq(info.domain, w->target);
+    if (!by_name && !is_through(w, info.dest, info.site))
+        return;
+    MUST(queue_set_from(&c->ages, 0, &oldest) && queue_set_max(&c->ages, &newest));
+    w->messages += c->messages;
+    w->bytes += c->bytes;
+    w->shared_cells += c->shared > 0; /* a message may be in several of them */
+    see_ages(w, oldest, newest);
+    struct found f = { .state = state_of(info.at, info.state), .reason = info.reason,
+                       .dest = info.dest, .domain = info.domain, .by_name = by_name,
+                       .recipients = c->ages.count, .age = oldest, .next_ms = info.next_try_ms };
+    see(w, &f);
+}
+
+/* False: the slice is over. */
+static bool feed_cells(struct admin_ask *a, int64_t begun_ns)
+{
+    struct cause_scan *w = a->own;
+    struct queue_cell *c;
+    if (!w->walking)
+        queue_walk_begin(&w->walk, sched_index(a->q->sched), QUEUE_RCPTS);
+    w->walking = true;
+    for (size_t n = 1; (c = queue_walk_next(&w->walk)) != NULL; n++) {
+        see_cell(w, c);
+        if (n % LOOK_CELLS == 0 && query_time_is_up(&w->y, begun_ns))
+            return false;
+    }
+    queue_walk_end(&w->walk);
+    w->walking = false;
+    return true;
+}
+
+/* --- from messages --- */
+
+static void see_message(struct admin_ask *a, const struct sched_msg_info *m)
+{
+    struct cause_scan *w = a->own;
+    struct sched_rcpt_info r;
+    bool any = false;
+    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
+        if (r.state >= SCHED_LIVE || !is_address(w, r.addr))
+            continue;
+        struct found f = { .state = state_of(r.state, sched_queue_state(&r)),
+                           .reason = r.reason, .dest = r.dest, .by_name = true,
+                           .recipients = 1, .age = m->age, .next_ms = r.next_try_ms };
+        see(w, &f);
+        any = true;
+    }
+    if (!any)
+        return;
+    w->messages++;
+    w->bytes += m->size_bytes;
+    see_ages(w, m->age, m->age);
+}
+
+/* False: there can be none. */
+static bool rows_begin(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    struct buf word;
+    struct err err;
+    w->local = !w->whole;
+    w->rows = w->queried = true;
+    w->y.filter = queue_filter_new();
+    buf_init(&word, ENVELOPE_TEXT_MAX + 16);
+    buf_putz(&word, w->whole ? "domain=" : "to=");
+    buf_puts(&word, w->whole ? span_from(w->target, span_rfind(w->target, '@') + 1) : w->target);
+    bool good = queue_filter_word(w->y.filter, buf_span(&word), &err) == 1;
+    w->y.fields = queue_filter_fields(w->y.filter);
+    buf_free(&word);
+    return good;
+}
+
+static bool feed_rows(struct admin_ask *a, int64_t begun_ns)
+{
+    struct cause_scan *w = a->own;
+    struct sched_msg_info m;
+    for (size_t n = 1;; n++) {
+        enum query_got got = query_next(&w->y, begun_ns, &m);
+        if (got == QUERY_END)
+            return true;
+        if (got == QUERY_ONE)
+            see_message(a, &m);
+        bool look = n % LOOK_MESSAGES == 0 || m.rcpt_count > LOOK_MESSAGES;
+        if (got == QUERY_LATER || (look && query_time_is_up(&w->y, begun_ns)))
+            return false;
+    }
+}
+
+/* --- saying it --- */
+
+/* Of the oldest: its own words and its id. False: it has gone since. */
+static bool put_oldest(struct json *j, const struct sched *s, const struct cause_tally *t)
+{
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    char room[KEY_MAX];
+    if (!sched_age_get(s, t->oldest, &m))
+        return false;
+    for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &r); i++) {
+        enum cause_state state = state_of(r.state, sched_queue_state(&r));
+        if (r.state >= SCHED_LIVE || !span_eq(reason_key(state, r.reason, room), t->node.key))
+            continue;
+        json_str(j, "reason", r.reason);
+        json_str(j, "id", span_str(queueid_make(m.seq, m.received_ms).text));
+        return true;
+    }
+    return false;
+}
+
+static void send_reasons(struct admin_ask *a, struct cause_scan *w)
+{
+    struct cause_tally *best[REASONS_SHOWN];
+    size_t n = cause_tally_best(&w->reasons, best, REASONS_SHOWN);
+    for (size_t i = 0; i < n; i++) {
+        const struct cause_tally *t = best[i];
+        struct buf b;
+        struct json j = cause_row(&b, "reason");
+        json_str(&j, "state", span_str(state_names[t->key[0] - 'A']));
+        json_uint(&j, "recipients", t->recipients);
+        if (!put_oldest(&j, a->q->sched, t))
+            json_str(&j, "reason", span_from(t->node.key, 1));
+        cause_row_end(a, &j, &b);
+    }
+}
+
+static void send_domains(struct admin_ask *a, struct cause_scan *w)
+{
+    struct cause_tally *best[DOMAINS_SHOWN];
+    size_t n = cause_tally_best(&w->domains, best, DOMAINS_SHOWN);
+    for (size_t i = 0; i < n; i++) {
+        struct buf b;
+        struct json j = cause_row(&b, "domain");
+        json_str(&j, "name", best[i]->node.key);
+        json_uint(&j, "recipients", best[i]->recipients);
+        cause_row_end(a, &j, &b);
+    }
+}
+
+static uint64_t reasons_unseen(const struct cause_scan *w)
+{
+    struct cause_tally *best[REASONS_SHOWN];
+    size_t n = cause_tally_best(&w->reasons, best, REASONS_SHOWN);
+    uint64_t all = w->by_name + w->by_host;
+    for (size_t i = 0; i < n; i++)
+        all -= best[i]->recipients;
+    return all;
+}
+
+static const char *kind_of(const struct cause_scan *w)
+{
+    return w->whole || w->local ? "address" : w->by_name ? "domain" : "host";
+}
+
+static void put_times(struct admin_ask *a, struct cause_scan *w, struct json *j)
+{
+    struct sched_now now = qmgr_now(a->q);
+    struct sched_msg_info m;
+    json_int(j, "oldest_ms", sched_age_ms(w->oldest));
+    json_int(j, "newest_ms", sched_age_ms(w->newest));
+    if (sched_age_get(a->q->sched, w->oldest, &m))
+        json_str(j, "oldest", span_str(queueid_make(m.seq, m.received_ms).text));
+    if (w->next_ms)
+        json_int(j, "next_try_ms", cause_wall(now, w->next_ms));
+}
+
+static void send_group(struct admin_ask *a, struct cause_scan *w)
+{
+    struct buf b;
+    struct json j = cause_row(&b, "group");
+    uint64_t unseen = reasons_unseen(w);
+    json_str(&j, "target", w->target);
+    json_str(&j, "is", span_str(kind_of(w)));
+    json_uint(&j, "messages", w->messages);
+    if (w->shared_cells > 1)
+        json_bool(&j, "messages_at_most", true);
+    json_uint(&j, "bytes", w->bytes);
+    json_open(&j, "recipients");
+    for (int s = 0; s < STATES; s++)
+        if (w->states[s])
+            json_uint(&j, state_names[s], w->states[s]);
+    json_close(&j);
+    if (w->by_name && w->by_host) /* it is a domain, and mail of others goes there, too */
+        json_uint(&j, "of_others", w->by_host);
+    if (w->domains.n)
+        json_uint(&j, "domains", w->domains.n + w->other_domains);
+    put_times(a, w, &j);
+    if (unseen)
+        json_uint(&j, "other_reasons", unseen);
+    cause_row_end(a, &j, &b);
+}
+
+/* --- nothing waits --- */
+
+struct frozen_look {
+    struct cause_scan *w;
+    bool found;
+};
+
+static void on_frozen(void *ctx, struct span name)
+{
+    struct frozen_look *l = ctx;
+    l->found |= span_ieq(name, l->w->target);
+}
+
+static void send_nothing(struct admin_ask *a, struct cause_scan *w)
+{
+    struct frozen_look l = { .w = w };
+    struct buf key;
+    sched_each_frozen(a->q->sched, on_frozen, &l);
+    if (l.found) {
+        struct buf b;
+        struct json j = cause_row(&b, "frozen");
+        json_str(&j, "name", w->target);
+        cause_row_end(a, &j, &b);
+    }
+    buf_init(&key, ENVELOPE_TEXT_MAX + 8);
+    buf_printf(&key, "mx:%.*s", SPAN_ARG(w->target));
+    if (!key.failed)
+        cause_tally_add(&w->places, buf_span(&key), 0, 0);
+    buf_free(&key);
+    cause_send_places(a, &w->places, w->target);
+    admin_end(a, EX_NOINPUT, "nothing in the queue is for it");
+}
+
+/* --- the question --- */
+
+static void say(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    cause_send_now(a);
+    if (!w->messages) {
+        send_nothing(a, w);
+        return;
+    }
+    send_group(a, w);
+    send_reasons(a, w);
+    send_domains(a, w);
+    cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->target);
+    admin_end(a, ADMIN_OK, "");
+}
+
+static void scan_slice(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
+    bool done = w->rows ? feed_rows(a, begun_ns) : feed_cells(a, begun_ns);
+    if (done && !w->rows && w->rows_needed && !w->messages)
+        done = !rows_begin(a) || feed_rows(a, begun_ns);
+    if (done)
+        say(a);
+    else
+        admin_slice_over(a);
+}
+
+/* Names of the host with this address, as far as it was heard of lately. */
+static void on_host(void *ctx, const struct host_info *h)
+{
+    struct cause_scan *w = ctx;
+    struct netaddr ip;
+    size_t at = w->names.len;
+    if (w->alias_count == ALIASES_MAX || !netaddr_parse_ip(w->target, &ip) ||
+        !netaddr_same_ip(&ip, &h->relay) || span_find(h->name, '[') < h->name.n)
+        return;
+    buf_puts(&w->names, h->name);
+    w->aliases[w->alias_count++] = span_of((const char *)NULL, w->names.len - at);
+}
+
+static void find_aliases(struct admin_ask *a, struct cause_scan *w)
+{
+    hosts_each(a->q, on_host, w);
+    struct span rest = buf_span(&w->names);
+    for (size_t i = 0; i < w->alias_count; i++) { /* the names do not move any more */
+        w->aliases[i] = span_to(rest, w->aliases[i].n);
+        rest = span_from(rest, w->aliases[i].n);
+    }
+}
+
+void cause_group(struct admin_ask *a, struct span target)
+{
+    uint64_t seed = loop_random_u64(a->q->env->loop);
+    struct cause_scan *w = a->own = NEW(struct cause_scan);
+    a->own_gone = scan_gone;
+    a->slice = scan_slice;
+    buf_puts(&a->word, span_to(target, ENVELOPE_TEXT_MAX - 1));
+    buf_init(&w->names, 4096);
+    w->target = buf_span(&a->word);
+    w->whole = span_find(w->target, '@') < w->target.n;
+    w->y = (struct query){ .a = a, .limit = UINT64_MAX };
+    w->oldest = UINT64_MAX;
+    cause_tallies_init(&w->reasons, seed);
+    cause_tallies_init(&w->places, seed);
+    cause_tallies_init(&w->domains, seed);
+    find_aliases(a, w);
+    scan_slice(a);
+}

@@ -1,0 +1,277 @@
+/* The gateway itself, the places where mail waits and what they allow now, and what the hosts
+ * said last. */
+#include "qmgr/cause.h"
+
+#include "base/must.h"
+#include "config/rules.h"
+#include "qmgr/hosts.h"
+
+#include <stdlib.h>
+
+/* --- tallies --- */
+
+void cause_tallies_init(struct hash *h, uint64_t seed) { hash_init(h, seed, CAUSE_TALLIES_MAX); }
+
+void cause_tallies_free(struct hash *h)
+{
+    for (struct hash_node *n = hash_next(h, NULL), *next; n; n = next) {
+        next = hash_next(h, n);
+        hash_remove(h, n);
+        free(CONTAINER(n, struct cause_tally, node));
+    }
+    hash_free(h);
+}
+
+struct cause_tally *cause_tally_add(struct hash *h, struct span key, uint64_t recipients,
+                                   uint64_t age)
+{
+    struct hash_node *n = hash_get(h, key);
+    struct cause_tally *t = n ? CONTAINER(n, struct cause_tally, node) : NULL;
+    if (!t && h->n >= h->max)
+        return NULL;
+    if (!t) {
+        t = must_alloc(must_add(sizeof *t, key.n));
+        t->oldest = age;
+        if (key.n)
+            memcpy(t->key, key.p, key.n);
+        hash_add(h, &t->node, span_of(t->key, key.n));
+    }
+    t->recipients += recipients;
+    t->oldest = age < t->oldest ? age : t->oldest;
+    return t;
+}
+
+static bool is_before(const struct cause_tally *a, const struct cause_tally *b)
+{
+    if (a->recipients != b->recipients)
+        return a->recipients > b->recipients;
+    return a->oldest != b->oldest ? a->oldest < b->oldest
+                                  : span_cmp(a->node.key, b->node.key) < 0;
+}
+
+size_t cause_tally_best(const struct hash *h, struct cause_tally **best, size_t max)
+{
+    size_t n = 0;
+    for (struct hash_node *node = hash_next(h, NULL); node; node = hash_next(h, node)) {
+        struct cause_tally *t = CONTAINER(node, struct cause_tally, node);
+        if (n == max && !is_before(t, best[n - 1]))
+            continue;
+        size_t at = n < max ? n++ : n - 1;
+        for (; at > 0 && is_before(t, best[at - 1]); at--)
+            best[at] = best[at - 1];
+        best[at] = t;
+    }
+    return n;
+}
+
+/* --- rows --- */
+
+int64_t cause_wall(struct sched_now now, int64_t mono_ms)
+{
+    return now.wall_ms + (mono_ms - now.mono_ms);
+}
+
+struct json cause_row(struct buf *b, const char *kind)
+{
+    buf_init(b, ADMIN_ROW_MAX);
+    struct json j = json_writer(b);
+    json_open(&j, NULL);
+    json_str(&j, "kind", span_str(kind));
+    return j;
+}
+
+void cause_row_end(struct admin_ask *a, struct json *j, struct buf *b)
+{
+    json_close(j);
+    admin_row(a, b);
+    buf_free(b);
+}
+
+void cause_put_addr(struct json *j, const char *key, struct sched_addr addr)
+{
+    struct buf b;
+    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
+    sched_addr_put(&b, addr);
+    json_str(j, key, buf_span(&b));
+    buf_free(&b);
+}
+
+void cause_send_now(struct admin_ask *a)
+{
+    struct qmgr *q = a->q;
+    struct buf b;
+    int delivers = 0;
+    for (int i = 0; i < PEERS_MAX; i++)
+        delivers += q->delivers[i].channel != NULL;
+    struct json j = cause_row(&b, "now");
+    json_int(&j, "now_ms", loop_wall_ms(q->env->loop));
+    json_bool(&j, "router", q->router != NULL);
+    json_int(&j, "delivers", delivers);
+    json_bool(&j, "spool_stuck", store_stuck(q));
+    json_bool(&j, "spool_full", q->full);
+    json_uint(&j, "jobs", sched_totals(q->sched).jobs);
+    json_uint(&j, "jobs_max", q->config->deliver.connections);
+    json_bool(&j, "finishing", q->finishing);
+    cause_row_end(a, &j, &b);
+}
+
+/* --- places --- */
+
+static const struct config_rule *rule_of(const struct qmgr *q, uint32_t rule)
+{
+    return rule && rule <= q->config->n_rules ? &q->config->rules[rule - 1] : NULL;
+}
+
+int64_t cause_expire_ms(const struct qmgr *q, struct span dest)
+{
+    struct sched_place_info site;
+    const struct config_rule *rule = NULL;
+    if (dest.n && sched_site_of(q->sched, dest, &site))
+        rule = rule_of(q, site.rule);
+    return rule && rule->expire_after_ms ? rule->expire_after_ms
+                                         : q->config->retry.expire_after_ms;
+}
+
+static void put_states(struct json *j, const struct sched_place_info *p)
+{
+    json_open(j, "recipients");
+    for (int s = 0; s < SCHED_LIVE; s++)
+        if (p->rcpts[s])
+            json_uint(j, sched_state_name((enum sched_state)s), p->rcpts[s]);
+    json_close(j);
+}
+
+static void put_pace(struct json *j, const struct sched_place_info *p, struct sched_now now)
+{
+    if (p->rate) {
+        json_uint(j, "rate", p->rate);
+        json_int(j, "rate_ms", p->rate_ms);
+    }
+    if (p->interval_us)
+        json_int(j, "interval_us", p->interval_us);
+    if (p->slow)
+        json_uint(j, "slowed", p->slow);
+    if (p->paced_until_ms)
+        json_int(j, "paced_until_ms", cause_wall(now, p->paced_until_ms));
+}
+
+/* The name that a person froze: the whole key, or that of the place without its share. */
+struct frozen_look {
+    struct span key;
+    struct json *j;
+};
+
+static void on_frozen(void *ctx, struct span name)
+{
+    struct frozen_look *l = ctx;
+    struct span key = l->key;
+    if (span_starts(key, SPAN("frozen:")))
+        key = span_from(key, 7);
+    struct span rest = span_from(key, name.n);
+    bool share = span_starts(rest, SPAN(" by:")) || span_starts(rest, SPAN(" from:<"));
+    if (span_istarts(key, name) && (!rest.n || share))
+        json_str(l->j, "frozen", name);
+}
+
+static void put_gate(struct json *j, const char *key, const struct qmgr *q,
+                     const struct sched_place_info *p, struct sched_now now)
+{
+    const struct config_rule *rule = rule_of(q, p->rule);
+    json_open(j, key);
+    if (p->key.n)
+        json_str(j, "name", p->key);
+    put_states(j, p);
+    json_uint(j, "active", p->active);
+    if (p->limit)
+        json_uint(j, "limit", p->limit);
+    if (p->limit_max)
+        json_uint(j, "limit_max", p->limit_max);
+    if (rule) {
+        json_str(j, "rule", rule->name);
+        json_bool(j, "share", config_rules_plain_site(p->key).n < p->key.n);
+    }
+    put_pace(j, p, now);
+    if (p->frozen) {
+        struct frozen_look l = { p->key, j };
+        sched_each_frozen(q->sched, on_frozen, &l);
+    }
+    if (p->senders)
+        json_uint(j, "senders", p->senders);
+    if (p->down_until_ms)
+        json_int(j, "down_until_ms", cause_wall(now, p->down_until_ms));
+    if (p->down_level)
+        json_uint(j, "failures", p->down_level);
+    if (p->why.n)
+        json_str(j, "why", p->why);
+    json_close(j);
+}
+
+bool cause_send_place(struct admin_ask *a, struct span key)
+{
+    struct sched_now now = qmgr_now(a->q);
+    struct sched_place_info dest, site;
+    struct buf b;
+    if (!sched_dest(a->q->sched, key, &dest) || !sched_site_of(a->q->sched, key, &site))
+        return false;
+    struct json j = cause_row(&b, "place");
+    json_str(&j, "name", dest.key);
+    put_gate(&j, "destination", a->q, &dest, now);
+    put_gate(&j, "site", a->q, &site, now);
+    cause_row_end(a, &j, &b);
+    return true;
+}
+
+/* --- hosts --- */
+
+struct host_look {
+    struct admin_ask *a;
+    struct cause_tally **places;
+    size_t place_count;
+    struct span host;
+    struct netaddr ip; /* NETADDR_NONE: it is a name */
+    size_t sent;
+};
+
+static bool is_wanted(const struct host_look *l, const struct host_info *h)
+{
+    if (l->host.n && span_ieq(h->name, l->host))
+        return true;
+    if (l->ip.family != NETADDR_NONE && netaddr_same_ip(&h->relay, &l->ip))
+        return true;
+    for (size_t i = 0; i < l->place_count; i++)
+        if (span_eq(h->dest, l->places[i]->node.key))
+            return true;
+    return false;
+}
+
+static void on_host(void *ctx, const struct host_info *h)
+{
+    struct host_look *l = ctx;
+    struct buf b, addr;
+    if (l->sent == CAUSE_PLACES_SHOWN || !is_wanted(l, h))
+        return;
+    struct json j = cause_row(&b, "host");
+    buf_init(&addr, NETADDR_TEXT_MAX);
+    netaddr_put(&addr, &h->relay);
+    json_str(&j, "host", h->name);
+    if (h->relay.family != NETADDR_NONE)
+        json_str(&j, "address", buf_span(&addr));
+    json_int(&j, "at_ms", h->wall_ms);
+    json_str(&j, "said", h->text);
+    json_str(&j, "destination", h->dest);
+    buf_free(&addr);
+    cause_row_end(l->a, &j, &b);
+    l->sent++;
+}
+
+void cause_send_places(struct admin_ask *a, const struct hash *places, struct span host)
+{
+    struct cause_tally *best[CAUSE_PLACES_SHOWN];
+    struct host_look l = { .a = a, .places = best, .host = host };
+    l.place_count = cause_tally_best(places, best, CAUSE_PLACES_SHOWN);
+    if (!host.n || !netaddr_parse_ip(host, &l.ip))
+        l.ip.family = NETADDR_NONE;
+    for (size_t i = 0; i < l.place_count; i++)
+        cause_send_place(a, best[i]->node.key);
+    hosts_each(a->q, on_host, &l);
+}

@@ -1,0 +1,193 @@
+/* `postern why` without a gateway: how its lines are laid out, and what of the log is read. */
+#include "test.h"
+
+#include "base/must.h"
+#include "cli/why_words.h"
+#include "envelope/queueid.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <utime.h>
+#include <zlib.h>
+
+/* --- layout --- */
+
+static void lines_are_broken(void)
+{
+    static const struct {
+        const char *text, *want;
+        unsigned width;
+        bool colour;
+    } cases[] = {
+        { "one two three\n", "one two three\n", 13, false },
+        { "one two three\n", "one two\n  three\n", 12, false },
+        { "    one two three four\n", "    one two\n      three\n      four\n", 11, false },
+        /* a word is never broken; what stands in columns stays there */
+        { "  a averyverylongword b\n", "  a averyverylongword\n    b\n", 10, false },
+        { "  id      " WHY_HANG "does this and that\n",
+          "  id      does this\n          and that\n", 20, false },
+        { "\xc3\xa4\xc3\xa4 \xc3\xa4\xc3\xa4\n", "\xc3\xa4\xc3\xa4 \xc3\xa4\xc3\xa4\n", 5, false },
+        { "  " WHY_HEAD "Head\n" WHY_WARN "look out\n", "  Head\nlook out\n", 80, false },
+        { "  " WHY_HEAD "Head\n" WHY_WARN "look out\n",
+          "  \033[1mHead\033[0m\n\033[33;1mlook out\033[0m\n", 80, true },
+        { "", "", 80, true },
+        { "\n\n", "\n\n", 80, true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf b;
+        buf_init(&b, 4096);
+        why_layout(&b, span_str(cases[i].text), cases[i].width, cases[i].colour);
+        CHECK_SPAN(buf_span(&b), span_str(cases[i].want));
+        buf_free(&b);
+    }
+}
+
+/* --- logs --- */
+
+static char folder[] = "/tmp/test_why.XXXXXX";
+
+static void put_file(const char *name, const char *text, int age_s)
+{
+    char path[200];
+    struct utimbuf when = { time(NULL) - age_s, time(NULL) - age_s };
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    bool packed = span_ends(span_str(name), SPAN(".gz"));
+    gzFile f = gzopen(path, packed ? "w" : "wT");
+    CHECK(f && gzputs(f, text) == (int)strlen(text) && gzclose(f) == Z_OK);
+    CHECK(utime(path, &when) == 0);
+}
+
+static void look(const char *log, bool events, const char *word, struct why_log *l)
+{
+    char path[200];
+    struct config cfg;
+    memset(&cfg, 0, sizeof cfg);
+    snprintf(path, sizeof path, "%s/%s", folder, log);
+    *(events ? &cfg.log.events : &cfg.log.file) = span_str(path);
+    why_log_read(&cfg, word, l);
+}
+
+static size_t unread(const struct why_log *l)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(l->files); i++)
+        n += !row_true(json_array_get(l->files, i), "read");
+    return n;
+}
+
+static bool says(const struct why_log *l, const char *events)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    for (size_t i = 0; i < json_array_size(l->events); i++)
+        buf_printf(&b, "%s%s", i ? " " : "",
+                   json_string_value(json_object_get(json_array_get(l->events, i), "event")));
+    bool good = span_eq(buf_span(&b), span_str(events));
+    if (!good)
+        printf("# said \"%s\"\n", buf_cstr(&b));
+    buf_free(&b);
+    return good;
+}
+
+static void events_of_rotated_logs(void)
+{
+    enum { DAY_S = 86400 };
+    struct queueid id = queueid_make(77, (time(NULL) - 3 * DAY_S / 2) * (int64_t)1000);
+    struct queueid other = queueid_make(78, time(NULL) * (int64_t)1000);
+    struct why_log l;
+    char text[600];
+    snprintf(text, sizeof text, "{\"time\":\"2\",\"event\":\"deferred\",\"id\":\"%s\","
+                                "\"to\":\"C@d.example\"}\n"
+                                "{\"time\":\"1\",\"event\":\"received\",\"id\":\"%s\","
+                                "\"from\":\"a@b.example\"}\n",
+             id.text, id.text);
+    put_file("ev.2.gz", text, DAY_S);
+    put_file("ev.3", "{\"event\":\"connected\",\"id\":\"cannot be read\"\n", 2 * DAY_S);
+    put_file("ev.4.xz", "?", 3 * DAY_S);
+    put_file("evening.1", text, 10);
+    snprintf(text, sizeof text, "{\"time\":\"3\",\"event\":\"delivered\",\"id\":\"%s\","
+                                "\"to\":\"c@D.example\","
+                                "\"relay\":\"mx1.d.example 192.0.2.1:25\"}\n",
+             id.text);
+    put_file("ev-20261119", text, 3600);
+    snprintf(text, sizeof text, "{\"event\":\"received\",\"id\":\"%s\"}\n", other.text);
+    put_file("ev", text, 0);
+    look("ev", true, id.text, &l);
+    CHECK(says(&l, "received deferred delivered"));
+    CHECK_INT(json_array_size(l.files), 3); /* where it came in was found: nothing older is read */
+    why_log_free(&l);
+    look("ev", true, "c@d.EXAMPLE", &l);
+    CHECK(says(&l, "deferred delivered"));
+    CHECK_INT(unread(&l), 1);
+    why_log_free(&l);
+    look("ev", true, "b.example", &l);
+    CHECK(says(&l, "received"));
+    why_log_free(&l);
+    look("ev", true, "mx1.d.example", &l);
+    CHECK(says(&l, "delivered"));
+    why_log_free(&l);
+    look("ev", true, "192.0.2.1", &l);
+    CHECK(says(&l, "delivered"));
+    why_log_free(&l);
+    look("ev", true, "example", &l);
+    CHECK(says(&l, ""));
+    why_log_free(&l);
+}
+
+static void without_events(void)
+{
+    struct queueid id = queueid_make(79, time(NULL) * (int64_t)1000);
+    struct why_log l;
+    char text[300];
+    snprintf(text, sizeof text, "Nov 20 17:00:00 h postern[1]: %s: to=<a@b>, stat=Sent\n",
+             id.text);
+    put_file("mail.log", "Nov 20 17:00:01 h postern[1]: nothing\n", 0);
+    put_file("mail.log.1", text, 0);
+    look("mail.log", false, id.text, &l);
+    CHECK_INT(json_array_size(l.events), 1);
+    CHECK_SPAN(row_text(json_array_get(l.events, 0), "line"),
+               span_to(span_str(text), strlen(text) - 1));
+    why_log_free(&l);
+    look("nowhere/mail.log", false, id.text, &l);
+    CHECK_INT(unread(&l), 1);
+    why_log_free(&l);
+}
+
+/* A torn or damaged file: said, and what was before it counts. */
+static void damaged(void)
+{
+    struct why_log l;
+    char path[200];
+    put_file("torn", "", 0);
+    put_file("torn.1.gz", "{\"event\":\"received\",\"id\":\"x\",\"to\":\"a@b.example\"}\n", 0);
+    snprintf(path, sizeof path, "%s/torn.1.gz", folder);
+    struct stat st;
+    CHECK(stat(path, &st) == 0 && truncate(path, st.st_size - 3) == 0);
+    look("torn", true, "a@b.example", &l);
+    CHECK(says(&l, "received"));
+    why_log_free(&l);
+}
+
+static void begin(void) { CHECK(mkdtemp(folder) != NULL); }
+
+static void end(void)
+{
+    char command[300];
+    snprintf(command, sizeof command, "%s", folder);
+    static const char *const names[] = { "ev", "ev-20261119", "ev.2.gz", "ev.3", "ev.4.xz",
+                                         "evening.1", "mail.log", "mail.log.1", "torn",
+                                         "torn.1.gz" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(command, sizeof command, "%s/%s", folder, names[i]);
+        unlink(command);
+    }
+    CHECK(rmdir(folder) == 0);
+}
+
+static const struct test tests[] = {
+    TEST(begin),          TEST(lines_are_broken), TEST(events_of_rotated_logs),
+    TEST(without_events), TEST(damaged),          TEST(end),
+};
+TEST_MAIN(tests)
