@@ -5,8 +5,23 @@
 #include "proto/watch_qmgr.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { SLICE_NS = 500 * 1000, LOOK_EVERY = 16 };
+enum {
+    SLICE_NS = 500 * 1000,
+    LOOK_EVERY = 16,
+    CLOCKS_MAX = 16,
+    CLOCK_STEP_MS = 60 * 1000,      /* less than that is no news */
+    CLOCK_UNSEEN_MS = 5 * 60 * 1000, /* it was set so long before we saw it, at most */
+    YOUNG_MAX = 64,
+};
+
+/* Messages lie in order of the wall's clock as it was when they came, and what is said to be old
+ * must be old by a clock that nobody sets. So what the wall's clock said is remembered: from then
+ * on it was ahead of the monotonic one by so much. */
+struct clock {
+    int64_t from_ms, ahead_ms; /* from: monotonic */
+};
 
 struct vitals {
     struct channel *watch;
@@ -15,7 +30,22 @@ struct vitals {
     struct msg_facts_ask ask;
     uint32_t told;
     struct loop_timer turn;
+    struct clock clocks[CLOCKS_MAX]; /* the last is the present one */
+    size_t clock_count;
 };
+
+static void see_clock(struct qmgr *q)
+{
+    struct vitals *f = q->vitals;
+    struct sched_now now = qmgr_now(q);
+    int64_t ahead = now.wall_ms - now.mono_ms;
+    int64_t step = f->clock_count ? ahead - f->clocks[f->clock_count - 1].ahead_ms : INT64_MAX;
+    if (step < CLOCK_STEP_MS && step > -CLOCK_STEP_MS)
+        return;
+    if (f->clock_count == CLOCKS_MAX)
+        memmove(f->clocks, f->clocks + 1, --f->clock_count * sizeof *f->clocks);
+    f->clocks[f->clock_count++] = (struct clock){ now.mono_ms, ahead };
+}
 
 static void stop(struct vitals *f)
 {
@@ -41,15 +71,79 @@ static bool rests(enum queue_state s)
     return s == QUEUE_HELD || s == QUEUE_QUARANTINED || s == QUEUE_WAITING;
 }
 
+struct old {
+    int64_t age_ms; /* of the oldest */
+    size_t n;
+    struct {
+        uint64_t from, to;
+    } ranges[CLOCKS_MAX]; /* of ages, by `from`; they may overlap */
+};
+
+static void add_range(struct old *o, uint64_t from, uint64_t to)
+{
+    size_t i = o->n++;
+    for (; i > 0 && o->ranges[i - 1].from > from; i--)
+        o->ranges[i] = o->ranges[i - 1];
+    o->ranges[i].from = from;
+    o->ranges[i].to = to;
+}
+
+static uint64_t count_old(const struct old *o, const struct queue_set *ages)
+{
+    uint64_t n = 0, done = 0;
+    for (size_t i = 0; i < o->n; i++) {
+        uint64_t from = o->ranges[i].from > done ? o->ranges[i].from : done;
+        if (from >= o->ranges[i].to)
+            continue;
+        done = o->ranges[i].to;
+        n += queue_set_below(ages, done) - queue_set_below(ages, from);
+    }
+    return n;
+}
+
+/* The age of the first between these two that is old enough; -1: none. Where the clock was set
+ * back, some are younger than it seems. */
+static int64_t oldest_between(const struct qmgr *q, const struct queue_set *ages, uint64_t from,
+                              uint64_t to)
+{
+    struct sched_msg_info m;
+    uint64_t age = from;
+    for (int i = 0; i < YOUNG_MAX && queue_set_from(ages, age, &age) && age < to; i++, age++) {
+        if (!sched_age_get(q->sched, age, &m))
+            continue;
+        int64_t age_ms = loop_mono_ms(q->env->loop) - sched_msg_born_ms(m.here);
+        if (age_ms >= q->vitals->ask.older_ms)
+            return age_ms;
+    }
+    return -1;
+}
+
+/* Those that came while this clock ran. */
+static void look_at_clock(const struct qmgr *q, size_t i, const struct queue_set *ages,
+                          struct old *o)
+{
+    const struct vitals *f = q->vitals;
+    const struct clock *c = &f->clocks[i];
+    int64_t end_ms = loop_mono_ms(q->env->loop) - f->ask.older_ms;
+    if (i + 1 < f->clock_count && f->clocks[i + 1].from_ms < end_ms)
+        end_ms = f->clocks[i + 1].from_ms;
+    uint64_t from = i ? sched_age_at(c->from_ms + c->ahead_ms - CLOCK_UNSEEN_MS) : 0;
+    uint64_t to = sched_age_at(end_ms + c->ahead_ms);
+    int64_t age_ms = from < to ? oldest_between(q, ages, from, to) : -1;
+    if (age_ms < 0)
+        return;
+    add_range(o, from, to);
+    o->age_ms = age_ms > o->age_ms ? age_ms : o->age_ms;
+}
+
 static void tell(struct qmgr *q, const struct queue_cell *c)
 {
     struct vitals *f = q->vitals;
     struct sched_cell_info info;
-    struct sched_msg_info m;
-    uint64_t age, old;
-    int64_t now = loop_wall_ms(q->env->loop);
-    old = queue_set_below(&c->ages, sched_age_at(now - f->ask.older_ms));
-    if (!old || !queue_set_from(&c->ages, 0, &age) || !sched_age_get(q->sched, age, &m))
+    struct old o = { .age_ms = -1 };
+    for (size_t i = 0; i < f->clock_count; i++)
+        look_at_clock(q, i, &c->ages, &o);
+    if (!o.n)
         return;
     sched_cell(c, &info);
     if (rests(info.state))
@@ -58,8 +152,8 @@ static void tell(struct qmgr *q, const struct queue_cell *c)
                                  .site = info.site.n ? info.site : info.dest,
                                  .domain = info.domain,
                                  .reason = info.reason,
-                                 .age_ms = now - m.received_ms,
-                                 .old = old };
+                                 .age_ms = o.age_ms,
+                                 .old = count_old(&o, &c->ages) };
     send_old_cell(f->watch, &cell);
     f->told++;
 }
@@ -89,6 +183,7 @@ static void on_facts_ask(struct qmgr *q, struct channel *ch, const struct msg_fa
     struct vitals *f = q->vitals;
     (void)ch;
     stop(f);
+    see_clock(q);
     f->ask = *m;
     f->told = 0;
     queue_walk_begin(&f->walk, sched_index(q->sched), QUEUE_RCPTS);
@@ -113,6 +208,7 @@ void vitals_peer(struct qmgr *q, int fd)
     if (!q->vitals) {
         q->vitals = NEW(struct vitals);
         loop_timer_init(&q->vitals->turn, on_turn, q);
+        see_clock(q);
     }
     if (q->vitals->watch)
         on_gone(q, q->vitals->watch, "replaced");

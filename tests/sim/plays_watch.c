@@ -34,9 +34,8 @@ static void make_watched(struct days *d)
         d->mails[i].host = host_named(d, "dead");
         d->mails[i].due_ms = i * MINUTE_MS;
     }
-    for (unsigned i = DEAD_MAILS; i < d->count; i++)
-        if (d->mails[i].host == host_named(d, "dead"))
-            d->mails[i].due_ms %= 15 * H;
+    for (unsigned i = DEAD_MAILS; i < d->count; i++) /* the DNS is away later */
+        d->mails[i].due_ms %= 15 * H;
 }
 
 static void expect_once(struct days *d, const char *kind, enum news news, int64_t from_ms,

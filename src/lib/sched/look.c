@@ -77,6 +77,8 @@ struct span sched_msg_listener(const struct sched_msg *m)
     return sched_name_span(m->cell->key.b);
 }
 
+int64_t sched_msg_born_ms(const struct sched_msg *m) { return m->born_ms; }
+
 struct span sched_msg_client(const struct sched_msg *m)
 {
     size_t at = m->sender_len;

@@ -372,6 +372,8 @@ bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m
 /* As sched_rcpt, without a look-up. */
 bool sched_msg_rcpt(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
 struct span sched_msg_listener(const struct sched_msg *m);
+/* When it was received, on the monotonic clock: its age, whatever the wall's clock is set to. */
+int64_t sched_msg_born_ms(const struct sched_msg *m);
 struct span sched_msg_client(const struct sched_msg *m); /* 0, 4 or 16 bytes */
 /* The first age of a message received at this time. */
 uint64_t sched_age_at(int64_t received_ms);
