@@ -5,11 +5,12 @@
 
 #include "ipc/proto.h"
 
-/* failing: bits (1 << enum config_check). Said again and again: who has not heard of it for
- * within_ms takes it that all is well. */
-#define CHECKS_FIELDS(F) F(U32, failing) F(I64, within_ms)
+/* One check that has been judged: next_hop, dns, disk, queue, or a section check's name. Said
+ * again and again: who has not heard of it for within_ms takes it that it is well. Of a check that
+ * has not been looked at often enough nothing is said: what was said before holds. */
+#define CHECK_FIELDS(F) F(BYTES, name) F(U8, fails) F(I64, within_ms)
 
-#define WATCH_SMTPD(M) M(0xa8, checks, CHECKS_FIELDS)
+#define WATCH_SMTPD(M) M(0xa9, check, CHECK_FIELDS)
 PROTO_DECLARE(WATCH_SMTPD)
 
 #endif

@@ -38,6 +38,7 @@ enum {
     ACCEPT_AGAIN_MS = 200, /* after having run out of descriptors */
     CERTS_MAX = TLS_SERVER_CERTS_MAX,
     CERT_FILE_MAX = 256 << 10,
+    CHECKS_MAX = 80,       /* that fail at once: those of the configuration, and ours */
 };
 
 struct smtpd;
@@ -119,6 +120,12 @@ struct session {
     char msgid[HEADERWALK_MSGID_MAX];
 };
 
+/* A health check that fails, and how long that is worth something. */
+struct check_state {
+    char name[CONFIG_CHECK_NAME_MAX + 1];
+    int64_t until_ms;
+};
+
 struct smtpd {
     struct role_env *env;
     struct generation *gen;
@@ -128,8 +135,8 @@ struct smtpd {
     size_t session_count;
     struct hash clients, questions, txns;
     struct channel *router, *qmgr, *keyring, *pickup, *watch;
-    uint32_t failing;         /* health checks, and how long that is worth something */
-    int64_t failing_until_ms;
+    struct check_state failing[CHECKS_MAX];
+    size_t failing_count;
     uint64_t next_q, next_txn;
     uint64_t ids_first, ids_left;
     uint64_t untaken_bytes; /* of extents sent to qmgr */
@@ -204,8 +211,9 @@ void local_put_warning(struct buf *b, const struct session *s, const struct enve
 
 /* say.c */
 void say_connected(struct session *s);
+/* check: which fails, or empty */
 void say_refused(struct smtpd *d, const struct netaddr *client, struct span listener,
-                 struct span reply);
+                 struct span check, struct span reply);
 void say_client_refused(struct session *s, unsigned code, struct span text);
 void say_discarded(struct session *s); /* a message that was accepted and thrown away */
 void say_received(struct session *s);

@@ -70,19 +70,18 @@ static const char *over_limit(struct smtpd *d, const struct client_count *c)
 }
 
 static const char unwell_text[] =
-    "421 4.3.2 Not taking mail at the moment, please use another server\r\n";
+    "421 4.3.2 Not accepting mail at the moment, try another server or try again later\r\n";
 
-/* listen { refuse_when }: what was said of health a while ago is worth nothing. */
-static bool unwell(const struct smtpd *d, const struct config_listen *listen)
+/* listen { refuse_when }: the check that fails, or empty. What was said of health a while ago is
+ * worth nothing. */
+static struct span unwell(const struct smtpd *d, const struct config_listen *listen)
 {
-    static const char *const names[] = { CONFIG_CHECK_NAMES };
-    if (!d->failing || loop_mono_ms(d->env->loop) > d->failing_until_ms)
-        return false;
-    for (size_t i = 0; i < listen->refuse_when.n; i++)
-        for (unsigned c = 0; c < CONFIG_CHECKS; c++)
-            if ((d->failing & (1u << c)) && span_eq(listen->refuse_when.v[i], span_str(names[c])))
-                return true;
-    return false;
+    for (size_t i = 0; i < listen->refuse_when.n && d->failing_count; i++)
+        for (size_t c = 0; c < d->failing_count; c++)
+            if (loop_mono_ms(d->env->loop) <= d->failing[c].until_ms &&
+                span_eq(listen->refuse_when.v[i], span_str(d->failing[c].name)))
+                return listen->refuse_when.v[i];
+    return SPAN_NONE;
 }
 
 static void accepted(struct listener *l, int fd, const struct netaddr *peer)
@@ -94,13 +93,15 @@ static void accepted(struct listener *l, int fd, const struct netaddr *peer)
            !span_eq(cfg->listens[section].name, span_str(l->section)))
         section++;
     struct client_count *c = count_client(d, peer);
-    const char *no = section == cfg->n_listens ? "421 4.3.2 This listener is going away\r\n"
-                     : unwell(d, &cfg->listens[section]) ? unwell_text
-                                                         : over_limit(d, c);
+    bool gone = section == cfg->n_listens;
+    struct span check = gone ? SPAN_NONE : unwell(d, &cfg->listens[section]);
+    const char *no = gone      ? "421 4.3.2 This listener is going away\r\n"
+                     : check.n ? unwell_text
+                               : over_limit(d, c);
     if (no) {
         loop_write(d->env->loop, fd, no, strlen(no));
         loop_close(d->env->loop, fd);
-        say_refused(d, peer, span_str(l->section), span_str(no));
+        say_refused(d, peer, span_str(l->section), check, span_str(no));
         client_uncount(d, &c);
         return;
     }

@@ -5,6 +5,7 @@
 #include "proto/pickup_smtpd.h"
 #include "proto/watch_smtpd.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 static bool handle_local_session(void *ctx, struct channel *ch, struct span body, int fd)
@@ -54,13 +55,26 @@ void backend_pickup(struct smtpd *d, int fd)
 
 /* --- watch: its own mail, and what it says of health --- */
 
-static void on_checks(struct smtpd *d, struct channel *ch, const struct msg_checks *m)
+static void on_check(struct smtpd *d, struct channel *ch, const struct msg_check *m)
 {
     (void)ch;
-    d->failing = m->failing;
-    d->failing_until_ms = loop_mono_ms(d->env->loop) + m->within_ms;
+    size_t i = 0;
+    while (i < d->failing_count && !span_eq(span_str(d->failing[i].name), m->name))
+        i++;
+    bool known = i < d->failing_count;
+    if (!m->fails) {
+        if (known)
+            d->failing[i] = d->failing[--d->failing_count];
+        return;
+    }
+    if (!known && (d->failing_count == CHECKS_MAX || m->name.n > CONFIG_CHECK_NAME_MAX))
+        return;
+    struct check_state *c = &d->failing[i];
+    d->failing_count += !known;
+    snprintf(c->name, sizeof c->name, "%.*s", SPAN_ARG(m->name));
+    c->until_ms = loop_mono_ms(d->env->loop) + m->within_ms;
 }
-PROTO_HANDLER(checks, struct smtpd *, on_checks)
+PROTO_HANDLER(check, struct smtpd *, on_check)
 
 static void on_watch_gone(void *ctx, struct channel *ch, const char *why)
 {
@@ -73,7 +87,7 @@ static void on_watch_gone(void *ctx, struct channel *ch, const char *why)
 void backend_watch(struct smtpd *d, int fd)
 {
     static const struct channel_type types[] = {
-        { MSG_local_session, "local_session", handle_local_session }, PROTO_TYPE(checks)
+        { MSG_local_session, "local_session", handle_local_session }, PROTO_TYPE(check)
     };
     static const struct channel_ops ops = { types, 2, on_watch_gone, NULL };
     channel_free(&d->watch);

@@ -34,7 +34,7 @@ void say_connected(struct session *s)
 }
 
 void say_refused(struct smtpd *d, const struct netaddr *client, struct span listener,
-                 struct span reply)
+                 struct span check, struct span reply)
 {
     struct events *e = d->env->events;
     struct buf ip;
@@ -44,10 +44,13 @@ void say_refused(struct smtpd *d, const struct netaddr *client, struct span list
     event_begin(e, EVENT_refused);
     event_str(e, FIELD_client, buf_span(&ip));
     event_str(e, FIELD_listener, listener);
+    if (check.n)
+        event_str(e, FIELD_check, check);
     event_str(e, FIELD_reply, reply);
     event_end(e);
-    log_line(e, EVENT_NOTICE, "rejecting connection from [%.*s] on %.*s: %.*s",
-             SPAN_ARG(buf_span(&ip)), SPAN_ARG(listener), SPAN_ARG(reply));
+    log_line(e, EVENT_NOTICE, "rejecting connection from [%.*s] on %.*s%s%.*s: %.*s",
+             SPAN_ARG(buf_span(&ip)), SPAN_ARG(listener), check.n ? ", check " : "",
+             SPAN_ARG(check), SPAN_ARG(reply));
     buf_free(&ip);
 }
 

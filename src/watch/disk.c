@@ -54,4 +54,5 @@ void disk_look(struct watch *w)
     }
     alarms_round(w->alarms, ALARM_DISK, watch_now(w));
     alarms_round(w->alarms, ALARM_INODES, watch_now(w));
+    checks_looked(w, ALARM_DISK);
 }

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MINUTE_MS = 60 * 1000, EXPIRY_SLACK_MS = 2 * 60 * MINUTE_MS };
+enum { MINUTE_MS = 60 * 1000, EXPIRY_SLACK_MS = 2 * 60 * MINUTE_MS,
+       UNSITED_SLACK_MS = 10 * MINUTE_MS };
 
 static size_t keep(char *to, struct span s)
 {
@@ -38,6 +39,7 @@ static void on_old_cell(struct watch *w, struct channel *ch, const struct msg_ol
     struct old_site *s = m->q == w->facts_q ? site_of(w, m->site.n ? m->site : m->domain) : NULL;
     if (!s)
         return;
+    s->unsited |= !m->site.n;
     if (s->old && !span_eq(span_of(s->domain, s->domain_len), span_to(m->domain, SITE_NAME_MAX)))
         s->domains = true;
     s->old += m->old;
@@ -69,9 +71,17 @@ static int64_t expiry_ms(const struct config *c)
     return ms + EXPIRY_SLACK_MS;
 }
 
+/* A qmgr that has just begun knows the sites of its mail only when each was tried again. Until
+ * then such mail may be what was told of under its site's name. */
+static bool may_be_known(const struct watch *w, const struct old_site *s)
+{
+    return s->unsited && loop_mono_ms(w->env->loop) < w->unsited_until_ms;
+}
+
 static void judge_sites(struct watch *w)
 {
     const struct old_site *oldest = NULL;
+    bool any = alarms_any(w->alarms, ALARM_SITE_AGE), open = false;
     for (size_t i = 0; i < w->site_count; i++) {
         const struct old_site *s = &w->sites[i];
         bool old = w->config->alarm.site_age_ms && s->age_ms >= w->config->alarm.site_age_ms &&
@@ -79,13 +89,18 @@ static void judge_sites(struct watch *w)
         struct buf b;
         buf_init(&b, ALARM_TEXT_MAX * 2);
         put_site(&b, s);
-        if (old)
+        if (old && any && may_be_known(w, s))
+            open = true;
+        else if (old)
             watch_saw(w, ALARM_SITE_AGE, span_of(s->site, s->site_len), true, "%s", buf_cstr(&b));
         buf_free(&b);
         if (!oldest || s->age_ms > oldest->age_ms)
             oldest = s;
     }
-    alarms_round(w->alarms, ALARM_SITE_AGE, watch_now(w));
+    if (open)
+        alarms_unknown(w->alarms, ALARM_SITE_AGE);
+    else
+        alarms_round(w->alarms, ALARM_SITE_AGE, watch_now(w));
     int64_t end_ms = expiry_ms(w->config);
     struct buf age;
     buf_init(&age, 64);
@@ -110,8 +125,14 @@ static void judge_growth(struct watch *w, uint64_t messages)
         if (w->growth[i].minute > minute - GROWTH_SLOTS && w->growth[i].least < least)
             least = w->growth[i].least;
     uint64_t limit = w->config->alarm.queue_growth;
-    if (limit)
-        watch_saw(w, ALARM_GROWTH, SPAN_NONE, messages - least >= limit,
+    bool grows = messages - least >= limit;
+    /* A process without an hour of memory cannot say that what was told is over. */
+    bool unknown = !grows && alarms_any(w->alarms, ALARM_GROWTH) &&
+                   loop_mono_ms(w->env->loop) - w->born_ms < GROWTH_SLOTS * MINUTE_MS;
+    if (unknown)
+        alarms_unknown(w->alarms, ALARM_GROWTH);
+    else if (limit)
+        watch_saw(w, ALARM_GROWTH, SPAN_NONE, grows,
                   "%llu messages wait, %llu more than within the last hour",
                   (unsigned long long)messages, (unsigned long long)(messages - least));
 }
@@ -125,11 +146,14 @@ static void on_facts(struct watch *w, struct channel *ch, const struct msg_facts
     watch_saw(w, ALARM_QMGR, SPAN_NONE, false, "%s", "");
     judge_sites(w);
     judge_growth(w, m->messages);
+    checks_looked(w, ALARM_QMGR);
     w->site_count = 0;
 }
 
 PROTO_HANDLER(old_cell, struct watch *, on_old_cell)
 PROTO_HANDLER(facts, struct watch *, on_facts)
+PROTO_HANDLER(kept, struct watch *, keep_on_kept)
+PROTO_HANDLER(kept_end, struct watch *, keep_on_kept_end)
 
 /* Old enough for either alarm. */
 static int64_t old_ms(const struct config *c)
@@ -144,6 +168,8 @@ void facts_look(struct watch *w)
     if (w->facts_open || !w->qmgr)
         watch_saw(w, ALARM_QMGR, SPAN_NONE, true, "%s",
                   w->qmgr ? "no answer since the last look" : "it is not running");
+    if (w->facts_open || !w->qmgr)
+        checks_looked(w, ALARM_QMGR);
     w->facts_open = false;
     if (!w->qmgr || channel_full(w->qmgr))
         return;
@@ -166,11 +192,14 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 
 void facts_peer(struct watch *w, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(old_cell), PROTO_TYPE(facts) };
-    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(old_cell), PROTO_TYPE(facts),
+                                                 PROTO_TYPE(kept), PROTO_TYPE(kept_end) };
+    static const struct channel_ops ops = { types, 4, on_gone, NULL };
     channel_free(&w->qmgr);
     w->facts_open = false;
+    w->unsited_until_ms = loop_mono_ms(w->env->loop) + w->config->retry.max_ms + UNSITED_SLACK_MS;
     w->qmgr = channel_new(w->env->loop, fd, "qmgr", &ops, w);
+    keep_peer(w);
     if (!w->sites)
         w->sites = must_calloc(SITES_MAX, sizeof *w->sites);
 }

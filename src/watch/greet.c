@@ -1,5 +1,5 @@
-/* Does it greet? Our own listeners and the next hop are connected to as a client would. Of a
- * listener any reply is good: 421 is what it says when it is busy, or unwell itself. */
+/* Does it greet? Our own listeners, and what checks look at, are connected to as a client would. Of
+ * a listener any reply is good: 421 is what it says when it is busy, or unwell itself. */
 #include "watch/inside.h"
 
 #include "base/must.h"
@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_BYTES = 1024, TEXT_BYTES = 200, DEFAULT_PORT = 25 };
+enum { READ_BYTES = 1024, TEXT_BYTES = 200 };
 
 struct greet {
     struct list node;
     struct watch *w;
-    enum alarm_kind kind;
+    struct greet_ask ask; /* without its addresses and subject: */
     char subject[ALARM_SUBJECT_MAX];
     int fd;
     struct loop_io io;
@@ -40,6 +40,8 @@ static void hang_up(struct greet *g)
 
 static void greet_free(struct greet *g)
 {
+    if (g->ask.slot)
+        *g->ask.slot = NULL;
     hang_up(g);
     list_remove(&g->node);
     g->w->greet_count--;
@@ -52,9 +54,13 @@ static void end(struct greet *g, bool bad, const char *why)
     buf_init(&b, 2 * TEXT_BYTES);
     if (bad && g->at < g->addr_count)
         netaddr_put(&b, &g->addrs[g->at]);
-    watch_saw(g->w, g->kind, span_str(g->subject), bad, "%s: %s", buf_cstr(&b), why);
-    buf_free(&b);
+    buf_printf(&b, ": %s", why);
+    struct greet_ask ask = g->ask;
+    char subject[ALARM_SUBJECT_MAX];
+    memcpy(subject, g->subject, sizeof subject);
     greet_free(g);
+    ask.fn(ask.ctx, span_str(subject), bad, buf_span(&b));
+    buf_free(&b);
 }
 
 /* Of several addresses one that greets is enough. */
@@ -80,8 +86,9 @@ static void judge(struct greet *g)
     struct span line = span_to(span_of(g->in, g->in_len), TEXT_BYTES - 32);
     line = span_to(line, span_find(line, '\n'));
     bool reply = line.n >= 3 && is_code(line.p);
-    loop_write(g->w->env->loop, g->fd, "QUIT\r\n", 6);
-    if (reply && (g->kind == ALARM_LISTENER || line.p[0] == '2')) {
+    if (reply)
+        loop_write(g->w->env->loop, g->fd, "QUIT\r\n", 6);
+    if (g->ask.want == GREET_REPLY ? reply : span_starts(line, g->ask.expect)) {
         end(g, false, "");
         return;
     }
@@ -100,7 +107,10 @@ static void on_ready(void *ctx, int ready)
             return;
         }
         g->connected = true;
-        loop_io_want(l, &g->io, LOOP_READ);
+        if (g->ask.want == GREET_OPEN)
+            end(g, false, "");
+        else
+            loop_io_want(l, &g->io, LOOP_READ);
         return;
     }
     if (!(ready & LOOP_READ))
@@ -134,32 +144,47 @@ static void next(struct greet *g)
         return;
     }
     loop_io_add(w->env->loop, &g->io, g->fd, LOOP_WRITE, on_ready, g);
-    loop_timer_in(w->env->loop, &g->late, GREET_MS + w->config->server.greeting_pause_ms);
+    loop_timer_in(w->env->loop, &g->late, g->ask.timeout_ms);
 }
 
-static void begin(struct watch *w, enum alarm_kind kind, struct span subject,
-                  const struct netaddr *addrs, size_t n)
+void greet_begin(struct watch *w, const struct greet_ask *ask)
 {
     if (w->greet_count >= GREETS_MAX)
         return;
     struct greet *g = NEW(struct greet);
     g->w = w;
-    g->kind = kind;
+    g->ask = *ask;
     g->fd = -1;
-    snprintf(g->subject, sizeof g->subject, "%.*s", SPAN_ARG(subject));
-    g->addr_count = n < ADDRS_MAX ? n : ADDRS_MAX;
-    memcpy(g->addrs, addrs, g->addr_count * sizeof *addrs);
+    snprintf(g->subject, sizeof g->subject, "%.*s", SPAN_ARG(ask->subject));
+    g->addr_count = ask->count < ADDRS_MAX ? ask->count : ADDRS_MAX;
+    memcpy(g->addrs, ask->addrs, g->addr_count * sizeof *ask->addrs);
+    g->ask.addrs = NULL;
     loop_timer_init(&g->late, on_late, g);
     list_append(&w->greets, &g->node);
     w->greet_count++;
+    if (ask->slot)
+        *ask->slot = g;
     next(g);
 }
 
-static bool under_way(const struct watch *w, enum alarm_kind kind, struct span subject)
+void greet_stop(struct greet **slot)
+{
+    if (*slot)
+        greet_free(*slot);
+}
+
+/* --- our own listeners --- */
+
+static void on_listener(void *ctx, struct span subject, bool bad, struct span why)
+{
+    watch_saw(ctx, ALARM_LISTENER, subject, bad, "%.*s", SPAN_ARG(why));
+}
+
+static bool under_way(const struct watch *w, struct span subject)
 {
     LIST_EACH(n, &w->greets) {
         const struct greet *g = CONTAINER(n, struct greet, node);
-        if (g->kind == kind && span_eq(span_str(g->subject), subject))
+        if (g->ask.want == GREET_REPLY && span_eq(span_str(g->subject), subject))
             return true;
     }
     return false;
@@ -175,37 +200,47 @@ static struct netaddr reachable(struct netaddr a)
     return netaddr_eq(&a, &zero) ? loopback : a;
 }
 
+static void put_subject(struct buf *b, const struct config_listen *l, size_t address)
+{
+    buf_printf(b, "%.*s ", SPAN_ARG(l->name));
+    netaddr_put(b, &l->address.v[address]);
+}
+
 static void look_at_listener(struct watch *w, const struct config_listen *l)
 {
     for (size_t i = 0; i < l->address.n; i++) {
         struct netaddr to = reachable(l->address.v[i]);
         struct buf b;
         buf_init(&b, ALARM_SUBJECT_MAX);
-        buf_printf(&b, "%.*s ", SPAN_ARG(l->name));
-        netaddr_put(&b, &l->address.v[i]);
-        if (!under_way(w, ALARM_LISTENER, buf_span(&b)))
-            begin(w, ALARM_LISTENER, buf_span(&b), &to, 1);
+        put_subject(&b, l, i);
+        struct greet_ask ask = { .subject = buf_span(&b), .addrs = &to, .count = 1,
+                                 .timeout_ms = GREET_MS + w->config->server.greeting_pause_ms,
+                                 .want = GREET_REPLY, .fn = on_listener, .ctx = w };
+        if (!under_way(w, buf_span(&b)))
+            greet_begin(w, &ask);
         buf_free(&b);
     }
 }
 
-static void on_hop(void *ctx, const struct where_found *f)
-{
-    struct watch *w = ctx;
-    struct span subject = w->config->alarm.next_hop;
-    if (f->count)
-        begin(w, ALARM_NEXT_HOP, subject, f->addrs, f->count);
-    else
-        watch_saw(w, ALARM_NEXT_HOP, subject, true, "%.*s", SPAN_ARG(f->why));
-}
-
 void greet_look(struct watch *w)
 {
-    struct span hop = w->config->alarm.next_hop;
     for (size_t i = 0; w->config->alarm.listeners && i < w->config->n_listens; i++)
         look_at_listener(w, &w->config->listens[i]);
-    if (hop.n && !w->hop.fn && !under_way(w, ALARM_NEXT_HOP, hop))
-        where_ask(w, &w->hop, hop, DEFAULT_PORT, on_hop, w);
+}
+
+bool greet_still(void *ctx, struct span subject)
+{
+    const struct watch *w = ctx;
+    bool found = false;
+    for (size_t i = 0; w->config->alarm.listeners && i < w->config->n_listens; i++)
+        for (size_t k = 0; k < w->config->listens[i].address.n && !found; k++) {
+            struct buf b;
+            buf_init(&b, ALARM_SUBJECT_MAX);
+            put_subject(&b, &w->config->listens[i], k);
+            found = span_eq(buf_span(&b), subject);
+            buf_free(&b);
+        }
+    return found;
 }
 
 void greets_free(struct watch *w)

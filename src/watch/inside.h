@@ -23,7 +23,8 @@ enum {
     GREETS_MAX = 300,     /* connections at once */
     POSTS_MAX = 16,       /* letters that wait */
     ADDRS_MAX = 4,        /* of a name that are tried */
-    GREET_MS = 30 * 1000, /* for a greeting, beside server.greeting_pause */
+    GREET_MS = 30 * 1000, /* for a listener's greeting, beside server.greeting_pause */
+    REFUSALS_MAX = 64,    /* listeners */
 };
 
 struct watch;
@@ -56,6 +57,27 @@ struct where {
     struct loop_timer late;
 };
 
+/* A connection that is to be made, and to say something. */
+struct greet;
+typedef void greet_fn(void *ctx, struct span subject, bool bad, struct span why);
+struct greet_ask {
+    struct span subject;         /* copied */
+    const struct netaddr *addrs; /* copied; one that answers is enough */
+    size_t count;
+    int64_t timeout_ms;          /* for each */
+    enum { GREET_OPEN, GREET_REPLY, GREET_EXPECT } want; /* a connection, any SMTP reply, a line */
+    struct span expect;          /* which begins with it; in use until the end */
+    greet_fn *fn;                /* once, perhaps at once */
+    void *ctx;
+    struct greet **slot;         /* NULL, or where it is to be found until then */
+};
+
+/* A listener that refuses now. */
+struct refusal {
+    char listener[CONFIG_CHECK_NAME_MAX + 1];
+    int64_t since_ms;
+};
+
 struct watch {
     struct role_env *env;
     struct config *config;
@@ -83,8 +105,9 @@ struct watch {
         uint64_t count;
     } deaths[ROLE_COUNT];
     struct list wheres;
-    bool dns_open;
-    struct where dns, hop;
+    struct list checks;
+    struct refusal refusals[REFUSALS_MAX];
+    size_t refusal_count;
     struct list greets;
     size_t greet_count;
     struct list posts;
@@ -98,6 +121,21 @@ struct alarm_now watch_now(const struct watch *w);
 /* One observation; printf-like what was seen (looked at when bad). */
 void watch_saw(struct watch *w, enum alarm_kind kind, struct span subject, bool bad,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* What is news is told in a moment. */
+void watch_tell(struct watch *w);
+
+/* check.c */
+void checks_begin(struct watch *w);
+void checks_reload(struct watch *w, struct config *next); /* takes it, not the old one */
+void checks_free(struct watch *w);
+void checks_say(struct watch *w, struct channel *smtpd);
+void checks_looked(struct watch *w, enum alarm_kind kind); /* for what has no look of its own */
+/* Which listeners refuse; quiet: it was said before this process. */
+void checks_judge(struct watch *w, bool quiet);
+bool checks_still(void *ctx, struct span subject); /* ctx: struct watch */
+struct json;
+void check_put_refusing(const struct watch *w, const struct alarm *a, struct json *j);
 
 /* disk.c */
 void disk_look(struct watch *w);
@@ -124,10 +162,12 @@ void where_peer(struct watch *w, int fd);
 void where_ask(struct watch *w, struct where *k, struct span hop, uint16_t port, where_fn *fn,
                void *ctx);
 void where_stop(struct where *k);
-void dns_look(struct watch *w);
 
 /* greet.c: connections that wait for a greeting */
-void greet_look(struct watch *w);
+void greet_begin(struct watch *w, const struct greet_ask *ask);
+void greet_stop(struct greet **slot); /* without an answer; fine when there is none */
+void greet_look(struct watch *w);     /* our own listeners */
+bool greet_still(void *ctx, struct span subject);
 void greets_free(struct watch *w);
 
 /* post.c: letters on their way; text is copied */

@@ -36,6 +36,7 @@ void keep_on_kept_end(struct watch *w, struct channel *ch, const struct msg_kept
     if (w->restored)
         return;
     w->restored = true;
+    checks_judge(w, true);
     w->unseen_at_ms = loop_mono_ms(w->env->loop) + (looks_ms > UNSEEN_MS ? looks_ms : UNSEEN_MS);
 }
 

@@ -110,6 +110,7 @@ static void on_over(void *ctx)
         post_free(p);
         w->again_ms = w->again_at_ms = 0;
         posts_again(w); /* the way is open */
+        keep_send(w);
         return;
     }
     if (p->by_relay && p->at + 1 < p->addr_count) {

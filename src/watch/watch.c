@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/must.h"
 #include "proto/control.h"
-#include "proto/watch_smtpd.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,8 +14,7 @@
 
 enum {
     CRASHES_WITHIN_MS = 10 * 60 * 1000,
-    TELL_MS = 5000,       /* after a look, so that one letter has all it found */
-    CHECKS_SLACK_MS = 15000,
+    TELL_MS = 5000, /* after a look, so that one letter has all it found */
     ROW_MAX = 16 << 10,
     NOTE_MAX = 4 << 20,
 };
@@ -65,33 +63,6 @@ static void say(struct watch *w, enum alarm_news news, const struct alarm *a)
     buf_putz(b, ": ");
     log_text(b, a->text, ALARM_TEXT_MAX);
     log_end(e);
-}
-
-static uint32_t failing(const struct watch *w)
-{
-    static const struct {
-        enum alarm_kind kind;
-        enum config_check check;
-    } of[] = {
-        { ALARM_NEXT_HOP, CONFIG_CHECK_NEXT_HOP }, { ALARM_DNS, CONFIG_CHECK_DNS },
-        { ALARM_DISK, CONFIG_CHECK_DISK },         { ALARM_INODES, CONFIG_CHECK_DISK },
-        { ALARM_SITE_AGE, CONFIG_CHECK_QUEUE },    { ALARM_GROWTH, CONFIG_CHECK_QUEUE },
-        { ALARM_QMGR, CONFIG_CHECK_QUEUE },        { ALARM_EXPIRY, CONFIG_CHECK_QUEUE },
-    };
-    uint32_t bits = 0;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        if (alarms_any(w->alarms, of[i].kind))
-            bits |= 1u << of[i].check;
-    return bits;
-}
-
-static void say_checks(struct watch *w)
-{
-    struct msg_checks m = { .failing = failing(w),
-                            .within_ms = 3 * w->config->alarm.interval_ms + CHECKS_SLACK_MS };
-    for (size_t i = 0; i < SMTPDS_MAX; i++)
-        if (w->smtpds[i] && channel_open(w->smtpds[i]))
-            send_checks(w->smtpds[i], &m);
 }
 
 /* --- the webhook's note: {"hostname":..., "text":..., "news":[...], "present":N} --- */
@@ -168,11 +139,12 @@ static void on_tell(void *ctx)
         say(w, news, &a);
         alarm_letter_add(&l, news, &a);
         put_news(&j, news, &a);
+        keep_changed(w);
     }
     end_note(w, &j, &l);
     if (alarm_letter_end(&l, alarms_present(w->alarms), &text))
         tell_both(w, buf_span(&text), &note);
-    say_checks(w);
+    keep_send(w);
     buf_free(&to);
     buf_free(&body);
     buf_free(&text);
@@ -192,7 +164,17 @@ static void look_at_deaths(struct watch *w)
             watch_saw(w, ALARM_CRASHES, span_str(role_name(role)), n >= w->config->alarm.crashes,
                       "ended unasked %llu times within ten minutes", (unsigned long long)n);
     }
-    alarms_round(w->alarms, ALARM_CRASHES, watch_now(w));
+    if (since_ms >= w->born_ms)
+        alarms_round(w->alarms, ALARM_CRASHES, watch_now(w));
+    else /* those before this process are not remembered */
+        alarms_unknown(w->alarms, ALARM_CRASHES);
+}
+
+void watch_tell(struct watch *w)
+{
+    int64_t soon_ms = w->config->alarm.interval_ms / 2;
+    if (!loop_timer_set(&w->tell))
+        loop_timer_in(w->env->loop, &w->tell, soon_ms < TELL_MS ? soon_ms : TELL_MS);
 }
 
 static void on_look(void *ctx)
@@ -202,14 +184,12 @@ static void on_look(void *ctx)
     if (!interval_ms)
         return;
     loop_timer_in(w->env->loop, &w->look, interval_ms);
+    keep_look(w);
     facts_look(w);
     disk_look(w);
     look_at_deaths(w);
-    dns_look(w);
     greet_look(w);
-    if (!loop_timer_set(&w->tell))
-        loop_timer_in(w->env->loop, &w->tell,
-                      interval_ms / 2 < TELL_MS ? interval_ms / 2 : TELL_MS);
+    watch_tell(w);
 }
 
 static void watch_child_died(void *role, enum role_id which, unsigned deaths, struct span how)
@@ -233,6 +213,7 @@ static void put_row(struct watch *w, struct buf *b, const struct alarm *a)
     json_int(&j, "since_ms", a->since_wall_ms);
     json_int(&j, "age_ms", loop_mono_ms(w->env->loop) - a->since_ms);
     json_uint(&j, "told", a->told);
+    check_put_refusing(w, a, &j);
     json_close(&j);
 }
 
@@ -316,7 +297,7 @@ static void smtpd_peer(struct watch *w, int index, int fd)
     static const struct channel_ops ops = { NULL, 0, on_smtpd_gone, NULL };
     channel_free(&w->smtpds[index]);
     w->smtpds[index] = channel_new(w->env->loop, fd, "smtpd", &ops, w);
-    say_checks(w);
+    checks_say(w, w->smtpds[index]);
 }
 
 /* --- the role --- */
@@ -335,9 +316,11 @@ static void *watch_make(struct role_env *env, struct config *cfg, struct err *er
     (void)err;
     w->env = env;
     w->config = cfg;
+    w->born_ms = loop_mono_ms(env->loop);
     w->alarms = alarms_new(&ac);
     w->hook = hook_new(w);
     list_init(&w->wheres);
+    list_init(&w->checks);
     list_init(&w->greets);
     list_init(&w->posts);
     loop_timer_init(&w->look, on_look, w);
@@ -360,8 +343,10 @@ static void watch_peer(void *role, enum role_id peer, int index, int fd)
         close(fd);
 }
 
-static void begin(struct watch *w)
+static void begin(struct watch *w, bool otherwise)
 {
+    if (loop_timer_set(&w->look) && !otherwise)
+        return; /* what is reloaded often is looked at all the same */
     if (w->config->alarm.interval_ms)
         loop_timer_in(w->env->loop, &w->look, w->config->alarm.interval_ms);
     else
@@ -373,23 +358,33 @@ static bool watch_start(void *role, struct err *err)
     struct watch *w = role;
     (void)err;
     w->started = true;
-    begin(w);
+    begin(w, true);
+    checks_begin(w);
     return true;
 }
 
-/* What is not looked at any more is no alarm. */
-static void forget_unwatched(struct watch *w)
+static bool is_next_hop(void *ctx, struct span subject)
+{
+    const struct watch *w = ctx;
+    return subject.n && span_eq(subject, w->config->alarm.next_hop);
+}
+
+/* What is not looked at any more is over. */
+static void end_unwatched(struct watch *w)
 {
     const struct config_alarm *c = &w->config->alarm;
     const bool off[ALARM_KINDS] = {
-        [ALARM_SITE_AGE] = !c->site_age_ms,  [ALARM_GROWTH] = !c->queue_growth,
-        [ALARM_DISK] = !c->disk_free_bytes,  [ALARM_INODES] = !c->inodes_free,
-        [ALARM_CRASHES] = !c->crashes,       [ALARM_DNS] = !c->dns,
-        [ALARM_LISTENER] = true, [ALARM_NEXT_HOP] = true, /* they may be others now */
+        [ALARM_SITE_AGE] = !c->site_age_ms && !c->site_age_any_ms,
+        [ALARM_GROWTH] = !c->queue_growth,   [ALARM_DISK] = !c->disk_free_bytes,
+        [ALARM_INODES] = !c->inodes_free,    [ALARM_CRASHES] = !c->crashes,
+        [ALARM_DNS] = !c->dns,
     };
     for (int kind = 0; kind < ALARM_KINDS; kind++)
         if (off[kind] || !c->interval_ms)
-            alarms_forget(w->alarms, kind);
+            alarms_unwatched(w->alarms, kind, NULL, NULL);
+    alarms_unwatched(w->alarms, ALARM_LISTENER, greet_still, w);
+    alarms_unwatched(w->alarms, ALARM_NEXT_HOP, is_next_hop, w);
+    alarms_unwatched(w->alarms, ALARM_CHECK, checks_still, w);
 }
 
 static void watch_reload(void *role, struct config *next)
@@ -398,11 +393,12 @@ static void watch_reload(void *role, struct config *next)
     struct config *old = w->config;
     struct alarms_config ac = alarms_config_of(next);
     greets_free(w); /* they may be about what is gone */
-    where_stop(&w->hop);
-    w->config = next;
     alarms_configure(w->alarms, &ac);
-    forget_unwatched(w);
-    begin(w);
+    checks_reload(w, next);
+    end_unwatched(w);
+    keep_changed(w);
+    begin(w, old->alarm.interval_ms != next->alarm.interval_ms);
+    watch_tell(w);
     config_free(&old);
 }
 
@@ -417,11 +413,10 @@ static void watch_finish(void *role, int64_t within_ms)
 static void watch_free(void *role)
 {
     struct watch *w = role;
+    checks_free(w);
     greets_free(w);
     posts_free(w);
     hook_free(&w->hook);
-    where_stop(&w->dns);
-    where_stop(&w->hop);
     for (size_t i = 0; i < SMTPDS_MAX; i++)
         channel_free(&w->smtpds[i]);
     channel_free(&w->control);

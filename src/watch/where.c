@@ -1,5 +1,4 @@
-/* Where a next hop is: resolver is asked, as for deliveries. The same question for a name that
- * was never asked for says whether the DNS answers at all. */
+/* Where a next hop is: resolver is asked, as for deliveries. */
 #include "watch/inside.h"
 
 #include "base/arena.h"
@@ -123,27 +122,4 @@ void where_peer(struct watch *w, int fd)
     static const struct channel_ops ops = { types, 1, on_gone, NULL };
     channel_free(&w->resolver);
     w->resolver = channel_new(w->env->loop, fd, "resolver", &ops, w);
-}
-
-/* --- does it answer at all? --- */
-
-static void on_dns(void *ctx, const struct where_found *f)
-{
-    struct watch *w = ctx;
-    w->dns_open = false;
-    watch_saw(w, ALARM_DNS, SPAN_NONE, f->later, "%.*s", SPAN_ARG(f->why));
-}
-
-/* Each time a new name, which no cache knows. That there is no such name is an answer. */
-void dns_look(struct watch *w)
-{
-    struct buf hop;
-    if (!w->config->alarm.dns || w->dns_open)
-        return;
-    buf_init(&hop, DNS_HOP_TEXT_MAX);
-    buf_printf(&hop, "[postern-look-%016llx.%.*s]",
-               (unsigned long long)loop_random_u64(w->env->loop), SPAN_ARG(w->config->hostname));
-    w->dns_open = true;
-    where_ask(w, &w->dns, buf_span(&hop), 25, on_dns, w);
-    buf_free(&hop);
 }

@@ -38,6 +38,7 @@ static const struct {
     [ALARM_LISTENER] = { "listener", "a listener that does not answer" },
     [ALARM_NEXT_HOP] = { "next_hop", "the next hop does not answer" },
     [ALARM_QMGR] = { "queue_silent", "the queue manager does not answer" },
+    [ALARM_CHECK] = { "check", "a check that fails" },
 };
 
 const char *alarm_kind_name(enum alarm_kind kind) { return kinds[kind].name; }
@@ -133,43 +134,51 @@ static void set_raised(struct alarms *a, struct item *it)
     list_append(&a->items, &it->node);
 }
 
-static void see_bad(struct alarms *a, struct item *it, struct span text, struct alarm_now now)
+static void see_bad(struct alarms *a, struct item *it, const struct alarm_look *look,
+                    struct alarm_now now)
 {
-    set_text(it, text);
+    unsigned raise_after = look->raise_after ? look->raise_after : a->config.raise_after;
+    set_text(it, look->text);
     it->seen = true;
     it->good = 0;
     if (!it->bad && !it->raised) {
         it->since_ms = now.mono_ms;
         it->since_wall_ms = now.wall_ms;
     }
-    it->bad += it->bad < a->config.raise_after;
+    it->bad += it->bad < raise_after;
     it->over = false; /* bad again before anybody was told that it is over */
-    if (!it->raised && it->bad >= a->config.raise_after)
+    if (!it->raised && it->bad >= raise_after)
         set_raised(a, it);
 }
 
 /* May free it. */
-static void see_good(struct alarms *a, struct item *it)
+static void see_good(struct alarms *a, struct item *it, unsigned clear_after)
 {
     it->bad = 0;
     if (!it->raised)
         item_free(a, it);
-    else if (++it->good >= a->config.clear_after)
+    else if (++it->good >= (clear_after ? clear_after : a->config.clear_after))
         it->over = true;
+}
+
+void alarms_look(struct alarms *a, const struct alarm_look *look, struct alarm_now now)
+{
+    struct item *it = find(a, look->kind, look->subject);
+    if (!it && look->bad)
+        it = make(a, look->kind, look->subject);
+    if (it)
+        it->restored = false;
+    if (it && look->bad)
+        see_bad(a, it, look, now);
+    else if (it)
+        see_good(a, it, look->clear_after);
 }
 
 void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bool bad,
                  struct span text, struct alarm_now now)
 {
-    struct item *it = find(a, kind, subject);
-    if (!it && bad)
-        it = make(a, kind, subject);
-    if (it)
-        it->restored = false;
-    if (it && bad)
-        see_bad(a, it, text, now);
-    else if (it)
-        see_good(a, it);
+    struct alarm_look look = { .kind = kind, .subject = subject, .text = text, .bad = bad };
+    alarms_look(a, &look, now);
 }
 
 void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now)
@@ -182,16 +191,34 @@ void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now)
             continue;
         it->seen = it->restored = false;
         if (!seen)
-            see_good(a, it);
+            see_good(a, it, 0);
     }
 }
 
-void alarms_forget(struct alarms *a, enum alarm_kind kind)
+static void say_unwatched(struct item *it)
+{
+    static const char words[] = " (not watched any more)";
+    struct buf b;
+    buf_init(&b, ALARM_TEXT_MAX);
+    buf_puts(&b, span_to(it->text, ALARM_TEXT_MAX - sizeof words));
+    buf_putz(&b, words);
+    set_text(it, buf_span(&b));
+    buf_free(&b);
+}
+
+void alarms_unwatched(struct alarms *a, enum alarm_kind kind,
+                      bool (*still)(void *ctx, struct span subject), void *ctx)
 {
     LIST_EACH(n, &a->items) {
         struct item *it = CONTAINER(n, struct item, node);
-        if (it->kind == kind)
+        if (it->kind != kind || (still && still(ctx, it->subject)))
+            continue;
+        if (!it->told) {
             item_free(a, it);
+            continue;
+        }
+        it->over = true;
+        say_unwatched(it);
     }
 }
 
@@ -239,6 +266,14 @@ enum alarm_news alarms_news(struct alarms *a, struct alarm_now now, struct alarm
         return news;
     }
     return ALARM_NONE;
+}
+
+bool alarms_have_news(const struct alarms *a, struct alarm_now now)
+{
+    LIST_EACH(n, &a->items)
+        if (news_of(a, CONTAINER(n, struct item, node), now) != ALARM_NONE)
+            return true;
+    return false;
 }
 
 static bool present(const struct item *it) { return it->raised && !it->over; }
@@ -322,10 +357,19 @@ size_t alarms_present(const struct alarms *a)
 
 bool alarms_any(const struct alarms *a, enum alarm_kind kind)
 {
+    struct alarm ignored;
+    return alarms_find(a, kind, NULL, &ignored);
+}
+
+bool alarms_find(const struct alarms *a, enum alarm_kind kind, const struct span *subject,
+                 struct alarm *alarm_r)
+{
     LIST_EACH(n, &a->items) {
         const struct item *it = CONTAINER(n, struct item, node);
-        if (it->kind == kind && present(it))
-            return true;
+        if (it->kind != kind || !present(it) || (subject && !span_eq(*subject, it->subject)))
+            continue;
+        *alarm_r = alarm_of(it);
+        return true;
     }
     return false;
 }

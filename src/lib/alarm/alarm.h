@@ -26,6 +26,7 @@ enum alarm_kind {
     ALARM_LISTENER,   /* subject: section and address */
     ALARM_NEXT_HOP,
     ALARM_QMGR,       /* it does not answer */
+    ALARM_CHECK,      /* subject: the section's name */
     ALARM_KINDS,
 };
 const char *alarm_kind_name(enum alarm_kind kind);  /* "site_age": of events and --json */
@@ -55,17 +56,28 @@ struct alarm_now {
     int64_t mono_ms, wall_ms;
 };
 
-/* One observation. text is looked at when it is bad. */
+/* One observation. text is looked at when it is bad. raise_after, clear_after: of this alarm; 0:
+ * as configured. */
+struct alarm_look {
+    enum alarm_kind kind;
+    struct span subject, text;
+    bool bad;
+    unsigned raise_after, clear_after;
+};
+void alarms_look(struct alarms *a, const struct alarm_look *look, struct alarm_now now);
 void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bool bad,
                  struct span text, struct alarm_now now);
 /* All of a kind has been looked at: what was not said to be bad since the last round is good. */
 void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now);
-/* This kind is not looked at any more (configuration): as good, at once and without a word. */
-void alarms_forget(struct alarms *a, enum alarm_kind kind);
+/* What is not looked at any more (configuration): subjects of this kind that `still` (NULL: none)
+ * does not know. It is over at once, and its text says why; what nobody was told of ends without a word. */
+void alarms_unwatched(struct alarms *a, enum alarm_kind kind,
+                      bool (*still)(void *ctx, struct span subject), void *ctx);
 
 enum alarm_news { ALARM_NONE, ALARM_RAISED, ALARM_REPEATED, ALARM_CLEARED };
 /* The next piece of news, which is told by this. */
 enum alarm_news alarms_news(struct alarms *a, struct alarm_now now, struct alarm *alarm_r);
+bool alarms_have_news(const struct alarms *a, struct alarm_now now);
 
 /* The present ones, in the order they were raised; at begins with 0. */
 bool alarms_next(const struct alarms *a, uint64_t *at, struct alarm *alarm_r);
@@ -84,6 +96,9 @@ void alarms_unseen_over(struct alarms *a);
 size_t alarms_present(const struct alarms *a);
 /* One of this kind is present. */
 bool alarms_any(const struct alarms *a, enum alarm_kind kind);
+/* A present one: of this subject, or with NULL the first of the kind. */
+bool alarms_find(const struct alarms *a, enum alarm_kind kind, const struct span *subject,
+                 struct alarm *alarm_r);
 /* Bad observations that found no place. */
 uint64_t alarms_lost(const struct alarms *a);
 

@@ -23,9 +23,8 @@ const struct config_setting *setting_find(const struct config_setting *v, size_t
 void bind_init(struct bind *b, struct config *cfg, struct config_report *report)
 {
     *b = (struct bind){ .cfg = cfg, .report = report };
-    cfg->listens = arena_alloc(cfg->arena, CONFIG_ITEMS_MAX * sizeof *cfg->listens);
-    cfg->rules = arena_alloc(cfg->arena, CONFIG_ITEMS_MAX * sizeof *cfg->rules);
-    MUST(cfg->listens && cfg->rules);
+    for (enum config_of of = CONFIG_OF_ALL + 1; of < CONFIG_OFS; of++)
+        MUST(config_items_room(cfg, of, CONFIG_ITEMS_MAX));
 }
 
 void bind_free(struct bind *b)
@@ -39,15 +38,17 @@ static void error_at(struct bind *b, const struct token *t, const char *what)
     config_report_add(b->report, CONFIG_ERROR, t->pos, NULL, "%s", what);
 }
 
-/* Which listener or rule the current section is; the spare ones have numbers beyond all. */
+/* Which listener (rule, check) the current section is; the spare ones have numbers beyond all. */
 static size_t item_number(const struct bind *b)
 {
     if (!b->item)
         return 0;
     if (b->item == (const void *)&b->spare)
         return CONFIG_ITEMS_MAX + b->spares;
-    return b->of == CONFIG_OF_LISTEN ? (size_t)((struct config_listen *)b->item - b->cfg->listens)
-                                     : (size_t)((struct config_rule *)b->item - b->cfg->rules);
+    size_t i = 0;
+    while (config_item(b->cfg, b->of, i) != b->item)
+        i++;
+    return i;
 }
 
 static void *spare_item(struct bind *b)
@@ -92,12 +93,13 @@ static void *open_item(struct bind *b, const struct token *name, const struct to
         return spare_item(b);
     size_t n = config_items(cfg, b->of);
     if (n == CONFIG_ITEMS_MAX) {
-        error_at(b, name, b->of == CONFIG_OF_LISTEN ? "too many listeners: 64 are allowed"
-                                                    : "too many rules: 64 are allowed");
+        config_report_add(b->report, CONFIG_ERROR, name->pos, NULL,
+                          "too many %ss: %d are allowed", config_of_name(b->of),
+                          CONFIG_ITEMS_MAX);
         return spare_item(b);
     }
     b->item_pos[b->of][n] = name->pos;
-    *(b->of == CONFIG_OF_LISTEN ? &cfg->n_listens : &cfg->n_rules) = n + 1;
+    *config_items_count(cfg, b->of) = n + 1;
     struct span *its_name = config_item(cfg, b->of, n);
     *its_name = arena_dup(cfg->arena, label->text);
     return its_name;
@@ -121,7 +123,7 @@ void bind_open(struct bind *b, const struct token *name, const struct token *lab
         return;
     }
     if (label)
-        error_at(b, label, "this section has no name: only listen and delivery_rule do");
+        error_at(b, label, "this section has no name: only listen, delivery_rule and check do");
     struct config_pos *first = &b->opened[s - config_sections(&n)];
     MUST(n <= BIND_SECTIONS_MAX);
     if (first->line)
@@ -309,7 +311,7 @@ static void notice(struct bind *b, const struct config_setting *s)
     buf_free(&name);
 }
 
-/* Settings of real listeners and rules and of struct config, without those of spare ones. */
+/* Settings of real listeners, rules and checks and of struct config, without those of spare ones. */
 static void keep_settings(struct bind *b)
 {
     struct config *cfg = b->cfg;

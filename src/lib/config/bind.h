@@ -24,6 +24,7 @@ struct bind {
     union {
         struct config_listen listen;
         struct config_rule rule;
+        struct config_check check;
     } spare; /* for one that is too many */
     unsigned spares;
     struct config_pos opened[BIND_SECTIONS_MAX];         /* first place of each section */

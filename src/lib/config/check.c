@@ -127,13 +127,12 @@ bool check_next_hop(struct span s, struct err *e)
     return true;
 }
 
-bool check_health(struct span s, struct err *e)
+bool check_connect(struct span s, struct err *e)
 {
-    static const char *const names[] = { CONFIG_CHECK_NAMES };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (span_eq(s, span_str(names[i])))
-            return true;
-    return bad(e, "is none of the health checks: next_hop, dns, disk, queue");
+    size_t colon = span_rfind(s, ':'), bracket = span_rfind(s, ']');
+    if (colon == s.n || (bracket < s.n && bracket > colon))
+        return bad(e, "has no port: host:port or [address]:port is needed");
+    return check_next_hop(s, e);
 }
 
 bool check_webhook(struct span s, struct err *e)

@@ -17,7 +17,7 @@ bool check_user(struct span s, struct err *e);
 bool check_delivery(struct span s, struct err *e); /* mail/delivery.h */
 bool check_label(struct span s, struct err *e);   /* of a section; log tag */
 bool check_instance(struct span s, struct err *e); /* what may stand in our Received lines */
-bool check_health(struct span s, struct err *e);  /* enum config_check */
+bool check_connect(struct span s, struct err *e); /* host:port, [1.2.3.4]:port */
 bool check_webhook(struct span s, struct err *e); /* http://..., https://... */
 bool check_printable(struct span s, struct err *e); /* one line of ASCII text */
 

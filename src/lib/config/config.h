@@ -58,15 +58,18 @@ enum config_syslog { /* order of the table's words; config_syslog_facility gives
     CONFIG_SYSLOG_LOCAL0, /* ... LOCAL7 follow */
 };
 
-/* Health checks, for listen { refuse_when }. */
-enum config_check {
-    CONFIG_CHECK_NEXT_HOP,
-    CONFIG_CHECK_DNS,
-    CONFIG_CHECK_DISK,
-    CONFIG_CHECK_QUEUE,
-    CONFIG_CHECKS,
-};
+/* Health checks that are always there, for listen { refuse_when } beside those of check { }. */
 #define CONFIG_CHECK_NAMES "next_hop", "dns", "disk", "queue"
+enum { CONFIG_CHECK_NAME_MAX = 64 };
+
+struct config_check { /* what an admin has watch look at */
+    struct span name;             /* of the section: check "filter" */
+    struct span connect;          /* "host:port"; "" = none */
+    struct span expect;           /* what it is to say first; "" = the connection is enough */
+    struct span lookup;           /* a name that is to have an address; "" = none */
+    int64_t every_ms, timeout_ms; /* of one look */
+    uint64_t fail_after, ok_after; /* looks in a row */
+};
 
 struct config_listen {
     struct span name;                 /* of the section: listen "mx" */
@@ -169,6 +172,13 @@ struct config_attempts {
     uint64_t size_bytes; /* of one */
 };
 
+enum config_return { CONFIG_RETURN_HEADERS, CONFIG_RETURN_FULL };
+
+struct config_returned { /* by reports */
+    enum config_return returns; /* without RET */
+    uint64_t full_max_bytes;    /* of a message that comes back in full */
+};
+
 struct config_limits {
     uint64_t message_size_bytes; /* 0 = none */
     uint64_t recipients;         /* of one message */
@@ -235,6 +245,7 @@ struct config_submit { /* mail of local programs: sendmail(8), pickup */
 
 struct config_alarm { /* watch */
     int64_t interval_ms;      /* between two looks; 0: none */
+    int64_t refuse_interval_ms, timeout_ms; /* of what a listener refuses by; of one look */
     int64_t repeat_ms;        /* while an alarm lasts; 0: told once */
     uint64_t raise_after, clear_after; /* looks in a row */
     struct config_texts to;   /* none: the postmaster */
@@ -242,6 +253,7 @@ struct config_alarm { /* watch */
     struct span webhook;      /* URL; "" = none */
     int64_t site_age_ms;      /* 0 = no such alarm; the same for those that follow */
     uint64_t site_recipients; /* so many of that age */
+    int64_t site_age_any_ms;  /* of one recipient */
     uint64_t queue_growth;    /* messages within an hour */
     uint64_t disk_free_bytes, inodes_free;
     uint64_t crashes;         /* of one role within ten minutes */
@@ -285,6 +297,8 @@ struct config {
     size_t n_listens;
     struct config_rule *rules; /* the first that holds, holds */
     size_t n_rules;
+    struct config_check *checks;
+    size_t n_checks;
     struct config_queue queue;
     struct config_certs tls;
     struct config_relay relay;
@@ -295,6 +309,7 @@ struct config {
     struct config_server server;
     struct config_retry retry;
     struct config_attempts attempts;
+    struct config_returned report;
     struct config_limits limits;
     struct config_deliver deliver;
     struct config_processes processes;

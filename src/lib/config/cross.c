@@ -78,14 +78,16 @@ static void check_source(const struct cross *x)
          "deliver.source_address takes one address for IPv4 and one for IPv6");
 }
 
+static struct config_pos place_of(const struct cross *x, const char *option, size_t i)
+{
+    const struct config_setting *s = setting_of(x, option, i);
+    return s ? (struct config_pos){ s->line, s->col } : (struct config_pos){ 0 };
+}
+
 static void listen_error(const struct cross *x, enum config_level level, size_t i,
                          const char *option, const char *text)
 {
-    const struct config_setting *s = setting_of(x, option, i);
-    struct config_pos pos = { 0 };
-    if (s)
-        pos = (struct config_pos){ s->line, s->col };
-    config_report_add(x->report, level, pos, NULL, "listener \"%.*s\" %s",
+    config_report_add(x->report, level, place_of(x, option, i), NULL, "listener \"%.*s\" %s",
                       SHOWN(x->cfg->listens[i].name), text);
 }
 
@@ -119,6 +121,57 @@ static void check_address(const struct cross *x, size_t i, size_t at)
     }
 }
 
+static bool is_builtin(struct span name)
+{
+    static const char *const names[] = { CONFIG_CHECK_NAMES };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (span_eq(name, span_str(names[i])))
+            return true;
+    return false;
+}
+
+static void check_health_name(const struct cross *x, size_t i, struct span name)
+{
+    const char *names[CONFIG_ITEMS_MAX + 4] = { CONFIG_CHECK_NAMES };
+    size_t n = 4;
+    for (size_t k = 0; k < x->cfg->n_checks; k++, n++) {
+        names[n] = x->cfg->checks[k].name.p;
+        if (span_eq(x->cfg->checks[k].name, name))
+            return;
+    }
+    if (!is_builtin(name))
+        config_report_add(x->report, CONFIG_ERROR, place_of(x, "listen.refuse_when", i),
+                          config_suggest_among(names, n, name),
+                          "listener \"%.*s\" is to refuse when %.*s fails, but there is no such "
+                          "check: there are next_hop, dns, disk, queue and sections check \"NAME\"",
+                          SHOWN(x->cfg->listens[i].name), SHOWN(name));
+}
+
+static void check_error(const struct cross *x, size_t i, const char *option, const char *text)
+{
+    if (!refused(setting_of(x, "check.connect", i)) && !refused(setting_of(x, "check.lookup", i)))
+        config_report_add(x->report, CONFIG_ERROR, place_of(x, option, i), NULL,
+                          "check \"%.*s\" %s", SHOWN(x->cfg->checks[i].name), text);
+}
+
+static void check_checks(const struct cross *x)
+{
+    const struct config *c = x->cfg;
+    for (size_t i = 0; i < c->n_checks; i++) {
+        const struct config_check *k = &c->checks[i];
+        if (is_builtin(k->name))
+            check_error(x, i, "check.connect", "has the name of a check that is always there");
+        if (!k->connect.n && !k->lookup.n)
+            check_error(x, i, "check.every", "looks at nothing: give it connect, or lookup");
+        if (k->connect.n && k->lookup.n)
+            check_error(x, i, "check.lookup", "has connect and lookup: make two of it");
+        if (k->expect.n && !k->connect.n)
+            check_error(x, i, "check.expect", "expects a text, but connects to nothing");
+    }
+    rule(x, !c->n_checks || c->alarm.interval_ms, CONFIG_NOTICE, "alarm.interval",
+         "alarm.interval", "with alarm.interval 0 nothing is looked at, sections check neither");
+}
+
 /* A check that nobody makes never fails: the listener would go on whatever happens. */
 static void check_refusal(const struct cross *x, size_t i)
 {
@@ -129,6 +182,7 @@ static void check_refusal(const struct cross *x, size_t i)
         listen_error(x, CONFIG_ERROR, i, option,
                      "has refuse_when, but with alarm.interval 0 nothing is checked");
     for (size_t k = 0; k < names->n; k++) {
+        check_health_name(x, i, names->v[k]);
         if (span_eq(names->v[k], SPAN("next_hop")) && !a->next_hop.n)
             listen_error(x, CONFIG_ERROR, i, option,
                          "is to refuse when next_hop fails, but alarm.next_hop names none");
@@ -196,5 +250,6 @@ void cross_check(const struct config *cfg, struct config_report *report)
     check_relay(&x);
     check_source(&x);
     check_listeners(&x);
+    check_checks(&x);
     config_rules_check(cfg, say_rule, &x);
 }

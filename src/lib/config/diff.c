@@ -25,7 +25,7 @@ static void tell(struct diff *d, bool live)
 static void name_item(struct diff *d, enum config_of of, const void *item)
 {
     buf_reset(&d->name);
-    buf_printf(&d->name, "%s.%.*s", of == CONFIG_OF_LISTEN ? "listen" : "delivery_rule",
+    buf_printf(&d->name, "%s.%.*s", config_of_section(of),
                SPAN_ARG(config_item_name(item)));
 }
 
@@ -56,7 +56,7 @@ static const void *item_of(const struct config *cfg, enum config_of of, struct s
     return NULL;
 }
 
-/* A listener or a rule that only one of them has: a listener with its addresses as the text. */
+/* A listener, rule or check that only one of them has: a listener with its addresses as the text. */
 static void came_or_went(struct diff *d, enum config_of of, const void *item, bool came)
 {
     const struct config_option *o = config_option_find(SPAN("listen"), SPAN("address"));
@@ -100,8 +100,8 @@ size_t config_diff(const struct config *a, const struct config *b, config_change
     for (size_t i = 0; i < n; i++)
         if (config_section_of(o[i].section) == CONFIG_OF_ALL)
             compare(&d, &o[i], NULL, NULL);
-    compare_items(&d, CONFIG_OF_LISTEN, o, n);
-    compare_items(&d, CONFIG_OF_RULE, o, n);
+    for (enum config_of of = CONFIG_OF_ALL + 1; of < CONFIG_OFS; of++)
+        compare_items(&d, of, o, n);
     buf_free(&d.name);
     buf_free(&d.old_text);
     buf_free(&d.new_text);

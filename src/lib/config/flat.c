@@ -4,7 +4,7 @@
  *   bytes file
  *   the values of all options outside of listeners and rules, in the table's order
  *   u32 number of listeners; for each: bytes name, the values of its options
- *   u32 number of rules; likewise
+ *   u32 number of rules; likewise; of checks; likewise
  *   what the command line forces: u64 queue.run, u8 deliveries, u32 delivery
  *   u32 number of notices;   for each: bytes name, bytes text, u32 line
  *   u32 number of settings;  for each: u16 option, u16 listener, u32 line, u32 column
@@ -228,11 +228,8 @@ static void get_values(struct wire *w, struct config *cfg, enum config_of of, vo
 static void get_items(struct wire *w, struct config *cfg, enum config_of of)
 {
     uint32_t n = wire_get_u32(w);
-    size_t *n_r = of == CONFIG_OF_LISTEN ? &cfg->n_listens : &cfg->n_rules;
-    if (of == CONFIG_OF_LISTEN)
-        cfg->listens = get_room(w, cfg->arena, n, CONFIG_ITEMS_MAX, sizeof *cfg->listens);
-    else
-        cfg->rules = get_room(w, cfg->arena, n, CONFIG_ITEMS_MAX, sizeof *cfg->rules);
+    size_t *n_r = config_items_count(cfg, of);
+    w->bad = w->bad || n > CONFIG_ITEMS_MAX || n > w->rest.n || !config_items_room(cfg, of, n);
     for (size_t i = 0; i < n && !w->bad; i++) {
         struct span *item = config_item(cfg, of, i); /* it begins with its name */
         *item = get_text(w, cfg->arena);
@@ -291,8 +288,8 @@ struct config *config_get(struct wire *w)
     cfg->arena = a;
     cfg->file = get_text(w, a);
     get_values(w, cfg, CONFIG_OF_ALL, NULL);
-    get_items(w, cfg, CONFIG_OF_LISTEN);
-    get_items(w, cfg, CONFIG_OF_RULE);
+    for (enum config_of of = CONFIG_OF_ALL + 1; of < CONFIG_OFS; of++)
+        get_items(w, cfg, of);
     get_forced(w, cfg);
     get_notices(w, cfg);
     get_settings(w, cfg);

@@ -1,6 +1,8 @@
 /* Finding rows of the table by name, and the name that was probably meant. */
 #include "config/table.h"
 
+#include "base/must.h"
+
 enum { NAME_MAX_LEN = 40 }; /* no name of ours is longer; longer ones have no suggestion */
 
 const struct config_section *config_section_find(struct span name)
@@ -34,9 +36,9 @@ const struct config_option *config_option_named(struct span name)
             continue;
         if (!o[i].section[0])
             return &o[i];
-        bool rule = config_section_of(o[i].section) == CONFIG_OF_RULE;
-        if (only && rule) /* a rule repeats names of other sections, which come first */
-            continue;
+        enum config_of of = config_section_of(o[i].section);
+        if (only && (of == CONFIG_OF_RULE || of == CONFIG_OF_CHECK))
+            continue; /* they repeat names of other sections, which come first */
         if (only)
             return NULL;
         only = &o[i];
@@ -58,23 +60,49 @@ const void *config_option_value(const struct config_option *o, const struct conf
     return (all ? (const char *)cfg : (const char *)item) + o->offset;
 }
 
-const char *config_of_name(enum config_of of)
+static const struct {
+    const char *name, *section, *label;
+    size_t items, count, bytes; /* offsets in struct config; of one */
+} ofs[CONFIG_OFS] = {
+#define ITEMS(field) \
+    offsetof(struct config, field), offsetof(struct config, n_##field), \
+        sizeof *((struct config *)0)->field
+    [CONFIG_OF_ALL] = { "", "", "", 0, 0, 0 },
+    [CONFIG_OF_LISTEN] = { "listener", "listen", "mx", ITEMS(listens) },
+    [CONFIG_OF_RULE] = { "delivery_rule", "delivery_rule", "big", ITEMS(rules) },
+    [CONFIG_OF_CHECK] = { "check", "check", "filter", ITEMS(checks) },
+#undef ITEMS
+};
+
+const char *config_of_name(enum config_of of) { return ofs[of].name; }
+const char *config_of_section(enum config_of of) { return ofs[of].section; }
+const char *config_of_label(enum config_of of) { return ofs[of].label; }
+
+size_t *config_items_count(struct config *cfg, enum config_of of)
 {
-    return of == CONFIG_OF_LISTEN ? "listener" : of == CONFIG_OF_RULE ? "delivery_rule" : "";
+    MUST(of != CONFIG_OF_ALL);
+    return (size_t *)((char *)cfg + ofs[of].count);
 }
 
-const char *config_of_label(enum config_of of) { return of == CONFIG_OF_RULE ? "big" : "mx"; }
+bool config_items_room(struct config *cfg, enum config_of of, size_t n)
+{
+    void *room = arena_alloc(cfg->arena, must_mul(n, ofs[of].bytes));
+    memcpy((char *)cfg + ofs[of].items, &room, sizeof room);
+    return room;
+}
 
 size_t config_items(const struct config *cfg, enum config_of of)
 {
-    return of == CONFIG_OF_LISTEN ? cfg->n_listens : of == CONFIG_OF_RULE ? cfg->n_rules : 1;
+    return of == CONFIG_OF_ALL ? 1 : *config_items_count((struct config *)cfg, of);
 }
 
 void *config_item(const struct config *cfg, enum config_of of, size_t i)
 {
-    return of == CONFIG_OF_LISTEN ? (void *)&cfg->listens[i]
-           : of == CONFIG_OF_RULE ? (void *)&cfg->rules[i]
-                                  : NULL;
+    char *items;
+    if (of == CONFIG_OF_ALL)
+        return NULL;
+    memcpy(&items, (const char *)cfg + ofs[of].items, sizeof items);
+    return items + i * ofs[of].bytes;
 }
 
 struct span config_item_name(const void *item) { return *(const struct span *)item; }

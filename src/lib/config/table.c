@@ -11,6 +11,7 @@
 #define AT(field) .offset = offsetof(struct config, field)
 #define IN_LISTEN(field) .offset = offsetof(struct config_listen, field)
 #define IN_RULE(field) .offset = offsetof(struct config_rule, field)
+#define IN_CHECK(field) .offset = offsetof(struct config_check, field)
 #define SECOND 1000ull
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
@@ -33,6 +34,7 @@ static const struct config_section sections[] = {
     { "server", false, "the SMTP server's clocks and patience" },
     { "retry", false, "when a deferred message is tried again" },
     { "attempts", false, "what is kept of attempts, for `postern why`" },
+    { "report", false, "what reports about mail bring back" },
     { "limits", false, "what is taken in at most" },
     { "deliver", false, "how mail is sent out" },
     { "delivery_rule", true, "what is otherwise for some sites, domains, senders or listeners: the "
@@ -42,6 +44,8 @@ static const struct config_section sections[] = {
     { "control", false, "the socket of the command line" },
     { "submit", false, "mail of programs on this machine: sendmail, pickup" },
     { "alarm", false, "what the gateway watches about itself, and who is told" },
+    { "check", true, "what else is looked at: each is an alarm while it fails, and a listener can "
+                     "refuse by it" },
     { "privilege", false, "users of the processes, when started as root" },
     { "sandbox", false, "what the kernel keeps the processes from" },
 };
@@ -61,6 +65,9 @@ static const struct config_word newline_words[] = {
 };
 static const struct config_word dnssec_words[] = {
     { "auto", NULL }, { "on", NULL }, { "off", NULL }, { NULL, NULL },
+};
+static const struct config_word return_words[] = {
+    { "headers", NULL }, { "full", NULL }, { NULL, NULL },
 };
 static const struct config_word eightbit_words[] = {
     { "send", NULL }, { "bounce", NULL }, { NULL, NULL },
@@ -122,9 +129,8 @@ static const struct config_option options[] = {
               "one" },
 
     { "listen", "refuse_when", CONFIG_TEXTS, LIVE, IN_LISTEN(refuse_when), "{}",
-      .check = check_health,
-      .help = "health checks (next_hop, dns, disk, queue): while the alarm of one is present "
-              "clients are greeted with 421, so that they use another gateway" },
+      .help = "health checks (next_hop, dns, disk, queue, and the names of check sections): while "
+              "one fails clients are greeted with 421, so that they use another gateway" },
 
     { "queue", "run", CONFIG_DURATION, LIVE, AT(queue.run_ms), "30m", 10 * SECOND, 30 * DAY,
       .zero = true, .help = "time between queue runs for queue_only; 0 means only when asked" },
@@ -316,6 +322,13 @@ static const struct config_option options[] = {
     { "attempts", "size", CONFIG_SIZE, LIVE, AT(attempts.size_bytes), "4K", 1 * K, 64 * K,
       .help = "one of them at most; what does not fit is left out of the middle of the dialogue" },
 
+    { "report", "return", CONFIG_WORD, LIVE, AT(report.returns), "headers",
+      .words = return_words,
+      .help = "what a report of a failure brings back of the mail when its sender did not say "
+              "(RET of RFC 3461)" },
+    { "report", "full_max", CONFIG_SIZE, LIVE, AT(report.full_max_bytes), "100K", 1 * K, 64 * M,
+      .help = "longer mail is not brought back in full, only its header; the report says so" },
+
     { "limits", "message_size", CONFIG_SIZE, LIVE, AT(limits.message_size_bytes), "50M", 64 * K,
       4 * G, .zero = true, .help = "one message; announced as SIZE; 0 means no limit" },
     { "limits", "recipients", CONFIG_NUMBER, LIVE, AT(limits.recipients), "1000", 1, 100000,
@@ -442,6 +455,11 @@ static const struct config_option options[] = {
 
     { "alarm", "interval", CONFIG_DURATION, LIVE, AT(alarm.interval_ms), "1m", 200, HOUR,
       .zero = true, .help = "time between two looks at the gateway's health; 0 means none at all" },
+    { "alarm", "refuse_interval", CONFIG_DURATION, LIVE, AT(alarm.refuse_interval_ms), "10s", 200,
+      HOUR,
+      .help = "instead, for next_hop and dns when a listener refuses by them" },
+    { "alarm", "timeout", CONFIG_DURATION, LIVE, AT(alarm.timeout_ms), "10s", 100, 10 * MINUTE,
+      .help = "one look at next_hop or dns is bad when it takes longer" },
     { "alarm", "raise_after", CONFIG_NUMBER, LIVE, AT(alarm.raise_after), "2", 1, 1000,
       .help = "an alarm is raised when so many looks in a row were bad" },
     { "alarm", "clear_after", CONFIG_NUMBER, LIVE, AT(alarm.clear_after), "3", 1, 1000,
@@ -459,6 +477,9 @@ static const struct config_option options[] = {
       .zero = true, .help = "alarm when mail to one site has waited for longer; 0 means never" },
     { "alarm", "site_recipients", CONFIG_NUMBER, LIVE, AT(alarm.site_recipients), "10", 1, 1000000,
       .help = "and so many recipients there have" },
+    { "alarm", "site_age_any", CONFIG_DURATION, LIVE, AT(alarm.site_age_any_ms), "1d", SECOND,
+      30 * DAY, .zero = true,
+      .help = "alarm when a single recipient has waited for longer; 0 means never" },
     { "alarm", "queue_growth", CONFIG_NUMBER, LIVE, AT(alarm.queue_growth), "10000", 0, 1000000000,
       .help = "alarm when the queue has grown by so many messages within an hour; 0 means never" },
     { "alarm", "disk_free", CONFIG_SIZE, LIVE, AT(alarm.disk_free_bytes), "1G",
@@ -468,11 +489,28 @@ static const struct config_option options[] = {
     { "alarm", "crashes", CONFIG_NUMBER, LIVE, AT(alarm.crashes), "3", 0, 8,
       .help = "alarm when processes of one kind ended so often within ten minutes; 0 means never" },
     { "alarm", "dns", CONFIG_BOOL, LIVE, AT(alarm.dns), "on",
-      .help = "alarm when the DNS does not answer: each look asks for a new name below hostname" },
+      .help = "alarm when the DNS does not answer: each look asks for a new name below hostname, "
+              "and when that fails for another one in its top-level domain" },
     { "alarm", "listeners", CONFIG_BOOL, LIVE, AT(alarm.listeners), "on",
       .help = "alarm when a listener does not greet: each look connects to each address" },
     { "alarm", "next_hop", CONFIG_TEXT, LIVE, AT(alarm.next_hop), "\"\"", .check = check_next_hop,
       .help = "alarm when this next hop does not greet with 220; empty means none is looked at" },
+
+    { "check", "connect", CONFIG_TEXT, LIVE, IN_CHECK(connect), "\"\"", .check = check_connect,
+      .help = "host:port or [address]:port that is to take a connection; a host is one name, "
+              "without MX" },
+    { "check", "expect", CONFIG_TEXT, LIVE, IN_CHECK(expect), "\"\"", .check = check_printable,
+      .help = "and to say a line that begins with this; empty: the connection is enough" },
+    { "check", "lookup", CONFIG_TEXT, LIVE, IN_CHECK(lookup), "\"\"", .check = check_host,
+      .help = "or a name that is to have an address in the DNS" },
+    { "check", "every", CONFIG_DURATION, LIVE, IN_CHECK(every_ms), "10s", 200, HOUR,
+      .help = "time between two looks" },
+    { "check", "timeout", CONFIG_DURATION, LIVE, IN_CHECK(timeout_ms), "10s", 100, 10 * MINUTE,
+      .help = "a look is bad when it takes longer" },
+    { "check", "fail_after", CONFIG_NUMBER, LIVE, IN_CHECK(fail_after), "2", 1, 1000,
+      .help = "it fails when so many looks in a row were bad" },
+    { "check", "ok_after", CONFIG_NUMBER, LIVE, IN_CHECK(ok_after), "3", 1, 1000,
+      .help = "and is good again when so many in a row were" },
 
     { "privilege", "user", CONFIG_TEXT, CONFIG_NONEMPTY | CONFIG_USER, AT(privilege.user),
       "\"postern\"", .check = check_user, .help = "user of every process without one of its own" },

@@ -42,7 +42,7 @@ struct config_option {
     const char *name;
     enum config_type type;
     unsigned flags;
-    size_t offset;        /* in struct config; in struct config_listen for section "listen" */
+    size_t offset;        /* in struct config; in the item's struct for sections with a name */
     const char *fallback; /* as it would be written in a file */
     uint64_t min, max;    /* of numbers, durations and sizes; max 0 = any */
     bool zero;            /* 0 is good too, though below min */
@@ -71,24 +71,29 @@ const struct config_option *config_option_named(struct span name);
 void config_option_put_name(struct buf *b, const struct config_option *o);
 
 /* What an option is of: of the whole, or of each of the things that have a name of their own. */
-enum config_of { CONFIG_OF_ALL, CONFIG_OF_LISTEN, CONFIG_OF_RULE, CONFIG_OFS };
+enum config_of { CONFIG_OF_ALL, CONFIG_OF_LISTEN, CONFIG_OF_RULE, CONFIG_OF_CHECK, CONFIG_OFS };
 static inline enum config_of config_section_of(const char *section)
 {
     return strcmp(section, "listen") == 0          ? CONFIG_OF_LISTEN
            : strcmp(section, "delivery_rule") == 0 ? CONFIG_OF_RULE
+           : strcmp(section, "check") == 0         ? CONFIG_OF_CHECK
                                                    : CONFIG_OF_ALL;
 }
 static inline bool config_option_listens(const struct config_option *o)
 {
     return config_section_of(o->section) == CONFIG_OF_LISTEN;
 }
-enum { CONFIG_ITEMS_MAX = 64 }; /* listeners, and rules */
-const char *config_of_name(enum config_of of);  /* "listener", "rule" */
+enum { CONFIG_ITEMS_MAX = 64 }; /* listeners; rules; checks */
+const char *config_of_name(enum config_of of);  /* "listener", "check" */
+const char *config_of_section(enum config_of of); /* "listen" */
 const char *config_of_label(enum config_of of); /* an example: "mx", "big" */
 size_t config_items(const struct config *cfg, enum config_of of); /* of all: 1 */
-/* A struct config_listen, a struct config_rule; NULL for CONFIG_OF_ALL. */
+/* A struct config_listen, config_rule, config_check; NULL for CONFIG_OF_ALL. */
 void *config_item(const struct config *cfg, enum config_of of, size_t i);
 struct span config_item_name(const void *item);
+/* For those who fill them: room for so many, of the arena (false: it is full), and their number. */
+bool config_items_room(struct config *cfg, enum config_of of, size_t n);
+size_t *config_items_count(struct config *cfg, enum config_of of);
 /* Where the option's value lies; item is NULL for those of struct config. */
 const void *config_option_value(const struct config_option *o, const struct config *cfg,
                                 const void *item);

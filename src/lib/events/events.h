@@ -23,7 +23,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(id) X(from) X(to) X(size) X(nrcpts) X(proto) X(listener) X(client) X(helo) X(auth) X(tls) \
     X(relay) X(dsn) X(stat) X(delay_ms) X(xdelay_ms) X(mailer) X(host) X(stage) X(reply) X(text) \
     X(role) X(pid) X(count) X(path) X(reason) X(site) X(next_try) X(attempts) X(code) X(file) \
-    X(line) X(ms) X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject)
+    X(line) X(ms) X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject) \
+    X(check)
 
 #define EVENT_TABLE(X) \
     X(gateway_started, EVENT_INFO, F(text) F(pid) F(path)) \
@@ -36,6 +37,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(alarm_cleared, EVENT_NOTICE, F(alarm) F(subject) F(text) F(ms)) \
     X(webhook_told, EVENT_INFO, F(attempts)) \
     X(webhook_failed, EVENT_WARNING, F(attempts) F(text)) \
+    X(listener_refuses, EVENT_WARNING, F(listener) F(check) F(text)) \
+    X(listener_accepts, EVENT_NOTICE, F(listener) F(ms)) \
     X(alarm_mailed, EVENT_INFO, F(to) F(relay) F(text)) \
     X(alarm_not_mailed, EVENT_WARNING, F(to) F(relay) F(text)) \
     X(child_started, EVENT_INFO, F(role) F(pid)) \
@@ -45,7 +48,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(peer_lost, EVENT_WARNING, F(role) F(text)) \
     X(sandbox, EVENT_NOTICE, F(role) F(text)) \
     X(connected, EVENT_INFO, F(client) F(listener)) \
-    X(refused, EVENT_NOTICE, F(client) F(listener) F(reason) F(reply)) \
+    X(refused, EVENT_NOTICE, F(client) F(listener) F(reason) F(check) F(reply)) \
     X(disconnected, EVENT_INFO, F(client) F(listener) F(stage) F(text) F(count)) \
     X(rejected, EVENT_NOTICE, \
       F(id) F(client) F(listener) F(stage) F(from) F(to) F(reply) F(reason)) \
@@ -76,6 +79,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(bounce_held, EVENT_ALARM, F(id) F(text)) \
     X(eightbit_sent, EVENT_NOTICE, F(id) F(host)) \
     X(site_backed_off, EVENT_NOTICE, F(site) F(ms) F(text)) \
+    X(site_probed, EVENT_INFO, F(site) F(id)) \
     X(site_back, EVENT_NOTICE, F(site)) \
     X(queue_run, EVENT_INFO, F(count) F(text)) \
     X(admin_held, EVENT_NOTICE, F(id) F(count) F(text)) \
@@ -85,6 +89,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(admin_bounced, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_expired, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_rerouted, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_reroute_ruled, EVENT_NOTICE, F(host) F(relay) F(text)) \
+    X(admin_reroute_withdrawn, EVENT_NOTICE, F(host) F(relay) F(text)) \
     X(admin_frozen, EVENT_NOTICE, F(host) F(text)) \
     X(admin_thawed, EVENT_NOTICE, F(host) F(text)) \
     X(admin_exported, EVENT_NOTICE, F(id) F(text)) \
