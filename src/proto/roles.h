@@ -27,6 +27,7 @@ enum role_id {
     P(PICKUP, SMTPD)      /* proto/pickup_smtpd.h */ \
     P(QMGR, ROUTER)       /* proto/qmgr_router.h */ \
     P(QMGR, DELIVER)      /* proto/qmgr_deliver.h */ \
+    P(QMGR, RESOLVER)     /* proto/qmgr_resolver.h */ \
     P(DELIVER, RESOLVER)  /* proto/deliver_resolver.h */ \
     P(ROUTER, RESOLVER)   /* proto/router_resolver.h */ \
     P(ROUTER, DELIVER)    /* proto/router_deliver.h */ \

@@ -214,6 +214,8 @@ bool deliverers_give(struct qmgr *q, struct sched_job *sj)
     }
     struct job *j = job_new(q, p, sj, d);
     live_watch(q, j);
+    if (sj->probe)
+        say_probed(q, sj);
     int error = send_out(q, j, sj, d);
     if (error) {
         content_broken(q, j, error);
@@ -325,7 +327,7 @@ static void on_result(struct deliver_peer *p, struct channel *ch, const struct m
                             .relay = m->relay,
                             .ms = m->ms,
                             .told = true };
-    hosts_note(p->q, g);
+    hosts_note(p->q, j, g);
 }
 
 /* When the back-off of a destination or its site ends; 0: none. */
@@ -337,19 +339,22 @@ static int64_t down_until(const struct qmgr *q, struct span dest)
     return p.down_until_ms > p.site_down_until_ms ? p.down_until_ms : p.site_down_until_ms;
 }
 
+enum down { DOWN_NOT, DOWN_SITE, DOWN_DEST };
+
 /* Whether the destination or its site was left alone since it worked last. */
-static bool failed_before(const struct qmgr *q, struct span dest)
+static enum down failed_before(const struct qmgr *q, struct span dest)
 {
     struct sched_place_info p, site;
-    return sched_dest(q->sched, dest, &p) && sched_site_of(q->sched, dest, &site) &&
-           (p.down_level || site.down_level);
+    if (!sched_dest(q->sched, dest, &p) || !sched_site_of(q->sched, dest, &site))
+        return DOWN_NOT;
+    return site.down_level ? DOWN_SITE : p.down_level ? DOWN_DEST : DOWN_NOT;
 }
 
 static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
                        uint64_t keeper)
 {
     int64_t down_ms = down_until(q, j->dest);
-    bool was_down = failed_before(q, j->dest);
+    enum down was_down = failed_before(q, j->dest);
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
         if (!g->told) { /* deliver owes one for each: without, it may have gone out */
@@ -369,7 +374,7 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
     if (down_until(q, j->dest) > down_ms)
         say_backed_off(q, j->dest, why);
     else if (was_down && !failed_before(q, j->dest))
-        say_back(q, j->dest);
+        say_back(q, j->dest, was_down == DOWN_DEST);
     job_free(q, j);
     loop_hook_ask(q->env->loop, &q->work);
 }
@@ -409,10 +414,10 @@ static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct
     (void)ch;
     if (!j)
         return;
-    if (m->site.n && q->config->n_rules)
-        rules_place(q, j->dest, m->site);
-    else if (m->site.n)
-        sched_bind(q->sched, j->id, m->site);
+    bool moved = m->site.n && (q->config->n_rules ? rules_place(q, j->dest, m->site)
+                                                  : sched_bind(q->sched, j->id, m->site));
+    if (moved) /* resolver knows more, or deliver has an old connection */
+        sched_placed(q->sched, j->dest, 0, false);
     uint64_t keeper = 0;
     if (m->keeper && sched_may_keep(q->sched, j->id)) {
         keeper = m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT;

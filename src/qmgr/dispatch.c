@@ -1,5 +1,7 @@
-/* What is due goes out: to the router for its route, to a deliver as a job. Nothing of it waits
- * for anything else: a router or a deliver that is away leaves its part where it is. */
+/* What is due goes out: to the router for its route, to resolver for its site, to a deliver as a
+ * job. Nothing of it waits for anything else: a router or a deliver that is away leaves its part
+ * where it is, and without resolver nothing is known of sites. */
+#include "qmgr/keep.h"
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
@@ -132,6 +134,10 @@ static void ask_route(struct qmgr *q, const struct sched_ask *ask)
     struct sched_rcpt_info r;
     MUST(sched_msg(q->sched, ask->seq, &m) && sched_rcpt(q->sched, ask->seq, ask->rcpt, &r));
     struct route_dest own;
+    if (r.marks & QMGR_TOLD) {
+        verdict_told(q, ask->seq, ask->rcpt);
+        return;
+    }
     if (reroute_find(q, ask->seq, ask->rcpt, q->routed, &own)) {
         answer_own(q, ask, &own);
         return;
@@ -229,14 +235,13 @@ static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route
         decision = decision_of(q, d, &text);
     if (readable)
         say_routed(q, ask, d);
-    if (decision == SCHED_TO) {
+    if (decision == SCHED_TO)
         dest_remember(q, d, codec);
-        if (q->config->n_rules)
-            rules_place(q, text, SPAN_NONE);
-    }
     if (sched_routed(q->sched, ask->seq, ask->rcpt, decision, text, qmgr_now(q), &v) &&
         decision != SCHED_TO)
         verdict_route(q, ask->seq, &v, readable ? d : NULL, text);
+    if (decision == SCHED_WAIT && keep_ran(q, ask->seq))
+        sched_retry(q->sched, ask->seq, ask->rcpt, qmgr_now(q));
     arena_reset(q->routed);
     loop_hook_ask(q->env->loop, &q->work);
 }
@@ -252,7 +257,10 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     struct wire w = wire_reader(m->destination);
     struct route_dest d;
     bool readable = route_dest_get(&w, q->routed, &d) && wire_done(&w);
-    take_route(q, &ask, readable ? &d : NULL, m->destination);
+    if (readable && reroute_place(q, q->routed, &d))
+        answer_own(q, &ask, &d);
+    else
+        take_route(q, &ask, readable ? &d : NULL, m->destination);
 }
 
 /* Not at our own reload: router may not have read its part of it yet. */
@@ -348,7 +356,7 @@ void dispatch_pump(struct qmgr *q)
         loop_timer_in(q->env->loop, &q->wake, STUCK_LOOK_MS);
         return;
     }
-    while (pump_jobs(q) | pump_routes(q))
+    while (pump_jobs(q) | pump_routes(q) | sites_pump(q))
         ;
     verdict_events(q);
     verdict_gone(q);

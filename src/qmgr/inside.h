@@ -47,7 +47,11 @@ enum {
 #define QMGR_HAS_DSN (UINT32_C(1) << 31)
 
 /* Marks of recipients in the schedule. */
-enum { QMGR_EXPANDED = 1, QMGR_OWN_SENDER = 2 };
+enum {
+    QMGR_EXPANDED = 1,
+    QMGR_OWN_SENDER = 2,
+    QMGR_TOLD = 4, /* ENVELOPE_RCPT_ALIAS or _LIST: it goes nowhere */
+};
 
 struct qmgr;
 struct report;
@@ -143,7 +147,7 @@ struct qmgr {
     struct hash jobs; /* struct job by id */
     struct smtpd_peer smtpds[PEERS_MAX];
     struct deliver_peer delivers[PEERS_MAX];
-    struct channel *router, *control;
+    struct channel *router, *resolver, *control;
     struct batch_item *batch;
     uint64_t *batch_seqs; /* of the batch's items */
     size_t batch_count, batch_done;
@@ -180,6 +184,8 @@ struct qmgr {
     uint64_t recovered, recovered_bytes;
     struct admin_state *admin;
     struct reroutes *reroutes; /* reroute.c */
+    struct keeper *keeper;     /* keep.c; NULL: not opened yet */
+    struct sites *sites; /* sites.c */
     struct live *lives; /* runs that go on */
     uint64_t next_live;
     struct hosts *hosts; /* NULL: none was tried yet */
@@ -231,9 +237,15 @@ void qmgr_check_finished(struct qmgr *q);
 struct sched_rule *rules_of(const struct config *cfg, struct sched_config *c);
 /* d->queue, in q->routed, also says of which rules the message is. False: it does not fit. */
 bool rules_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d);
-/* What holds for this destination; site empty: the one it has. */
-void rules_place(struct qmgr *q, struct span dest, struct span site);
+/* What holds for this destination; site empty: the one it has. True: it was at another one. */
+bool rules_place(struct qmgr *q, struct span dest, struct span site);
 void rules_changed(struct qmgr *q, bool any); /* any: there were some before */
+
+/* sites.c: at which site a destination is */
+void sites_new(struct qmgr *q);
+void sites_free(struct qmgr *q);
+void sites_resolver(struct qmgr *q, int fd);
+bool sites_pump(struct qmgr *q); /* asks for what the schedule wants to know; false: nothing */
 
 /* deliverers.c: the channels to deliver, content, results */
 void deliverers_peer(struct qmgr *q, int index, int fd);
@@ -264,7 +276,13 @@ struct fact {
     bool warned;         /* not final: the sender has been told of the delay */
     bool no_dsn;         /* final, and no report is due */
     bool deleted;        /* by an administrator */
+    bool returned;       /* the same, and the sender is told */
     bool waits;          /* for a queue run: said, and not recorded */
+    bool untried;        /* of delay and expiry: there was no attempt at all */
+    bool expanded;       /* it stood for others, who have it: a list's when `mailbox` */
+    int64_t at_ms;       /* when it was tried last; 0: now, or never */
+    int64_t after_ms, until_wall_ms; /* of delay and expiry: the age by its rule; its end */
+    struct span last_status; /* the same: of the last attempt */
 };
 
 struct fact_remote {
@@ -275,8 +293,29 @@ struct fact_remote {
 void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v);
 void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                    const struct route_dest *d, struct span reason);
+/* Of one with QMGR_TOLD that the schedule would have routed. */
+void verdict_told(struct qmgr *q, uint64_t seq, uint32_t rcpt);
+/* A person has ended it, and its sender is told: f has what last_fill knows. */
+void verdict_ended(struct fact *f, bool expired);
 void verdict_events(struct qmgr *q); /* expiry and warnings */
 void verdict_gone(struct qmgr *q);   /* messages whose last recipient is final: forgotten */
+
+/* last.c: of delay and expiry, what the last attempt said, from the records on disk */
+struct last {
+    struct qmgr *q;
+    struct last_of { /* a message's outcomes: of it itself, of one that was tried in its place */
+        uint64_t seq;
+        struct arena *arena;
+        struct spool_outcome *list;
+        size_t n;
+    } of[2];
+};
+void last_init(struct last *l, struct qmgr *q);
+void last_free(struct last *l);
+/* behind: the destination (in back-off) for which it waits, or empty. May flush the spool. Takes
+ * f->rcpt and f->attempts; fills in status, words, host and time; texts are copied to `a`. What
+ * is not known stays as it is. */
+void last_fill(struct last *l, struct arena *a, uint64_t seq, struct span behind, struct fact *f);
 
 /* say.c: sendmail's "to=" lines and the events */
 void say_facts(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n);
@@ -286,7 +325,8 @@ void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_
 void say_eightbit(struct qmgr *q, uint64_t seq, struct span host);
 /* A site or destination is left alone for a while: why, and until when. */
 void say_backed_off(struct qmgr *q, struct span dest, struct span why);
-void say_back(struct qmgr *q, struct span dest); /* it works again */
+void say_probed(struct qmgr *q, const struct sched_job *j); /* that time is over: one job tries */
+void say_back(struct qmgr *q, struct span dest, bool dest_alone); /* it works again */
 
 /* settle.c: facts are recorded, and reported where that is due. Changes their order. */
 void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n);
@@ -318,7 +358,7 @@ void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint
 void live_job_over(struct qmgr *q, const struct job *j);
 
 /* hosts.c */
-void hosts_note(struct qmgr *q, const struct job_rcpt *g);
+void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g);
 void hosts_free(struct qmgr *q);
 
 /* vitals.c: what watch asks */

@@ -1,5 +1,5 @@
 /* qmgr: the only opener of the spool, and the schedule. */
-#include "qmgr/inside.h"
+#include "qmgr/keep.h"
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
@@ -30,6 +30,7 @@ static struct sched_config sched_config_of(const struct config *cfg, uint64_t se
     if (c.job_rcpts_max > JOB_RCPTS_MAX)
         c.job_rcpts_max = JOB_RCPTS_MAX;
     c.jobs_max = (uint32_t)cfg->deliver.connections;
+    c.places = true;
     c.seed = seed;
     return c;
 }
@@ -78,6 +79,7 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     q->batch_seqs = must_calloc(BATCH_MAX, sizeof *q->batch_seqs);
     q->turn = arena_new(TURN_ARENA_MAX);
     q->routed = arena_new(DEST_ARENA_MAX);
+    sites_new(q);
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
     list_init(&q->wants);
@@ -125,6 +127,8 @@ static void qmgr_peer(void *role, enum role_id peer, int index, int fd)
         deliverers_peer(q, index, fd);
     else if (peer == ROLE_ROUTER)
         dispatch_router(q, fd);
+    else if (peer == ROLE_RESOLVER)
+        sites_resolver(q, fd);
     else if (peer == ROLE_CONTROL)
         admin_peer(q, fd);
     else if (peer == ROLE_WATCH)
@@ -197,9 +201,11 @@ static void qmgr_free(void *role)
     admin_free(q);
     vitals_free(q);
     reroutes_free(q);
+    sites_free(q);
     deliverers_free(q);
     dests_free(q);
     reports_free(q);
+    keep_free(q);
     spool_close(&q->spool);
     sched_free(&q->sched);
     struct loop_timer *timers[] = { &q->wake, &q->late, &q->run, &q->upkeep, &q->again,

@@ -65,16 +65,20 @@ bool rules_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest 
     return d->queue.p != NULL;
 }
 
-void rules_place(struct qmgr *q, struct span dest, struct span site)
+bool rules_place(struct qmgr *q, struct span dest, struct span site)
 {
+    struct sched_place_info p;
+    if (!site.n && sched_dest(q->sched, dest, &p))
+        site = p.site;
     struct span plain = config_rules_plain_site(site);
     uint32_t rule = config_rules_at(q->config, config_rules_classes_in(dest),
                                     config_rules_domain(dest), plain);
     struct buf key;
     buf_init(&key, 4096);
     config_rules_put_site(q->config, rule, plain, &key);
-    sched_place(q->sched, dest, buf_span(&key), rule);
+    bool moved = sched_place(q->sched, dest, buf_span(&key), rule);
     buf_free(&key);
+    return moved;
 }
 
 /* Classes are other ones only when the routes are asked anew. */

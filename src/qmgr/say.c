@@ -74,6 +74,11 @@ static void put_stat(struct buf *b, const struct fact *f)
         buf_putz(b, f->waits ? "queued: " : "held: ");
         log_text(b, f->text, TEXT_SHOWN);
         break;
+    case SPOOL_EXPANDED:
+        buf_putz(b, "expanded (");
+        log_text(b, f->text, TEXT_SHOWN);
+        buf_putc(b, ')');
+        break;
     case SPOOL_REMOVED: buf_putz(b, f->deleted ? "deleted" : "discarded"); break;
     case SPOOL_EXPIRED:
         buf_putz(b, "Cannot send message for too long: ");
@@ -128,6 +133,7 @@ static enum event_name event_of(const struct fact *f)
     switch (f->kind) {
     case SPOOL_DELIVERED:
     case SPOOL_RELAYED:
+    case SPOOL_EXPANDED:
     case SPOOL_REMOVED: return EVENT_delivered;
     case SPOOL_UNKNOWN: return EVENT_outcome_unknown;
     case SPOOL_HELD: return EVENT_held;
@@ -255,13 +261,26 @@ void say_backed_off(struct qmgr *q, struct span dest, struct span why)
     log_end(e);
 }
 
-void say_back(struct qmgr *q, struct span dest)
+void say_probed(struct qmgr *q, const struct sched_job *j)
+{
+    struct events *e = q->env->events;
+    struct sched_msg_info m;
+    struct sched_place_info p;
+    if (!sched_msg(q->sched, j->seq, &m) || !sched_dest(q->sched, j->dest, &p))
+        return;
+    event_begin(e, EVENT_site_probed);
+    event_str(e, FIELD_site, p.down_level || !j->site.n ? j->dest : j->site);
+    event_str(e, FIELD_id, span_str(queueid_make(j->seq, m.received_ms).text));
+    event_end(e);
+}
+
+void say_back(struct qmgr *q, struct span dest, bool dest_alone)
 {
     struct events *e = q->env->events;
     struct sched_place_info p;
     if (!sched_dest(q->sched, dest, &p))
         return;
-    struct span place = p.site.n ? p.site : p.key;
+    struct span place = p.site.n && !dest_alone ? p.site : p.key;
     event_begin(e, EVENT_site_back);
     event_str(e, FIELD_site, place);
     event_end(e);

@@ -8,6 +8,7 @@
 #include "proto/deliver_resolver.h"
 #include "resolver/admin.h"
 #include "resolver/names.h"
+#include "resolver/sites.h"
 #include "role/role.h"
 #include "trail/trail.h"
 
@@ -42,6 +43,7 @@ struct resolver {
     struct client clients[CLIENTS_MAX];
     struct resolver_admin *admin;
     struct resolver_names *names;
+    struct resolver_sites *sites;
     struct list lookups;
     struct loop_timer finish;
     bool finishing;
@@ -124,6 +126,7 @@ static bool resolver_start(void *role, struct err *err)
             channel_pause(r->clients[i].channel, false);
     resolver_admin_start(r->admin, r->dns);
     resolver_names_start(r->names, r->dns);
+    resolver_sites_start(r->sites, r->dns);
     return true;
 }
 
@@ -265,6 +268,13 @@ static void resolver_peer(void *role, enum role_id peer, int index, int fd)
             resolver_names_start(r->names, r->dns);
         return;
     }
+    if (peer == ROLE_QMGR) {
+        resolver_sites_free(&r->sites);
+        r->sites = resolver_sites_new(r->env->loop, fd, set_params, r);
+        if (r->dns)
+            resolver_sites_start(r->sites, r->dns);
+        return;
+    }
     struct client *c = peer == ROLE_DELIVER && index < WATCH_CLIENT ? &r->clients[index]
                        : peer == ROLE_WATCH                         ? &r->clients[WATCH_CLIENT]
                                                                     : NULL;
@@ -306,6 +316,7 @@ static void resolver_free(void *role)
         channel_free(&r->clients[i].channel);
     resolver_admin_free(&r->admin);
     resolver_names_free(&r->names);
+    resolver_sites_free(&r->sites);
     dns_resolver_free(&r->dns);
     dns_engine_free(&r->engine);
     config_free(&r->config);

@@ -8,6 +8,7 @@
 #include "ipc/channel.h"
 #include "proto/deliver_resolver.h"
 #include "resolver/names.h"
+#include "resolver/sites.h"
 #include "trail/trail.h"
 
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct twin {
     struct dns_resolver *dns;
     struct asker askers[ASKERS];
     struct resolver_names *names;
+    struct resolver_sites *sites;
     struct list lookups;
 };
 
@@ -70,6 +72,15 @@ static bool is_own(void *ctx, const struct netaddr *a)
     return config_listen_at(t->config, a) != NULL;
 }
 
+static void set_params(void *ctx, struct dns_mx_params *p)
+{
+    struct twin *t = ctx;
+    p->port = (uint16_t)t->config->deliver.port;
+    p->is_own = is_own;
+    p->is_own_ctx = t;
+    p->seed = loop_random_u64(t->env->loop);
+}
+
 static void on_lookup(struct asker *from, struct channel *ch, const struct msg_lookup *m)
 {
     struct twin *t = from->t;
@@ -86,11 +97,8 @@ static void on_lookup(struct asker *from, struct channel *ch, const struct msg_l
     l->q = m->q;
     l->trail = trail_new(STEPS_MAX);
     list_append(&t->lookups, &l->node);
-    struct dns_mx_params p = { .port = (uint16_t)t->config->deliver.port,
-                               .is_own = is_own,
-                               .is_own_ctx = t,
-                               .seed = loop_random_u64(t->env->loop),
-                               .trail = l->trail };
+    struct dns_mx_params p = { .trail = l->trail };
+    set_params(t, &p);
     l->running = dns_lookup_start(t->dns, &p, hops, n, on_plan, l);
 }
 PROTO_HANDLER(lookup, struct asker *, on_lookup)
@@ -118,6 +126,13 @@ static void twin_peer(void *role, enum role_id peer, int index, int fd)
         t->names = resolver_names_new(t->env->loop, fd);
         if (t->dns)
             resolver_names_start(t->names, t->dns);
+        return;
+    }
+    if (peer == ROLE_QMGR) {
+        resolver_sites_free(&t->sites);
+        t->sites = resolver_sites_new(t->env->loop, fd, set_params, t);
+        if (t->dns)
+            resolver_sites_start(t->sites, t->dns);
         return;
     }
     MUST(peer == ROLE_WATCH || (peer == ROLE_DELIVER && index < DELIVERS));
@@ -163,6 +178,7 @@ static bool twin_start(void *role, struct err *err)
         if (t->askers[i].channel)
             channel_pause(t->askers[i].channel, false);
     resolver_names_start(t->names, t->dns);
+    resolver_sites_start(t->sites, t->dns);
     return true;
 }
 
@@ -188,6 +204,7 @@ static void twin_free(void *role)
     for (int i = 0; i < ASKERS; i++)
         channel_free(&t->askers[i].channel);
     resolver_names_free(&t->names);
+    resolver_sites_free(&t->sites);
     dns_resolver_free(&t->dns);
     dns_zone_free(&t->zone);
     config_free(&t->config);

@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import ports, smtpclient, temp     # noqa: E402
 from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
-from lib.sink import Sink                   # noqa: E402
+from lib.sink import STALL, Sink            # noqa: E402
+from lib.zonedns import ZoneDns             # noqa: E402
 
 MAIL = "Subject: x\r\n\r\nhello\r\n"
 
@@ -37,7 +38,13 @@ def places(g):
 
 
 class Peers(Sink):
-    """A sink that knows from where its clients came."""
+    """A sink that knows from where its clients came, and how many there were at a time."""
+    most = 0
+
+    def _say(self, session, who, line):
+        super()._say(session, who, line)
+        self.most = max(self.most, len(self.sockets))
+
     def _accept(self, listener):
         self.peers = []
         seen = self.peers
@@ -141,14 +148,44 @@ def back_again(where):
         until(lambda: [e for e in g.events() if e["event"] == "site_backed_off"])
         with Sink(port=port) as sink:
             sink.wait(1, 30)
-            until(lambda: [e for e in g.events() if e["event"] == "site_back"])
+            back = until(lambda: [e for e in g.events() if e["event"] == "site_back"])
+            seen = [e["event"] for e in g.events()
+                    if e["event"].startswith("site_") and e["site"] == back[0]["site"]]
+            assert seen[0] == "site_backed_off" and seen[-2:] == ["site_probed", "site_back"], seen
             g.wait_log(r"site .*works again")
+
+
+def one_site(where):
+    """Many domains with one MX set are one site before anything is sent to any of them: it can be
+    frozen, has a rule by the name of its MX, and that rule's limit holds from the first one on."""
+    domains = [f"d{i}.test" for i in range(12)]
+    zone = "mx1.shared.test A 127.0.0.1\n" + "".join(f"{d} MX 10 mx1.shared.test\n"
+                                                     for d in domains)
+    with ZoneDns(zone, negative_ttl=60) as dns, Peers() as sink, Gateway(where, options={
+            "dns": {"servers": [dns.address]}, "deliver": {"port": sink.port},
+            'delivery_rule "shared"': {"mx": ["*.shared.test"], "concurrency_max": 2,
+                                       "source_address": ["127.0.0.7"]}}) as g:
+        sink.at("ehlo", STALL, stall_s=0.1)
+        assert g.cli("queue", "freeze", "mx:mx1.shared.test").returncode == 0
+        for d in domains:
+            send(g, f"u@{d}")
+        place = until(lambda: [p for p in places(g) if p.get("site") == "mx:mx1.shared.test"
+                               and "destination" not in p and p["recipients"]["ready"] == 12])
+        assert place[0]["rule"] == "shared", place
+        p = g.cli("queue", "oldest", "--by", "site", "--json")
+        assert b"mx:mx1.shared.test" in p.stdout, p
+        assert sink.sessions == 0, sink.sessions
+        assert g.cli("queue", "thaw", "mx:mx1.shared.test").returncode == 0
+        sink.wait(len(domains))
+        assert sink.most <= 2 and sink.peers == ["127.0.0.7"] * 2, (sink.most, sink.peers)
+        asked = [name for name, kind in dns.queries if kind == "MX"]
+        assert sorted(asked) == sorted(domains), asked
 
 
 def main():
     r = Report()
     with temp.Dir("rules") as where:
-        for f in (connections, source, rate, tls_and_end, back_again):
+        for f in (connections, source, one_site, rate, tls_and_end, back_again):
             r.run(f.__name__.replace("_", " "), f, where / f.__name__)
     return r.code()
 

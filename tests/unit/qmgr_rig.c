@@ -89,7 +89,13 @@ static void put_destination(struct buf *b, struct span rcpt)
                             .text = SPAN("no such place"), .queue = SPAN("error") };
     struct dns_hop hop = { .host = SPAN("10.9.9.9"), .bracketed = true, .literal = true,
                            .addr = { .family = NETADDR_V4, .ip = { 10, 9, 9, 9 } } };
-    if (!span_starts(rcpt, SPAN("none")))
+    struct dns_hop domain = { .host = span_from(rcpt, span_rfind(rcpt, '@') + 1) };
+    char queue[128];
+    snprintf(queue, sizeof queue, "mx:%.*s", SPAN_ARG(domain.host));
+    if (span_ends(domain.host, SPAN(".mx")))
+        d = (struct route_dest){ .mailer = ROUTE_ESMTP, .hops = &domain, .hop_count = 1,
+                                 .queue = span_str(queue) };
+    else if (!span_starts(rcpt, SPAN("none")))
         d = (struct route_dest){ .mailer = ROUTE_RELAY, .hops = &hop, .hop_count = 1,
                                  .queue = SPAN("host:[10.9.9.9]") };
     route_dest_put(b, &d);
@@ -112,6 +118,7 @@ static void on_route(struct rig *r, struct channel *ch, const struct msg_route *
 static void note_report(struct rig *r, struct span content)
 {
     bool failed = memmem(content.p, content.n, "Action: failed", 14) != NULL;
+    snprintf(r->report, sizeof r->report, "%.*s", SPAN_ARG(content));
     bool delayed = memmem(content.p, content.n, "Action: delayed", 15) != NULL;
     static const char mark[] = "\nFinal-Recipient: rfc822; ";
     for (const char *at; (at = memmem(content.p, content.n, mark, sizeof mark - 1)) != NULL;) {
@@ -166,16 +173,22 @@ static struct msg_result result_for(struct rig *r, struct span addr, uint8_t not
         m.enhanced = SPAN("4.2.1");
         m.reply = SPAN("450 4.2.1 busy");
         m.text = SPAN("busy");
+    } else if (span_starts(addr, SPAN("down"))) {
+        m = (struct msg_result){ .result = SMTP_DEFERRED, .stage = SMTP_STAGE_CONNECT,
+                                 .cause = SMTP_CAUSE_LOST, .enhanced = SPAN("4.4.1"),
+                                 .text = SPAN("nobody answers") };
     } else if (notify & NOTIFY_SUCCESS) {
         m.bits = RESULT_DSN_DUE;
     }
     return m;
 }
 
-static void end_job(struct channel *ch, uint64_t job)
+static void end_job(struct rig *r, struct channel *ch, uint64_t job, bool reached)
 {
     /* deliver sends one only when somebody was put off; qmgr is to know whom it is about. */
-    struct msg_job_done done = { .job = job, .site = SPAN("hub.example"), .reached = 1,
+    struct msg_job_done done = { .job = job, .reached = reached,
+                                 .site = span_str(r->site && *r->site ? r->site : "hub.example"),
+                                 .why = reached ? SPAN_NONE : SPAN("nobody answers"),
                                  .story = SPAN("what happened") };
     send_job_done(ch, &done);
 }
@@ -206,7 +219,7 @@ static void on_job(struct rig *r, struct channel *ch, const struct msg_job *m)
     }
     if (any && m->flags & ENVELOPE_DSN)
         note_report(r, m->content);
-    end_job(ch, m->job);
+    end_job(r, ch, m->job, any || !span_starts(rcpt.addr, SPAN("down")));
 }
 
 void rig_answer_slow(struct rig *r, uint8_t result)
@@ -215,7 +228,7 @@ void rig_answer_slow(struct rig *r, uint8_t result)
         struct msg_result res = { .job = r->slow_jobs[i].job, .result = result,
                                   .enhanced = SPAN("4.4.2"), .text = SPAN("it was slow") };
         send_result(r->deliver, &res);
-        end_job(r->deliver, r->slow_jobs[i].job);
+        end_job(r, r->deliver, r->slow_jobs[i].job, true);
         r->slow_jobs[i].address->delivered += result == SMTP_DELIVERED;
     }
     r->slow_count = 0;
@@ -309,7 +322,8 @@ static void send_mail(struct rig *r, struct rig_mail *m)
                             .sender = span_str(m->sender), .proto = SPAN("ESMTP"),
                             .rcpts = rcpts, .rcpt_count = m->rcpt_count };
     for (unsigned i = 0; i < m->rcpt_count; i++)
-        rcpts[i] = (struct envelope_rcpt){ .addr = span_str(m->rcpts[i]), .notify = m->notify };
+        rcpts[i] = (struct envelope_rcpt){ .addr = span_str(m->rcpts[i]), .notify = m->notify,
+                                             .flags = m->flags[i] };
     struct buf e, c;
     buf_init(&e, 65536);
     buf_init(&c, 4 << 20);
@@ -357,9 +371,9 @@ bool rig_send(struct rig *r, struct rig_mail *m)
 static void on_gone(void *ctx, struct channel *ch, const char *why)
 {
     struct rig *r = ctx;
-    struct channel **all[] = { &r->smtpd, &r->router, &r->deliver };
+    struct channel **all[] = { &r->smtpd, &r->router, &r->resolver, &r->deliver };
     (void)why;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         if (*all[i] == ch)
             channel_free(all[i]);
 }
@@ -371,6 +385,14 @@ static void on_expand(struct rig *r, struct channel *ch, const struct msg_expand
     (void)r;
     send_expanded(ch, &said);
 }
+static void on_ask_site(struct rig *r, struct channel *ch, const struct msg_ask_site *m)
+{
+    r->sites_asked++;
+    struct msg_site said = { .q = m->q, .site = span_str(r->site), .ttl_s = r->ttl_s };
+    if (r->site)
+        send_site(ch, &said);
+}
+PROTO_HANDLER(ask_site, struct rig *, on_ask_site)
 PROTO_HANDLER(expand, struct rig *, on_expand)
 PROTO_HANDLER(route, struct rig *, on_route)
 PROTO_HANDLER(job, struct rig *, on_job)
@@ -419,6 +441,13 @@ void rig_new_deliver(struct rig *r)
     r->deliver = wire_up(r, ROLE_DELIVER, &ops);
 }
 
+void rig_resolver(struct rig *r)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(ask_site) };
+    static const struct channel_ops ops = { types, 1, on_gone, NULL };
+    r->resolver = wire_up(r, ROLE_RESOLVER, &ops);
+}
+
 static void wire_all(struct rig *r)
 {
     static const struct channel_type from_router[] = { PROTO_TYPE(route), PROTO_TYPE(expand) };
@@ -443,8 +472,9 @@ static struct config *read_config(const struct rig *r)
 {
     struct config *c = NULL;
     struct config_report *report = config_report_new();
-    char text[sizeof config_text + 128];
-    snprintf(text, sizeof text, config_text, r->postmaster);
+    char text[sizeof config_text + 512];
+    int n = snprintf(text, sizeof text, config_text, r->postmaster);
+    snprintf(text + n, sizeof text - (size_t)n, "%s", r->more);
     bool ok = config_parse(span_str(text), SPAN("rig.conf"), &c, report);
     MUST(ok && c);
     config_report_free(&report);
@@ -476,6 +506,7 @@ void rig_kill(struct rig *r)
     events_free(&r->env.events);
     channel_free(&r->smtpd);
     channel_free(&r->router);
+    channel_free(&r->resolver);
     channel_free(&r->deliver);
     channel_free(&r->stranger);
     r->ids_left = r->slow_count = 0;
@@ -490,15 +521,26 @@ void rig_reboot(struct rig *r, uint64_t seed)
 
 struct rig *rig_new(uint64_t seed) { return rig_new_with(seed, "ok.postmaster@gw.example"); }
 
-struct rig *rig_new_with(uint64_t seed, const char *postmaster)
+static struct rig *make(uint64_t seed, const char *postmaster, const char *more)
 {
     struct rig *r = NEW(struct rig);
     r->postmaster = postmaster;
+    r->more = more;
     r->l = loop_sim_new(seed, WALL_MS);
     r->disk = vfs_faulty(seed);
     MUST(vfs_mkdir(r->disk, "/spool") == 0);
     rig_start(r);
     return r;
+}
+
+struct rig *rig_new_with(uint64_t seed, const char *postmaster)
+{
+    return make(seed, postmaster, "");
+}
+
+struct rig *rig_new_config(uint64_t seed, const char *more)
+{
+    return make(seed, "ok.postmaster@gw.example", more);
 }
 
 void rig_free(struct rig **rp)

@@ -4,12 +4,15 @@
  *
  *   ok...    delivered                     bad...   refused at RCPT with 550
  *   tmpN...  put off N times, delivered    none...  the router knows no way: 550
+ *   down...  no host answers
  *   slow...  answered only by rig_answer_slow, for the first recipient of each job
+ *   ...@DOMAIN.mx  goes to that domain's MX hosts, which a played resolver knows (rig_resolver)
  */
 #ifndef POSTERN_TESTS_UNIT_QMGR_RIG_H
 #define POSTERN_TESTS_UNIT_QMGR_RIG_H
 
 #include "proto/qmgr_deliver.h"
+#include "proto/qmgr_resolver.h"
 #include "proto/smtpd_qmgr.h"
 #include "qmgr/inside.h"
 #include "vfs/vfs_faulty.h"
@@ -21,7 +24,7 @@ struct rig_mail {
     const char *sender;
     const char *rcpts[RIG_RCPTS_MAX];
     unsigned rcpt_count;
-    uint8_t notify;
+    uint8_t notify, flags[RIG_RCPTS_MAX]; /* enum envelope_rcpt_flag */
     size_t extra_bytes; /* content beyond a few lines; streamed when it is large */
     bool sent, committed, refused;
     unsigned code; /* of the refusal */
@@ -43,7 +46,11 @@ struct rig {
     const char *postmaster;
     struct role_env env;
     struct qmgr *q; /* NULL: not running */
-    struct channel *smtpd, *router, *deliver, *stranger;
+    struct channel *smtpd, *router, *resolver, *deliver, *stranger;
+    const char *more; /* of the configuration */
+    const char *site; /* of every domain; "": none has one; NULL: resolver does not answer */
+    uint32_t ttl_s;
+    unsigned sites_asked;
     bool done;
     uint64_t ids, ids_left, next_txn;
     struct rig_mail mails[RIG_MAILS_MAX];
@@ -53,16 +60,19 @@ struct rig {
     struct rig_slow slow_jobs[RIG_SLOW_MAX]; /* they wait for rig_answer_slow */
     size_t slow_count;
     uint64_t extent_bytes, taken_bytes; /* sent by our smtpd; said by qmgr to be taken */
+    char report[32768]; /* the last one that was delivered */
     unsigned altered; /* deliveries whose content was not what was sent */
 };
 
 struct rig *rig_new(uint64_t seed);
 struct rig *rig_new_with(uint64_t seed, const char *postmaster);
+struct rig *rig_new_config(uint64_t seed, const char *more); /* and so much more of it */
 void rig_free(struct rig **r);
 
 void rig_start(struct rig *r);  /* qmgr and its peers; false in r->q when the spool cannot open */
 void rig_kill(struct rig *r);   /* kill -9 */
 void rig_new_deliver(struct rig *r); /* the old one died */
+void rig_resolver(struct rig *r);    /* there is one from now on, until rig_kill */
 void rig_reboot(struct rig *r, uint64_t seed); /* power failure, then kill and start */
 
 struct rig_mail *rig_mail(struct rig *r, const char *sender, const char *rcpt);

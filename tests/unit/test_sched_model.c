@@ -50,6 +50,8 @@ struct world {
         uint64_t n;
     } begun[SITES];
     bool good;            /* the end: everything works */
+    bool asks_sites, always_found;  /* before anything begins; and there always is an answer */
+    bool site_asked[DESTS];
     uint64_t yields, routed, expired, warned;
 };
 
@@ -133,7 +135,7 @@ static void answer_ask(struct world *w, size_t i)
     uint64_t dest = draw(w, 20) ? (ask.seq + ask.rcpt / 3) % DESTS : draw(w, DESTS);
     struct span text = d == SCHED_TO ? span_str(keys[dest]) : SPAN("the router said so");
     struct sched_verdict v;
-    if (d == SCHED_TO)
+    if (d == SCHED_TO && !w->asks_sites)
         sched_place(w->s, text, SPAN_NONE, (uint32_t)(dest % SITES));
     if (sched_routed(w->s, ask.seq, ask.rcpt, d, text, now(w), &v))
         check_verdict(w, ask.seq, &v);
@@ -174,6 +176,41 @@ static void reload(struct world *w)
         sched_place(w->s, span_str(keys[i]), SPAN_NONE, (uint32_t)(i % SITES));
 }
 
+static struct span site_of(int dest)
+{
+    static const char *const sites[SITES] = { "mx0", "mx1", "mx2", "mx3" };
+    return span_str(sites[dest % SITES]);
+}
+
+/* Each destination is asked about once, and answered when it pleases. */
+static void answer_sites(struct world *w, bool patient)
+{
+    struct span key;
+    while (sched_next_to_place(w->s, &key)) {
+        uint64_t dest;
+        HOLDS(w->asks_sites && num_u64(span_from(key, 1), &dest) && !w->site_asked[dest]);
+        w->site_asked[dest] = true;
+    }
+    for (int i = 0; i < DESTS; i++) {
+        if (!w->site_asked[i] || (patient && draw(w, 3)))
+            continue;
+        bool found = w->always_found || w->good || draw(w, 8);
+        w->site_asked[i] = false;
+        sched_place(w->s, span_str(keys[i]), found ? site_of(i) : SPAN_NONE,
+                    (uint32_t)(i % SITES));
+        sched_placed(w->s, span_str(keys[i]), w->now_ms + 1 + (int64_t)draw(w, 2 * HOUR), found);
+    }
+}
+
+/* What was begun for it is no more than its rule allows, counted by hand. */
+static void check_concurrency(struct world *w, int dest)
+{
+    uint32_t n = 0, site = (uint32_t)dest % SITES;
+    for (int i = 0; i < JOBS_MAX; i++)
+        n += w->jobs[i].used && (uint32_t)w->jobs[i].dest % SITES == site;
+    HOLDS(n <= (site ? w->rules[site - 1].site_max : w->cfg.site_max));
+}
+
 static bool take_job(struct world *w)
 {
     struct sched_job job;
@@ -208,10 +245,11 @@ static bool take_job(struct world *w)
     for (uint32_t i = 0; i < job.rcpt_count; i++)
         j->rcpts[i] = job.rcpts[i];
     j->end_ms = w->now_ms + (int64_t)draw(w, 10 * SECOND);
-    if (draw(w, 3)) {
-        static const char *const sites[SITES] = { "mx0", "mx1", "mx2", "mx3" };
-        sched_place(w->s, job.dest, span_str(sites[j->dest % SITES]),
-                    (uint32_t)(j->dest % SITES));
+    if (w->always_found) {
+        HOLDS(span_eq(job.site, site_of(j->dest)));
+        check_concurrency(w, j->dest);
+    } else if (draw(w, 3)) {
+        sched_place(w->s, job.dest, site_of(j->dest), (uint32_t)(j->dest % SITES));
     }
     return true;
 }
@@ -274,8 +312,7 @@ static void take_events(struct world *w)
         w->expired++;
     }
     uint64_t seq;
-    struct msg_loc loc;
-    while (sched_next_gone(w->s, &seq, &loc)) {
+    while (sched_next_gone(w->s, &seq)) {
         struct model_msg *m = &w->msgs[seq];
         HOLDS(m->known && !m->gone);
         m->gone = true;
@@ -375,6 +412,7 @@ static bool turn(struct world *w)
     bool patient = !w->good && draw(w, 3) == 0; /* the router takes its time */
     for (;;) {
         bool any = false;
+        answer_sites(w, patient);
         while (take_job(w))
             any = true;
         size_t n = sched_next_to_route(w->s, now(w), w->asks + w->ask_count,
@@ -386,6 +424,9 @@ static bool turn(struct world *w)
             break;
     }
     take_events(w);
+    for (int i = 0; i < DESTS; i++)
+        if (w->site_asked[i])
+            return false;
     return w->ask_count == 0 && sched_totals(w->s).jobs < JOBS_MAX &&
            sched_next_wake(w->s, now(w), SCHED_CAN_ROUTE | SCHED_CAN_START) > w->now_ms;
 }
@@ -495,6 +536,8 @@ static void run(uint64_t seed)
         w->cfg.expire_after_ms = 8 * HOUR;
         w->cfg.warn_after_ms = 1 * HOUR;
     }
+    w->cfg.places = w->asks_sites = seed % 3 > 0;
+    w->always_found = seed % 3 == 1;
     draw_rules(w);
     w->s = sched_new(&w->cfg);
     for (int i = 0; i < 1000; i++)

@@ -36,6 +36,10 @@ struct dns_mx_params {
 
 struct dns_mx;
 
+/* The site (plan.h) of next hops whose site no DNS has a say in: addresses, hosts without MX,
+ * lists. False: it is the MX set of a domain. */
+bool dns_site_of(struct buf *out, const struct dns_hop *hops, size_t n);
+
 /* hops (n <= DNS_HOPS_MAX, their spans copied) are tried from left to right. */
 struct dns_mx *dns_mx_new(const struct dns_mx_params *p, const struct dns_hop *hops, size_t n);
 void dns_mx_free(struct dns_mx **m);

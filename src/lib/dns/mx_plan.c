@@ -235,33 +235,56 @@ static void put_mx_set(struct dns_mx *m, struct buf *out)
 
 /* A set too long to be shown whole is told apart by a hash; the seed is fixed since the key must
  * be the same in every run. */
-static struct span short_key(struct dns_mx *m, struct span key)
+static void put_key(struct buf *out, struct span key)
 {
     if (key.n <= DNS_PLAN_SITE_MAX)
-        return arena_dup(m->arena, key);
-    return mx_text(m, "%.*s...#%016llx", SPAN_ARG(span_to(key, DNS_PLAN_SITE_MAX - 24)),
+        buf_puts(out, key);
+    else
+        buf_printf(out, "%.*s...#%016llx", SPAN_ARG(span_to(key, DNS_PLAN_SITE_MAX - 24)),
                    (unsigned long long)hash_bytes(0, key));
+}
+
+static bool by_mx(const struct dns_hop *hops, size_t n)
+{
+    return n == 1 && !hops->bracketed && !hops->literal;
+}
+
+bool dns_site_of(struct buf *out, const struct dns_hop *hops, size_t n)
+{
+    struct buf b;
+    if (by_mx(hops, n))
+        return false;
+    buf_init(&b, DNS_HOPS_TEXT_MAX + 8);
+    buf_putz(&b, n == 1 ? "host:" : "list:");
+    dns_hops_put(&b, hops, n);
+    put_key(out, buf_span(&b));
+    buf_free(&b);
+    return true;
+}
+
+static void put_site(struct dns_mx *m, struct buf *out)
+{
+    struct dns_hop hops[DNS_HOPS_MAX];
+    struct buf b;
+    for (size_t i = 0; i < m->hop_count; i++)
+        hops[i] = m->hops[i].hop;
+    if (dns_site_of(out, hops, m->hop_count))
+        return;
+    buf_init(&b, 1 << 16);
+    buf_putz(&b, "mx:");
+    put_mx_set(m, &b);
+    if (hops->port)
+        buf_printf(&b, ":%u", hops->port);
+    put_key(out, buf_span(&b));
+    buf_free(&b);
 }
 
 static void make_site(struct dns_mx *m)
 {
-    const struct mx_hop *only = m->hop_count == 1 ? &m->hops[0] : NULL;
     struct buf b;
-    buf_init(&b, 1 << 16);
-    if (only && !only->hop.bracketed && !only->hop.literal) {
-        buf_putz(&b, "mx:");
-        put_mx_set(m, &b);
-        if (only->hop.port)
-            buf_printf(&b, ":%u", only->hop.port);
-    } else {
-        buf_putz(&b, only ? "host:" : "list:");
-        for (size_t i = 0; i < m->hop_count; i++) {
-            if (i)
-                buf_putc(&b, ':');
-            dns_hop_put(&b, &m->hops[i].hop);
-        }
-    }
-    m->plan.site = short_key(m, buf_span(&b));
+    buf_init(&b, DNS_PLAN_SITE_MAX);
+    put_site(m, &b);
+    m->plan.site = arena_dup(m->arena, buf_span(&b));
     buf_free(&b);
 }
 

@@ -233,7 +233,7 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
                     !list_empty(&s->released) || !list_empty(&s->drain);
     bool to_start = !list_empty(&s->runnable) && s->job_count < s->cfg.jobs_max;
     if (s->event_msg || (to_route && (can & SCHED_CAN_ROUTE)) ||
-        (to_start && (can & SCHED_CAN_START)))
+        (to_start && (can & SCHED_CAN_START)) || !list_empty(&s->to_place))
         return now.mono_ms;
     int64_t wake_ms = s->looking ? now.mono_ms + LOOK_AGAIN_MS : INT64_MAX;
     /* What falls due while nobody can take anything waits, without waking its owner. */

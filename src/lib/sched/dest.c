@@ -27,10 +27,6 @@ void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule)
     if (rule == t->rule && !t->unplaced)
         return;
     t->unplaced = false;
-    if (now->expire_after_ms < old->expire_after_ms || now->warn_after_ms < old->warn_after_ms) {
-        s->looking = t->n[SCHED_READY] || t->n[SCHED_DEFERRED] || s->looking;
-        s->look_from = 0;
-    }
     bool fresh = t->gate.slow_start && t->gate.limit == old->site_initial;
     t->rule = rule;
     if (fresh)
@@ -86,7 +82,7 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
     sched_granted_init(&d->granted);
     sched_queue_init(&d->ready);
     sched_queue_init(&d->backlog);
-    struct list *lists[] = { &d->ring, &d->drain, &d->idle };
+    struct list *lists[] = { &d->ring, &d->drain, &d->idle, &d->place };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     if (key.n)
@@ -100,6 +96,7 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
 
 void sched_dest_free(struct sched *s, struct sched_dest *d)
 {
+    sched_place_end(d);
     MUST(d->refs == 0 && d->gate.active == 0 && d->gate.tokens == 0);
     heap_remove(&s->gates, &d->gate.wake);
     list_remove(&d->ring);
@@ -111,6 +108,8 @@ void sched_dest_free(struct sched *s, struct sched_dest *d)
     sched_name_put(&s->reasons, d->why);
     if (--d->site->dests == 0)
         site_free(s, d->site);
+    else
+        sched_site_update(s, d->site);
     free(d);
 }
 
@@ -143,7 +142,10 @@ static void update_idle(struct sched *s, struct sched_dest *d)
 
 void sched_dest_update(struct sched *s, struct sched_dest *d)
 {
-    bool want = sched_dest_waits(d) && sched_gate_open(&d->gate);
+    bool waits = sched_dest_waits(d);
+    if (waits && sched_place_due(s, d))
+        sched_place_ask(s, d, false);
+    bool want = waits && sched_gate_open(&d->gate) && d->placing < PLACE_SHUT;
     if (want && !list_linked(&d->ring))
         list_append(&d->site->ring, &d->ring);
     else if (!want)
@@ -160,11 +162,11 @@ void sched_dest_front(struct sched_dest *d)
     list_prepend(&d->site->ring, &d->ring);
 }
 
-void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key)
+bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key)
 {
     struct sched_site *old = d->site;
     if (site_key.n == 0 || (old->key_len && span_eq(span_of(old->key, old->key_len), site_key)))
-        return;
+        return false;
     struct hash_node *node = hash_get(&s->sites, site_key);
     struct sched_site *t =
         node ? CONTAINER(node, struct sched_site, node) : site_new(s, site_key);
@@ -186,4 +188,5 @@ void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key
     else
         sched_site_update(s, old);
     sched_dest_update(s, d);
+    return true;
 }

@@ -61,9 +61,7 @@ struct sched_rcpt {
 
 struct sched_msg {
     uint64_t seq;
-    uint64_t age; /* orders by time of receipt; no other message has the same */
-    int64_t received_ms;
-    struct msg_loc loc;
+    uint64_t age; /* time of receipt, and what orders within a millisecond: there is no other */
     uint64_t size_bytes;
     union {
         struct heap_node timer; /* in s->timers, or rests */
@@ -74,8 +72,8 @@ struct sched_msg {
     struct queue_cell *cell; /* of the index: sender and listener */
     uint32_t flags, rcpt_count, live;
     uint16_t sender_len;
-    bool sender_whole, spared; /* spared: once it did not expire, as time had leapt */
-    uint8_t client_len;        /* 0, 4 or 16 */
+    bool sender_whole : 1, spared : 1; /* spared: once it did not expire, as time had leapt */
+    uint8_t client_len;                /* 0, 4 or 16 */
     struct sched_rcpt rcpts[]; /* then the text: sender, recipients, client's address */
 };
 
@@ -94,6 +92,14 @@ struct sched_queue { /* never moved */
     uint32_t added; /* to own since it was empty, up to what makes a line of its own due */
 };
 
+/* Is its owner to say at which site a destination is? */
+enum placing {
+    PLACE_NOT,
+    PLACE_RENEWED, /* something is under way, and goes on meanwhile */
+    PLACE_SHUT,    /* nothing begins before */
+    PLACE_TURN,    /* the same, and it holds a token of its site */
+};
+
 struct sched_dest {
     struct hash_node node;
     struct sched_gate gate;
@@ -104,6 +110,9 @@ struct sched_dest {
     struct sched_queue backlog; /* due again, to be routed when there is a slot */
     struct list drain;       /* in s->drain: all that wait here are routed anew */
     struct list idle;        /* in s->idle while unused */
+    struct list place;       /* in s->to_place: the owner is to be asked */
+    int64_t placed_until_ms; /* until then its site is known */
+    uint8_t placing;         /* enum placing */
     uint32_t n[SCHED_LIVE];
     uint32_t refs;           /* recipients and jobs */
     struct sched_name *why;
@@ -157,7 +166,7 @@ struct sched {
     struct hash lines; /* of queues with several senders */
     struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
-    struct list runnable, drain, idle, all_sites;
+    struct list runnable, drain, idle, all_sites, to_place;
     uint32_t idle_count;
     struct sched_job_slot **jobs;
     uint32_t job_slots, job_free, job_count;
@@ -241,7 +250,7 @@ static inline bool sched_dest_waits(const struct sched_dest *d)
 struct sched_dest *sched_dest_get(struct sched *s, struct span key);
 void sched_dest_update(struct sched *s, struct sched_dest *d); /* after any change; may free it */
 void sched_dest_front(struct sched_dest *d); /* next turn at its site is its own */
-void sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key);
+bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key); /* moved? */
 void sched_dest_free(struct sched *s, struct sched_dest *d);
 void sched_site_update(struct sched *s, struct sched_site *t);
 static inline const struct sched_rule *sched_site_rule(const struct sched *s,
@@ -257,6 +266,11 @@ static inline const struct sched_rule *sched_rcpt_rule(const struct sched *s,
 int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t);
 void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms); /* a message begins */
 void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule);
+
+/* place.c */
+bool sched_place_due(const struct sched *s, const struct sched_dest *d);
+void sched_place_ask(struct sched *s, struct sched_dest *d, bool its_turn);
+void sched_place_end(struct sched_dest *d);
 
 /* advance.c */
 void sched_advance(struct sched *s, struct sched_now now); /* what became due; bounded */

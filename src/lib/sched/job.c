@@ -103,7 +103,6 @@ static void show_job(struct sched_job_slot *j, struct sched_job *job_r)
     *job_r = (struct sched_job){
         .id = j->id,
         .seq = m->seq,
-        .loc = m->loc,
         .size_bytes = m->size_bytes,
         .flags = m->flags,
         .rcpts = j->rcpts,
@@ -145,10 +144,18 @@ static void look_ahead(struct sched *s, struct sched_dest *d, bool granted, stru
 }
 
 /* One step of the destination whose turn it is: true with a job, false when something went to
- * the router instead. Either takes a slot or a token, so that the loop around it ends. */
+ * the router instead, or its owner is to say first at which site it is. Each takes a slot or a
+ * token, so that the loop around it ends. */
 static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now now,
                       struct sched_job *job_r)
 {
+    if (sched_place_due(s, d)) {
+        sched_place_ask(s, d, true);
+        if (d->placing == PLACE_TURN) {
+            pass_turn(s, d);
+            return false;
+        }
+    }
     bool granted = !list_empty(&d->granted.rcpts), ready = !list_empty(&d->ready.turns);
     struct list *from = granted ? &d->granted.rcpts
                         : ready ? sched_queue_turn(&d->ready)
@@ -175,19 +182,4 @@ bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job
             return true;
     }
     return false;
-}
-
-void sched_bind(struct sched *s, uint64_t job_id, struct span site_key)
-{
-    struct sched_job_slot *j = sched_job_find(s, job_id);
-    if (j)
-        sched_dest_bind(s, j->dest, site_key);
-}
-
-void sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule)
-{
-    struct sched_dest *d = sched_dest_get(s, dest_key);
-    sched_dest_bind(s, d, site_key);
-    sched_site_set_rule(s, d->site, rule);
-    sched_dest_update(s, d); /* it may be new, and idle */
 }

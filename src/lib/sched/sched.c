@@ -97,7 +97,8 @@ struct sched *sched_new(const struct sched_config *c)
     struct sched *s = NEW(struct sched);
     s->random = s->cfg.seed = c->seed;
     struct list *lists[] = { &s->urgent, &s->bulk, &s->routing, &s->waiting, &s->released,
-                             &s->gone, &s->runnable, &s->drain, &s->idle, &s->all_sites };
+                             &s->gone, &s->runnable, &s->drain, &s->idle, &s->all_sites,
+                             &s->to_place };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates, &s->paces };

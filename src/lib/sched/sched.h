@@ -9,7 +9,8 @@
  *   WAITING (queue_only, until a run)  HELD (until a release)  EXPIRED  DISCARDED  DELETED
  *
  * Two levels. A destination is a route result (a key string); a site is the MX set behind it, one
- * for many destinations once deliver has told (sched_bind); until then each destination has a
+ * for many destinations. The owner is asked for it before anything begins there, and again when
+ * its answer has grown old (sched_next_to_place); as long as nobody knows, a destination has a
  * site of its own. Sites take turns, and so do the destinations of one site.
  *
  * A site that cannot be reached backs off AS A WHOLE: its recipients stay READY, no attempt of
@@ -56,10 +57,6 @@ struct sched_now {
     int64_t wall_ms; /* since the epoch */
 };
 
-struct msg_loc { /* where the owner finds the message again; opaque here */
-    uint64_t w[3];
-};
-
 enum {
     SCHED_REASON_MAX = 200, /* bytes kept of a reason */
     SCHED_JOB_RCPTS_MAX = 1000,
@@ -96,6 +93,7 @@ struct sched_config {
     uint64_t seed;           /* for jitter and hash tables; the same seed repeats a run */
     const struct sched_rule *rules; /* copied; numbered from 1, as sched_place has them */
     uint32_t rule_count;
+    bool places; /* the owner knows at which site a destination is: sched_next_to_place */
 };
 
 void sched_config_defaults(struct sched_config *c);
@@ -143,7 +141,6 @@ struct sched_entry_rcpt {
 struct sched_entry {
     uint64_t seq; /* of the queue id: the message's only name here */
     int64_t received_ms;
-    struct msg_loc loc;
     uint64_t size_bytes;
     uint32_t flags; /* enum envelope_flag; HOLD, QUEUE_ONLY and DEFER act here */
     struct span sender, listener;
@@ -164,10 +161,7 @@ bool sched_restore(struct sched *s, uint64_t seq, uint32_t rcpt, const struct sc
 
 /* The next message of which every recipient is final, which this call forgets; the owner frees
  * its spool bytes. Until then the message can still be read by seq. */
-bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r);
-
-/* The message was moved (compaction). False when it is not known. */
-bool sched_set_loc(struct sched *s, uint64_t seq, struct msg_loc loc);
+bool sched_next_gone(struct sched *s, uint64_t *seq_r);
 
 /* --- the flow ---
  * In each turn call sched_next_job, then sched_next_to_route (the first may send others to the
@@ -217,7 +211,6 @@ void sched_routes_changed(struct sched *s);
 struct sched_job {
     uint64_t id;
     uint64_t seq;
-    struct msg_loc loc;
     uint64_t size_bytes;
     uint32_t flags;
     const uint32_t *rcpts; /* indices into the envelope; valid until the job's end */
@@ -230,13 +223,19 @@ struct sched_job {
 
 bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job_r);
 
-/* The MX set of a job's destination, as soon as it is known; may change between jobs. */
-void sched_bind(struct sched *s, uint64_t job_id, struct span site_key);
+/* The next destination where somebody waits and of which the site is not known, or not any more:
+ * nothing begins there until sched_placed (what is under way goes on). To be called until there
+ * is none: it asks for each once. The key is valid until the next call. */
+bool sched_next_to_place(struct sched *s, struct span *dest_r);
+/* The answer, after a sched_place if one was found: it is good until then. Not found: it goes on
+ * with the site it has, or with one of its own. */
+void sched_placed(struct sched *s, struct span dest_key, int64_t until_ms, bool found);
 
-/* The same for a destination by its key, with the rule that holds at that site (0: none); one
- * rule for all of a site. site_key empty: the site it has. May come before the first route to it,
- * as it is to: a rule counts from there on. */
-void sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule);
+/* Where a destination is: the MX set, and the rule that holds there (0: none); one rule for all
+ * of a site. site_key empty: the site it has. True: it was elsewhere. */
+bool sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule);
+/* The same by a job, without a change of the rule. */
+bool sched_bind(struct sched *s, uint64_t job_id, struct span site_key);
 
 enum sched_outcome_kind {
     SCHED_OUT_DELIVERED,
@@ -289,7 +288,11 @@ struct sched_event {
     enum sched_event_kind kind;
     uint64_t seq;
     uint32_t rcpt;
-    bool last; /* the last one of this message for now: compose one report of all */
+    bool last;   /* the last one of this message for now: compose one report of all */
+    bool behind; /* it waits, or waited, for the end of a back-off: the reason is that one's */
+    struct span reason, dest; /* as sched_rcpt has them before the event; until the next call */
+    int64_t after_ms;         /* warn_after or expire_after, as its rule has it */
+    int64_t expires_ms;       /* monotonic: when its time is over */
 };
 /* Expiry (the recipient is final now) and delay warning (told once per recipient). */
 bool sched_next_event(struct sched *s, struct sched_now now, struct sched_event *ev_r);
@@ -337,11 +340,9 @@ void sched_addr_put(struct buf *b, struct sched_addr a); /* the address as it wa
 struct sched_msg_info { /* spans are valid until the next change */
     uint64_t seq;
     int64_t received_ms;
-    struct msg_loc loc;
     uint64_t size_bytes;
     uint32_t flags, rcpt_count, live_count;
     struct sched_addr sender;
-    bool held;
     uint64_t age;                 /* for sched_age_next */
     const struct sched_msg *here; /* for sched_msg_rcpt; until the next change */
 };
@@ -402,6 +403,8 @@ struct sched_place_info { /* a destination or a site */
     int64_t interval_us;    /* at present between two messages; 0: none */
     uint32_t slow;          /* how often the interval was doubled */
     int64_t paced_until_ms; /* nothing begins before; 0: no matter of the rate */
+    bool frozen;            /* by a person */
+    uint32_t senders;       /* of a destination: lines that wait there and take turns */
 };
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
 /* The site behind a destination. */
@@ -419,6 +422,7 @@ struct sched_cell_info {
     struct span domain, dest, site; /* RCPTS: of the recipient; dest, site: empty when not routed */
     struct span reason;             /* its class; of the back-off when it waits behind one */
     enum queue_state state;
+    enum sched_state at; /* ACTIVE also stands for PENDING and ROUTING */
     int64_t next_try_ms; /* the first; monotonic; 0: none */
     struct span sender_domain, listener; /* MESSAGES */
     struct span sender;  /* the whole address; of very many senders some are not told apart: */

@@ -1,0 +1,20 @@
+/* qmgr asks resolver at which site a destination is, before it begins anything there. What the
+ * DNS said is in resolver's cache then, where deliver finds it. qmgr has a deadline of its own
+ * and forgets what is answered too late. */
+#ifndef POSTERN_PROTO_QMGR_RESOLVER_H
+#define POSTERN_PROTO_QMGR_RESOLVER_H
+
+#include "ipc/proto.h"
+
+/* hops: as dns_hops_put writes them. */
+#define ASK_SITE_FIELDS(F) F(U64, q) F(BYTES, hops)
+/* site: of the plan (dns/plan.h); "" = there is none now, and deliver will be told why. ttl_s: how
+ * long that stays true. */
+#define SITE_FIELDS(F) F(U64, q) F(BYTES, site) F(U32, ttl_s)
+
+#define QMGR_RESOLVER(M) \
+    M(0xc0, ask_site, ASK_SITE_FIELDS) \
+    M(0xc1, site, SITE_FIELDS)
+PROTO_DECLARE(QMGR_RESOLVER)
+
+#endif

@@ -1,0 +1,414 @@
+/* At which site a destination is, before anything begins there: the schedule alone, and qmgr with
+ * a played resolver. */
+#include "qmgr_rig.h"
+
+#include "test.h"
+
+#include "base/must.h"
+#include "loop/sim.h"
+#include "smtp/client.h"
+
+#define WALL_MS INT64_C(1790000000000)
+
+enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, DOMAINS = 200 };
+
+/* --- the schedule --- */
+
+static struct sched_now at(int64_t ms) { return (struct sched_now){ ms, WALL_MS + ms }; }
+
+static struct sched *new_sched(uint32_t initial, uint32_t max)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    c.places = true;
+    c.site_initial = initial;
+    c.site_max = max;
+    return sched_new(&c);
+}
+
+/* A message to one recipient, routed to dest. */
+static void add(struct sched *s, uint64_t seq, const char *dest, int64_t ms)
+{
+    struct sched_entry_rcpt rcpt = { .addr = SPAN("u@a.example") };
+    struct sched_entry e = { .seq = seq, .received_ms = WALL_MS + ms,
+                             .sender = SPAN("s@b.example"), .rcpts = &rcpt, .rcpt_count = 1 };
+    struct sched_ask ask;
+    struct sched_verdict v;
+    MUST(sched_add(s, &e, at(ms)));
+    while (sched_next_to_route(s, at(ms), &ask, 1))
+        MUST(sched_routed(s, ask.seq, ask.rcpt, SCHED_TO, span_str(dest), at(ms), &v));
+}
+
+static unsigned begin_all(struct sched *s, int64_t ms, struct sched_job *last_r)
+{
+    unsigned n = 0;
+    while (sched_next_job(s, at(ms), last_r))
+        n++;
+    return n;
+}
+
+static void end(struct sched *s, uint64_t job, enum sched_outcome_kind kind, enum sched_news news,
+                int64_t ms)
+{
+    struct sched_outcome out = { kind, SPAN("so it is") };
+    struct sched_result res = { .outcomes = &out, .news = news, .why = SPAN("trouble") };
+    struct sched_verdict v;
+    MUST(sched_job_result(s, job, &res, at(ms), &v));
+}
+
+/* Answers all that is asked for; how many that were. */
+static unsigned place_all(struct sched *s, const char *site, int64_t until_ms)
+{
+    struct span dest;
+    unsigned n = 0;
+    for (; sched_next_to_place(s, &dest); n++) {
+        sched_place(s, dest, span_str(site), 0);
+        sched_placed(s, dest, until_ms, *site != '\0');
+    }
+    return n;
+}
+
+static void nothing_before(void)
+{
+    struct sched *s = new_sched(3, 3);
+    struct sched_job job;
+    struct span dest;
+    for (uint64_t i = 0; i < 50; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%u", (unsigned)i);
+        add(s, 1 + i, name, 0);
+    }
+    CHECK_INT(begin_all(s, 0, &job), 0);
+    CHECK_INT(sched_next_wake(s, at(0), 0), 0);
+    CHECK(sched_next_to_place(s, &dest)); /* no answer to this one yet */
+    CHECK_SPAN(dest, SPAN("d0"));
+    CHECK_INT(place_all(s, "mx:a", MINUTE_MS), 49);
+    CHECK_INT(begin_all(s, 0, &job), 3);
+    CHECK_SPAN(job.site, SPAN("mx:a"));
+    CHECK_INT(sched_next_wake(s, at(0), SCHED_CAN_START) > 0, 1);
+    sched_placed(s, SPAN("d0"), MINUTE_MS, false); /* nobody knows: it has a site of its own */
+    CHECK_INT(begin_all(s, 0, &job), 1);
+    CHECK_SPAN(job.dest, SPAN("d0"));
+    CHECK(!job.site.n);
+    sched_free(&s);
+}
+
+static void asked_again(void)
+{
+    struct sched *s = new_sched(5, 5);
+    struct sched_job job, other;
+    add(s, 1, "x", 0);
+    CHECK_INT(place_all(s, "mx:a", MINUTE_MS), 1);
+    CHECK_INT(begin_all(s, 0, &job), 1);
+    end(s, job.id, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 10);
+    add(s, 2, "x", MINUTE_MS - 1);
+    CHECK_INT(place_all(s, "mx:a", MINUTE_MS), 0);
+    CHECK_INT(begin_all(s, MINUTE_MS - 1, &job), 1);
+    /* Beside what is under way it goes on with what was known. */
+    struct span dest;
+    add(s, 3, "x", 2 * MINUTE_MS);
+    CHECK(sched_next_to_place(s, &dest));
+    CHECK_INT(begin_all(s, 2 * MINUTE_MS, &other), 1);
+    sched_place(s, dest, SPAN("mx:b"), 0);
+    sched_placed(s, dest, 3 * MINUTE_MS, true);
+    add(s, 4, "x", 2 * MINUTE_MS);
+    CHECK_INT(place_all(s, "mx:b", 3 * MINUTE_MS), 0);
+    end(s, job.id, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 2 * MINUTE_MS);
+    end(s, other.id, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 2 * MINUTE_MS);
+    CHECK_INT(begin_all(s, 2 * MINUTE_MS, &job), 1);
+    CHECK_SPAN(job.site, SPAN("mx:b"));
+    end(s, job.id, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 2 * MINUTE_MS);
+    /* With nothing under way it is asked first. */
+    CHECK_INT(begin_all(s, 4 * MINUTE_MS, &job), 0); /* the time is seen */
+    add(s, 5, "x", 4 * MINUTE_MS);
+    CHECK_INT(begin_all(s, 4 * MINUTE_MS, &job), 0);
+    CHECK_INT(place_all(s, "mx:b", 5 * MINUTE_MS), 1);
+    CHECK_INT(begin_all(s, 4 * MINUTE_MS, &job), 1);
+    sched_free(&s);
+}
+
+/* The domain has other MX hosts now: it does not wait for the back-off of the old ones. */
+static void moved(void)
+{
+    struct sched *s = new_sched(5, 5);
+    struct sched_job job;
+    struct sched_place_info p;
+    add(s, 1, "x", 0);
+    CHECK_INT(place_all(s, "mx:old", SECOND_MS), 1);
+    CHECK_INT(begin_all(s, 0, &job), 1);
+    end(s, job.id, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 10);
+    CHECK(sched_dest(s, SPAN("x"), &p));
+    CHECK_INT(p.site_down_until_ms > 30 * SECOND_MS, 1);
+    CHECK_INT(begin_all(s, 2 * SECOND_MS, &job), 0);
+    add(s, 2, "x", 2 * SECOND_MS);
+    CHECK_INT(place_all(s, "mx:new", MINUTE_MS), 1);
+    CHECK_INT(begin_all(s, 2 * SECOND_MS, &job), 1);
+    CHECK_SPAN(job.site, SPAN("mx:new"));
+    CHECK(sched_dest(s, SPAN("x"), &p) && !p.site_down_until_ms);
+    sched_free(&s);
+}
+
+/* 100 domains wait behind one site in back-off, and nothing is known for sure any more when it
+ * ends: one is asked about, one job probes. */
+static void one_question_for_a_probe(void)
+{
+    struct sched *s = new_sched(5, 5);
+    struct sched_job job;
+    for (uint64_t i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%u", (unsigned)i);
+        add(s, 1 + i, name, 0);
+    }
+    CHECK_INT(place_all(s, "mx:dead", SECOND_MS), 100);
+    CHECK(sched_next_job(s, at(0), &job));
+    for (struct sched_job more; sched_next_job(s, at(0), &more);)
+        end(s, more.id, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 10);
+    end(s, job.id, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 10);
+    struct sched_place_info p;
+    CHECK(sched_site_of(s, SPAN("d7"), &p) && p.down_until_ms);
+    CHECK_INT(place_all(s, "mx:dead", SECOND_MS), 0);
+    CHECK_INT(begin_all(s, p.down_until_ms, &job), 0);
+    CHECK_INT(place_all(s, "mx:dead", p.down_until_ms + 1), 1);
+    CHECK_INT(begin_all(s, p.down_until_ms, &job), 1);
+    CHECK(job.probe);
+    CHECK_INT(place_all(s, "mx:dead", p.down_until_ms + 1), 0);
+    sched_free(&s);
+}
+
+/* The DNS works again: so does the destination that was left alone for it. */
+static void dns_back(void)
+{
+    struct sched *s = new_sched(5, 5);
+    struct sched_job job;
+    struct sched_place_info p;
+    add(s, 1, "x", 0);
+    CHECK_INT(place_all(s, "", SECOND_MS), 1);
+    CHECK_INT(begin_all(s, 0, &job), 1);
+    end(s, job.id, SCHED_OUT_SITE, SCHED_NEWS_DEST_DOWN, 10);
+    CHECK(sched_dest(s, SPAN("x"), &p) && p.down_until_ms);
+    CHECK_INT(begin_all(s, 2 * SECOND_MS, &job), 0);
+    add(s, 2, "x", 2 * SECOND_MS);
+    CHECK_INT(place_all(s, "mx:a", MINUTE_MS), 1);
+    CHECK_INT(begin_all(s, 2 * SECOND_MS, &job), 1);
+    CHECK_SPAN(job.site, SPAN("mx:a"));
+    sched_free(&s);
+}
+
+/* What waits when its place is known has that rule's time, and not more. */
+static void rule_of_the_place(void)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    struct sched_rule rule;
+    sched_rule_defaults(&rule, &c);
+    rule.expire_after_ms = 20 * MINUTE_MS;
+    rule.warn_after_ms = 0;
+    c.places = true;
+    c.rules = &rule;
+    c.rule_count = 1;
+    struct sched *s = sched_new(&c);
+    struct sched_event ev;
+    struct span dest;
+    add(s, 1, "x", 0);
+    sched_freeze(s, SPAN("mx:slow"));
+    CHECK(sched_next_to_place(s, &dest));
+    sched_place(s, dest, SPAN("mx:slow"), 1);
+    sched_placed(s, dest, INT64_MAX, true);
+    struct sched_job job;
+    CHECK(!sched_next_job(s, at(0), &job)); /* frozen before its first attempt */
+    CHECK(!sched_next_event(s, at(20 * MINUTE_MS - 1), &ev));
+    CHECK(sched_next_event(s, at(20 * MINUTE_MS + 1), &ev));
+    CHECK_INT(ev.kind, SCHED_EVENT_EXPIRED);
+    sched_free(&s);
+}
+
+/* --- qmgr --- */
+
+static char addresses[DOMAINS][40];
+
+/* One message to each of many domains, which are all new. */
+static void mail_to_all(struct rig *r, const char *user)
+{
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        snprintf(addresses[i], sizeof addresses[i], "%s%u@d%u.mx", user, i, i);
+        rig_send(r, rig_mail(r, "s@src.example", addresses[i]));
+    }
+}
+
+/* Answers what is under way until nothing is: the most at a time. */
+static size_t most_at_a_time(struct rig *r, unsigned *first_r)
+{
+    size_t most = 0;
+    *first_r = (unsigned)r->slow_count;
+    while (r->slow_count) {
+        most = r->slow_count > most ? r->slow_count : most;
+        rig_answer_slow(r, SMTP_DELIVERED);
+        rig_run(r, 100);
+    }
+    return most;
+}
+
+static bool all_delivered(struct rig *r)
+{
+    for (unsigned i = 0; i < DOMAINS; i++)
+        if (rig_address(r, addresses[i])->delivered != 1)
+            return false;
+    return true;
+}
+
+static void one_limit(void)
+{
+    struct rig *r = rig_new(1);
+    unsigned first;
+    r->site = "mx:mx1.shared.mx,mx2.shared.mx";
+    r->ttl_s = 3600;
+    rig_resolver(r);
+    mail_to_all(r, "slow");
+    rig_run(r, 1000);
+    size_t most = most_at_a_time(r, &first);
+    CHECK_INT(first, 5);
+    CHECK_INT(most, 20);
+    CHECK_INT(r->sites_asked, DOMAINS); /* one question for each domain */
+    CHECK(all_delivered(r));
+    rig_free(&r);
+}
+
+static void after_a_restart(void)
+{
+    struct rig *r = rig_new(1);
+    unsigned first;
+    r->site = "mx:mx1.shared.mx";
+    r->ttl_s = 3600;
+    rig_resolver(r);
+    mail_to_all(r, "slow");
+    rig_run(r, 1000);
+    rig_kill(r);
+    rig_start(r);
+    rig_resolver(r);
+    rig_run(r, 20 * MINUTE_MS);
+    CHECK(most_at_a_time(r, &first) <= 20);
+    CHECK_INT(first, 5);
+    CHECK(all_delivered(r));
+    rig_free(&r);
+}
+
+static void rule_by_mx(void)
+{
+    struct rig *r = rig_new_config(1, "delivery_rule \"shared\" {\n mx = {\"*.shared.mx\"}\n"
+                                      " concurrency_initial = 2\n concurrency_max = 3\n}\n");
+    unsigned first;
+    r->site = "mx:mx1.shared.mx";
+    r->ttl_s = 3600;
+    rig_resolver(r);
+    mail_to_all(r, "slow");
+    rig_run(r, 1000);
+    CHECK_INT(most_at_a_time(r, &first), 3);
+    CHECK_INT(first, 2);
+    CHECK(all_delivered(r));
+    rig_free(&r);
+}
+
+/* Six a minute, from the first one on. */
+static void rate_by_mx(void)
+{
+    struct rig *r = rig_new_config(1, "delivery_rule \"shared\" {\n mx = {\"*.shared.mx\"}\n"
+                                      " rate = \"6/m\"\n}\n");
+    r->site = "mx:mx1.shared.mx";
+    r->ttl_s = 3600;
+    rig_resolver(r);
+    mail_to_all(r, "slow");
+    unsigned begun = 0;
+    for (int minute = 1; minute <= 5; minute++) {
+        for (int i = 0; i < 60; i++) {
+            rig_run(r, SECOND_MS);
+            begun += (unsigned)r->slow_count;
+            rig_answer_slow(r, SMTP_DELIVERED);
+        }
+        CHECK(begun <= 6u * (unsigned)minute + 1);
+    }
+    CHECK(begun >= 28);
+    rig_free(&r);
+}
+
+/* Many messages to one domain are one question. */
+static void one_question(void)
+{
+    struct rig *r = rig_new(1);
+    r->site = "mx:mx1.shared.mx";
+    r->ttl_s = 3600;
+    rig_resolver(r);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        snprintf(addresses[i], sizeof addresses[i], "ok%u@same.mx", i);
+        rig_send(r, rig_mail(r, "s@src.example", addresses[i]));
+    }
+    rig_run(r, 10 * SECOND_MS);
+    CHECK(all_delivered(r));
+    CHECK_INT(r->sites_asked, 1);
+    rig_free(&r);
+}
+
+/* resolver hangs: mail to an address goes at once, and other mail goes to deliver, which will say
+ * what DNS says. */
+static void no_answer(void)
+{
+    struct rig *r = rig_new(1);
+    rig_resolver(r);
+    mail_to_all(r, "ok");
+    rig_send(r, rig_mail(r, "s@src.example", "ok.literal@hub.example"));
+    rig_run(r, 5 * SECOND_MS);
+    CHECK_INT(rig_address(r, "ok.literal@hub.example")->delivered, 1);
+    CHECK_INT(rig_address(r, addresses[0])->tries, 0);
+    rig_run(r, 7 * SECOND_MS);
+    CHECK(all_delivered(r));
+    rig_free(&r);
+}
+
+static void away_or_none(void)
+{
+    for (int i = 0; i < 3; i++) {
+        struct rig *r = rig_new(1);
+        if (i == 1) /* the domain does not exist: deliver will hear that */
+            r->site = "";
+        if (i) /* 2: it dies before it answers */
+            rig_resolver(r);
+        mail_to_all(r, "ok");
+        rig_run(r, 10);
+        if (i == 2)
+            channel_free(&r->resolver);
+        rig_run(r, SECOND_MS);
+        CHECK(all_delivered(r));
+        rig_free(&r);
+    }
+}
+
+/* More domains than are asked about at once, and none is answered: none waits for ever. */
+static void many_and_no_answer(void)
+{
+    enum { MANY = 5000 };
+    struct rig *r = rig_new(1);
+    rig_resolver(r);
+    struct sched *s = r->q->sched;
+    struct sched_now now = qmgr_now(r->q);
+    for (uint64_t i = 0; i < MANY; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "ok@m%u.mx", (unsigned)i);
+        struct sched_entry_rcpt rcpt = { .addr = span_str(text) };
+        struct sched_entry e = { .seq = 1 + i, .received_ms = now.wall_ms,
+                                 .sender = SPAN("s@b.example"), .rcpts = &rcpt, .rcpt_count = 1 };
+        MUST(sched_add(s, &e, now));
+    }
+    rig_run(r, 5 * SECOND_MS);
+    CHECK_INT(r->sites_asked, 1024);
+    CHECK_INT(sched_totals(s).rcpts[SCHED_READY], MANY);
+    rig_run(r, 8 * SECOND_MS); /* all were begun; their content is not in the spool */
+    CHECK_INT(sched_totals(s).rcpts[SCHED_READY], 0);
+    rig_free(&r);
+}
+
+static const struct test tests[] = {
+    TEST(nothing_before), TEST(asked_again), TEST(moved), TEST(one_question_for_a_probe),
+    TEST(dns_back), TEST(rule_of_the_place), TEST(one_limit), TEST(after_a_restart),
+    TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(no_answer), TEST(away_or_none),
+    TEST(many_and_no_answer),
+};
+TEST_MAIN(tests)
