@@ -1,4 +1,4 @@
-/* queue_export: copies of queued messages as files, and the lines of a rule. */
+/* queue_export: copies of queued messages as files. */
 #ifndef POSTERN_CLI_QUEUE_EXPORT_H
 #define POSTERN_CLI_QUEUE_EXPORT_H
 
@@ -8,7 +8,4 @@
 /* Each message that is meant as DIRECTORY/ID.eml; files that exist are left alone. A status of
  * sysexits.h. */
 int queue_export(const struct cli_args *a, const struct queue_words *words, const char *directory);
-/* The mailertable lines that send all mail of the domains that are meant to `hop`. */
-int queue_rule(const struct cli_args *a, const struct queue_words *words, const char *hop);
-
 #endif

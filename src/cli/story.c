@@ -138,11 +138,46 @@ static void judge(struct story_target *t)
     }
 }
 
+/* An administrator's rule (postern queue reroute --rule) stands above what the tables say: the
+ * running gateway knows of it. */
+static void overrule(struct ask *k, struct story_target *t)
+{
+    static const char *const taken[] = { "dest", "hops", "value" };
+    struct span addr = row_text(t->given, "address");
+    struct span dest = row_text(json_object_get(t->route, "dest"), "queue");
+    struct ask_args args = { .n = 0 };
+    if (!ask_running(k))
+        return;
+    ask_arg(&args, "domain", span_from(addr, span_rfind(addr, '@') + 1));
+    ask_arg(&args, "dest", dest);
+    json_t *rule = dest.n && span_rfind(addr, '@') < addr.n ? ask_row(k, "reroute", &args) : NULL;
+    if (!row_true(rule, "rule")) {
+        json_decref(rule);
+        return;
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        json_object_del(t->route, taken[i]);
+        if (json_object_get(rule, taken[i]))
+            json_object_set(t->route, taken[i], json_object_get(rule, taken[i]));
+    }
+    char said[1200];
+    snprintf(said, sizeof said, "%.*s, by %.*s", SPAN_ARG(row_text(rule, "nexthop")),
+             SPAN_ARG(row_text(rule, "who")));
+    json_t *step = json_object(), *trail = json_object_get(t->route, "trail");
+    json_object_set_new(step, "verdict", json_string("decided"));
+    json_object_set_new(step, "what", json_string("reroute rule"));
+    json_object_set(step, "key", json_object_get(rule, "name"));
+    json_object_set_new(step, "said", json_string(said));
+    json_array_append_new(trail, step);
+    json_decref(rule);
+}
+
 static bool ask_target(struct ask *k, const struct story_question *q, struct story_target *t)
 {
     t->route = ask_route(k, q, t);
     if (!t->route)
         return false;
+    overrule(k, t);
     const json_t *dest = json_object_get(t->route, "dest");
     struct span hops = row_text(t->route, "hops");
     if (hops.n && !json_object_get(dest, "own_listener") && !q->no_lookup) {

@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "proto/watch_qmgr.h"
+#include "qmgr/reroute.h"
 #include "spool/dirs.h"
 
 #include <errno.h>
@@ -9,8 +10,9 @@
 #include <string.h>
 
 #define ALARM_KEY "alarm "
+#define RUN "run"
 
-enum { AGAIN_MS = 10 * 1000, STAGED_MAX_BYTES = 4 << 20, ALARMS_KEPT_MAX = 2000 };
+enum { AGAIN_MS = 10 * 1000, STAGED_MAX_BYTES = 2 << 20, ALARMS_KEPT_MAX = 2000 };
 
 struct keeper {
     struct notes *notes;
@@ -18,6 +20,8 @@ struct keeper {
     size_t staged_count;
     int error;        /* of the last flush */
     int64_t again_ms; /* monotonic */
+    int64_t ran_ms;   /* wall: the last queue run before this process; -1: none is known */
+    uint64_t ran_upto; /* no message before this process has a counter from here on */
 };
 
 struct notes *keep_notes(struct qmgr *q) { return q->keeper->notes; }
@@ -32,6 +36,13 @@ static void say(struct qmgr *q, enum event_name name, const char *text)
              "spool notes: %s", text);
 }
 
+static void freeze_again(void *ctx, struct span name, const struct decision *d)
+{
+    struct qmgr *q = ctx;
+    (void)d;
+    sched_freeze(q->sched, name);
+}
+
 void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
 {
     struct err err;
@@ -42,6 +53,12 @@ void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
                                   loop_random_u64(q->env->loop), &damaged, &err);
     if (damaged)
         say(q, EVENT_spool_damage, err.text);
+    decisions_each(q, KEEP_FROZEN, freeze_again, q);
+    reroutes_restore(q);
+    struct decision run;
+    struct span unused;
+    q->keeper->ran_ms = decision_get(q, RUN, SPAN_NONE, &unused, &run) ? run.at_ms : -1;
+    q->keeper->ran_upto = spool_ids_upto(q->spool);
 }
 
 void keep_free(struct qmgr *q)
@@ -58,6 +75,7 @@ int keep_flush(struct qmgr *q)
 {
     struct keeper *k = q->keeper;
     int before = k->error;
+    reroutes_note(q);
     k->error = notes_flush(k->notes);
     k->again_ms = loop_mono_ms(q->env->loop) + AGAIN_MS;
     if (k->error && !before)
@@ -70,8 +88,114 @@ int keep_flush(struct qmgr *q)
 /* Also a directory that did not take them when another one did. */
 void keep_upkeep(struct qmgr *q)
 {
+    reroutes_note(q);
     if (notes_dirty(q->keeper->notes) && loop_mono_ms(q->env->loop) >= q->keeper->again_ms)
         keep_flush(q);
+}
+
+/* --- decisions: "KIND NAME" is at_ms i64, who, what --- */
+
+static struct span decision_key(const char *kind, struct span name, char room[NOTES_KEY_MAX])
+{
+    size_t n = strlen(kind);
+    if (n + 1 + name.n > NOTES_KEY_MAX)
+        return SPAN_NONE;
+    memcpy(room, kind, n);
+    room[n++] = ' ';
+    for (size_t i = 0; i < name.n; i++)
+        room[n++] = ascii_lower(name.p[i]);
+    return span_of(room, n);
+}
+
+bool decision_set(struct qmgr *q, const char *kind, struct span name, struct span who,
+                  struct span what)
+{
+    char room[NOTES_KEY_MAX];
+    struct span key = decision_key(kind, name, room);
+    struct buf value;
+    buf_init(&value, NOTES_VALUE_MAX);
+    wire_put_i64(&value, loop_wall_ms(q->env->loop));
+    wire_put_bytes(&value, who);
+    wire_put_bytes(&value, what);
+    bool ok = key.n && !value.failed && notes_set(q->keeper->notes, key, buf_span(&value));
+    buf_free(&value);
+    return ok;
+}
+
+bool decision_drop(struct qmgr *q, const char *kind, struct span name)
+{
+    char room[NOTES_KEY_MAX];
+    struct span key = decision_key(kind, name, room);
+    return key.n && notes_drop(q->keeper->notes, key);
+}
+
+static bool decode(struct span value, struct decision *d_r)
+{
+    struct wire w = wire_reader(value);
+    d_r->at_ms = wire_get_i64(&w);
+    d_r->who = wire_get_bytes(&w, NOTES_VALUE_MAX);
+    d_r->what = wire_get_bytes(&w, NOTES_VALUE_MAX);
+    return !w.bad;
+}
+
+bool decision_get(struct qmgr *q, const char *kind, struct span name, struct span *name_r,
+                  struct decision *d_r)
+{
+    char room[NOTES_KEY_MAX];
+    struct span key = decision_key(kind, name, room), found, value;
+    if (!key.n || !notes_find(q->keeper->notes, key, &found, &value) || !decode(value, d_r))
+        return false;
+    *name_r = span_from(found, strlen(kind) + 1);
+    return true;
+}
+
+struct each {
+    size_t skip;
+    void (*fn)(void *ctx, struct span name, const struct decision *d);
+    void *ctx;
+};
+
+static void each_decision(void *ctx, struct span key, struct span value)
+{
+    struct each *e = ctx;
+    struct decision d;
+    if (decode(value, &d))
+        e->fn(e->ctx, span_from(key, e->skip), &d);
+}
+
+void decisions_each(struct qmgr *q, const char *kind,
+                    void (*fn)(void *ctx, struct span name, const struct decision *d), void *ctx)
+{
+    char room[NOTES_KEY_MAX];
+    struct each e = { strlen(kind) + 1, fn, ctx };
+    notes_each(q->keeper->notes, decision_key(kind, SPAN_NONE, room), each_decision, &e);
+}
+
+static void count_one(void *ctx, struct span name, const struct decision *d)
+{
+    (void)name;
+    (void)d;
+    ++*(size_t *)ctx;
+}
+
+size_t decisions_count(struct qmgr *q, const char *kind)
+{
+    size_t n = 0;
+    decisions_each(q, kind, count_one, &n);
+    return n;
+}
+
+int keep_run(struct qmgr *q)
+{
+    decision_set(q, RUN, SPAN_NONE, SPAN_NONE, SPAN_NONE);
+    return keep_flush(q);
+}
+
+bool keep_ran(struct qmgr *q, uint64_t seq)
+{
+    struct sched_msg_info m;
+    return q->keeper->ran_ms >= 0 && seq < q->keeper->ran_upto &&
+           sched_msg(q->sched, seq, &m) && m.received_ms <= q->keeper->ran_ms;
 }
 
 /* --- for watch --- */

@@ -1,62 +1,142 @@
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
+#include "qmgr/keep.h"
 #include "route/value.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct hop { /* shared by all messages of one action */
+#define NOTE_KEY "rerouted "
+#define RULE_KIND "reroute"
+
+/* As many next hops as leave room for all else in the notes. */
+enum { NOTE_ENTRY_BYTES = 12, HOPS_MAX = 1000, CHECK_ARENA_MAX = 64 << 10 };
+
+struct hop { /* shared by all who go there */
+    struct list node;
     uint32_t refs;
+    struct buf chunk; /* while notes are made */
     size_t n;
     char text[];
+};
+
+struct way {
+    uint32_t rcpt;
+    struct hop *hop;
 };
 
 struct reroute {
     struct hash_node node; /* by seq */
     uint64_t seq;
-    struct hop *hop;
     uint32_t n, cap;
-    uint32_t *rcpts;
+    struct way *ways; /* in the order of recipients */
 };
 
 struct reroutes {
     struct hash by_seq;
-    struct hop *last; /* the hop of the action at hand */
+    struct list hops;
+    size_t hop_count;
+    uint64_t rcpts;
+    bool changed; /* not in the notes yet */
+    size_t noted; /* chunks */
 };
 
-static void hop_put(struct hop *h)
+/* --- next hops --- */
+
+static struct span text_of(const struct hop *h) { return span_of(h->text, h->n); }
+
+static void hop_put(struct reroutes *all, struct hop *h)
 {
-    if (h && --h->refs == 0)
-        free(h);
+    if (--h->refs)
+        return;
+    list_remove(&h->node);
+    all->hop_count--;
+    buf_free(&h->chunk);
+    free(h);
 }
 
-bool reroute_check(struct span hop, struct err *err)
+/* NULL: there are too many. */
+static struct hop *hop_get(struct reroutes *r, struct span text)
 {
-    enum { ROOM = 64 << 10 };
-    struct arena *a = arena_new(ROOM);
+    LIST_EACH(n, &r->hops) {
+        struct hop *h = CONTAINER(n, struct hop, node);
+        if (!span_eq(text_of(h), text))
+            continue;
+        h->refs++;
+        return h;
+    }
+    if (r->hop_count == HOPS_MAX)
+        return NULL;
+    struct hop *h = must_alloc(must_add(sizeof *h, text.n));
+    h->refs = 1;
+    h->n = text.n;
+    memcpy(h->text, text.p, text.n);
+    buf_init(&h->chunk, NOTES_VALUE_MAX);
+    list_append(&r->hops, &h->node);
+    r->hop_count++;
+    return h;
+}
+
+static bool own_ip(void *ctx, const struct netaddr *ip)
+{
+    const struct config *c = ctx;
+    if (netaddr_is_loopback(ip))
+        return true;
+    for (size_t i = 0; i < c->n_listens; i++)
+        for (size_t k = 0; k < c->listens[i].address.n; k++)
+            if (netaddr_same_ip(&c->listens[i].address.v[k], ip))
+                return true;
+    return false;
+}
+
+/* As route.c finds it out for a table's next hop. */
+static bool is_own(const struct config *c, const struct route_dest *d)
+{
+    if (d->mailer >= ROUTE_LMTP || !d->hop_count || !d->hops[0].literal)
+        return false;
+    struct netaddr at = d->hops[0].addr;
+    at.port = d->hops[0].port ? d->hops[0].port : (uint16_t)c->deliver.port;
+    return config_listens_at(c, &at, own_ip, (void *)(uintptr_t)c);
+}
+
+bool reroute_check(const struct config *cfg, struct span hop, struct err *err)
+{
+    struct arena *a = arena_new(CHECK_ARENA_MAX);
     struct route_dest d;
-    bool good = route_value_or_hops(hop, a, &d, err);
-    if (good && d.mailer != ROUTE_RELAY && d.mailer != ROUTE_LMTP) {
+    bool good = hop.n <= REROUTE_HOP_MAX && route_value_or_hops(hop, a, &d, err);
+    if (hop.n > REROUTE_HOP_MAX)
+        err_set(err, "a next hop of more than %d bytes", REROUTE_HOP_MAX);
+    if (good && d.mailer != ROUTE_RELAY && d.mailer != ROUTE_LMTP && d.mailer != ROUTE_ESMTP &&
+        d.mailer != ROUTE_SMTP) {
         err_set(err, "mail is rerouted to a host, as smart_host names one");
+        good = false;
+    }
+    if (good && is_own(cfg, &d)) {
+        err_set(err, "that is a listener of this gateway: the mail would come back");
         good = false;
     }
     arena_free(&a);
     return good;
 }
 
-static struct hop *hop_get(struct reroutes *r, struct span text)
+/* False: it cannot be read (any more), or is now a listener of ours. */
+static bool route_by(struct qmgr *q, struct span hop, const char *matched, struct span name,
+                     struct arena *a, struct route_dest *d_r)
 {
-    if (!r->last || !span_eq(span_of(r->last->text, r->last->n), text)) {
-        hop_put(r->last);
-        r->last = must_alloc(must_add(sizeof *r->last, text.n));
-        r->last->refs = 1;
-        r->last->n = text.n;
-        memcpy(r->last->text, text.p, text.n);
-    }
-    r->last->refs++;
-    return r->last;
+    struct err unused;
+    struct buf b;
+    *d_r = (struct route_dest){ .mailer = ROUTE_RELAY };
+    if (!route_value_or_hops(hop, a, d_r, &unused) || is_own(q->config, d_r))
+        return false;
+    buf_init(&b, REROUTE_NAME_MAX + 100);
+    buf_printf(&b, "%s%.*s", matched, SPAN_ARG(name));
+    d_r->matched = arena_dup(a, buf_span(&b));
+    buf_free(&b);
+    return route_dest_make_queue(d_r, a);
 }
+
+/* --- recipients --- */
 
 static struct reroute *find(const struct qmgr *q, uint64_t seq)
 {
@@ -66,79 +146,282 @@ static struct reroute *find(const struct qmgr *q, uint64_t seq)
     return n ? CONTAINER(n, struct reroute, node) : NULL;
 }
 
-static bool has(const struct reroute *r, uint32_t rcpt)
+/* Where it stands, or would. */
+static uint32_t place_of(const struct reroute *r, uint32_t rcpt)
 {
-    for (uint32_t i = 0; i < r->n; i++)
-        if (r->rcpts[i] == rcpt)
-            return true;
-    return false;
+    uint32_t from = 0, to = r->n;
+    if (r->n && r->ways[r->n - 1].rcpt < rcpt)
+        return r->n;
+    while (from < to) {
+        uint32_t mid = from + (to - from) / 2;
+        if (r->ways[mid].rcpt < rcpt)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return from;
+}
+
+static struct way *way_of(const struct reroute *r, uint32_t rcpt)
+{
+    uint32_t at = r ? place_of(r, rcpt) : 0;
+    return r && at < r->n && r->ways[at].rcpt == rcpt ? &r->ways[at] : NULL;
+}
+
+static void add_way(struct reroute *r, uint32_t rcpt, struct hop *hop)
+{
+    uint32_t at = place_of(r, rcpt);
+    if (r->n == r->cap) {
+        r->cap = r->cap ? r->cap * 2 : 1;
+        r->ways = must_realloc(r->ways, must_mul(r->cap, sizeof *r->ways));
+    }
+    memmove(&r->ways[at + 1], &r->ways[at], (r->n - at) * sizeof *r->ways);
+    r->ways[at] = (struct way){ rcpt, hop };
+    r->n++;
+}
+
+static struct reroute *make(struct reroutes *all, uint64_t seq)
+{
+    struct reroute *r = NEW(struct reroute);
+    r->seq = seq;
+    MUST(hash_add(&all->by_seq, &r->node, span_of(&r->seq, sizeof r->seq)));
+    return r;
 }
 
 bool reroute_set(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct span hop)
 {
     if (!q->reroutes) {
         q->reroutes = NEW(struct reroutes);
-        hash_init(&q->reroutes->by_seq, loop_random_u64(q->env->loop), REROUTES_MAX);
+        hash_init(&q->reroutes->by_seq, loop_random_u64(q->env->loop), 0);
+        list_init(&q->reroutes->hops);
     }
+    struct reroutes *all = q->reroutes;
     struct reroute *r = find(q, seq);
-    if (!r && q->reroutes->by_seq.n >= REROUTES_MAX)
+    struct way *w = way_of(r, rcpt);
+    struct hop *to = w || all->rcpts < REROUTES_MAX ? hop_get(all, hop) : NULL;
+    if (!to)
         return false;
-    if (!r) {
-        r = NEW(struct reroute);
-        r->seq = seq;
-        hash_add(&q->reroutes->by_seq, &r->node, span_of(&r->seq, sizeof r->seq));
+    if (w) {
+        hop_put(all, w->hop);
+        w->hop = to;
+    } else {
+        add_way(r ? r : make(all, seq), rcpt, to);
+        all->rcpts++;
     }
-    struct hop *old = r->hop;
-    r->hop = hop_get(q->reroutes, hop);
-    hop_put(old);
-    if (has(r, rcpt))
-        return true;
-    if (r->n == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 1;
-        r->rcpts = must_realloc(r->rcpts, must_mul(r->cap, sizeof *r->rcpts));
-    }
-    r->rcpts[r->n++] = rcpt;
+    all->changed = true;
     return true;
+}
+
+#define BY_RULE "rerouted by an administrator's rule for "
+
+static bool by_rule(struct qmgr *q, const struct reroute_rule *r, struct arena *a,
+                    struct route_dest *d_r)
+{
+    return route_by(q, r->hop, BY_RULE, r->name, a, d_r);
+}
+
+/* A destination's, or its site's. */
+static bool rule_of_dest(struct qmgr *q, struct span dest, struct reroute_rule *r_r)
+{
+    struct sched_place_info p;
+    return dest.n && (reroute_rule_get(q, dest, r_r) ||
+                      (sched_dest(q->sched, dest, &p) && p.site.n &&
+                       reroute_rule_get(q, p.site, r_r)));
+}
+
+static struct span domain_of(struct sched_addr addr)
+{
+    if (addr.whole)
+        return span_from(addr.local, span_rfind(addr.local, '@') + 1);
+    return addr.domain;
 }
 
 bool reroute_find(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct arena *a,
                   struct route_dest *d_r)
 {
-    const struct reroute *r = find(q, seq);
-    struct err unused;
-    *d_r = (struct route_dest){ .mailer = ROUTE_RELAY };
-    if (!r || !has(r, rcpt) ||
-        !route_value_or_hops(span_of(r->hop->text, r->hop->n), a, d_r, &unused))
+    const struct way *w = way_of(find(q, seq), rcpt);
+    if (w && route_by(q, text_of(w->hop), "rerouted by an administrator", SPAN_NONE, a, d_r))
+        return true;
+    struct sched_rcpt_info r;
+    struct reroute_rule rule;
+    return sched_rcpt(q->sched, seq, rcpt, &r) &&
+           reroute_rule_get(q, domain_of(r.addr), &rule) && by_rule(q, &rule, a, d_r);
+}
+
+bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d)
+{
+    struct reroute_rule rule;
+    struct route_dest own;
+    if (!route_dest_has_hops(d) || d->own_listener.n || !rule_of_dest(q, d->queue, &rule) ||
+        !by_rule(q, &rule, a, &own))
         return false;
-    d_r->matched = SPAN("rerouted by an administrator");
-    return route_dest_make_queue(d_r, a);
+    *d = own;
+    return true;
 }
 
 static void drop(struct reroutes *all, struct reroute *r)
 {
     hash_remove(&all->by_seq, &r->node);
-    hop_put(r->hop);
-    free(r->rcpts);
+    all->rcpts -= r->n;
+    for (uint32_t i = 0; i < r->n; i++)
+        hop_put(all, r->ways[i].hop);
+    free(r->ways);
     free(r);
 }
 
+/* That of one which is gone stays in the notes until they are written for another reason, or
+ * until none is left: ids are not given twice. */
 void reroute_gone(struct qmgr *q, uint64_t seq)
 {
     struct reroute *r = find(q, seq);
-    if (r)
-        drop(q->reroutes, r);
+    if (!r)
+        return;
+    drop(q->reroutes, r);
+    q->reroutes->changed |= !q->reroutes->rcpts;
 }
 
 void reroutes_free(struct qmgr *q)
 {
     if (!q->reroutes)
         return;
-    for (struct hash_node *n = hash_next(&q->reroutes->by_seq, NULL), *next; n; n = next) {
-        next = hash_next(&q->reroutes->by_seq, n);
+    for (struct hash_node *n; (n = hash_next(&q->reroutes->by_seq, NULL)) != NULL;)
         drop(q->reroutes, CONTAINER(n, struct reroute, node));
-    }
     hash_free(&q->reroutes->by_seq);
-    hop_put(q->reroutes->last);
     free(q->reroutes);
     q->reroutes = NULL;
+}
+
+/* --- rules: the notes are the table --- */
+
+static void rule_of(struct span name, const struct decision *d, struct reroute_rule *r_r)
+{
+    *r_r = (struct reroute_rule){ .name = name, .hop = d->what, .who = d->who,
+                                  .since_ms = d->at_ms };
+}
+
+bool reroute_rule_get(struct qmgr *q, struct span name, struct reroute_rule *r_r)
+{
+    struct decision d;
+    struct span kept;
+    if (!decision_get(q, RULE_KIND, name, &kept, &d))
+        return false;
+    rule_of(kept, &d, r_r);
+    return true;
+}
+
+bool reroute_rule_set(struct qmgr *q, struct span name, struct span hop, struct span who)
+{
+    struct reroute_rule old;
+    if (!name.n || name.n > REROUTE_NAME_MAX || hop.n > REROUTE_HOP_MAX)
+        return false;
+    if (!reroute_rule_get(q, name, &old) && decisions_count(q, RULE_KIND) >= REROUTE_RULES_MAX)
+        return false;
+    if (!decision_set(q, RULE_KIND, name, who, hop))
+        return false;
+    sched_routes_changed(q->sched);
+    return true;
+}
+
+bool reroute_rule_remove(struct qmgr *q, struct span name)
+{
+    if (!decision_drop(q, RULE_KIND, name))
+        return false;
+    sched_routes_changed(q->sched);
+    return true;
+}
+
+bool reroute_rule_for(struct qmgr *q, struct span domain, struct span dest, struct arena *a,
+                      struct reroute_rule *r_r, struct route_dest *d_r)
+{
+    return (reroute_rule_get(q, domain, r_r) || rule_of_dest(q, dest, r_r)) &&
+           by_rule(q, r_r, a, d_r);
+}
+
+struct each {
+    void (*fn)(void *ctx, const struct reroute_rule *r);
+    void *ctx;
+};
+
+static void each_rule(void *ctx, struct span name, const struct decision *d)
+{
+    struct each *e = ctx;
+    struct reroute_rule r;
+    rule_of(name, d, &r);
+    e->fn(e->ctx, &r);
+}
+
+void reroute_rules(struct qmgr *q, void (*fn)(void *ctx, const struct reroute_rule *r), void *ctx)
+{
+    struct each e = { fn, ctx };
+    decisions_each(q, RULE_KIND, each_rule, &e);
+}
+
+/* --- what is kept of recipients: "rerouted N" is a next hop, and seq u64 and recipient u32 of
+ * those who go there --- */
+
+static void restore_chunk(void *ctx, struct span key, struct span value)
+{
+    struct qmgr *q = ctx;
+    struct wire w = wire_reader(value);
+    struct span hop = wire_get_bytes(&w, REROUTE_HOP_MAX);
+    (void)key;
+    while (!w.bad && w.rest.n) {
+        uint64_t seq = wire_get_u64(&w);
+        uint32_t rcpt = wire_get_u32(&w);
+        struct sched_rcpt_info r;
+        if (!w.bad && hop.n && sched_rcpt(q->sched, seq, rcpt, &r) && r.state < SCHED_LIVE)
+            reroute_set(q, seq, rcpt, hop);
+    }
+}
+
+void reroutes_restore(struct qmgr *q)
+{
+    size_t noted = notes_count(keep_notes(q), SPAN(NOTE_KEY));
+    notes_each(keep_notes(q), SPAN(NOTE_KEY), restore_chunk, q);
+    if (q->reroutes) {
+        q->reroutes->noted = noted;
+        q->reroutes->changed = false;
+    } else if (noted) {
+        notes_drop_all(keep_notes(q), SPAN(NOTE_KEY));
+    }
+}
+
+static void note_chunk(struct qmgr *q, struct hop *h)
+{
+    struct buf key;
+    if (!h->chunk.len)
+        return;
+    buf_init(&key, 64);
+    buf_printf(&key, NOTE_KEY "%zu", q->reroutes->noted++);
+    MUST(notes_set(keep_notes(q), buf_span(&key), buf_span(&h->chunk)));
+    buf_reset(&h->chunk);
+    buf_free(&key);
+}
+
+static void note_way(struct qmgr *q, uint64_t seq, const struct way *w)
+{
+    struct buf *b = &w->hop->chunk;
+    if (b->len && buf_room(b) < NOTE_ENTRY_BYTES)
+        note_chunk(q, w->hop);
+    if (!b->len)
+        wire_put_bytes(b, text_of(w->hop));
+    wire_put_u64(b, seq);
+    wire_put_u32(b, w->rcpt);
+}
+
+void reroutes_note(struct qmgr *q)
+{
+    struct reroutes *all = q->reroutes;
+    if (!all || !all->changed)
+        return;
+    notes_drop_all(keep_notes(q), SPAN(NOTE_KEY));
+    all->changed = false;
+    all->noted = 0;
+    for (struct hash_node *n = hash_next(&all->by_seq, NULL); n; n = hash_next(&all->by_seq, n)) {
+        const struct reroute *r = CONTAINER(n, struct reroute, node);
+        for (uint32_t i = 0; i < r->n; i++)
+            note_way(q, r->seq, &r->ways[i]);
+    }
+    LIST_EACH(n, &all->hops)
+        note_chunk(q, CONTAINER(n, struct hop, node));
 }

@@ -1,6 +1,6 @@
 /* The spool, as qmgr uses it: opened and replayed at start, one flush per turn that has mail in
  * it, compaction in slices between. */
-#include "qmgr/inside.h"
+#include "qmgr/keep.h"
 
 #include "base/must.h"
 #include "spool/dirs.h"
@@ -160,6 +160,7 @@ bool store_open(struct qmgr *q, struct err *err)
     if (ok) {
         q->leased_upto = spool_ids_upto(q->spool);
         say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, dirs.n);
+        keep_open(q, &dirs);
     }
     spool_dirs_free(&dirs);
     return ok;
@@ -212,5 +213,6 @@ void store_upkeep(void *ctx)
                              intake_small(q) ? COMPACT_SMALL_BYTES : COMPACT_SLICE_BYTES);
     if (more <= 0)
         deliverers_check(q);
+    keep_upkeep(q);
     loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
 }

@@ -1,5 +1,5 @@
 /* What watch asks: from the groups of the queue, in slices between which mail flows. */
-#include "qmgr/inside.h"
+#include "qmgr/keep.h"
 
 #include "base/must.h"
 #include "proto/watch_qmgr.h"
@@ -192,19 +192,42 @@ static void on_facts_ask(struct qmgr *q, struct channel *ch, const struct msg_fa
 }
 PROTO_HANDLER(facts_ask, struct qmgr *, on_facts_ask)
 
+static void on_kept_ask(struct qmgr *q, struct channel *ch, const struct msg_kept_ask *m)
+{
+    keep_tell(q, ch, m->q);
+}
+
+static void on_keep(struct qmgr *q, struct channel *ch, const struct msg_keep *m)
+{
+    (void)ch;
+    keep_stage(q, m);
+}
+
+static void on_keep_end(struct qmgr *q, struct channel *ch, const struct msg_keep_end *m)
+{
+    (void)ch;
+    (void)m;
+    keep_staged(q);
+}
+PROTO_HANDLER(kept_ask, struct qmgr *, on_kept_ask)
+PROTO_HANDLER(keep, struct qmgr *, on_keep)
+PROTO_HANDLER(keep_end, struct qmgr *, on_keep_end)
+
 static void on_gone(void *ctx, struct channel *ch, const char *why)
 {
     struct qmgr *q = ctx;
     (void)ch;
     (void)why;
     stop(q->vitals);
+    keep_unstage(q);
     channel_free(&q->vitals->watch);
 }
 
 void vitals_peer(struct qmgr *q, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(facts_ask) };
-    static const struct channel_ops ops = { types, 1, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(facts_ask), PROTO_TYPE(kept_ask),
+                                                 PROTO_TYPE(keep), PROTO_TYPE(keep_end) };
+    static const struct channel_ops ops = { types, 4, on_gone, NULL };
     if (!q->vitals) {
         q->vitals = NEW(struct vitals);
         loop_timer_init(&q->vitals->turn, on_turn, q);

@@ -6,8 +6,12 @@
 #include "base/must.h"
 #include "proto/control.h"
 #include "proto/lists.h"
+#include "proto/qmgr_router.h"
 #include "proto/watch_qmgr.h"
+#include "qmgr/keep.h"
+#include "qmgr/reroute.h"
 
+#include <stdarg.h>
 #include <sysexits.h>
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND };
@@ -15,7 +19,7 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND };
 /* A watch and a control beside the rig's peers. */
 struct desk {
     struct rig *r;
-    struct channel *watch, *control;
+    struct channel *watch, *control, *router;
     struct buf kept; /* "alarm/subject/told " of each */
     bool kept_end;
     struct buf said; /* rows and the last text, each with a line end */
@@ -70,7 +74,11 @@ static void unplug(struct desk *d)
 {
     channel_free(&d->watch);
     channel_free(&d->control);
+    channel_free(&d->router);
 }
+
+/* Nothing can be delivered. */
+static void unplug_deliver(struct desk *d) { channel_free(&d->r->deliver); }
 
 static void plug(struct desk *d)
 {
@@ -185,7 +193,355 @@ static void alarms_and_a_broken_disk(void)
     desk_free(d);
 }
 
+/* --- what an administrator decides --- */
+
+/* The arguments end with NULL. The status; -1: no answer. */
+static int ask(struct desk *d, const char *verb, ...)
+{
+    struct buf args;
+    va_list ap;
+    buf_init(&args, 65536);
+    va_start(ap, verb);
+    for (const char *arg; (arg = va_arg(ap, const char *)) != NULL;)
+        wire_put_bytes(&args, span_str(arg));
+    va_end(ap);
+    struct msg_admin_ask m = { .q = 1, .who = SPAN("ann"), .verb = span_str(verb),
+                               .args = buf_span(&args) };
+    buf_reset(&d->said);
+    d->status = -1;
+    if (d->control)
+        send_admin_ask(d->control, &m);
+    for (int i = 0; i < 100 && d->status < 0; i++)
+        rig_run(d->r, 5);
+    buf_free(&args);
+    return d->status;
+}
+
+static bool says(struct desk *d, const char *text) { return strstr(buf_cstr(&d->said), text); }
+
+static bool frozen(struct desk *d, const char *name)
+{
+    return ask(d, "freeze", NULL) == ADMIN_OK && says(d, name);
+}
+
+static bool delivered(struct desk *d, const char *rcpt)
+{
+    return rig_address(d->r, rcpt)->delivered > 0;
+}
+
+static struct rig_mail *post(struct desk *d, const char *rcpt)
+{
+    struct rig_mail *m = rig_mail(d->r, "ok.sender@a.example", rcpt);
+    MUST(rig_send(d->r, m));
+    rig_run(d->r, 5 * SECOND);
+    return m;
+}
+
+static void freezing(void)
+{
+    struct desk *d = desk_new(3);
+    CHECK_INT(ask(d, "freeze", "Slow.example", NULL), ADMIN_OK);
+    killed(d);
+    CHECK(frozen(d, "\"slow.example\"") && says(d, "\"who\":\"ann\""));
+    post(d, "ok1@slow.example");
+    power_cut(d, 4);
+    CHECK(frozen(d, "slow.example"));
+    rig_run(d->r, 10 * MINUTE);
+    CHECK(!delivered(d, "ok1@slow.example"));
+    CHECK_INT(ask(d, "freeze", "SLOW.example", NULL), EX_NOINPUT);
+    CHECK_INT(ask(d, "thaw", "SLOW.example", NULL), ADMIN_OK);
+    rig_run(d->r, MINUTE);
+    CHECK(delivered(d, "ok1@slow.example"));
+    killed(d);
+    CHECK(!frozen(d, "slow.example"));
+    post(d, "ok2@slow.example");
+    CHECK(delivered(d, "ok2@slow.example"));
+    desk_free(d);
+}
+
+/* It holds at once, it is said that it is not on the disk, and it comes there. */
+static void freezing_on_a_broken_disk(void)
+{
+    struct desk *d = desk_new(4);
+    vfs_faulty_break(d->r->disk, "/spool");
+    CHECK_INT(ask(d, "freeze", "a.example", NULL), EX_IOERR);
+    CHECK(says(d, "not on disk") && frozen(d, "a.example"));
+    vfs_faulty_break(d->r->disk, NULL);
+    rig_run(d->r, MINUTE);
+    power_cut(d, 5);
+    CHECK(frozen(d, "a.example"));
+    vfs_faulty_break(d->r->disk, "/spool");
+    CHECK_INT(ask(d, "thaw", "a.example", NULL), EX_IOERR);
+    vfs_faulty_break(d->r->disk, NULL);
+    CHECK_INT(ask(d, "freeze", "b.example", NULL), ADMIN_OK);
+    power_cut(d, 6);
+    CHECK(frozen(d, "b.example") && !says(d, "a.example"));
+    desk_free(d);
+}
+
+static const char *dest_of(struct desk *d, const struct rig_mail *m)
+{
+    static char text[200];
+    struct sched_rcpt_info r;
+    if (!sched_rcpt(d->r->q->sched, m->seq, 0, &r))
+        return "gone";
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(r.dest));
+    return text;
+}
+
+static const char *id_of(struct desk *d, const struct rig_mail *m)
+{
+    static char text[64];
+    struct sched_msg_info info;
+    MUST(sched_msg(d->r->q->sched, m->seq, &info));
+    snprintf(text, sizeof text, "id=%s", queueid_make(m->seq, info.received_ms).text);
+    return text;
+}
+
+static int reroute(struct desk *d, const struct rig_mail *m, const char *hop)
+{
+    return ask(d, "act", id_of(d, m), "action=reroute", hop, NULL);
+}
+
+static void rerouting_once(void)
+{
+    struct desk *d = desk_new(5);
+    struct rig_mail *m = post(d, "tmp99@a.example"), *other = post(d, "tmp99@b.example"),
+                    *third = post(d, "tmp99@c.example");
+    CHECK(strcmp(dest_of(d, m), "host:[10.9.9.9]") == 0);
+    CHECK_INT(reroute(d, m, "nexthop=[192.0.2.1]"), ADMIN_OK);
+    CHECK_INT(reroute(d, third, "nexthop=[192.0.2.3]:2525"), ADMIN_OK);
+    power_cut(d, 7);
+    rig_run(d->r, 20 * MINUTE);
+    CHECK(strcmp(dest_of(d, m), "host:[192.0.2.1]") == 0);
+    CHECK(strcmp(dest_of(d, third), "host:[192.0.2.3]:2525") == 0);
+    CHECK(strcmp(dest_of(d, other), "host:[10.9.9.9]") == 0);
+    CHECK_INT(reroute(d, m, "nexthop=[192.0.2.2]"), ADMIN_OK);
+    CHECK_INT(ask(d, "delete", id_of(d, third) + 3, NULL), ADMIN_OK);
+    killed(d);
+    rig_run(d->r, 20 * MINUTE);
+    CHECK(strcmp(dest_of(d, m), "host:[192.0.2.2]") == 0);
+    CHECK_INT(ask(d, "delete", id_of(d, m) + 3, NULL), ADMIN_OK);
+    rig_run(d->r, MINUTE); /* the last one is gone, and forgotten */
+    killed(d);
+    CHECK(d->r->q->reroutes == NULL);
+    CHECK(strcmp(dest_of(d, other), "host:[10.9.9.9]") == 0 || *dest_of(d, other) == 0);
+    CHECK_INT(reroute(d, other, "nexthop=[10.0.0.1]"), EX_USAGE); /* that is our own listener */
+    CHECK(says(d, "come back"));
+    CHECK_INT(reroute(d, other, "nexthop=no such:host:at all"), EX_USAGE);
+    desk_free(d);
+}
+
+/* Of one message two recipients may go two ways. */
+static void rerouting_recipients(void)
+{
+    struct desk *d = desk_new(6);
+    struct rig_mail *m = rig_mail(d->r, "ok.sender@a.example", "tmp99@a.example");
+    rig_also(m, "tmp98@b.example");
+    CHECK(rig_send(d->r, m));
+    rig_run(d->r, 5 * SECOND);
+    CHECK_INT(ask(d, "act", "to=tmp99@a.example", "action=reroute", "nexthop=[192.0.2.1]", NULL),
+              ADMIN_OK);
+    CHECK_INT(ask(d, "act", "to=tmp98@b.example", "action=reroute", "nexthop=[192.0.2.2]", NULL),
+              ADMIN_OK);
+    for (int i = 0; i < 2; i++) {
+        struct sched_rcpt_info a, b;
+        rig_run(d->r, 20 * MINUTE);
+        CHECK(sched_rcpt(d->r->q->sched, m->seq, 0, &a));
+        CHECK_SPAN(a.dest, SPAN("host:[192.0.2.1]"));
+        CHECK(sched_rcpt(d->r->q->sched, m->seq, 1, &b));
+        CHECK_SPAN(b.dest, SPAN("host:[192.0.2.2]"));
+        killed(d);
+    }
+    desk_free(d);
+}
+
+static void rerouting_many(void)
+{
+    struct desk *d = desk_new(7);
+    enum { MANY = 90 };
+    struct rig_mail *m[MANY];
+    for (int i = 0; i < MANY; i++) {
+        m[i] = rig_mail(d->r, "ok.sender@a.example", "tmp99999@a.example");
+        CHECK(rig_send(d->r, m[i]));
+    }
+    rig_run(d->r, 5 * SECOND);
+    for (uint32_t k = 1; k < 20; k++) /* so that there are several notes */
+        for (int i = 0; i < MANY; i++)
+            CHECK(reroute_set(d->r->q, m[i]->seq, k * 7 % 19 + 1, SPAN("[192.0.2.9]")));
+    CHECK_INT(ask(d, "act", "domain=a.example", "action=reroute", "nexthop=[192.0.2.1]", NULL),
+              ADMIN_OK);
+    for (int i = 0; i < 2000; i++) { /* of next hops there may be so many */
+        char hop[32];
+        snprintf(hop, sizeof hop, "h%d.example", i);
+        CHECK_INT(reroute_set(d->r->q, m[i % MANY]->seq, 30 + (uint32_t)i, span_str(hop)), i < 998);
+    }
+    CHECK_INT(keep_flush(d->r->q), 0);
+    killed(d);
+    for (int i = 0; i < MANY; i++) {
+        struct arena *a = arena_new(1 << 20);
+        struct route_dest to;
+        bool found = reroute_find(d->r->q, m[i]->seq, 0, a, &to);
+        bool right = found && span_eq(to.queue, SPAN("host:[192.0.2.1]"));
+        arena_free(&a);
+        CHECK(right);
+    }
+    desk_free(d);
+}
+
+static void rules(void)
+{
+    struct desk *d = desk_new(8);
+    CHECK_INT(ask(d, "reroute", "set=B.example", "nexthop=[192.0.2.1]", NULL), ADMIN_OK);
+    CHECK(says(d, "\"name\":\"b.example\"") && says(d, "\"action\":\"set\""));
+    CHECK_INT(ask(d, "reroute", "set=host:[10.9.9.9]", "nexthop=lmtp:[192.0.2.2]", NULL), ADMIN_OK);
+    killed(d);
+    CHECK_INT(ask(d, "reroute", NULL), ADMIN_OK);
+    CHECK(says(d, "\"nexthop\":\"[192.0.2.1]\"") && says(d, "\"name\":\"host:[10.9.9.9]\"") &&
+          says(d, "\"who\":\"ann\""));
+    CHECK_INT(ask(d, "reroute", "domain=B.example", "dest=host:[10.9.9.9]", NULL), ADMIN_OK);
+    CHECK(says(d, "\"hops\":\"[192.0.2.1]\"") && !says(d, "192.0.2.2"));
+    CHECK_INT(ask(d, "reroute", "domain=x.example", "dest=host:[10.9.9.9]", NULL), ADMIN_OK);
+    CHECK(says(d, "\"queue\":\"lmtp+host:[192.0.2.2]:24\""));
+    CHECK_INT(ask(d, "reroute", "domain=x.example", "dest=hold", NULL), ADMIN_OK);
+    CHECK(says(d, "\"rule\":false"));
+    struct rig_mail *b = post(d, "tmp99@b.example"), *c = post(d, "tmp99@c.example");
+    CHECK(strcmp(dest_of(d, b), "host:[192.0.2.1]") == 0);
+    CHECK(strcmp(dest_of(d, c), "lmtp+host:[192.0.2.2]:24") == 0);
+    post(d, "none@b.example"); /* the tables know no way */
+    CHECK(delivered(d, "none@b.example"));
+    CHECK_INT(ask(d, "reroute", "remove=b.example", "remove=x.example", NULL), EX_NOINPUT);
+    CHECK(says(d, "\"action\":\"removed\""));
+    power_cut(d, 9);
+    CHECK_INT(ask(d, "reroute", NULL), ADMIN_OK);
+    CHECK(!says(d, "b.example") && says(d, "10.9.9.9"));
+    rig_run(d->r, 20 * MINUTE);
+    CHECK(strcmp(dest_of(d, b), "lmtp+host:[192.0.2.2]:24") == 0);
+    CHECK_INT(ask(d, "reroute", "set=b.example", NULL), EX_USAGE);
+    CHECK_INT(ask(d, "reroute", "set=b.example", "nexthop=hold:no", NULL), EX_USAGE);
+    CHECK_INT(ask(d, "reroute", "set=b.example", "nexthop=[10.0.0.1]:25", NULL), EX_USAGE);
+    CHECK_INT(ask(d, "reroute", "nonsense", NULL), EX_USAGE);
+    desk_free(d);
+}
+
+/* --- queue runs: "wait..." goes to a listener of ours whose mail waits for one --- */
+
+static void on_route(struct desk *d, struct channel *ch, const struct msg_route *m)
+{
+    struct arena *a = arena_new(65536);
+    struct dns_hop hop = { .host = SPAN("10.9.9.9"), .bracketed = true, .literal = true,
+                           .addr = { .family = NETADDR_V4, .ip = { 10, 9, 9, 9 } } };
+    struct route_dest to = { .mailer = ROUTE_RELAY, .hops = &hop, .hop_count = 1,
+                             .queue = SPAN("host:[10.9.9.9]") };
+    struct buf b;
+    (void)d;
+    if (span_starts(m->rcpt, SPAN("wait")) && !m->released) {
+        to.own_listener = to.queue = SPAN("later");
+        to.own_delivery = CONFIG_QUEUE_ONLY;
+    }
+    buf_init(&b, 65536);
+    route_dest_put(&b, &to);
+    struct msg_routed said = { .q = m->q, .destination = buf_span(&b) };
+    send_routed(ch, &said);
+    buf_free(&b);
+    arena_free(&a);
+}
+PROTO_HANDLER(route, struct desk *, on_route)
+
+static void plug_router(struct desk *d)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(route) };
+    static const struct channel_ops ops = { types, 1, ignore_gone, NULL };
+    channel_free(&d->router);
+    d->router = wire_up(d, ROLE_ROUTER, &ops);
+}
+
+static void queue_runs(void)
+{
+    struct desk *d = desk_new(11);
+    plug_router(d);
+    post(d, "wait1@a.example");
+    rig_run(d->r, 10 * MINUTE);
+    power_cut(d, 1); /* it goes on waiting */
+    plug_router(d);
+    rig_run(d->r, 10 * MINUTE);
+    CHECK(!delivered(d, "wait1@a.example"));
+    struct msg_admin_ask run = { .q = 1, .who = SPAN("ann"), .verb = SPAN("run") };
+    d->status = -1;
+    send_admin_ask(d->control, &run);
+    unplug_deliver(d);
+    while (d->status < 0)
+        rig_turn(d->r);
+    CHECK_INT(d->status, ADMIN_OK);
+    CHECK(!delivered(d, "wait1@a.example"));
+    power_cut(d, 2);
+    plug_router(d);
+    post(d, "wait2@a.example");
+    rig_run(d->r, 10 * MINUTE);
+    CHECK(delivered(d, "wait1@a.example") && !delivered(d, "wait2@a.example"));
+    killed(d); /* that one came after the run */
+    plug_router(d);
+    rig_run(d->r, 10 * MINUTE);
+    CHECK(!delivered(d, "wait2@a.example"));
+    desk_free(d);
+}
+
+static void retries_of_what_waits(void)
+{
+    struct desk *d = desk_new(12);
+    plug_router(d);
+    struct rig_mail *m = post(d, "wait1@a.example");
+    post(d, "wait2@a.example");
+    unplug_deliver(d);
+    CHECK_INT(ask(d, "act", id_of(d, m), "action=retry", NULL), ADMIN_OK);
+    power_cut(d, 1);
+    plug_router(d);
+    rig_run(d->r, 10 * MINUTE);
+    CHECK(delivered(d, "wait1@a.example") && !delivered(d, "wait2@a.example"));
+    desk_free(d);
+}
+
+/* A crash at every write and flush of the commands: what was answered done is so afterwards. */
+static bool crash_at(uint64_t op, bool *hit_r)
+{
+    struct desk *d = desk_new(100 + op);
+    struct rig_mail *m = post(d, "tmp99@c.example");
+    rig_run(d->r, 3 * SECOND); /* its first outcome is written */
+    const char *id = id_of(d, m);
+    uint64_t before = vfs_faulty_ops(d->r->disk);
+    vfs_faulty_plan(d->r->disk, before + op, FAULT_CRASH);
+    bool a = ask(d, "freeze", "a.example", NULL) == ADMIN_OK;
+    bool f = ask(d, "freeze", "f.example", NULL) == ADMIN_OK;
+    bool b = ask(d, "reroute", "set=b.example", "nexthop=[192.0.2.1]", NULL) == ADMIN_OK;
+    bool c = ask(d, "act", id, "action=reroute", "nexthop=[192.0.2.3]", NULL) == ADMIN_OK;
+    bool t = a && ask(d, "thaw", "a.example", NULL) == ADMIN_OK;
+    *hit_r = vfs_faulty_ops(d->r->disk) >= before + op;
+    power_cut(d, op);
+    /* A thaw that was not answered may have come through or not. */
+    bool good = d->r->q && (!t || !frozen(d, "a.example")) && (!f || frozen(d, "f.example"));
+    good = good && ask(d, "reroute", NULL) == ADMIN_OK && (!b || says(d, "192.0.2.1"));
+    rig_run(d->r, 20 * MINUTE);
+    good = good && (!c || strcmp(dest_of(d, m), "host:[192.0.2.3]") == 0);
+    good = good && ask(d, "freeze", "z.example", NULL) == ADMIN_OK;
+    desk_free(d);
+    return good;
+}
+
+static void crash_everywhere(void)
+{
+    bool hit = true;
+    uint64_t op = 1;
+    for (; hit && op < 200; op++)
+        if (!crash_at(op, &hit))
+            TEST_FAIL("a crash at operation %" PRIu64, op);
+    CHECK(!hit && op > 10);
+}
+
 static const struct test tests[] = {
     TEST(alarms_are_kept), TEST(alarms_and_a_broken_disk),
+    TEST(freezing), TEST(freezing_on_a_broken_disk),
+    TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
+    TEST(queue_runs), TEST(retries_of_what_waits),
+    TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

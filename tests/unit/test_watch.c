@@ -23,6 +23,19 @@ struct rig {
     struct role_env env;
     void *watch;
     struct channel *qmgr, *resolver, *control;
+    bool with_relay; /* letters are taken */
+    int listen_fd;
+    struct loop_io accept;
+    struct {
+        int fd;
+        bool data;
+        struct loop_io io;
+        struct buf in;
+    } session;
+    int letters;
+    struct buf keep, kept; /* encoded, each with its length */
+    uint64_t keeps;
+    bool site_unknown; /* of the old mail */
     /* what is played */
     int64_t born_ms; /* of the old mail, on the monotonic clock; -1: none */
     uint64_t old, messages;
@@ -46,7 +59,8 @@ static void on_facts_ask(struct rig *r, struct channel *ch, const struct msg_fac
     if (r->qmgr_mute)
         return;
     if (age_ms >= m->older_ms) {
-        struct msg_old_cell c = { .q = m->q, .site = SPAN("mx:dead.example"),
+        struct msg_old_cell c = { .q = m->q,
+                                  .site = r->site_unknown ? SPAN_NONE : SPAN("mx:dead.example"),
                                   .domain = SPAN("far.example"), .reason = SPAN("refused"),
                                   .age_ms = age_ms, .old = r->old };
         send_old_cell(ch, &c);
@@ -59,6 +73,109 @@ static void on_facts_ask(struct rig *r, struct channel *ch, const struct msg_fac
     send_facts(ch, &f);
 }
 PROTO_HANDLER(facts_ask, struct rig *, on_facts_ask)
+
+static void on_keep(struct rig *r, struct channel *ch, const struct msg_keep *m)
+{
+    (void)ch;
+    size_t at = wire_begin_bytes(&r->keep);
+    msg_keep_put(&r->keep, m);
+    wire_end_bytes(&r->keep, at);
+}
+PROTO_HANDLER(keep, struct rig *, on_keep)
+
+static void on_keep_end(struct rig *r, struct channel *ch, const struct msg_keep_end *m)
+{
+    (void)ch;
+    (void)m;
+    buf_reset(&r->kept);
+    buf_puts(&r->kept, buf_span(&r->keep));
+    buf_reset(&r->keep);
+    r->keeps++;
+}
+PROTO_HANDLER(keep_end, struct rig *, on_keep_end)
+
+static void on_kept_ask(struct rig *r, struct channel *ch, const struct msg_kept_ask *m)
+{
+    struct wire w = wire_reader(buf_span(&r->kept));
+    struct msg_kept_end end = { .q = m->q };
+    while (w.rest.n) {
+        struct msg_kept k;
+        MUST(msg_kept_get(wire_get_bytes(&w, 1 << 20), &k));
+        send_kept(ch, &k);
+    }
+    send_kept_end(ch, &end);
+}
+PROTO_HANDLER(kept_ask, struct rig *, on_kept_ask)
+
+/* --- a relay that takes every letter --- */
+
+static void hang_up(struct rig *r)
+{
+    loop_io_del(r->l, &r->session.io);
+    loop_close(r->l, r->session.fd);
+    r->session.fd = -1;
+}
+
+static void on_smtp(void *ctx, int ready)
+{
+    struct rig *r = ctx;
+    char bytes[4096];
+    (void)ready;
+    ssize_t n = loop_read(r->l, r->session.fd, bytes, sizeof bytes);
+    if (n <= 0) {
+        hang_up(r);
+        return;
+    }
+    buf_put(&r->session.in, bytes, (size_t)n);
+    for (size_t end; (end = span_find(buf_span(&r->session.in), '\n')) < r->session.in.len;) {
+        struct span line = span_to(buf_span(&r->session.in), end + 1);
+        const char *say = "250 good\r\n";
+        if (r->session.data) {
+            r->session.data = !span_eq(line, SPAN(".\r\n"));
+            r->letters += !r->session.data;
+            say = r->session.data ? "" : say;
+        } else if (span_starts(line, SPAN("DATA"))) {
+            r->session.data = true;
+            say = "354 go on\r\n";
+        }
+        loop_write(r->l, r->session.fd, say, strlen(say));
+        buf_take(&r->session.in, end + 1);
+    }
+}
+
+static void on_accept(void *ctx, int ready)
+{
+    struct rig *r = ctx;
+    int fd = loop_accept(r->l, r->listen_fd, NULL);
+    (void)ready;
+    if (fd < 0)
+        return;
+    MUST(r->session.fd < 0);
+    r->session.fd = fd;
+    r->session.data = false;
+    buf_reset(&r->session.in);
+    loop_io_add(r->l, &r->session.io, fd, LOOP_READ, on_smtp, r);
+    loop_write(r->l, fd, "220 here\r\n", 10);
+}
+
+static void relay_begin(struct rig *r)
+{
+    struct netaddr at;
+    struct err e;
+    MUST(netaddr_parse_ip(SPAN("10.0.0.1"), &at));
+    at.port = 25;
+    r->listen_fd = loop_listen(r->l, &at, 4, &e);
+    MUST(r->listen_fd >= 0);
+    loop_io_add(r->l, &r->accept, r->listen_fd, LOOP_READ, on_accept, r);
+}
+
+static void relay_end(struct rig *r)
+{
+    loop_io_del(r->l, &r->accept);
+    if (r->listen_fd >= 0)
+        loop_close(r->l, r->listen_fd);
+    r->listen_fd = -1;
+}
 
 static void on_lookup(struct rig *r, struct channel *ch, const struct msg_lookup *m)
 {
@@ -90,27 +207,25 @@ static struct channel *wire(struct rig *r, enum role_id role, const struct chann
     return channel_new(r->l, fds[1], "watch", ops, r);
 }
 
-static void rig_start(struct rig *r)
+/* One process: what it knows ends with it. */
+static void watch_begin(struct rig *r)
 {
-    static const struct channel_type qmgr_types[] = { PROTO_TYPE(facts_ask) },
+    static const struct channel_type qmgr_types[] = { PROTO_TYPE(facts_ask), PROTO_TYPE(kept_ask),
+                                                      PROTO_TYPE(keep), PROTO_TYPE(keep_end) },
                                      dns_types[] = { PROTO_TYPE(lookup) },
                                      control_types[] = { PROTO_TYPE(admin_said) };
-    static const struct channel_ops qmgr_ops = { qmgr_types, 1, ignore_gone, NULL },
+    static const struct channel_ops qmgr_ops = { qmgr_types, 4, ignore_gone, NULL },
                                     dns_ops = { dns_types, 1, ignore_gone, NULL },
                                     control_ops = { control_types, 1, ignore_gone, NULL };
-    char path[] = "/tmp/postern-watch-XXXXXX";
     struct err e = { "" };
     struct config *cfg = config_defaults();
     cfg->alarm.listeners = false;
     cfg->alarm.disk_free_bytes = cfg->alarm.inodes_free = 0;
     cfg->spool.directories.n = 0;
-    *r = (struct rig){ .l = loop_sim_new(1, WALL_MS), .born_ms = -1, .old = 20 };
-    buf_init(&r->said, 1 << 20);
-    r->events_fd = mkstemp(path);
-    unlink(path);
-    struct events_config ec = { .tag = "t", .role = "watch", .hostname = "h", .line_fd = -1,
-                                .event_fd = dup(r->events_fd) };
-    r->env = (struct role_env){ .loop = r->l, .events = events_new(r->l, &ec) };
+    if (r->with_relay) {
+        cfg->alarm.relay = SPAN("[10.0.0.1]");
+        relay_begin(r);
+    }
     r->watch = watch_role.make(&r->env, cfg, &e);
     MUST(watch_role.start(r->watch, &e));
     r->qmgr = wire(r, ROLE_QMGR, &qmgr_ops);
@@ -118,14 +233,50 @@ static void rig_start(struct rig *r)
     r->control = wire(r, ROLE_CONTROL, &control_ops);
 }
 
-static void rig_end(struct rig *r)
+static void watch_end(struct rig *r)
 {
     watch_role.free(r->watch);
     channel_free(&r->qmgr);
     channel_free(&r->resolver);
     channel_free(&r->control);
+    relay_end(r);
+    if (r->session.fd >= 0)
+        hang_up(r);
+}
+
+static void rig_start(struct rig *r)
+{
+    char path[] = "/tmp/postern-watch-XXXXXX";
+    *r = (struct rig){ .l = loop_sim_new(1, WALL_MS), .born_ms = -1, .old = 20 };
+    r->session.fd = r->listen_fd = -1;
+    buf_init(&r->said, 1 << 20);
+    buf_init(&r->keep, 1 << 20);
+    buf_init(&r->kept, 1 << 20);
+    buf_init(&r->session.in, 1 << 20);
+    r->events_fd = mkstemp(path);
+    unlink(path);
+    struct events_config ec = { .tag = "t", .role = "watch", .hostname = "h", .line_fd = -1,
+                                .event_fd = dup(r->events_fd) };
+    r->env = (struct role_env){ .loop = r->l, .events = events_new(r->l, &ec) };
+    watch_begin(r);
+}
+
+static void rig_start_with_relay(struct rig *r)
+{
+    rig_start(r);
+    watch_end(r);
+    r->with_relay = true;
+    watch_begin(r);
+}
+
+static void rig_end(struct rig *r)
+{
+    watch_end(r);
     events_free(&r->env.events);
     buf_free(&r->said);
+    buf_free(&r->keep);
+    buf_free(&r->kept);
+    buf_free(&r->session.in);
     close(r->events_fd);
     loop_free(&r->l);
 }
@@ -284,8 +435,123 @@ static void clock_jumps(void)
     rig_end(&r);
 }
 
+static void again(struct rig *r, int64_t away_ms)
+{
+    watch_end(r);
+    int64_t until = loop_mono_ms(r->l) + away_ms;
+    while (loop_mono_ms(r->l) < until)
+        loop_turn(r->l, (int)(until - loop_mono_ms(r->l)));
+    watch_begin(r);
+}
+
+/* An alarm that lasts is told at its times, however often watch begins anew; its end is told. */
+static void survives_restarts(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    r.dns_dead = true;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(r.letters, 1);
+    CHECK(r.kept.len > 0);
+    for (int i = 0; i < 7; i++) { /* half an hour each */
+        again(&r, 10 * MINUTE);
+        run(&r, 20 * MINUTE);
+    }
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_repeated"), 0);
+    again(&r, 10 * MINUTE);
+    run(&r, 25 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_repeated"), 1);
+    CHECK_INT(r.letters, 2);
+    CHECK(strstr(present(&r), "\"told\":2"));
+    uint64_t keeps = r.keeps;
+    run(&r, HOUR);
+    CHECK_INT(r.keeps, keeps); /* nothing new */
+    r.dns_dead = false; /* it ends while nobody looks */
+    again(&r, 3 * HOUR);
+    run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    CHECK_INT(r.letters, 3);
+    CHECK_INT(r.kept.len, 0);
+    again(&r, MINUTE);
+    run(&r, DAY);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    CHECK_INT(r.letters, 3);
+    rig_end(&r);
+}
+
+/* What no letter has told is told anew by the process that comes after. */
+static void untold_is_told_again(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.dns_dead = true;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(r.kept.len, 0);
+    r.with_relay = true;
+    again(&r, MINUTE);
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 2);
+    CHECK_INT(r.letters, 1);
+    CHECK(r.kept.len > 0);
+    rig_end(&r);
+}
+
+/* A clock that is set while watch is away neither silences an alarm nor rings it for ever. */
+static void restart_with_another_clock(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    r.dns_dead = true;
+    run(&r, 5 * MINUTE);
+    loop_sim_jump_wall(r.l, -400LL * DAY);
+    again(&r, MINUTE);
+    run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_repeated"), 1);
+    loop_sim_jump_wall(r.l, 800LL * DAY);
+    again(&r, MINUTE);
+    run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_repeated"), 2);
+    again(&r, MINUTE);
+    run(&r, 3 * HOUR);
+    CHECK_INT(count(&r, "alarm_repeated"), 2);
+    run(&r, 61 * MINUTE);
+    CHECK_INT(count(&r, "alarm_repeated"), 3);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    rig_end(&r);
+}
+
+/* A qmgr that began does not know for a while where its mail goes: nothing ends by that, and it
+ * is no other alarm. */
+static void sites_that_are_not_known_yet(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    r.born_ms = loop_mono_ms(r.l);
+    run(&r, 4 * HOUR + 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    r.site_unknown = true;
+    again(&r, MINUTE);
+    run(&r, 30 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_cleared"), 0);
+    r.site_unknown = false;
+    run(&r, 30 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_cleared"), 0);
+    r.site_unknown = true; /* and stays so: then it has the domain's name */
+    run(&r, 2 * DAY);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    CHECK(strstr(present(&r), "\"subject\":\"far.example\""));
+    rig_end(&r);
+}
+
 static const struct test tests[] = {
     TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
+    TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
+    TEST(sites_that_are_not_known_yet),
 };
 TEST_MAIN(tests)

@@ -15,7 +15,7 @@ enum {
     NOTES_KEY_MAX = 1024,
     NOTES_VALUE_MAX = 4096,
     NOTES_COUNT_MAX = 10000,
-    NOTES_BYTES_MAX = 16 << 20, /* of a file */
+    NOTES_BYTES_MAX = 32 << 20, /* of a file */
 };
 
 struct notes;

@@ -1,0 +1,128 @@
+#include "cli/queue_rule.h"
+
+#include "cli/ctl.h"
+#include "cli/table.h"
+#include "cli/term.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROW_MAX_BYTES = 1 << 20, OUT_MAX_BYTES = 16 << 20, WHEN_MAX = 64 };
+
+struct shown {
+    const struct cli_args *a;
+    enum queue_rule_verb verb;
+    struct cli_table *table;
+    struct buf out;
+    size_t rows;
+};
+
+static struct span text_of(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
+}
+
+static void put_when(char out[WHEN_MAX], const json_t *o)
+{
+    time_t at = (time_t)(json_integer_value(json_object_get(o, "since_ms")) / 1000);
+    struct tm tm;
+    if (!localtime_r(&at, &tm) || !strftime(out, WHEN_MAX, "%Y-%m-%d %H:%M", &tm))
+        out[0] = '\0';
+}
+
+static void put_line(struct buf *b, const json_t *o)
+{
+    bool removed = span_eq(text_of(o, "action"), SPAN("removed"));
+    term_put_text(b, text_of(o, "name"));
+    if (removed) {
+        buf_putz(b, ": the rule is withdrawn: from the next attempt on, mail goes where the "
+                    "tables say\n");
+        return;
+    }
+    buf_putz(b, ": all mail goes to ");
+    term_put_text(b, text_of(o, "nexthop"));
+    buf_putz(b, ", from its next attempt on, until the rule is withdrawn (reroute --remove)\n");
+}
+
+static void on_row(void *ctx, struct span row)
+{
+    struct shown *s = ctx;
+    json_t *o = s->a->json ? NULL : ctl_json(row, ROW_MAX_BYTES);
+    char when[WHEN_MAX];
+    s->rows++;
+    if (s->a->json) {
+        buf_puts(&s->out, row);
+        buf_putc(&s->out, '\n');
+    } else if (s->verb != QUEUE_RULE_LIST) {
+        put_line(&s->out, o);
+    } else {
+        put_when(when, o);
+        cli_table_cell(s->table, text_of(o, "name"));
+        cli_table_cell(s->table, text_of(o, "nexthop"));
+        cli_table_cell(s->table, span_str(when));
+        cli_table_cell(s->table, text_of(o, "who"));
+        cli_table_end_row(s->table);
+    }
+    if (s->table && cli_table_held(s->table) >= TABLE_HELD_MAX)
+        cli_table_put(s->table, &s->out);
+    json_decref(o);
+}
+
+static int ask(const struct cli_args *a, enum queue_rule_verb verb, const struct queue_words *w)
+{
+    static const struct table_column columns[] = { { "MAIL FOR", false, 0 },
+                                                   { "GOES TO", false, 0 },
+                                                   { "SINCE", false, 0 }, { "BY", false, 0 } };
+    struct shown s = { .a = a, .verb = verb };
+    struct ctl c;
+    buf_init(&s.out, OUT_MAX_BYTES);
+    if (verb == QUEUE_RULE_LIST && !a->json)
+        s.table = cli_table_new(columns, 4, term_width(STDOUT_FILENO), term_colour(STDOUT_FILENO));
+    int rc = ctl_open(&c, a);
+    if (rc == EX_OK)
+        rc = ctl_run(&c, "reroute", w->v, w->n, on_row, &s);
+    if (s.table)
+        cli_table_put(s.table, &s.out);
+    if (rc == EX_OK && s.table && !s.rows)
+        buf_putz(&s.out, "there are no rules: all mail goes where the tables say\n");
+    if (!cli_print(&s.out) && rc == EX_OK)
+        rc = cli_fail(a, EX_IOERR, "the output cannot be written");
+    ctl_close(&c);
+    cli_table_free(&s.table);
+    buf_free(&s.out);
+    return rc;
+}
+
+int queue_rule(const struct cli_args *a, enum queue_rule_verb verb,
+               const struct queue_words *filters, const char *const *names, size_t n,
+               const char *hop)
+{
+    struct queue_words w = { .n = 0 };
+    const char *word = verb == QUEUE_RULE_SET ? "set" : "remove";
+    bool fits = true;
+    size_t count = 0;
+    for (size_t i = 0; i < filters->n; i++) {
+        const char *v = filters->v[i];
+        bool domain = strncmp(v, "domain=", 7) == 0;
+        if (!domain && strncmp(v, "site=", 5) != 0)
+            return cli_usage_error(a, "a rule is for domains, destinations or sites", v);
+        fits = fits && queue_words_add(&w, word, v + (domain ? 7 : 5));
+        count++;
+    }
+    for (size_t i = 0; i < n; i++, count++)
+        fits = fits && queue_words_add(&w, word, names[i]);
+    if (hop)
+        fits = fits && queue_words_add(&w, "nexthop", hop);
+    if (!fits)
+        return cli_usage_error(a, "more arguments than it takes at once", NULL);
+    if ((verb == QUEUE_RULE_LIST) != (count == 0))
+        return cli_usage_error(a, count ? "takes no name" : "of what? a domain, destination or "
+                               "site is missing", verb == QUEUE_RULE_SET ? "--rule"
+                               : verb == QUEUE_RULE_LIST ? "--list" : "--remove");
+    return ask(a, verb, &w);
+}
