@@ -1,11 +1,13 @@
 #include "cli/why.h"
 
+#include "base/must.h"
 #include "cli/term.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: postern why [--verbose] [--json] [-C FILE] ID | ADDRESS | DOMAIN | HOST...\n"
@@ -13,7 +15,8 @@ static const char usage[] =
     "Says why mail is where it is: one message by its queue id, or all that waits for an address,\n"
     "a domain, or a host or site it is sent to. First in plain words, then the facts: what every\n"
     "kept attempt met, what holds the mail back now, when it is tried next, what would be\n"
-    "different if it were tried now (tables and DNS are asked anew), and what can be done.\n"
+    "different if it were tried now (tables and DNS are asked anew), and what can be done. Of\n"
+    "what is not in the queue (any more) it shows what the log knows, rotated files included.\n"
     "\n"
     "  -v, --verbose  the whole dialogue of every kept attempt, not of the last one alone\n"
     "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
@@ -52,13 +55,34 @@ static int read_args(struct request *rq, int argc, char **argv)
     return rc;
 }
 
-/* "<user@dom>" may be written with its brackets; the caller frees. */
+/* As it stands in a log or a mail: "<user@dom>", "ID:", "[192.0.2.1]", "dom."; the caller frees. */
 static char *bare(const char *word)
 {
     struct span s = span_trim(span_str(word));
-    if (s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
+    if (s.n > 1 && strchr(":,;", s.p[s.n - 1]))
+        s = span_to(s, s.n - 1);
+    if (s.n > 2 && ((s.p[0] == '<' && s.p[s.n - 1] == '>') ||
+                    (s.p[0] == '[' && s.p[s.n - 1] == ']')))
         s = span_of(s.p + 1, s.n - 2);
-    return strndup(s.p, s.n);
+    if (s.n > 1 && s.p[s.n - 1] == '.')
+        s = span_to(s, s.n - 1);
+    return must_strndup(s.p, s.n);
+}
+
+/* It can be the name of something: no blanks, no control characters. */
+static bool is_name(const char *word)
+{
+    for (const char *p = word; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return false;
+    return *word != '\0';
+}
+
+static unsigned width(void)
+{
+    enum { NARROWEST = 60, WIDEST = 100 };
+    unsigned columns = term_width(STDOUT_FILENO);
+    return columns == 0 || columns > WIDEST ? WIDEST : columns < NARROWEST ? NARROWEST : columns;
 }
 
 static void put_json(struct buf *out, const struct why *w, const struct ask *k)
@@ -76,12 +100,16 @@ static int one(struct request *rq, struct ask *k, const char *word)
     struct why w;
     struct buf out;
     char *target = bare(word);
+    if (!is_name(target)) {
+        free(target);
+        return cli_fail(&rq->a, EX_USAGE, "\"%s\" is no id, address, domain or host", word);
+    }
     buf_init(&out, OUT_MAX_BYTES);
     if (why_ask(k, &rq->a, target, &w)) {
         if (rq->a.json)
             put_json(&out, &w, k);
         else
-            why_show(&out, &w, k, rq->verbose);
+            why_show(&out, &w, k, rq->verbose, width(), term_colour(STDOUT_FILENO));
     }
     int rc = w.exit;
     if (!cli_print(&out))

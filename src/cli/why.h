@@ -4,6 +4,7 @@
 #define POSTERN_CLI_WHY_H
 
 #include "cli/story.h"
+#include "cli/why_log.h"
 
 int cli_why(int argc, char **argv);
 
@@ -16,15 +17,19 @@ struct why_route {
     bool asked;   /* else `error` says why there is no answer */
     char error[WHY_TEXT_MAX];
     bool moved;   /* the next hop is another than before */
+    bool forced;  /* an administrator has rerouted it: the tables were not asked */
 };
 
 struct why {
     const char *target;
     json_t *now, *message, *group;       /* rows of qmgr (qmgr/admin_why.c); one of the last two */
-    json_t *rcpts, *reasons, *places, *attempts; /* arrays of rows */
+    json_t *frozen, *rule;               /* rows; when nothing waits for it */
+    json_t *rcpts, *reasons, *places, *attempts, *hosts, *domains; /* arrays of rows */
     struct why_route routes[WHY_ROUTES_MAX];
     size_t route_count;
-    json_t *log; /* array: what log.events says of a message that has gone */
+    bool resolver_away, gateway_silent; /* seen while asking */
+    bool log_read;
+    struct why_log log; /* what it says of what is not in the queue */
     int64_t now_ms;
     int exit;
 };
@@ -34,11 +39,8 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
 void why_free(struct why *w);
 json_t *why_json(const struct why *w, const struct ask *k);
 
-/* why_log.c: the events of a message that is not in the queue any more, oldest first, from the
- * end of the file at `path` (as much of it as is worth reading); NULL: it cannot be read. */
-json_t *why_log(const char *path, const char *id, bool *all_r);
-
-/* why_show.c */
-void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose);
+/* why_show.c. width: in columns. */
+void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose,
+              unsigned width, bool colour);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/must.h"
 #include "cli/ctl.h"
-#include "envelope/queueid.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,40 +12,32 @@
 
 /* --- qmgr's rows --- */
 
-struct rows {
-    struct why *w;
-    struct buf readable;
-};
-
-static void take(json_t **slot, json_t *row)
+static json_t **slot_of(struct why *w, const json_t *row)
 {
-    json_decref(*slot);
-    *slot = json_incref(row);
+    const struct {
+        const char *kind;
+        json_t **slot;
+    } slots[] = {
+        { "now", &w->now },           { "message", &w->message },   { "group", &w->group },
+        { "frozen", &w->frozen },     { "recipient", &w->rcpts },   { "reason", &w->reasons },
+        { "place", &w->places },      { "attempt", &w->attempts },  { "host", &w->hosts },
+        { "domain", &w->domains },    { "rule", &w->rule },
+    };
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
+        if (why_is(row, "kind", slots[i].kind))
+            return slots[i].slot;
+    return NULL;
 }
 
-static void on_row(void *ctx, struct span text)
+static void on_row(struct why *w, struct span text)
 {
-    struct rows *r = ctx;
-    struct why *w = r->w;
-    json_error_t e;
-    buf_reset(&r->readable);
-    ctl_readable(&r->readable, text);
-    json_t *row = json_loadb(buf_cstr(&r->readable), r->readable.len, 0, &e);
-    struct span kind = row_text(row, "kind");
-    if (span_eq(kind, SPAN("now")))
-        take(&w->now, row);
-    else if (span_eq(kind, SPAN("message")))
-        take(&w->message, row);
-    else if (span_eq(kind, SPAN("group")))
-        take(&w->group, row);
-    else if (span_eq(kind, SPAN("recipient")))
-        json_array_append(w->rcpts, row);
-    else if (span_eq(kind, SPAN("reason")))
-        json_array_append(w->reasons, row);
-    else if (span_eq(kind, SPAN("place")))
-        json_array_append(w->places, row);
-    else if (span_eq(kind, SPAN("attempt")))
-        json_array_append(w->attempts, row);
+    json_t *row = ctl_json(text, 16 << 20), **slot = slot_of(w, row);
+    if (slot && json_is_array(*slot)) {
+        json_array_append(*slot, row);
+    } else if (slot) {
+        json_decref(*slot);
+        *slot = json_incref(row);
+    }
     json_decref(row);
 }
 
@@ -54,62 +45,85 @@ static void on_row(void *ctx, struct span text)
 static int ask_queue(const struct cli_args *a, const char *target, struct why *w)
 {
     struct ctl c;
-    struct rows r = { .w = w };
     char arg[1100];
     const char *args[] = { arg };
     struct span line;
     int rc = ctl_open(&c, a);
     snprintf(arg, sizeof arg, "target=%s", target);
-    buf_init(&r.readable, 16 << 20);
     if (rc == EX_OK) {
         enum ctl_got got = ctl_ask(&c, "why", args, 1) ? CTL_ROW : CTL_ERROR;
         while (got == CTL_ROW && (got = ctl_next(&c, &line)) == CTL_ROW)
-            on_row(&r, line);
+            if (line.n)
+                on_row(w, line);
         rc = got == CTL_OK ? EX_OK : c.exit;
         if (got != CTL_OK && rc != EX_NOINPUT)
             cli_fail(a, rc, "%s", buf_cstr(&c.text));
     }
-    buf_free(&r.readable);
     ctl_close(&c);
     return rc;
 }
 
 /* --- what would happen now --- */
 
-/* " from:<...>" behind a destination keeps recipients with senders of their own apart. */
+/* What stands behind a destination keeps apart what has limits or a sender of its own. */
 static struct span plain_dest(struct span dest)
 {
-    for (size_t i = 0; i + 7 <= dest.n; i++)
-        if (memcmp(dest.p + i, " from:<", 7) == 0)
-            return span_to(dest, i);
+    static const char *const shares[] = { " by:", " from:<" };
+    for (size_t i = 0; i < dest.n; i++)
+        for (size_t k = 0; dest.p[i] == ' ' && k < sizeof shares / sizeof *shares; k++)
+            if (span_starts(span_from(dest, i), span_str(shares[k])))
+                return span_to(dest, i);
     return dest;
 }
 
 static bool is_known(const struct why *w, const json_t *rcpt)
 {
-    for (size_t i = 0; i < w->route_count; i++)
-        if (span_eq(row_text(w->routes[i].rcpt, "destination"), row_text(rcpt, "destination")))
+    for (size_t i = 0; i < w->route_count; i++) {
+        const json_t *r = w->routes[i].rcpt;
+        if (span_eq(row_text(r, "destination"), row_text(rcpt, "destination")) &&
+            span_eq(row_text(r, "rerouted"), row_text(rcpt, "rerouted")))
             return true;
+    }
     return false;
+}
+
+/* A process that is away will be so for the next question, too. */
+static void not_asked(struct ask *k, struct why *w, struct why_route *r)
+{
+    snprintf(r->error, sizeof r->error, "%s", ask_text(k));
+    w->gateway_silent = ask_exit(k) == EX_TEMPFAIL;
+    w->resolver_away |= w->gateway_silent && strncmp(r->error, "resolver", 8) == 0;
+}
+
+static void ask_tables(struct ask *k, struct why *w, struct why_route *r)
+{
+    const char *sender = json_string_value(json_object_get(w->message, "sender"));
+    const char *to = json_string_value(json_object_get(r->rcpt, "to"));
+    struct story_queued q = { .sender = sender ? sender : "", .rcpt = to ? to : "",
+                              .expanded = row_true(r->rcpt, "expanded"),
+                              .released = row_true(r->rcpt, "released") };
+    r->asked = story_target_ask(k, &q, &r->target);
+    struct span was = plain_dest(row_text(r->rcpt, "destination"));
+    struct span is = row_text(json_object_get(r->target.route, "dest"), "queue");
+    r->moved = r->asked && was.n && is.n && !span_starts(was, SPAN("frozen:")) &&
+               !span_eq(was, is);
 }
 
 static void ask_now(struct ask *k, struct why *w, json_t *rcpt)
 {
     struct why_route *r = &w->routes[w->route_count++];
-    const char *sender = json_string_value(json_object_get(w->message, "sender"));
-    const char *to = json_string_value(json_object_get(rcpt, "to"));
-    struct story_queued q = { .sender = sender ? sender : "", .rcpt = to ? to : "",
-                              .expanded = row_true(rcpt, "expanded"),
-                              .released = row_true(rcpt, "released") };
     r->rcpt = rcpt;
-    r->asked = story_target_ask(k, &q, &r->target);
-    if (!r->asked) {
-        snprintf(r->error, sizeof r->error, "%s", ask_text(k));
+    r->forced = row_text(rcpt, "rerouted").n > 0;
+    if (w->gateway_silent) {
+        snprintf(r->error, sizeof r->error, "the gateway did not answer the question before");
         return;
     }
-    struct span was = plain_dest(row_text(rcpt, "destination"));
-    struct span is = row_text(json_object_get(r->target.route, "dest"), "queue");
-    r->moved = was.n && is.n && !span_eq(was, is);
+    if (r->forced)
+        r->asked = story_hops_ask(k, row_text(rcpt, "hops"), &r->target);
+    else
+        ask_tables(k, w, r);
+    if (!r->asked)
+        not_asked(k, w, r);
 }
 
 static void ask_routes(struct ask *k, struct why *w)
@@ -123,64 +137,54 @@ static void ask_routes(struct ask *k, struct why *w)
 
 /* --- the whole --- */
 
-/* Not in the queue: what is left of it stands in the log. */
-static bool ask_log(struct ask *k, const struct cli_args *a, struct why *w)
-{
-    uint64_t seq;
-    struct span file = ask_config(k)->log.events;
-    if (!queueid_seq(span_str(w->target), &seq))
-        return true;
-    char *path = file.n ? strndup(file.p, file.n) : NULL;
-    bool all = false;
-    w->log = path ? why_log(path, w->target, &all) : NULL;
-    free(path);
-    (void)a;
-    return true;
-}
-
 /* Of many messages the oldest stands for all where one has to be asked about. */
 static int ask_oldest(const struct cli_args *a, struct why *w)
 {
     const char *id = json_string_value(json_object_get(w->group, "oldest"));
+    json_t *places = w->places, *hosts = w->hosts; /* those of all, not of the oldest alone */
+    w->places = json_array();
+    w->hosts = json_array();
     int rc = id ? ask_queue(a, id, w) : EX_OK;
+    json_decref(w->places);
+    json_decref(w->hosts);
+    w->places = places;
+    w->hosts = hosts;
     return rc == EX_NOINPUT ? EX_OK : rc; /* gone meanwhile */
 }
 
 bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w)
 {
     *w = (struct why){ .target = target, .rcpts = json_array(), .reasons = json_array(),
-                       .places = json_array(), .attempts = json_array() };
+                       .places = json_array(), .attempts = json_array(),
+                       .hosts = json_array(), .domains = json_array() };
     w->exit = ask_queue(a, target, w);
-    if (w->exit == EX_OK && w->group) {
-        json_t *places = w->places; /* those of all, not of the oldest alone */
-        w->places = json_array();
+    if (w->exit == EX_OK && w->group)
         w->exit = ask_oldest(a, w);
-        json_decref(w->places);
-        w->places = places;
-    }
     w->now_ms = row_int(w->now, "now_ms");
     if (!w->now_ms)
         w->now_ms = (int64_t)time(NULL) * 1000;
-    if (w->exit == EX_OK)
+    if (w->exit == EX_OK) {
         ask_routes(k, w);
-    else if (w->exit == EX_NOINPUT)
-        return ask_log(k, a, w);
-    return w->exit == EX_OK;
+    } else if (w->exit == EX_NOINPUT) {
+        why_log_read(ask_config(k), target, &w->log);
+        w->log_read = true;
+    }
+    return w->exit == EX_OK || w->exit == EX_NOINPUT;
 }
 
 void why_free(struct why *w)
 {
+    json_t *rows[] = { w->now,    w->message,  w->group, w->frozen, w->rcpts, w->reasons,
+                       w->places, w->attempts, w->hosts, w->domains, w->rule };
     for (size_t i = 0; i < w->route_count; i++)
         story_target_free(&w->routes[i].target);
-    json_decref(w->now);
-    json_decref(w->message);
-    json_decref(w->group);
-    json_decref(w->rcpts);
-    json_decref(w->reasons);
-    json_decref(w->places);
-    json_decref(w->attempts);
-    json_decref(w->log);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        json_decref(rows[i]);
+    if (w->log_read)
+        why_log_free(&w->log);
 }
+
+/* --- for programs --- */
 
 static json_t *route_json(const struct why *w, const struct why_route *r)
 {
@@ -191,13 +195,24 @@ static json_t *route_json(const struct why *w, const struct why_route *r)
         json_object_set_new(row, "error", json_string(r->error));
         return row;
     }
-    json_object_set(row, "route", r->target.route);
+    enum why_dns dns = why_dns_now(w, r, &then);
+    json_object_set_new(row, "rerouted", json_boolean(r->forced));
+    if (r->target.route)
+        json_object_set(row, "route", r->target.route);
     if (r->target.lookup)
         json_object_set(row, "dns", r->target.lookup);
     json_object_set_new(row, "why", json_string(r->target.why));
     json_object_set_new(row, "moved", json_boolean(r->moved));
-    json_object_set_new(row, "dns_differs", json_boolean(why_dns_now(w, r, &then) > 1));
+    json_object_set_new(row, "dns_differs", json_boolean(dns > WHY_DNS_SAME));
+    if (why_dns_name(dns))
+        json_object_set_new(row, "dns_is", json_string(why_dns_name(dns)));
     return row;
+}
+
+static void put(json_t *row, const char *key, json_t *value)
+{
+    if (value)
+        json_object_set(row, key, value);
 }
 
 json_t *why_json(const struct why *w, const struct ask *k)
@@ -206,20 +221,26 @@ json_t *why_json(const struct why *w, const struct ask *k)
     json_object_set_new(row, "target", json_string(w->target));
     json_object_set_new(row, "whom", json_string(ask_whom(k)));
     json_object_set_new(row, "found", json_boolean(w->exit == EX_OK));
-    if (w->now)
-        json_object_set(row, "now", w->now);
-    if (w->group)
-        json_object_set(row, "group", w->group);
-    if (w->message)
-        json_object_set(row, w->group ? "oldest" : "message", w->message);
-    json_object_set(row, "recipients", w->rcpts);
-    json_object_set(row, "reasons", w->reasons);
-    json_object_set(row, "places", w->places);
-    json_object_set(row, "attempts", w->attempts);
+    put(row, "now", w->now);
+    put(row, "group", w->group);
+    put(row, w->group ? "oldest" : "message", w->message);
+    put(row, "frozen", w->frozen);
+    put(row, "rule", w->rule);
+    put(row, "recipients", w->rcpts);
+    put(row, "reasons", w->reasons);
+    put(row, "domains", w->domains);
+    put(row, "places", w->places);
+    put(row, "hosts", w->hosts);
+    put(row, "attempts", w->attempts);
     for (size_t i = 0; i < w->route_count; i++)
         json_array_append_new(routes, route_json(w, &w->routes[i]));
     json_object_set_new(row, "if_tried_now", routes);
-    if (w->log)
-        json_object_set(row, "log", w->log);
+    json_object_set_new(row, "resolver_away", json_boolean(w->resolver_away));
+    if (w->exit == EX_OK)
+        json_object_set_new(row, "what_you_can_do", why_hints(w, k));
+    if (w->log_read) {
+        json_object_set(row, "log", w->log.events);
+        json_object_set(row, "log_files", w->log.files);
+    }
     return row;
 }

@@ -1,10 +1,7 @@
 /* The attempts that are kept, and what of them would be otherwise now. */
 #include "cli/why_words.h"
 
-#include "base/num.h"
 #include "cli/term.h"
-
-#include <string.h>
 
 /* --- one attempt --- */
 
@@ -13,7 +10,7 @@ static void put_ms(struct why_show *s, int64_t ms)
     buf_printf(s->out, "%lld.%03ds", (long long)(ms / 1000), (int)(ms % 1000));
 }
 
-static void put_hosts(struct why_show *s, const json_t *list)
+static void put_hosts(struct why_show *s, const json_t *list, bool prefs)
 {
     size_t n = json_array_size(list);
     for (size_t i = 0; i < n; i++) {
@@ -22,20 +19,36 @@ static void put_hosts(struct why_show *s, const json_t *list)
         why_put(s, row_text(at, "host"));
         buf_putc(s->out, ' ');
         why_put(s, row_text(at, "address"));
+        if (prefs)
+            buf_printf(s->out, " (preference %d)", (int)row_int(at, "pref"));
     }
     if (!n)
         buf_putz(s->out, "no address");
 }
 
-static void put_dns(struct why_show *s, const json_t *dns)
+/* Nothing was asked: why not, as the dialogue shows. */
+static const char *unasked(const json_t *attempt)
 {
-    if (why_is(dns, "verdict", "none"))
+    const json_t *first = json_array_get(json_object_get(attempt, "dialogue"), 0);
+    struct span host = row_text(first, "host");
+    if (json_object_get(first, "kept"))
+        return "the connection was open already";
+    return host.n && host.p[0] == '[' ? "the next hop is an address" : "the next hop has no need "
+                                                                        "of it";
+}
+
+static void put_dns(struct why_show *s, const json_t *attempt)
+{
+    const json_t *dns = json_object_get(attempt, "dns");
+    if (why_is(dns, "verdict", "none")) {
+        buf_printf(s->out, "      the DNS was not asked: %s\n", unasked(attempt));
         return;
-    buf_putz(s->out, "      the DNS said: ");
+    }
+    buf_putz(s->out, "      the DNS said: " WHY_HANG);
     if (row_text(dns, "text").n)
         why_put(s, row_text(dns, "text"));
     else
-        put_hosts(s, json_object_get(dns, "try"));
+        put_hosts(s, json_object_get(dns, "try"), false);
     if (row_true(dns, "cut"))
         buf_putz(s->out, ", and more");
     buf_putz(s->out, "  [");
@@ -65,7 +78,8 @@ static void put_line(struct why_show *s, const json_t *line)
     const char *sign;
     struct span text = line_of(line, &sign);
     int64_t ms = row_int(line, "ms");
-    buf_printf(s->out, "      %5lld.%03d  %s ", (long long)(ms / 1000), (int)(ms % 1000), sign);
+    buf_printf(s->out, "      %5lld.%03d  %s " WHY_HANG, (long long)(ms / 1000), (int)(ms % 1000),
+               sign);
     if (json_object_get(line, "host"))
         buf_putz(s->out, "connecting to ");
     else if (json_object_get(line, "kept"))
@@ -74,27 +88,43 @@ static void put_line(struct why_show *s, const json_t *line)
     buf_putc(s->out, '\n');
 }
 
-/* Where the time went. */
-static void put_longest(struct why_show *s, const json_t *dialogue)
+static const json_t *longest_of(const json_t *stages)
+{
+    const json_t *longest = json_array_get(stages, 0);
+    for (size_t i = 1; i < json_array_size(stages); i++)
+        if (row_int(json_array_get(stages, i), "ms") > row_int(longest, "ms"))
+            longest = json_array_get(stages, i);
+    return longest;
+}
+
+/* Where the time went: of each host that was asked, and the stage that took the most of it. */
+static void put_stages(struct why_show *s, const json_t *stages)
 {
     enum { WORTH_MS = 1000 };
-    int64_t longest = 0, before = 0;
-    size_t at = 0;
-    for (size_t i = 0; i < json_array_size(dialogue); i++) {
-        int64_t ms = row_int(json_array_get(dialogue, i), "ms");
-        if (i && ms - before > longest) {
-            longest = ms - before;
-            at = i;
-        }
-        before = ms;
-    }
-    if (longest < WORTH_MS)
+    const json_t *longest = longest_of(stages);
+    struct span host = SPAN_NONE;
+    if (!json_array_size(stages))
         return;
-    const char *sign;
+    buf_putz(s->out, "      it took: " WHY_HANG);
+    for (size_t i = 0; i < json_array_size(stages); i++) {
+        const json_t *at = json_array_get(stages, i);
+        buf_putz(s->out, i ? ", " : "");
+        if (row_text(at, "host").n && !span_eq(row_text(at, "host"), host)) {
+            host = row_text(at, "host");
+            why_put(s, span_to(host, span_find(host, ' ')));
+            buf_putz(s->out, ": ");
+        }
+        why_put(s, row_text(at, "stage"));
+        buf_putc(s->out, ' ');
+        put_ms(s, row_int(at, "ms"));
+    }
+    buf_putc(s->out, '\n');
+    if (row_int(longest, "ms") < WORTH_MS)
+        return;
     buf_putz(s->out, "      the longest wait was ");
-    put_ms(s, longest);
-    buf_putz(s->out, ", after: ");
-    why_put(s, line_of(json_array_get(dialogue, at - 1), &sign));
+    put_ms(s, row_int(longest, "ms"));
+    buf_putz(s->out, ", for: ");
+    why_put(s, row_text(longest, "stage"));
     buf_putc(s->out, '\n');
 }
 
@@ -113,7 +143,14 @@ static void put_dialogue(struct why_show *s, const json_t *a, bool all)
         why_put_number(s, left_out, "line is", "lines are");
         buf_putz(s->out, " left out of the middle: attempts.size)\n");
     }
-    put_longest(s, dialogue);
+}
+
+static struct span address_of(const struct why *w, int64_t rcpt)
+{
+    for (size_t i = 0; i < json_array_size(w->rcpts); i++)
+        if (row_int(json_array_get(w->rcpts, i), "rcpt") == rcpt)
+            return row_text(json_array_get(w->rcpts, i), "to");
+    return SPAN_NONE;
 }
 
 static void put_whom(struct why_show *s, const json_t *a)
@@ -127,7 +164,10 @@ static void put_whom(struct why_show *s, const json_t *a)
     if (json_array_size(s->w->rcpts) < 2)
         return;
     buf_putz(s->out, " for ");
-    why_put_number(s, (int64_t)json_array_size(list), "recipient", "recipients");
+    if (json_array_size(list) == 1)
+        why_put_addr(s, address_of(s->w, json_integer_value(json_array_get(list, 0))));
+    else
+        why_put_number(s, (int64_t)json_array_size(list), "recipient", "recipients");
 }
 
 static void put_attempt(struct why_show *s, const json_t *a, bool all)
@@ -145,9 +185,10 @@ static void put_attempt(struct why_show *s, const json_t *a, bool all)
     buf_putz(s->out, ": ");
     why_put(s, row_text(a, "said"));
     buf_putc(s->out, '\n');
-    put_dns(s, json_object_get(a, "dns"));
+    put_dns(s, a);
     put_dialogue(s, a, all);
-    if (row_text(a, "tls").n && !all) {
+    put_stages(s, json_object_get(a, "stages"));
+    if (row_text(a, "tls").n) {
         buf_putz(s->out, "      TLS: ");
         why_put(s, row_text(a, "tls"));
         buf_putc(s->out, '\n');
@@ -161,7 +202,8 @@ void why_show_attempts(struct why_show *s)
         return;
     if (s->w->group && !s->verbose)
         n = 1;
-    buf_putz(s->out, s->w->group ? "\n  What happened to the oldest\n" : "\n  What happened\n");
+    buf_putz(s->out, s->w->group ? "\n  " WHY_HEAD "What happened to the oldest\n"
+                                : "\n  " WHY_HEAD "What happened\n");
     for (size_t i = 0; i < n; i++)
         put_attempt(s, json_array_get(s->w->attempts, i), i == 0 || s->verbose);
     if (n > 1 && !s->verbose)
@@ -179,62 +221,144 @@ static bool is_about(const json_t *a, int64_t rcpt)
     return row_text(a, "of").n > 0;
 }
 
-static bool has(const json_t *list, const json_t *one)
+static bool has(const json_t *list, const json_t *one, bool pref)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *at = json_array_get(list, i);
         if (span_ieq(row_text(at, "host"), row_text(one, "host")) &&
-            span_eq(row_text(at, "address"), row_text(one, "address")))
+            span_eq(row_text(at, "address"), row_text(one, "address")) &&
+            (!pref || row_int(at, "pref") == row_int(one, "pref")))
             return true;
     }
     return false;
 }
 
-static bool all_in(const json_t *some, const json_t *list)
+static bool all_in(const json_t *some, const json_t *list, bool pref)
 {
     for (size_t i = 0; i < json_array_size(some); i++)
-        if (!has(list, json_array_get(some, i)))
+        if (!has(list, json_array_get(some, i), pref))
             return false;
     return true;
 }
 
-int why_dns_now(const struct why *w, const struct why_route *r, const json_t **then_r)
+const char *why_dns_name(enum why_dns what)
 {
-    const json_t *plan = json_object_get(r->target.lookup, "plan"), *then = NULL;
-    for (size_t i = 0; i < json_array_size(w->attempts) && !then; i++) {
+    static const char *const names[] = { NULL, "same", "other", "back", "gone", "silent" };
+    return names[what];
+}
+
+/* Of an attempt over a connection that was open: its host and address, as in a plan's list. */
+static json_t *kept_host(const json_t *attempt)
+{
+    const json_t *first = json_array_get(json_object_get(attempt, "dialogue"), 0);
+    struct span text = row_text(first, "kept"), host = span_to(text, span_find(text, ' '));
+    struct span address = span_from(text, host.n + 1);
+    if (!address.n || host.p[0] == '[')
+        return NULL;
+    return json_pack("{s:s%,s:s%}", "host", host.p, host.n, "address", address.p, address.n);
+}
+
+static const json_t *last_attempt(const struct why *w, const struct why_route *r)
+{
+    for (size_t i = 0; i < json_array_size(w->attempts); i++) {
         const json_t *a = json_array_get(w->attempts, i);
         if (is_about(a, row_int(r->rcpt, "rcpt")))
-            then = json_object_get(a, "dns");
+            return a;
     }
-    *then_r = then;
-    if (!then || !plan || why_is(then, "verdict", "none"))
-        return 0;
+    return NULL;
+}
+
+static enum why_dns compare(const json_t *then, const json_t *plan)
+{
     bool was = why_is(then, "verdict", "ok"), is = why_is(plan, "verdict", "ok");
-    if (!was || !is)
-        return was ? 2 : is ? 3 : 1;
+    if (!is && span_eq(row_text(then, "verdict"), row_text(plan, "verdict")))
+        return WHY_DNS_SAME;
+    if (!is)
+        return why_is(plan, "verdict", "later") ? WHY_DNS_SILENT : WHY_DNS_GONE;
+    if (!was)
+        return WHY_DNS_BACK;
     const json_t *before = json_object_get(then, "try"), *now = json_object_get(plan, "try");
     bool more = row_true(then, "cut");
-    return all_in(before, now) && (more || all_in(now, before)) ? 1 : 2;
+    return all_in(before, now, true) && (more || all_in(now, before, true)) ? WHY_DNS_SAME
+                                                                            : WHY_DNS_OTHER;
+}
+
+enum why_dns why_dns_now(const struct why *w, const struct why_route *r, const json_t **then_r)
+{
+    const json_t *plan = json_object_get(r->target.lookup, "plan");
+    const json_t *attempt = last_attempt(w, r);
+    const json_t *then = *then_r = json_object_get(attempt, "dns");
+    if (!then || !plan || r->moved || r->forced)
+        return WHY_DNS_UNKNOWN;
+    if (!why_is(then, "verdict", "none"))
+        return compare(then, plan);
+    json_t *host = kept_host(attempt);
+    if (!host)
+        return WHY_DNS_UNKNOWN;
+    enum why_dns what = why_is(plan, "verdict", "later") ? WHY_DNS_SILENT
+                        : !why_is(plan, "verdict", "ok") ? WHY_DNS_GONE
+                        : has(json_object_get(plan, "try"), host, false) ? WHY_DNS_UNKNOWN
+                                                                         : WHY_DNS_OTHER;
+    json_decref(host);
+    return what;
+}
+
+static void put_then(struct why_show *s, const struct why_route *r, const json_t *then,
+                     bool prefs)
+{
+    const json_t *first =
+        json_array_get(json_object_get(last_attempt(s->w, r), "dialogue"), 0);
+    if (why_is(then, "verdict", "none")) {
+        buf_putz(s->out, "an open connection to ");
+        why_put(s, row_text(first, "kept"));
+    } else if (row_text(then, "text").n) {
+        why_put(s, row_text(then, "text"));
+    } else {
+        put_hosts(s, json_object_get(then, "try"), prefs);
+    }
+}
+
+/* What is in the resolver's cache is what would be used; the DNS itself may say other things. */
+static void put_cached(struct why_show *s, const json_t *lookup)
+{
+    const json_t *trail = json_object_get(lookup, "trail");
+    const json_t *steps = json_is_array(trail) ? trail : json_object_get(trail, "steps");
+    int64_t ttl = -1;
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i);
+        if (row_true(step, "cached") && row_int(step, "ttl_s") > ttl)
+            ttl = row_int(step, "ttl_s");
+    }
+    if (ttl < 0)
+        return;
+    buf_putz(s->out, "      (out of the gateway's cache, for ");
+    term_put_age(s->out, ttl * 1000);
+    buf_putz(s->out, " more)\n");
 }
 
 void why_show_dns(struct why_show *s, const struct why_route *r)
 {
+    static const char *const words[] = {
+        [WHY_DNS_OTHER] = "THE DNS HAS CHANGED",
+        [WHY_DNS_BACK] = "THE DNS ANSWERS NOW",
+        [WHY_DNS_GONE] = "THE DNS SAYS NOW THAT THERE IS NO SUCH PLACE",
+        [WHY_DNS_SILENT] = "THE DNS DOES NOT ANSWER NOW",
+    };
     const json_t *then, *plan = json_object_get(r->target.lookup, "plan");
-    int what = why_dns_now(s->w, r, &then);
-    if (what == 1)
+    enum why_dns what = why_dns_now(s->w, r, &then);
+    put_cached(s, r->target.lookup);
+    if (what == WHY_DNS_SAME)
         buf_putz(s->out, "      the DNS says the same as at the last attempt\n");
-    if (what < 2)
+    if (what <= WHY_DNS_SAME)
         return;
-    buf_putz(s->out, what == 3 ? "    THE DNS ANSWERS NOW: then "
-                               : "    THE DNS HAS CHANGED: then ");
-    if (row_text(then, "text").n)
-        why_put(s, row_text(then, "text"));
-    else
-        put_hosts(s, json_object_get(then, "try"));
+    buf_printf(s->out, "    " WHY_WARN "%s: then ", words[what]);
+    const json_t *before = json_object_get(then, "try"), *now = json_object_get(plan, "try");
+    bool prefs = all_in(before, now, false) && all_in(now, before, false);
+    put_then(s, r, then, prefs);
     buf_putz(s->out, "; now ");
     if (row_text(plan, "text").n)
         why_put(s, row_text(plan, "text"));
     else
-        put_hosts(s, json_object_get(plan, "try"));
+        put_hosts(s, now, prefs);
     buf_putc(s->out, '\n');
 }

@@ -96,9 +96,17 @@ void why_show_gone(struct why_show *s)
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "
                          "x.\n");
-    if (w->frozen)
-        buf_putz(s->out, "  " WHY_WARN "It is frozen: mail for it would wait (postern queue thaw "
-                         "lets it go).\n");
+    if (w->frozen) {
+        buf_putz(s->out, "  " WHY_WARN "It is frozen");
+        why_put_who(s, row_text(w->frozen, "who"), row_int(w->frozen, "since_ms"));
+        buf_putz(s->out, ": mail for it would wait (postern queue thaw lets it go).\n");
+    }
+    if (w->rule) {
+        buf_putz(s->out, "  " WHY_WARN "Its mail is sent another way, to ");
+        why_put(s, row_text(w->rule, "nexthop"));
+        why_put_who(s, row_text(w->rule, "who"), row_int(w->rule, "since_ms"));
+        buf_putz(s->out, " (postern queue reroute --remove withdraws it).\n");
+    }
     for (size_t i = 0; i < json_array_size(w->places); i++)
         why_show_place(s, json_array_get(w->places, i), false);
     why_show_gateway(s);

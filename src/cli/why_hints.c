@@ -104,8 +104,12 @@ static void hint_gateway(struct hints *h)
 static void hint_rerouted(struct hints *h, struct span id)
 {
     for (size_t i = 0; i < json_array_size(h->w->rcpts); i++) {
-        if (!row_text(json_array_get(h->w->rcpts, i), "rerouted").n)
+        const json_t *r = json_array_get(h->w->rcpts, i);
+        if (!row_text(r, "rerouted").n)
             continue;
+        if (row_text(r, "reroute_rule").n)
+            add(h, "postern queue reroute --remove", row_text(r, "reroute_rule"),
+                "withdraws the rule");
         add(h, "postern queue reroute --to NEXTHOP", id, "another way once more");
         return;
     }

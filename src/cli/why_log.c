@@ -1,42 +1,329 @@
-/* What log.events still knows of a message that is not in the queue any more. */
-#include "cli/why.h"
+#include "cli/why_log.h"
 
+#include "base/buf.h"
+#include "base/must.h"
 #include "cli/ctl.h"
+#include "config/config.h"
+#include "envelope/queueid.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
 
-enum { READ_BACK_BYTES = 64 << 20, EVENTS_SHOWN = 200 };
+enum {
+    FILE_BYTES_MAX = 64 << 20,  /* of a plain file its end, so much */
+    ALL_BYTES_MAX = 256 << 20,  /* as text, of all files */
+    NAME_BYTES_MAX = 64 << 20,  /* the same for a domain, of which there is too much anyway */
+    LINE_MAX_BYTES = 64 << 10,
+    FILES_MAX = 400,
+    EVENTS_OF_ID = 200,         /* shown */
+    EVENTS_OF_NAME = 20,
+    EARLY_S = 60,               /* clocks of file system and gateway */
+};
 
-static void keep(json_t *list, const char *line, size_t n)
+struct file {
+    char *path;
+    time_t changed;
+    bool packed; /* in a way that is not read here */
+};
+
+struct reader {
+    struct why_log *l;
+    enum why_log_kind kind;
+    bool text;       /* not of events */
+    char *needle;    /* every line that is meant has it */
+    const char *word;
+    size_t shown;
+    uint64_t bytes, bytes_max;
+    time_t since;    /* nothing is older */
+    bool complete;   /* its beginning was found */
+    struct file files[FILES_MAX];
+    size_t file_count;
+};
+
+enum why_log_kind why_log_kind(struct span word)
 {
-    json_t *row = ctl_json(span_of(line, n), 1 << 20);
-    if (row)
-        json_array_append_new(list, row);
-    if (json_array_size(list) > EVENTS_SHOWN)
-        json_array_remove(list, 0);
+    uint64_t seq;
+    return queueid_seq(word, &seq)               ? WHY_LOG_ID
+           : span_find(word, '@') < word.n ? WHY_LOG_ADDRESS
+                                                 : WHY_LOG_NAME;
 }
 
-json_t *why_log(const char *path, const char *id, bool *all_r)
+/* --- which files --- */
+
+static int by_change(const void *a, const void *b)
 {
-    FILE *f = fopen(path, "re");
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
-    char member[64];
-    if (!f)
-        return NULL;
-    json_t *list = json_array();
-    snprintf(member, sizeof member, "\"id\":\"%.32s\"", id);
-    bool sized = fseeko(f, 0, SEEK_END) == 0;
-    off_t size = sized ? ftello(f) : -1;
-    *all_r = size <= READ_BACK_BYTES;
-    bool placed = size >= 0 && fseeko(f, *all_r ? 0 : size - READ_BACK_BYTES, SEEK_SET) == 0;
-    while (placed && (n = getline(&line, &room, f)) > 0)
-        if (strstr(line, member))
-            keep(list, line, (size_t)n);
+    const struct file *x = a, *y = b;
+    if (x->changed != y->changed)
+        return x->changed < y->changed ? 1 : -1;
+    return strcmp(x->path, y->path);
+}
+
+/* ".1" ".2.gz" "-20261120.gz" behind the name of the log. */
+static bool is_rotated(struct span rest, bool *packed_r)
+{
+    static const char *const others[] = { ".xz", ".bz2", ".zst", ".lz4", ".Z" };
+    *packed_r = false;
+    if (rest.n < 2 || (rest.p[0] != '.' && rest.p[0] != '-') || !ascii_isdigit(rest.p[1]))
+        return false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        *packed_r |= span_ends(rest, span_str(others[i]));
+    size_t n = 1;
+    while (n < rest.n && (ascii_isdigit(rest.p[n]) || rest.p[n] == '-'))
+        n++;
+    return n == rest.n || *packed_r || span_eq(span_from(rest, n), SPAN(".gz"));
+}
+
+static void add_file(struct reader *r, char *path, bool packed)
+{
+    struct stat st;
+    if (r->file_count == FILES_MAX || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        free(path);
+        return;
+    }
+    r->files[r->file_count++] = (struct file){ path, st.st_mtime, packed };
+}
+
+static void find_rotated(struct reader *r, struct span path)
+{
+    size_t slash = span_rfind(path, '/');
+    struct span base = slash < path.n ? span_from(path, slash + 1) : path;
+    char *folder = slash < path.n ? must_strndup(path.p, slash + 1) : must_strndup(".", 1);
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct span name = span_str(e->d_name);
+        bool packed;
+        if (!span_starts(name, base) || !is_rotated(span_from(name, base.n), &packed))
+            continue;
+        struct buf full;
+        buf_init(&full, PATH_MAX);
+        buf_puts(&full, span_to(path, path.n - base.n));
+        buf_puts(&full, name);
+        add_file(r, must_strndup(buf_cstr(&full), full.len), packed);
+        buf_free(&full);
+    }
+    if (d)
+        closedir(d);
+    free(folder);
+    qsort(r->files, r->file_count, sizeof *r->files, by_change);
+}
+
+/* --- lines --- */
+
+static bool is_word(struct span value, const struct reader *r)
+{
+    struct span word = span_str(r->word);
+    if (r->kind == WHY_LOG_ADDRESS)
+        return span_ieq(value, word);
+    struct span domain = span_from(value, span_rfind(value, '@') + 1);
+    return span_ieq(domain, word);
+}
+
+static bool has_member(const json_t *row, const char *key, const struct reader *r)
+{
+    const json_t *v = json_object_get(row, key);
+    return json_is_string(v) && is_word(span_of(json_string_value(v), json_string_length(v)), r);
+}
+
+/* "mx1.example 192.0.2.1:25" */
+static bool has_relay(const json_t *row, const struct reader *r)
+{
+    static const char *const keys[] = { "relay", "host" };
+    struct span word = span_str(r->word);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *v = json_string_value(json_object_get(row, keys[i]));
+        struct span rest = span_str(v), part;
+        while ((part = span_word(&rest)).n)
+            if (span_istarts(part, word) && (part.n == word.n || part.p[word.n] == ':'))
+                return true;
+    }
+    return false;
+}
+
+static bool is_meant(const json_t *row, const struct reader *r)
+{
+    if (r->kind == WHY_LOG_ID) {
+        const char *id = json_string_value(json_object_get(row, "id"));
+        return id && strcmp(id, r->word) == 0;
+    }
+    return has_member(row, "to", r) || has_member(row, "from", r) ||
+           (r->kind == WHY_LOG_NAME && has_relay(row, r));
+}
+
+static void keep_line(struct reader *r, json_t *list, char *line)
+{
+    if (!strcasestr(line, r->needle))
+        return;
+    struct span s = span_trim_lines(span_str(line));
+    json_t *row;
+    if (r->text)
+        row = json_pack("{s:o}", "line", json_stringn(s.p, s.n));
+    else
+        row = ctl_json(s, 1 << 20);
+    if (row && (r->text || is_meant(row, r))) {
+        const char *event = json_string_value(json_object_get(row, "event"));
+        r->complete |= event && strcmp(event, "received") == 0;
+        json_array_append(list, row);
+        if (json_array_size(list) > r->shown)
+            json_array_remove(list, 0);
+    }
+    json_decref(row);
+}
+
+/* Text that is as long as it is now; of a plain file its end. Packed or not is zlib's to see. */
+static const char *read_lines(struct reader *r, const char *path, json_t *list)
+{
+    static const char late[] = "more than is worth reading came before it";
+    if (r->bytes >= r->bytes_max)
+        return late;
+    char *line = must_alloc(LINE_MAX_BYTES);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    bool cut = end > FILE_BYTES_MAX && !span_ends(span_str(path), SPAN(".gz"));
+    if (end >= 0)
+        lseek(fd, cut ? end - FILE_BYTES_MAX : 0, SEEK_SET);
+    gzFile f = fd < 0 ? NULL : gzdopen(fd, "r");
+    const char *why = f ? NULL : strerror(errno);
+    int error = Z_OK;
+    while (f && r->bytes < r->bytes_max && gzgets(f, line, LINE_MAX_BYTES)) {
+        r->bytes += strlen(line);
+        keep_line(r, list, line);
+    }
+    if (f)
+        gzerror(f, &error);
+    why = error != Z_OK && error != Z_BUF_ERROR ? "it is damaged"
+          : cut                                 ? "its end only, it is long"
+          : r->bytes >= r->bytes_max            ? "not to its end, it is long"
+                                                : why;
+    if (f)
+        gzclose(f);
+    else if (fd >= 0)
+        close(fd);
     free(line);
-    fclose(f);
-    return list;
+    return why;
+}
+
+/* What the older file says comes before. */
+static void put_before(json_t *events, json_t *older, size_t max)
+{
+    for (size_t i = json_array_size(older); i > 0 && json_array_size(events) < max; i--)
+        json_array_insert(events, 0, json_array_get(older, i - 1));
+}
+
+static void read_file(struct reader *r, const struct file *f)
+{
+    const char *why = "it is packed in a way that is not read here";
+    json_t *list = json_array(), *row = json_pack("{s:s}", "path", f->path);
+    if (!f->packed)
+        why = read_lines(r, f->path, list);
+    put_before(r->l->events, list, r->shown);
+    json_object_set_new(row, "read", json_boolean(!why));
+    if (why)
+        json_object_set_new(row, "why", json_string(why));
+    json_array_append_new(r->l->files, row);
+    json_decref(list);
+}
+
+/* --- the whole --- */
+
+/* When an id was made (envelope/queueid.h), as far as its time shows it; 0: it cannot be read. */
+static time_t id_time(const char *id)
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx";
+    int v[6];
+    time_t now = time(NULL);
+    struct tm tm;
+    for (int i = 0; i < 6; i++) {
+        const char *at = strchr(digits, id[i]);
+        v[i] = at ? (int)(at - digits) : 0;
+    }
+    if (!gmtime_r(&now, &tm))
+        return 0;
+    int year = tm.tm_year - (tm.tm_year - v[0]) % 60;
+    struct tm made = { .tm_year = year, .tm_mon = v[1], .tm_mday = v[2], .tm_hour = v[3],
+                       .tm_min = v[4], .tm_sec = v[5] };
+    return timegm(&made);
+}
+
+static char *needle_of(const struct reader *r)
+{
+    struct buf b;
+    buf_init(&b, LINE_MAX_BYTES);
+    if (r->kind == WHY_LOG_ID)
+        buf_printf(&b, r->text ? "%s: " : "\"id\":\"%s\"", r->word);
+    else
+        buf_putz(&b, r->word);
+    char *needle = must_strndup(buf_cstr(&b), b.len);
+    buf_free(&b);
+    return needle;
+}
+
+static struct span time_of(const json_t *events, size_t i, bool of_one)
+{
+    const json_t *row = json_array_get(events, i);
+    const char *time = json_string_value(json_object_get(row, "time"));
+    const char *event = json_string_value(json_object_get(row, "event"));
+    bool first = of_one && event && strcmp(event, "received") == 0;
+    return span_str(time && !first ? time : "");
+}
+
+/* Several processes write: what they write at the same time comes in any order, and smtpd may say
+ * that a message was received when qmgr has sent it already. */
+static void sort(json_t *events, bool of_one)
+{
+    for (size_t i = 1; i < json_array_size(events); i++) {
+        size_t at = i;
+        while (at > 0 && span_cmp(time_of(events, at - 1, of_one), time_of(events, i, of_one)) > 0)
+            at--;
+        if (at == i)
+            continue;
+        json_t *row = json_incref(json_array_get(events, i));
+        json_array_remove(events, i);
+        json_array_insert_new(events, at, row);
+    }
+}
+
+void why_log_read(const struct config *cfg, const char *word, struct why_log *l)
+{
+    struct span path = cfg->log.events.n ? cfg->log.events : cfg->log.file;
+    struct reader *r = NEW(struct reader);
+    *l = (struct why_log){ json_array(), json_array(), path.n > 0 };
+    r->l = l;
+    r->word = word;
+    r->kind = why_log_kind(span_str(word));
+    r->text = !cfg->log.events.n;
+    r->needle = needle_of(r);
+    r->shown = r->kind == WHY_LOG_ID ? EVENTS_OF_ID : EVENTS_OF_NAME;
+    r->bytes_max = r->kind == WHY_LOG_ID ? ALL_BYTES_MAX : NAME_BYTES_MAX;
+    r->since = r->kind == WHY_LOG_ID ? id_time(word) - EARLY_S : 0;
+    if (path.n) {
+        struct file now = { must_strndup(path.p, path.n), 0, false };
+        read_file(r, &now);
+        free(now.path);
+        find_rotated(r, path);
+    }
+    for (size_t i = 0; i < r->file_count; i++) {
+        bool enough = r->complete || json_array_size(l->events) >= r->shown;
+        if (!enough && r->files[i].changed >= r->since)
+            read_file(r, &r->files[i]);
+        free(r->files[i].path);
+    }
+    sort(l->events, r->kind == WHY_LOG_ID);
+    free(r->needle);
+    free(r);
+}
+
+void why_log_free(struct why_log *l)
+{
+    json_decref(l->events);
+    json_decref(l->files);
+    *l = (struct why_log){ .events = NULL };
 }

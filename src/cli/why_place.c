@@ -38,6 +38,7 @@ static bool put_frozen(struct why_show *s, const json_t *gate, const char *what)
     put_name(s, gate, what);
     buf_putz(s->out, " is frozen by an administrator, as ");
     why_put(s, name);
+    why_put_who(s, row_text(gate, "frozen_by"), row_int(gate, "frozen_ms"));
     buf_putz(s->out, ": nothing is started for it until it is thawed; ");
     put_others(s, gate);
     buf_putc(s->out, '\n');

@@ -1,17 +1,15 @@
 /* The answer for people: plain words first, facts after. */
 #include "cli/why_words.h"
 
-#include "base/num.h"
 #include "cli/term.h"
 
-#include <string.h>
 #include <sysexits.h>
 
 /* --- recipients that are in the same situation --- */
 
 static bool same(const json_t *a, const json_t *b)
 {
-    static const char *const keys[] = { "state", "reason", "destination" };
+    static const char *const keys[] = { "state", "reason", "destination", "rerouted" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!span_eq(row_text(a, keys[i]), row_text(b, keys[i])))
             return false;
@@ -42,134 +40,6 @@ static const json_t *place_of(const struct why *w, struct span name)
     return NULL;
 }
 
-/* Of all there is, or of the recipients of one message. */
-static bool any_state(const struct why *w, const char *state)
-{
-    if (w->group)
-        return json_object_get(json_object_get(w->group, "recipients"), state) != NULL;
-    for (size_t i = 0; i < json_array_size(w->rcpts); i++)
-        if (why_is(json_array_get(w->rcpts, i), "state", state))
-            return true;
-    return false;
-}
-
-/* --- what holds them back --- */
-
-static void put_others(struct why_show *s, const json_t *gate)
-{
-    const char *state;
-    json_t *n;
-    int64_t waiting = 0;
-    json_object_foreach(json_object_get(gate, "recipients"), state, n) {
-        waiting += json_integer_value(n);
-    }
-    why_put_number(s, waiting, "recipient waits", "recipients wait");
-    buf_putz(s->out, " there");
-}
-
-/* True: it is in back-off, which was said. */
-static bool put_backed_off(struct why_show *s, const json_t *gate, const char *what)
-{
-    int64_t until = row_int(gate, "down_until_ms"), failures = row_int(gate, "failures");
-    if (!until)
-        return false;
-    buf_printf(s->out, "    %s %s ", s->w->group ? "the" : "its", what);
-    why_put(s, row_text(gate, "name"));
-    buf_putz(s->out, " is left alone as a whole");
-    if (failures) {
-        buf_putz(s->out, " after ");
-        why_put_number(s, failures, "failure", "failures in a row");
-    }
-    if (row_text(gate, "why").n) {
-        buf_putz(s->out, ": ");
-        why_put(s, row_text(gate, "why"));
-    }
-    buf_putz(s->out, "\n    one delivery tries it ");
-    why_put_when(s, until);
-    buf_putz(s->out, "; until then ");
-    put_others(s, gate);
-    buf_putz(s->out, ", and no attempt of theirs is used up\n");
-    return true;
-}
-
-/* How fast, and why not faster. */
-static void put_pace(struct why_show *s, const json_t *gate)
-{
-    int64_t rate = row_int(gate, "rate"), interval = row_int(gate, "interval_us");
-    if (rate) {
-        buf_printf(s->out, "    it may be given %lld in ", (long long)rate);
-        term_put_age(s->out, row_int(gate, "rate_ms"));
-        buf_printf(s->out, " (rule %lld)\n", (long long)row_int(gate, "rule"));
-    }
-    if (row_int(gate, "slowed")) {
-        buf_printf(s->out, "    at present one begins every %lld.%03lld s: slowed down after ",
-                   (long long)(interval / 1000000), (long long)(interval / 1000 % 1000));
-        why_put_number(s, row_int(gate, "slowed"), "reply that asked for less",
-                       "replies that asked for less");
-        buf_putc(s->out, '\n');
-    }
-    if (row_int(gate, "paced_until_ms") > s->w->now_ms) {
-        buf_putz(s->out, "    the next one may begin ");
-        why_put_when(s, row_int(gate, "paced_until_ms"));
-        buf_putc(s->out, '\n');
-    }
-    if (row_text(gate, "why").n && !row_int(gate, "down_until_ms")) {
-        buf_putz(s->out, "    it is given less than it might be: ");
-        why_put(s, row_text(gate, "why"));
-        buf_putc(s->out, '\n');
-    }
-}
-
-static void put_room(struct why_show *s, const json_t *gate, const char *what)
-{
-    int64_t active = row_int(gate, "active"), limit = row_int(gate, "limit");
-    int64_t max = row_int(gate, "limit_max");
-    if (!limit && !active)
-        return;
-    buf_printf(s->out, "    %s %s ", s->w->group ? "the" : "its", what);
-    why_put(s, row_text(gate, "name"));
-    buf_putz(s->out, " has ");
-    why_put_number(s, active, "delivery under way", "deliveries under way");
-    if (limit)
-        buf_printf(s->out, " of %lld at once", (long long)limit);
-    if (limit && active >= limit)
-        buf_putz(s->out, ": all are in use");
-    if (max > limit)
-        buf_printf(s->out, " (%lld at most, more with each success)", (long long)max);
-    buf_putz(s->out, "; ");
-    put_others(s, gate);
-    buf_putc(s->out, '\n');
-    put_pace(s, gate);
-}
-
-static void put_place(struct why_show *s, const json_t *place)
-{
-    const json_t *dest = json_object_get(place, "destination");
-    const json_t *site = json_object_get(place, "site");
-    bool down = put_backed_off(s, dest, "destination");
-    down |= put_backed_off(s, site, row_text(site, "name").n ? "site" : "next hop");
-    if (!down)
-        put_room(s, site, row_text(site, "name").n ? "site" : "next hop");
-}
-
-/* What is wrong with the gateway itself. */
-static void put_gateway(struct why_show *s)
-{
-    const json_t *now = s->w->now;
-    if (!row_true(now, "router"))
-        buf_putz(s->out, "  The router is away: nothing is routed until it is back.\n");
-    if (!row_int(now, "delivers"))
-        buf_putz(s->out, "  No delivering process is there: nothing is sent until one is back.\n");
-    if (row_int(now, "jobs_max") && row_int(now, "jobs") >= row_int(now, "jobs_max"))
-        buf_printf(s->out, "  All %lld outgoing connections are in use (deliver.connections): what "
-                           "is due waits for one.\n", (long long)row_int(now, "jobs_max"));
-    if (row_true(now, "spool_stuck"))
-        buf_putz(s->out, "  What becomes of mail cannot be written to the spool: nothing new is "
-                         "begun (postern queue count; the log has the alarm).\n");
-    if (row_true(now, "finishing"))
-        buf_putz(s->out, "  The gateway is ending: nothing new is begun.\n");
-}
-
 /* --- where it is --- */
 
 static void put_tried(struct why_show *s, const json_t *r)
@@ -181,30 +51,69 @@ static void put_tried(struct why_show *s, const json_t *r)
     }
 }
 
-static void put_state(struct why_show *s, const json_t *r, bool closed)
+static const char *state_words(const json_t *r, const json_t *place)
 {
-    if (why_is(r, "state", "active"))
-        buf_putz(s->out, "is being delivered at this moment");
-    else if (why_is(r, "state", "held"))
-        buf_putz(s->out, "is held until somebody releases it");
-    else if (why_is(r, "state", "waiting"))
-        buf_putz(s->out, "waits for a queue run");
-    else if (why_is(r, "state", "deferred"))
-        buf_putz(s->out, "waits for its next attempt");
-    else if (why_is(r, "state", "ready"))
-        buf_putz(s->out, closed ? "waits with its site" : "waits for its turn at its site");
-    else if (row_true(r, "final"))
-        buf_putz(s->out, "is done: ");
-    else
-        buf_putz(s->out, "is about to be routed");
-    if (row_true(r, "final"))
-        why_put(s, row_text(r, "state"));
+    const json_t *site = json_object_get(place, "site");
+    bool paced = row_int(site, "paced_until_ms") > 0;
+    bool full = row_int(site, "limit") && row_int(site, "active") >= row_int(site, "limit");
+    const struct {
+        const char *state;
+        bool holds;
+        const char *words;
+    } table[] = {
+        { "active", true, "is being delivered at this moment" },
+        { "held", row_true(r, "quarantined"),
+          "is held by what the tables say of it, until somebody releases it" },
+        { "held", true, "is held until somebody releases it" },
+        { "waiting", true, "waits for a queue run" },
+        { "deferred", true, "waits for its next attempt" },
+        { "ready", row_true(r, "frozen"), "waits: an administrator has frozen where it goes" },
+        { "ready", why_is_closed(place), "waits with its site" },
+        { "ready", paced, "waits for its turn: its site is given so many in a time" },
+        { "ready", full, "waits for its turn: all deliveries its site may have are under way" },
+        { "ready", true, "waits for its turn at its site" },
+        { "routing", true, "is being routed" },
+        { "pending", true, "is about to be routed" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (why_is(r, "state", table[i].state) && table[i].holds)
+            return table[i].words;
+    return "is done: ";
 }
 
-static bool is_closed(const json_t *place)
+static void put_reason(struct why_show *s, const json_t *r)
 {
-    return row_int(json_object_get(place, "destination"), "down_until_ms") ||
-           row_int(json_object_get(place, "site"), "down_until_ms");
+    if (row_text(r, "reason").n && !row_true(r, "frozen")) {
+        buf_putz(s->out, why_is(r, "state", "held") ? "    why: " : "    the last word: ");
+        why_put(s, row_text(r, "reason"));
+        buf_putc(s->out, '\n');
+    }
+    if (row_text(r, "rerouted").n) {
+        buf_putz(s->out, "    an administrator has sent it another way, whatever the tables say: ");
+        why_put(s, row_text(r, "rerouted"));
+        if (row_text(r, "reroute_rule").n) {
+            buf_putz(s->out, " (the rule for ");
+            why_put(s, row_text(r, "reroute_rule"));
+            why_put_who(s, row_text(r, "who"), row_int(r, "since_ms"));
+            buf_putc(s->out, ')');
+        }
+        buf_putc(s->out, '\n');
+    }
+    if (row_true(r, "duplicate"))
+        buf_putz(s->out, "    it may have arrived already: the connection was lost after the "
+                         "final dot\n");
+    if (row_true(r, "warned"))
+        buf_putz(s->out, "    its sender has been told that it is late\n");
+}
+
+static void put_next(struct why_show *s, const json_t *r)
+{
+    int64_t next = row_int(r, "next_try_ms");
+    if (!next || !why_is(r, "state", "deferred"))
+        return;
+    buf_putz(s->out, next > s->w->now_ms ? "    the next attempt is due " : "    it is due, ");
+    why_put_when(s, next);
+    buf_putc(s->out, '\n');
 }
 
 static void put_situation(struct why_show *s, size_t i)
@@ -212,7 +121,7 @@ static void put_situation(struct why_show *s, size_t i)
     const json_t *r = json_array_get(s->w->rcpts, i);
     const json_t *place = place_of(s->w, row_text(r, "destination"));
     size_t others = count_same(s->w->rcpts, i) - 1;
-    int64_t next = row_int(r, "next_try_ms");
+    bool final = row_true(r, "final");
     buf_putz(s->out, "  ");
     why_put_addr(s, row_text(r, "to"));
     if (others) {
@@ -221,26 +130,22 @@ static void put_situation(struct why_show *s, size_t i)
     } else {
         buf_putc(s->out, ' ');
     }
-    put_state(s, r, is_closed(place));
-    if (!row_true(r, "final"))
+    buf_putz(s->out, state_words(r, place));
+    if (final)
+        why_put(s, row_text(r, "state"));
+    else
         put_tried(s, r);
+    if (row_int(r, "begun_ms")) {
+        buf_putz(s->out, ", begun ");
+        why_put_when(s, row_int(r, "begun_ms"));
+    }
     buf_putz(s->out, ".\n");
-    if (row_text(r, "reason").n && !row_true(r, "final")) {
-        buf_putz(s->out, why_is(r, "state", "held") ? "    why: " : "    the last word: ");
-        why_put(s, row_text(r, "reason"));
-        buf_putc(s->out, '\n');
-    }
-    if (next && why_is(r, "state", "deferred")) {
-        buf_putz(s->out, next > s->w->now_ms ? "    the next attempt is due " : "    it is due, ");
-        why_put_when(s, next);
-        buf_putc(s->out, '\n');
-    }
-    if (row_true(r, "duplicate"))
-        buf_putz(s->out, "    it may have arrived already: the connection was lost after the "
-                         "final dot\n");
-    if (place && !row_true(r, "final") && !why_is(r, "state", "held") &&
-        !why_is(r, "state", "waiting"))
-        put_place(s, place);
+    if (final)
+        return;
+    put_reason(s, r);
+    put_next(s, r);
+    if (place && !why_is(r, "state", "held") && !why_is(r, "state", "waiting"))
+        why_show_place(s, place, false);
 }
 
 static void put_situations(struct why_show *s)
@@ -255,10 +160,34 @@ static void put_situations(struct why_show *s)
                    (long long)row_int(message, "rcpts") - (long long)shown);
 }
 
+/* A message held or waiting for a run does not expire; else rules may give each place a time of
+ * its own: the first is told. */
+static void put_end(struct why_show *s)
+{
+    const json_t *m = s->w->message;
+    int64_t first = 0;
+    bool rests = false;
+    for (size_t i = 0; i < json_array_size(s->w->rcpts); i++) {
+        const json_t *r = json_array_get(s->w->rcpts, i);
+        int64_t after = row_int(r, "expire_after_ms");
+        rests |= why_is(r, "state", "held") || why_is(r, "state", "waiting");
+        if (after && (!first || after < first))
+            first = after;
+    }
+    if (rests) {
+        buf_putz(s->out, "  Nothing expires while it is held or waits for a queue run.\n");
+    } else if (first) {
+        buf_putz(s->out, "  What has not been delivered then is given up, and its sender told, ");
+        why_put_when(s, row_int(m, "received_ms") + first);
+        buf_putz(s->out, ".\n");
+    }
+}
+
 static void put_message(struct why_show *s)
 {
     const json_t *m = s->w->message, *first = json_array_get(s->w->rcpts, 0);
-    int64_t rcpts = row_int(m, "rcpts"), expires = row_int(m, "expire_after_ms");
+    int64_t rcpts = row_int(m, "rcpts");
+    buf_putz(s->out, WHY_HEAD);
     why_put(s, row_text(m, "id"));
     buf_putz(s->out, ": mail from ");
     why_put_addr(s, row_text(m, "sender"));
@@ -268,25 +197,41 @@ static void put_message(struct why_show *s)
     else
         why_put_number(s, rcpts, "recipient", "recipients");
     buf_putz(s->out, ", ");
-    num_put_size(s->out, (uint64_t)row_int(m, "size"));
+    why_put_size(s, row_int(m, "size"));
     buf_putz(s->out, ", came ");
     why_put_when(s, row_int(m, "received_ms"));
+    if (row_text(m, "listener").n) {
+        buf_putz(s->out, " by listener ");
+        why_put(s, row_text(m, "listener"));
+    }
     buf_putz(s->out, ".\n");
     if (rcpts > 1) {
         buf_putz(s->out, "  Of these ");
         why_put_number(s, row_int(m, "waiting"), "waits.\n", "wait.\n");
     }
+    if (!row_true(m, "readable"))
+        buf_putz(s->out, "  " WHY_WARN "Its envelope cannot be read in the spool; the log has the "
+                         "alarm.\n");
     put_situations(s);
-    if (any_state(s->w, "held") || any_state(s->w, "waiting")) {
-        buf_putz(s->out, "  Nothing expires while it is held or waits for a queue run.\n");
-    } else if (expires && row_int(m, "waiting")) {
-        buf_putz(s->out, "  What has not been delivered then is given up, and its sender told, ");
-        why_put_when(s, row_int(m, "received_ms") + expires);
-        buf_putz(s->out, ".\n");
-    }
+    put_end(s);
 }
 
 /* --- what many have in common --- */
+
+static const char *group_words(const json_t *reason)
+{
+    static const struct {
+        const char *state, *words;
+    } table[] = {
+        { "active", "on the way" },           { "ready", "waits with or for its site" },
+        { "deferred", "put off" },            { "waiting", "waits for a queue run" },
+        { "held", "held" },                   { "quarantined", "held by the tables" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (why_is(reason, "state", table[i].state))
+            return table[i].words;
+    return "";
+}
 
 static void put_reasons(struct why_show *s)
 {
@@ -295,44 +240,85 @@ static void put_reasons(struct why_show *s)
     buf_putz(s->out, n == 1 && !others ? "  All for one reason:\n" : "  The reasons:\n");
     for (size_t i = 0; i < n; i++) {
         const json_t *r = json_array_get(s->w->reasons, i);
-        buf_printf(s->out, "    %6lld  ", (long long)row_int(r, "recipients"));
-        why_put(s, row_text(r, "state"));
+        buf_printf(s->out, "    %6lld  " WHY_HANG "%s", (long long)row_int(r, "recipients"),
+                   group_words(r));
         buf_putz(s->out, row_text(r, "reason").n ? ": " : "");
         why_put(s, row_text(r, "reason"));
-        buf_putz(s->out, "  [");
-        why_put(s, row_text(r, "id"));
-        buf_putz(s->out, "]\n");
+        if (row_text(r, "id").n) {
+            buf_putz(s->out, "  [");
+            why_put(s, row_text(r, "id"));
+            buf_putz(s->out, "]");
+        }
+        buf_putc(s->out, '\n');
     }
     if (others)
         buf_printf(s->out, "    %6lld  for other reasons\n", (long long)others);
 }
 
-static int64_t waiting_of(const json_t *group)
+static void put_domains(struct why_show *s)
 {
-    const char *state;
-    json_t *n;
-    int64_t sum = 0;
-    json_object_foreach(json_object_get(group, "recipients"), state, n) {
-        sum += json_integer_value(n);
+    size_t n = json_array_size(s->w->domains);
+    int64_t all = row_int(s->w->group, "domains");
+    if (!n)
+        return;
+    buf_putz(s->out, "  Through it goes mail for ");
+    why_put_number(s, all, "domain: " WHY_HANG, "domains: " WHY_HANG);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *d = json_array_get(s->w->domains, i);
+        buf_putz(s->out, i ? ", " : "");
+        why_put(s, row_text(d, "name"));
+        buf_printf(s->out, " (%lld)", (long long)row_int(d, "recipients"));
     }
-    return sum;
+    buf_putz(s->out, all > (int64_t)n ? ", and others.\n" : ".\n");
+}
+
+/* Each site once, however many destinations have it. */
+static void put_places(struct why_show *s)
+{
+    const json_t *places = s->w->places;
+    for (size_t i = 0; i < json_array_size(places); i++) {
+        const json_t *place = json_array_get(places, i);
+        struct span site = row_text(json_object_get(place, "site"), "name");
+        bool said = false;
+        for (size_t k = 0; k < i && site.n && !said; k++)
+            said = span_eq(row_text(json_object_get(json_array_get(places, k), "site"), "name"),
+                           site);
+        why_show_place(s, place, said);
+    }
+}
+
+static void put_number(struct why_show *s, const json_t *g)
+{
+    bool at_most = row_true(g, "messages_at_most");
+    buf_putz(s->out, at_most ? "at most " : "");
+    why_put_number(s, row_int(g, "messages"), "message", "messages");
+    buf_putz(s->out, " (");
+    why_put_number(s, why_sum(json_object_get(g, "recipients")), "recipient", "recipients");
+    buf_putz(s->out, ", ");
+    why_put_size(s, row_int(g, "bytes"));
+    buf_printf(s->out, ") %s%s.\n", row_int(g, "messages") == 1 ? "waits" : "wait",
+               why_is(g, "is", "host") ? " for what is sent there" : "");
 }
 
 static void put_group(struct why_show *s)
 {
     const json_t *g = s->w->group;
+    buf_putz(s->out, WHY_HEAD);
     why_put(s, row_text(g, "target"));
     buf_putz(s->out, ": ");
-    why_put_number(s, row_int(g, "messages"), "message", "messages");
-    buf_putz(s->out, " (");
-    why_put_number(s, waiting_of(g), "recipient", "recipients");
-    buf_putz(s->out, ", ");
-    num_put_size(s->out, (uint64_t)row_int(g, "bytes"));
-    buf_printf(s->out, ") %s%s.\n", row_int(g, "messages") == 1 ? "waits" : "wait",
-               why_is(g, "is", "host") ? " for what is sent there" : "");
-    buf_putz(s->out, "  The oldest, ");
-    why_put(s, row_text(g, "oldest"));
-    buf_putz(s->out, ", came ");
+    put_number(s, g);
+    if (row_int(g, "of_others")) {
+        buf_putz(s->out, "  Of these ");
+        why_put_number(s, row_int(g, "of_others"), "recipient is", "recipients are");
+        buf_putz(s->out, " of other domains, whose mail goes to a host of that name.\n");
+    }
+    if (row_text(g, "oldest").n) {
+        buf_putz(s->out, "  The oldest, ");
+        why_put(s, row_text(g, "oldest"));
+        buf_putz(s->out, ", came ");
+    } else {
+        buf_putz(s->out, "  The oldest came ");
+    }
     why_put_when(s, row_int(g, "oldest_ms"));
     buf_putz(s->out, ", the newest ");
     why_put_when(s, row_int(g, "newest_ms"));
@@ -343,8 +329,8 @@ static void put_group(struct why_show *s)
         buf_putz(s->out, ".\n");
     }
     put_reasons(s);
-    for (size_t i = 0; i < json_array_size(s->w->places); i++)
-        put_place(s, json_array_get(s->w->places, i));
+    put_domains(s);
+    put_places(s);
 }
 
 /* --- if it were tried now --- */
@@ -389,15 +375,17 @@ static void put_route(struct why_show *s, const struct why_route *r)
         return;
     }
     buf_printf(s->out, " %s ", end_words(&r->target));
-    why_put(s, span_str(r->target.why));
-    if (row_text(dest, "matched").n) {
+    why_put(s, r->target.why[0] ? span_str(r->target.why) : row_text(r->rcpt, "rerouted"));
+    if (r->forced) {
+        buf_putz(s->out, "  (rerouted by an administrator)");
+    } else if (row_text(dest, "matched").n) {
         buf_putz(s->out, "  (");
         why_put(s, row_text(dest, "matched"));
         buf_putc(s->out, ')');
     }
     buf_putc(s->out, '\n');
     if (r->moved) {
-        buf_putz(s->out, "    THE ROUTE HAS CHANGED: it went to ");
+        buf_putz(s->out, "    " WHY_WARN "THE ROUTE HAS CHANGED: it went to ");
         why_put(s, row_text(r->rcpt, "destination"));
         buf_putz(s->out, ", now to ");
         why_put(s, row_text(dest, "queue"));
@@ -411,114 +399,39 @@ static void put_routes(struct why_show *s)
 {
     if (!s->w->route_count)
         return;
-    buf_putz(s->out, s->w->group ? "\n  If the oldest were tried now\n"
-                                 : "\n  If it were tried now\n");
+    buf_putz(s->out, s->w->group ? "\n  " WHY_HEAD "If the oldest were tried now\n"
+                                 : "\n  " WHY_HEAD "If it were tried now\n");
     for (size_t i = 0; i < s->w->route_count; i++)
         put_route(s, &s->w->routes[i]);
 }
 
-/* --- what can be done --- */
+/* --- the whole --- */
 
-static void put_command(struct why_show *s, const char *verb, struct span word, const char *what)
+static void put_all(struct why_show *s)
 {
-    size_t at = s->out->len;
-    buf_printf(s->out, "    postern %s", verb);
-    if (word.n) {
-        buf_putc(s->out, ' ');
-        why_put(s, word);
-    }
-    do
-        buf_putc(s->out, ' ');
-    while (s->out->len - at < 42);
-    buf_printf(s->out, "  %s\n", what);
-}
-
-static struct span held_one(const struct why *w)
-{
-    for (size_t i = 0; i < json_array_size(w->reasons); i++)
-        if (why_is(json_array_get(w->reasons, i), "state", "held"))
-            return row_text(json_array_get(w->reasons, i), "id");
-    return SPAN_NONE;
-}
-
-static void put_commands(struct why_show *s)
-{
-    struct span id = row_text(s->w->message, "id"), target = span_str(s->w->target);
-    const json_t *place = json_array_get(s->w->places, 0);
-    struct span whom = !s->w->group                      ? id
-                       : why_is(s->w->group, "is", "host") ? row_text(place, "name")
-                                                           : target;
-    bool retry = any_state(s->w, "deferred") || any_state(s->w, "ready");
-    buf_putz(s->out, "\n  What you can do\n");
-    if (retry)
-        put_command(s, "retry --verbose", whom, "now, past any back-off, and look on");
-    if (any_state(s->w, "held"))
-        put_command(s, "queue release", s->w->group ? held_one(s->w) : id, "lets it go");
-    else if (!s->w->group)
-        put_command(s, "queue hold", id, "keeps it from being sent");
-    if (any_state(s->w, "waiting"))
-        put_command(s, "queue run", SPAN_NONE, "sends what waits for a queue run");
-    if (!s->w->group)
-        put_command(s, "queue delete", id, "removes it; its sender is not told");
-    else
-        put_command(s, "why", row_text(s->w->group, "oldest"), "the story of the oldest");
-    if (s->w->route_count)
-        put_command(s, "route", row_text(s->w->routes[0].rcpt, "to"),
-                    "how the next hop comes about, step by step");
-}
-
-/* --- it is not there --- */
-
-static void put_event(struct why_show *s, const json_t *e)
-{
-    static const char *const keys[] = { "from", "to", "relay", "dsn", "stat", "reply", "reason",
-                                        "text", "route", "client" };
-    buf_putz(s->out, "    ");
-    why_put(s, row_text(e, "time"));
-    buf_putz(s->out, "  ");
-    why_put(s, row_text(e, "event"));
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        struct span v = row_text(e, keys[i]);
-        if (!v.n)
-            continue;
-        buf_printf(s->out, " %s=", keys[i]);
-        why_put(s, v);
-    }
-    buf_putc(s->out, '\n');
-}
-
-static void put_gone(struct why_show *s)
-{
-    const struct why *w = s->w;
-    size_t n = json_array_size(w->log);
-    why_put(s, span_str(w->target));
-    buf_putz(s->out, ": nothing like that is in the queue");
-    if (n) {
-        buf_putz(s->out, " any more. The log says of it:\n");
-        for (size_t i = 0; i < n; i++)
-            put_event(s, json_array_get(w->log, i));
-    } else if (w->log) {
-        buf_putz(s->out, ", and the event log (log.events) says nothing of it in its last 64 "
-                         "MiB.\n");
-    } else {
-        buf_putz(s->out, ". What was delivered, returned or deleted stands in the log"
-                         " (log.file, log.syslog; log.events is read here when it is kept).\n");
-    }
-}
-
-void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose)
-{
-    struct why_show s = { out, w, k, verbose };
-    if (w->exit != EX_OK) {
-        put_gone(&s);
+    if (s->w->exit != EX_OK) {
+        why_show_gone(s);
         return;
     }
-    if (w->group)
-        put_group(&s);
+    if (s->w->group)
+        put_group(s);
     else
-        put_message(&s);
-    put_gateway(&s);
-    why_show_attempts(&s);
-    put_routes(&s);
-    put_commands(&s);
+        put_message(s);
+    why_show_gateway(s);
+    why_show_attempts(s);
+    why_show_hosts(s);
+    put_routes(s);
+    why_show_hints(s);
+}
+
+void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose,
+              unsigned width, bool colour)
+{
+    enum { OUT_MAX_BYTES = 64 << 20 };
+    struct buf text;
+    struct why_show s = { &text, w, k, verbose };
+    buf_init(&text, OUT_MAX_BYTES);
+    put_all(&s);
+    why_layout(out, buf_span(&text), width, colour);
+    buf_free(&text);
 }

@@ -11,18 +11,55 @@ struct why_show {
     bool verbose; /* the dialogue of every attempt, not of the last one alone */
 };
 
+/* Signs within the text, which why_layout makes colours and columns of. Nothing that why_put
+ * writes has any of them. */
+#define WHY_HEAD "\001"  /* to the end of the line: a heading */
+#define WHY_WARN "\002"  /* to the end of the line: what is to be noticed */
+#define WHY_HANG "\003"  /* where the rest of a line that is too long goes on */
+
 void why_put(struct why_show *s, struct span text); /* made harmless */
 void why_put_number(struct why_show *s, int64_t n, const char *one, const char *many);
-void why_put_time(struct why_show *s, int64_t wall_ms); /* "12:31:05", with its day when far */
 void why_put_when(struct why_show *s, int64_t wall_ms); /* "in 22m (12:31:05)", "3h ago (...)" */
+void why_put_size(struct why_show *s, int64_t bytes); /* "178 bytes", "12K" */
 void why_put_addr(struct why_show *s, struct span addr); /* <a@b> */
+/* ", by root, 3h ago (...)" */
+void why_put_who(struct why_show *s, struct span who, int64_t at_ms);
 bool why_is(const json_t *row, const char *key, const char *word);
+int64_t why_sum(const json_t *numbers); /* of an object's members */
+
+/* Breaks lines that are longer than width (in columns) between words; a word is never broken. */
+void why_layout(struct buf *out, struct span text, unsigned width, bool colour);
+
+/* why_place.c: what holds mail back at the destination and site of a row "place". others: it was
+ * said of the site already. */
+void why_show_place(struct why_show *s, const json_t *place, bool others);
+void why_show_gateway(struct why_show *s);
+void why_show_hosts(struct why_show *s);
+/* Nothing begins there before its back-off is over or it is thawed. */
+bool why_is_closed(const json_t *place);
+/* The name under which the place is frozen; empty: it is not. */
+struct span why_frozen(const json_t *place);
 
 /* why_attempts.c */
 void why_show_attempts(struct why_show *s);
-/* Whether the DNS says something else than it did at the last attempt; 0: nothing to compare,
- * 1: the same, 2: other hosts or addresses, 3: it answers now. */
-int why_dns_now(const struct why *w, const struct why_route *r, const json_t **then_r);
+enum why_dns {
+    WHY_DNS_UNKNOWN, /* nothing to compare */
+    WHY_DNS_SAME,
+    WHY_DNS_OTHER,   /* other hosts, addresses or preferences */
+    WHY_DNS_BACK,    /* it answers now */
+    WHY_DNS_GONE,    /* it says now that there is no such place */
+    WHY_DNS_SILENT,  /* it does not answer now */
+};
+const char *why_dns_name(enum why_dns what); /* "same" ...; NULL: unknown */
+/* What the DNS says now beside what it said at the last attempt. */
+enum why_dns why_dns_now(const struct why *w, const struct why_route *r, const json_t **then_r);
 void why_show_dns(struct why_show *s, const struct why_route *r);
+
+/* why_hints.c: what can be done: {"do", "what"}; the caller's */
+json_t *why_hints(const struct why *w, const struct ask *k);
+void why_show_hints(struct why_show *s);
+
+/* why_gone.c: nothing waits for it */
+void why_show_gone(struct why_show *s);
 
 #endif

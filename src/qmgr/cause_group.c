@@ -5,6 +5,8 @@
 #include "qmgr/admin_query.h"
 #include "qmgr/hosts.h"
 #include "qmgr/cause.h"
+#include "qmgr/keep.h"
+#include "qmgr/reroute.h"
 
 #include "base/must.h"
 #include "queue/reason.h"
@@ -16,8 +18,8 @@ enum {
     REASONS_SHOWN = 40,
     DOMAINS_SHOWN = 20,
     ALIASES_MAX = 8, /* names of one address */
-    LOOK_CELLS = 32,
-    LOOK_MESSAGES = 32,
+    CELL_UNITS = 4,  /* of a slice's work, for a cell */
+    ROW_UNITS = 256, /* for a reason, a domain, a place */
     KEY_MAX = QUEUE_CLASS_MAX + 1,
 };
 
@@ -26,7 +28,10 @@ enum cause_state { ACTIVE, READY, DEFERRED, WAITING, HELD, QUARANTINED, STATES }
 static const char *const state_names[STATES] = { "active", "ready", "deferred", "waiting", "held",
                                                  "quarantined" };
 
+enum phase { CELLS, ROWS, GROUP, REASONS, DOMAINS, PLACES, END };
+
 struct cause_scan {
+    enum phase phase;
     struct query y;
     bool queried; /* y is to be freed */
     struct span target; /* in the ask's word */
@@ -35,7 +40,7 @@ struct cause_scan {
     struct span aliases[ALIASES_MAX];
     size_t alias_count;
     struct queue_walk walk;
-    bool walking, rows;
+    bool walking;
     bool rows_needed; /* cells do not know it all */
     struct hash reasons, places, domains;
     uint64_t messages, bytes, shared_cells, by_name, by_host, other_reasons, other_domains;
@@ -175,17 +180,17 @@ static void see_cell(struct cause_scan *w, struct queue_cell *c)
     see(w, &f);
 }
 
-/* False: the slice is over. */
-static bool feed_cells(struct admin_ask *a, int64_t begun_ns)
+/* False, as all of these: the slice is over. */
+static bool feed_cells(struct admin_ask *a)
 {
     struct cause_scan *w = a->own;
     struct queue_cell *c;
     if (!w->walking)
         queue_walk_begin(&w->walk, sched_index(a->q->sched), QUEUE_RCPTS);
     w->walking = true;
-    for (size_t n = 1; (c = queue_walk_next(&w->walk)) != NULL; n++) {
+    while ((c = queue_walk_next(&w->walk)) != NULL) {
         see_cell(w, c);
-        if (n % LOOK_CELLS == 0 && query_time_is_up(&w->y, begun_ns))
+        if (admin_spent(a, CELL_UNITS))
             return false;
     }
     queue_walk_end(&w->walk);
@@ -220,32 +225,30 @@ static void see_message(struct admin_ask *a, const struct sched_msg_info *m)
 static bool rows_begin(struct admin_ask *a)
 {
     struct cause_scan *w = a->own;
+    struct wire none = wire_reader(SPAN_NONE);
     struct buf word;
-    struct err err;
     w->local = !w->whole;
-    w->rows = w->queried = true;
-    w->y.filter = queue_filter_new();
+    w->queried = true;
+    if (!query_init(&w->y, a, &none, NULL))
+        return false;
     buf_init(&word, ENVELOPE_TEXT_MAX + 16);
     buf_putz(&word, w->whole ? "domain=" : "to=");
     buf_puts(&word, w->whole ? span_from(w->target, span_rfind(w->target, '@') + 1) : w->target);
-    bool good = queue_filter_word(w->y.filter, buf_span(&word), &err) == 1;
-    w->y.fields = queue_filter_fields(w->y.filter);
+    bool good = query_add(&w->y, buf_span(&word));
     buf_free(&word);
     return good;
 }
 
-static bool feed_rows(struct admin_ask *a, int64_t begun_ns)
+static bool feed_rows(struct admin_ask *a)
 {
     struct cause_scan *w = a->own;
     struct sched_msg_info m;
-    for (size_t n = 1;; n++) {
-        enum query_got got = query_next(&w->y, begun_ns, &m);
-        if (got == QUERY_END)
-            return true;
-        if (got == QUERY_ONE)
-            see_message(a, &m);
-        bool look = n % LOOK_MESSAGES == 0 || m.rcpt_count > LOOK_MESSAGES;
-        if (got == QUERY_LATER || (look && query_time_is_up(&w->y, begun_ns)))
+    for (;;) {
+        enum query_got got = query_next(&w->y, a->now.begun_ns, &m);
+        if (got != QUERY_ONE)
+            return got == QUERY_END;
+        see_message(a, &m);
+        if (admin_spent(a, m.rcpt_count))
             return false;
     }
 }
@@ -271,7 +274,7 @@ static bool put_oldest(struct json *j, const struct sched *s, const struct cause
     return false;
 }
 
-static void send_reasons(struct admin_ask *a, struct cause_scan *w)
+static bool send_reasons(struct admin_ask *a, struct cause_scan *w)
 {
     struct cause_tally *best[REASONS_SHOWN];
     size_t n = cause_tally_best(&w->reasons, best, REASONS_SHOWN);
@@ -285,9 +288,10 @@ static void send_reasons(struct admin_ask *a, struct cause_scan *w)
             json_str(&j, "reason", span_from(t->node.key, 1));
         cause_row_end(a, &j, &b);
     }
+    return !admin_spent(a, n * ROW_UNITS);
 }
 
-static void send_domains(struct admin_ask *a, struct cause_scan *w)
+static bool send_domains(struct admin_ask *a, struct cause_scan *w)
 {
     struct cause_tally *best[DOMAINS_SHOWN];
     size_t n = cause_tally_best(&w->domains, best, DOMAINS_SHOWN);
@@ -298,6 +302,7 @@ static void send_domains(struct admin_ask *a, struct cause_scan *w)
         json_uint(&j, "recipients", best[i]->recipients);
         cause_row_end(a, &j, &b);
     }
+    return !admin_spent(a, n * ROW_UNITS);
 }
 
 static uint64_t reasons_unseen(const struct cause_scan *w)
@@ -327,7 +332,7 @@ static void put_times(struct admin_ask *a, struct cause_scan *w, struct json *j)
         json_int(j, "next_try_ms", cause_wall(now, w->next_ms));
 }
 
-static void send_group(struct admin_ask *a, struct cause_scan *w)
+static bool send_group(struct admin_ask *a, struct cause_scan *w)
 {
     struct buf b;
     struct json j = cause_row(&b, "group");
@@ -351,30 +356,30 @@ static void send_group(struct admin_ask *a, struct cause_scan *w)
     if (unseen)
         json_uint(&j, "other_reasons", unseen);
     cause_row_end(a, &j, &b);
+    return !admin_spent(a, ROW_UNITS);
 }
 
 /* --- nothing waits --- */
 
-struct frozen_look {
-    struct cause_scan *w;
-    bool found;
-};
-
-static void on_frozen(void *ctx, struct span name)
-{
-    struct frozen_look *l = ctx;
-    l->found |= span_ieq(name, l->w->target);
-}
-
 static void send_nothing(struct admin_ask *a, struct cause_scan *w)
 {
-    struct frozen_look l = { .w = w };
+    struct reroute_rule rule;
+    struct span name;
+    struct decision d;
     struct buf key;
-    sched_each_frozen(a->q->sched, on_frozen, &l);
-    if (l.found) {
+    if (decision_get(a->q, KEEP_FROZEN, w->target, &name, &d)) {
         struct buf b;
         struct json j = cause_row(&b, "frozen");
-        json_str(&j, "name", w->target);
+        json_str(&j, "name", name);
+        cause_put_who(&j, d.who, d.at_ms);
+        cause_row_end(a, &j, &b);
+    }
+    if (reroute_rule_get(a->q, w->target, &rule)) {
+        struct buf b;
+        struct json j = cause_row(&b, "rule");
+        json_str(&j, "name", rule.name);
+        json_str(&j, "nexthop", rule.hop);
+        cause_put_who(&j, rule.who, rule.since_ms);
         cause_row_end(a, &j, &b);
     }
     buf_init(&key, ENVELOPE_TEXT_MAX + 8);
@@ -382,38 +387,59 @@ static void send_nothing(struct admin_ask *a, struct cause_scan *w)
     if (!key.failed)
         cause_tally_add(&w->places, buf_span(&key), 0, 0);
     buf_free(&key);
-    cause_send_places(a, &w->places, w->target);
-    admin_end(a, EX_NOINPUT, "nothing in the queue is for it");
 }
 
 /* --- the question --- */
 
-static void say(struct admin_ask *a)
+static enum phase next_phase(struct admin_ask *a)
 {
     struct cause_scan *w = a->own;
-    cause_send_now(a);
-    if (!w->messages) {
-        send_nothing(a, w);
-        return;
+    switch (w->phase) {
+    case CELLS:
+        if (w->rows_needed && !w->messages && rows_begin(a))
+            return ROWS;
+        /* fall through */
+    case ROWS: return GROUP;
+    case GROUP: return w->messages ? REASONS : PLACES;
+    case REASONS: return DOMAINS;
+    case DOMAINS: return PLACES;
+    default: return END;
     }
-    send_group(a, w);
-    send_reasons(a, w);
-    send_domains(a, w);
-    cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->target);
-    admin_end(a, ADMIN_OK, "");
 }
 
+static bool phase_done(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    switch (w->phase) {
+    case CELLS: return feed_cells(a);
+    case ROWS: return feed_rows(a);
+    case GROUP:
+        cause_send_now(a);
+        if (w->messages)
+            return send_group(a, w);
+        send_nothing(a, w);
+        return true;
+    case REASONS: return send_reasons(a, w);
+    case DOMAINS: return send_domains(a, w);
+    default: cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->target); return true;
+    }
+}
+
+/* A phase that says something does so once, also when the slice is over after it. */
 static void scan_slice(struct admin_ask *a)
 {
     struct cause_scan *w = a->own;
-    int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    bool done = w->rows ? feed_rows(a, begun_ns) : feed_cells(a, begun_ns);
-    if (done && !w->rows && w->rows_needed && !w->messages)
-        done = !rows_begin(a) || feed_rows(a, begun_ns);
-    if (done)
-        say(a);
+    for (bool over = false; !over && w->phase != END;) {
+        over = !phase_done(a);
+        if (!over || w->phase > ROWS)
+            w->phase = next_phase(a);
+    }
+    if (w->phase != END)
+        admin_next(a);
+    else if (w->messages)
+        admin_end(a, ADMIN_OK, "");
     else
-        admin_slice_over(a);
+        admin_end(a, EX_NOINPUT, "nothing in the queue is for it");
 }
 
 /* Names of the host with this address, as far as it was heard of lately. */
@@ -449,11 +475,9 @@ void cause_group(struct admin_ask *a, struct span target)
     buf_init(&w->names, 4096);
     w->target = buf_span(&a->word);
     w->whole = span_find(w->target, '@') < w->target.n;
-    w->y = (struct query){ .a = a, .limit = UINT64_MAX };
     w->oldest = UINT64_MAX;
     cause_tallies_init(&w->reasons, seed);
     cause_tallies_init(&w->places, seed);
     cause_tallies_init(&w->domains, seed);
     find_aliases(a, w);
-    scan_slice(a);
 }

@@ -5,6 +5,7 @@
 #include "base/must.h"
 #include "config/rules.h"
 #include "qmgr/hosts.h"
+#include "qmgr/keep.h"
 
 #include <stdlib.h>
 
@@ -96,6 +97,12 @@ void cause_put_addr(struct json *j, const char *key, struct sched_addr addr)
     buf_free(&b);
 }
 
+void cause_put_who(struct json *j, struct span who, int64_t at_ms)
+{
+    json_str(j, "who", who);
+    json_int(j, "since_ms", at_ms);
+}
+
 void cause_send_now(struct admin_ask *a)
 {
     struct qmgr *q = a->q;
@@ -157,8 +164,10 @@ static void put_pace(struct json *j, const struct sched_place_info *p, struct sc
 
 /* The name that a person froze: the whole key, or that of the place without its share. */
 struct frozen_look {
+    struct qmgr *q;
     struct span key;
     struct json *j;
+    bool found;
 };
 
 static void on_frozen(void *ctx, struct span name)
@@ -169,11 +178,18 @@ static void on_frozen(void *ctx, struct span name)
         key = span_from(key, 7);
     struct span rest = span_from(key, name.n);
     bool share = span_starts(rest, SPAN(" by:")) || span_starts(rest, SPAN(" from:<"));
-    if (span_istarts(key, name) && (!rest.n || share))
-        json_str(l->j, "frozen", name);
+    struct decision d;
+    if (l->found || !span_istarts(key, name) || (rest.n && !share))
+        return;
+    l->found = true;
+    json_str(l->j, "frozen", name);
+    if (decision_get(l->q, KEEP_FROZEN, name, &name, &d)) {
+        json_str(l->j, "frozen_by", d.who);
+        json_int(l->j, "frozen_ms", d.at_ms);
+    }
 }
 
-static void put_gate(struct json *j, const char *key, const struct qmgr *q,
+static void put_gate(struct json *j, const char *key, struct qmgr *q,
                      const struct sched_place_info *p, struct sched_now now)
 {
     const struct config_rule *rule = rule_of(q, p->rule);
@@ -192,7 +208,7 @@ static void put_gate(struct json *j, const char *key, const struct qmgr *q,
     }
     put_pace(j, p, now);
     if (p->frozen) {
-        struct frozen_look l = { p->key, j };
+        struct frozen_look l = { q, p->key, j, false };
         sched_each_frozen(q->sched, on_frozen, &l);
     }
     if (p->senders)

@@ -1,9 +1,10 @@
-/* What became of the last attempt at each host, for `hoststat`: those heard of last, a bounded
- * number. */
-#include "qmgr/admin.h"
+/* What became of the last attempt at each host, for `hoststat` and `postern why`: those heard of
+ * last, a bounded number. */
+#include "qmgr/hosts.h"
 
 #include "base/must.h"
 #include "proto/lists.h"
+#include "qmgr/admin.h"
 #include "smtp/client.h"
 
 #include <stdlib.h>
@@ -15,8 +16,9 @@ struct host {
     struct hash_node node;
     struct list recent; /* the latest first */
     int64_t wall_ms;
-    char name[NAME_MAX_BYTES + 1], text[TEXT_MAX_BYTES];
-    size_t name_len, text_len;
+    struct netaddr relay;
+    char name[NAME_MAX_BYTES + 1], text[TEXT_MAX_BYTES], dest[NAME_MAX_BYTES];
+    size_t name_len, text_len, dest_len;
 };
 
 struct hosts {
@@ -62,9 +64,9 @@ static struct host *host_of(struct qmgr *q, struct span name)
     return host;
 }
 
-void hosts_note(struct qmgr *q, const struct job_rcpt *g)
+void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g)
 {
-    struct span name = span_to(g->host, NAME_MAX_BYTES);
+    struct span name = span_to(g->host, NAME_MAX_BYTES), dest = span_to(j->dest, NAME_MAX_BYTES);
     if (!name.n || g->result == SMTP_STALE)
         return;
     struct host *host = host_of(q, name);
@@ -77,9 +79,28 @@ void hosts_note(struct qmgr *q, const struct job_rcpt *g)
     if (words.n)
         memcpy(host->text + at, words.p, words.n);
     host->text_len = at + words.n;
+    if (dest.n)
+        memcpy(host->dest, dest.p, dest.n);
+    host->dest_len = dest.n;
+    host->relay = g->relay;
     host->wall_ms = loop_wall_ms(q->env->loop);
     list_remove(&host->recent);
     list_prepend(&q->hosts->recent, &host->recent);
+}
+
+void hosts_each(const struct qmgr *q, void (*fn)(void *ctx, const struct host_info *h), void *ctx)
+{
+    if (!q->hosts)
+        return;
+    LIST_EACH(n, &q->hosts->recent) {
+        const struct host *host = CONTAINER(n, struct host, recent);
+        struct host_info h = { .name = span_of(host->name, host->name_len),
+                               .text = span_of(host->text, host->text_len),
+                               .dest = span_of(host->dest, host->dest_len),
+                               .relay = host->relay,
+                               .wall_ms = host->wall_ms };
+        fn(ctx, &h);
+    }
 }
 
 static void purge(struct qmgr *q)

@@ -3,6 +3,7 @@
 waits for a run; a site in back-off with hundreds of messages; what would be different now; and
 that the stories are there after the queue manager was killed.
 tests/run: sanitizers tests/run: anyone"""
+import gzip
 import json
 import os
 import re
@@ -21,6 +22,12 @@ from lib.zonedns import ZoneDns                     # noqa: E402
 
 MANY = 500
 ID = r"[0-9A-Za-x]{14}"
+
+
+def fits(text):
+    """No line is longer than it should be, but for words that are; nothing is coloured."""
+    return "\033" not in text and all(len(line) <= 100 or len(line.split()) <= 2
+                                      for line in text.splitlines())
 
 
 class Desk:
@@ -53,7 +60,12 @@ class Desk:
         r = self.g.cli("why", *args)
         out, err = r.stdout.decode(), r.stderr.decode()
         assert r.returncode == code, f"why {args}: {r.returncode}: {out}{err}"
+        assert "--json" in args or fits(out), out
         return out + err
+
+    def words(self, *args, code=0):
+        """What it says, wherever its lines are broken."""
+        return " ".join(self.why(*args, code=code).split())
 
     def story(self, target, code=0):
         return json.loads(self.why("--json", target, code=code))
@@ -207,10 +219,10 @@ def dns_then_and_now(where):
             for id in (broken, moved):
                 s = d.wait(id, lambda s: s["if_tried_now"] and s["if_tried_now"][0]["dns_differs"])
                 assert "mx2.test" in s["if_tried_now"][0]["why"], s["if_tried_now"]
-            text = d.why(broken)
+            text = d.words(broken)
             assert "THE DNS ANSWERS NOW: then Name server" in text, text
             assert f"now mx2.test 127.0.0.12:{sink.port}" in text, text
-            text = d.why(moved)
+            text = d.words(moved)
             assert f"THE DNS HAS CHANGED: then mx1.test 127.0.0.11:{sink.port}; now mx2" in text
             for id in (broken, moved):
                 d.retry(id)
@@ -252,7 +264,7 @@ def route_moved(where):
         d.g.write_mailertable({"dest.example": ("127.0.0.1", new.port)})
         s = d.wait(id, lambda s: s["if_tried_now"][0]["moved"])
         assert s["if_tried_now"][0]["route"]["dest"]["queue"] == f"host:[127.0.0.1]:{new.port}"
-        text = d.why(id)
+        text = d.words(id)
         assert f"THE ROUTE HAS CHANGED: it went to host:[127.0.0.1]:{old.port}, now to" in text
 
 
@@ -310,6 +322,207 @@ def one_reason(where):
         assert [r["recipients"] for r in s["reasons"]] == [4, 1], s["reasons"]
 
 
+RULES = {
+    'delivery_rule "slow"': {"domain": ["rated.example"], "site": ["host:*"], "rate": "1/h"},
+    'delivery_rule "big"': {"sender": ["@big.example"], "concurrency_max": 1},
+    "deliver": {"concurrency_max": 1, "concurrency_initial": 1}}
+
+
+def limits(where):
+    """Each limit has its words and its hint: a rule's rate, deliveries under way, senders that
+    take turns, what is frozen as a whole or in the share of a rule."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port), options=RULES) as d:
+        d.submit("first@dest.example")
+        sink.wait(1)                        # its site is known
+        rule = sink.at("mail", STALL, stall_s=60)
+        busy = d.submit("busy@dest.example")
+        d.wait("busy@dest.example", lambda s: s["group"]["recipients"] == {"active": 1})
+        d.wait(busy, lambda s: "begun_ms" in s["recipients"][0])
+        assert re.search("is being delivered at this moment, begun .*s ago", d.words(busy))
+        id = d.submit("next@dest.example")
+        d.wait(id, lambda s: s["recipients"][0]["state"] == "ready")
+        text = d.words(id)
+        assert "all deliveries its site may have are under way" in text, text
+        assert "1 delivery under way of 1 at once: all are in use" in text, text
+        assert "deliver { } or a delivery_rule" in text and "postern reload" in text, text
+        for i in range(40):
+            d.submit("next@dest.example", sender=f"s{i % 3}@client.example")
+        text = d.words(id)
+        assert re.search(r"mail of [2-4] senders waits there; they take turns", text), text
+
+        # A sender's rule has a share of its own at the same site.
+        big = d.submit("big@dest.example", sender="a@big.example")
+        s = d.wait(big, lambda s: s["recipients"][0]["state"] in ("active", "ready"))
+        assert s["places"][0]["destination"]["name"].endswith(" by:big"), s["places"]
+        assert not any(r["moved"] for r in s["if_tried_now"]), s["if_tried_now"]
+        site = f"host:[127.0.0.1]:{sink.port}"
+        later = d.submit("big@dest.example", sender="b@big.example")
+        assert d.g.cli("queue", "freeze", site).returncode == 0
+        s = d.wait(later, lambda s: s["recipients"][0]["frozen"])
+        assert site in [s["places"][0][k].get("frozen") for k in ("destination", "site")], s
+        text = d.words(later)
+        for words in ("waits: an administrator has frozen where it goes",
+                      f"is frozen by an administrator, as {site}", f"postern queue thaw {site}"):
+            assert words in text, (words, text)
+        assert "postern retry" not in text, text
+        rule.times = 0
+        assert f"frozen by an administrator, as {site}" in d.words("dest.example")
+        assert d.g.cli("queue", "thaw", site).returncode == 0
+        assert not d.story(later)["recipients"][0]["frozen"]
+
+
+def rated(where):
+    """A rule's rate, with its name; a domain that is frozen, with and without mail."""
+    with Sink() as sink, Desk(where, mailertable={
+            "rated.example": ("127.0.0.1", sink.port),
+            "cold.example": ("127.0.0.1", sink.port)}, options={'delivery_rule "slow"': {
+                "sender": ["@slow.example"], "rate": "1/h"}}) as d:
+        d.submit("a@rated.example", sender="a@slow.example")
+        sink.wait(1)
+        d.submit("b@rated.example", sender="b@slow.example")
+        id = d.submit("b@rated.example", sender="b@slow.example")
+        d.wait(id, lambda s: s["places"] and s["places"][0]["site"].get("paced_until_ms"))
+        text = d.words(id)
+        for words in ("its site is given so many in a time", "it may be given 1 in 1h00m "
+                      "(delivery_rule slow)", "the next one may begin in 59m",
+                      "delivery_rule slow in the configuration: its rate"):
+            assert words in text, (words, text)
+        assert d.g.cli("queue", "freeze", "cold.example").returncode == 0
+        text = d.words("cold.example", code=66)
+        assert re.search(r"It is frozen, by .+, .*: mail for it would wait", text), text
+        id = d.submit("a@cold.example")
+        s = d.wait(id, lambda s: s["recipients"][0]["frozen"])
+        text = d.words(id)
+        assert "postern queue thaw cold.example" in text and "ROUTE HAS CHANGED" not in text, text
+        assert "frozen by an administrator" in d.words("cold.example")
+
+
+def rerouted(where):
+    """Sent another way by a person: said, and the tables are not asked about it."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        sink.at("mail", "451 4.3.0 not today")
+        port = ports.free()
+        id = d.submit()
+        d.wait_attempts(id, 1)
+        assert d.g.cli("queue", "reroute", "--to", f"[127.0.0.1]:{port}", "--yes",
+                       id).returncode == 0
+        s = d.wait(id, lambda s: s["attempts"][0]["destination"].endswith(f":{port}"))
+        assert s["recipients"][0]["rerouted"] == f"host:[127.0.0.1]:{port}", s["recipients"]
+        assert s["if_tried_now"][0]["rerouted"] and not s["if_tried_now"][0]["moved"], s
+        text = d.words(id)
+        assert "an administrator has sent it another way, whatever the tables say" in text, text
+        assert f"at 127.0.0.1:{port} (rerouted by an administrator)" in text, text
+
+
+HOSTS = """
+one.test 1 MX 10 mx1.test
+two.test 1 MX 10 mx1.test
+one.test 1 MX 20 mx2.test
+gone.test 1 MX 10 mx1.test
+mute.test 1 MX 10 mx1.test
+mx1.test 1 A 127.0.0.11
+mx2.test 1 A 127.0.0.12
+"""
+
+
+def hosts_and_names(where):
+    """By MX host and by its address: which domains go through it and what it said last. What the
+    DNS says now when that is nothing, no answer, or other preferences. Processes that are away."""
+    with Sink(host="127.0.0.11") as sink, ZoneDns(HOSTS) as dns:
+        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("1s"),
+                                          "dnssec": Word("off")},
+                                  "processes": {"restart_first": Word("60s"),
+                                                "restart_max": Word("60s")},
+                                  "deliver": {"port": sink.port, "idle": Word("0")}}) as d:
+            sink.at("mail", "451 4.3.0 not today")
+            ids = {n: d.submit(f"x@{n}.test") for n in ("one", "two", "gone", "mute")}
+            for id in ids.values():
+                d.wait_attempts(id, 1)
+            for host in ("mx1.test", "127.0.0.11", "[127.0.0.11]", "MX1.test."):
+                s = d.story(host)
+                assert s["group"]["is"] == "host" and s["group"]["messages"] == 4, s["group"]
+                assert sorted(x["name"] for x in s["domains"]) == [
+                    "gone.test", "mute.test", "one.test", "two.test"], s["domains"]
+                assert any(h["host"] == "mx1.test" and h["said"] == "451 4.3.0 not today"
+                           for h in s["hosts"]), s["hosts"]
+            assert "Through it goes mail for 4 domains: " in d.words("mx1.test")
+            assert d.story("mx2.test")["domains"] == [
+                {"kind": "domain", "name": "one.test", "recipients": 1}]
+            dns.remove("gone.test")
+            dns.remove("mute.test")
+            dns.add("mute.test SERVFAIL")
+            dns.remove("one.test")
+            dns.add("one.test 1 MX 20 mx1.test")
+            dns.add("one.test 1 MX 10 mx2.test")
+            dns.remove("mx1.test")
+            dns.add("mx1.test 1 A 127.0.0.13")
+            for name, what, words in (
+                    ("gone", "gone", "SAYS NOW THAT THERE IS NO SUCH PLACE: then mx1.test"),
+                    ("mute", "silent", "THE DNS DOES NOT ANSWER NOW: then mx1.test"),
+                    ("two", "other", f"now mx1.test 127.0.0.13:{sink.port}")):
+                d.wait(ids[name], lambda s: s["if_tried_now"][0].get("dns_is") == what)
+                assert words in d.words(ids[name]), d.words(ids[name])
+            dns.remove("mx1.test")
+            dns.add("mx1.test 1 A 127.0.0.11")
+            d.wait(ids["two"], lambda s: s["if_tried_now"][0].get("dns_is") == "same")
+            d.wait(ids["one"], lambda s: s["if_tried_now"][0].get("dns_is") == "other")
+            assert "(preference 10); now mx2.test" in d.words(ids["one"]).replace(
+                f" 127.0.0.12:{sink.port}", "").replace("(preference 20); now",
+                                                        "(preference 10); now")
+            os.kill(d.g.roles()["resolver"][0], signal.SIGKILL)
+            s = d.wait(ids["two"], lambda s: s["resolver_away"])
+            text = d.words(ids["two"])
+            assert "The resolver does not answer" in text and "postern alarms" in text, text
+            assert "cannot be said: resolver" in text, text
+            os.kill(d.g.roles()["router"][0], signal.SIGKILL)
+            d.wait(ids["two"], lambda s: not s["now"]["router"])
+            assert "The router is away" in d.words(ids["two"])
+
+
+def rotated(where):
+    """What has left the queue is looked for in the log and in those that were put aside."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        log = where / "g" / "events.jsonl"
+        gone = {}
+        for name in ("one", "two", "three", "four"):
+            gone[name] = d.submit(f"{name}@{name}.example")
+            d.g.wait_log(rf"{gone[name]}: to=<{name}@.*stat=Sent")
+            if name == "four":
+                break
+            text = log.read_bytes()
+            packed = {"one": ".3.xz", "two": ".2.gz", "three": ".1"}[name]
+            Path(f"{log}{packed}").write_bytes(gzip.compress(text) if name == "two" else text)
+            log.write_bytes(b"")
+        for name in ("two", "three", "four"):
+            s = d.story(gone[name], code=66)
+            assert [e["event"] for e in s["log"]] == ["received", "routed", "delivered"], s
+            s = d.story(f"{name}@{name}.example", code=66)
+            assert "delivered" in [e["event"] for e in s["log"]], s
+            assert "delivered" in [e["event"] for e in d.story(f"{name}.example", 66)["log"]]
+        files = d.story(gone["four"], code=66)["log_files"]
+        assert [f["path"] for f in files] == [str(log)], files      # enough was found there
+        s = d.story(gone["one"], code=66)
+        assert s["log"] == [] and [f["read"] for f in s["log_files"]].count(False) == 1, s
+        text = d.words(gone["one"], code=66)
+        assert "no such message is in the queue" in text and ".3.xz (it is packed" in text, text
+        assert "it is not in the queue any more" in d.words(gone["two"], code=66)
+
+
+def not_there(where):
+    """What is not known is said so, with the status for it; ids as they stand in a log."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        sink.at("mail", "451 4.3.0 not today")
+        id = d.submit()
+        d.wait_attempts(id, 1)
+        for word in (f"{id}:", f"<{'b@dest.example'}>", "B@DEST.example", "dest.example."):
+            assert d.story(word)["found"], word
+        assert "no such message is in the queue" in d.words("6AKHQc0000000x", code=66)
+        assert "these have 14 characters" in d.words(id[:-1], code=66)
+        assert "nothing in the queue is for it" in d.words("nobody@dest.example", code=66)
+        for word in ("two words", " ", "a\tb"):
+            assert "no id, address, domain or host" in d.words(word, code=64)
+
+
 def after_a_crash(where):
     """Killed and started again, qmgr has the stories still; without `attempts` there are none."""
     with Sink() as sink, Desk(where / "on", ("127.0.0.1", sink.port)) as d:
@@ -341,7 +554,8 @@ def nobody_there(where):
 
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, two_hosts, route_moved,
-         parked, many_at_one_site, one_reason, after_a_crash, nobody_there)
+         parked, limits, rated, rerouted, hosts_and_names, rotated, not_there,
+         many_at_one_site, one_reason, after_a_crash, nobody_there)
 
 
 def main():

@@ -130,10 +130,16 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
         [CELL_DEFERRED] = QUEUE_DEFERRED, [CELL_WAITING] = QUEUE_WAITING,
         [CELL_HELD] = QUEUE_HELD,         [CELL_QUARANTINED] = QUEUE_QUARANTINED,
     };
+    static const enum sched_state ats[] = {
+        [CELL_FLOWING] = SCHED_ACTIVE,    [CELL_READY] = SCHED_READY,
+        [CELL_DEFERRED] = SCHED_DEFERRED, [CELL_WAITING] = SCHED_WAITING,
+        [CELL_HELD] = SCHED_HELD,         [CELL_QUARANTINED] = SCHED_HELD,
+    };
     const struct sched_dest *d = c->key.b;
     c_r->domain = sched_name_span(c->key.a);
     c_r->reason = sched_name_span(c->key.c);
     c_r->state = states[c->key.state];
+    c_r->at = ats[c->key.state];
     if (d) {
         c_r->dest = d->node.key;
         c_r->site = d->site->key_len ? d->site->node.key : SPAN_NONE;
