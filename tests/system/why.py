@@ -362,6 +362,7 @@ def limits(where):
         assert site in [s["places"][0][k].get("frozen") for k in ("destination", "site")], s
         text = d.words(later)
         for words in ("waits: an administrator has frozen where it goes",
+                      "that is the share of delivery_rule big at that site",
                       f"is frozen by an administrator, as {site}", f"postern queue thaw {site}"):
             assert words in text, (words, text)
         assert "postern retry" not in text, text
@@ -412,6 +413,16 @@ def rerouted(where):
         text = d.words(id)
         assert "an administrator has sent it another way, whatever the tables say" in text, text
         assert f"at 127.0.0.1:{port} (rerouted by an administrator)" in text, text
+
+        assert d.g.cli("queue", "reroute", "--to", f"[127.0.0.1]:{port}", "--rule",
+                       "ruled.example").returncode == 0
+        text = d.words("ruled.example", code=66)
+        assert re.search(rf"Its mail is sent another way, to \S*:{port}, by .+, .+ago", text), text
+        id = d.submit("x@ruled.example")
+        d.wait_attempts(id, 1)
+        text = d.words(id)
+        assert "(the rule for ruled.example, by " in text, text
+        assert "postern queue reroute --remove ruled.example" in text, text
 
 
 HOSTS = """
