@@ -203,8 +203,9 @@ static int ask(struct listing *l, struct queue_asker *k, const struct sendmail_f
 {
     struct queue_args a;
     struct span line;
-    sendmail_queue_matches(&a, f);
-    enum ctl_got got = ctl_ask(&k->ctl, "mailq", a.v, a.n) ? CTL_ROW : CTL_ERROR;
+    sendmail_queue_listed(&a, f);
+    a.v[a.n++] = "head";
+    enum ctl_got got = ctl_ask(&k->ctl, "list", a.v, a.n) ? CTL_ROW : CTL_ERROR;
     while (got == CTL_ROW && (got = ctl_next(&k->ctl, &line)) == CTL_ROW)
         on_line(l, line);
     if (got == CTL_OK)

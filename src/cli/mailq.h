@@ -5,7 +5,7 @@
 #include "cli/sendmail.h"
 #include "config/config.h"
 
-/* Reads the spool of a gateway that does not run and gives the rows of the question "mailq", for
+/* Reads the spool of a gateway that does not run and gives rows as the question "list" does, for
  * what f chooses. False: the spool cannot be read. */
 bool mailq_offline(const struct sendmail_flags *f, const struct config *cfg,
                    void (*row)(void *ctx, struct span json), void *ctx);

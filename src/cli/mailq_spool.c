@@ -4,18 +4,20 @@
 #include "base/json.h"
 #include "base/must.h"
 #include "cli/args.h"
+#include "cli/sendmail_queue.h"
+#include "queue/filter.h"
 #include "spool/dirs.h"
 #include "spool/spool.h"
 #include "vfs/vfs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 
 enum { ENVELOPE_BYTES_MAX = 256 << 20, ROW_MAX_BYTES = 256 << 20 };
 
 struct offline {
-    const struct sendmail_flags *f;
+    struct queue_filter *filter;
     struct spool *s;
     struct arena *arena;
     uint64_t *seqs; /* of those that are meant */
@@ -66,43 +68,42 @@ static struct span reason_of(const struct one *m, const struct spool_outcome *o)
 
 /* --- which --- */
 
-static bool contains(struct span in, struct span what)
+static struct queue_filter *filter_of(const struct sendmail_flags *f)
 {
-    for (size_t i = 0; i + what.n <= in.n; i++)
-        if (span_istarts(span_from(in, i), what))
-            return true;
-    return !what.n;
-}
-
-static unsigned bit_of(char what) { return 1u << (strchr("RSIQ", what) - "RSIQ"); }
-
-static unsigned fits(const struct offline *o, char what, struct span text)
-{
-    for (unsigned i = 0; i < o->f->match_count; i++) {
-        const struct sendmail_match *m = &o->f->matches[i];
-        if (m->what == what && contains(text, span_str(m->text)) != m->not)
-            return bit_of(what);
+    struct queue_filter *filter = queue_filter_new();
+    struct queue_args a;
+    struct err err = { "" };
+    sendmail_queue_listed(&a, f);
+    for (size_t i = 0; i < a.n; i++) {
+        if (queue_filter_word(filter, span_str(a.v[i]), &err) == 1)
+            continue;
+        fprintf(stderr, "%s: %s: %s\n", f->name, a.v[i], err.text);
+        queue_filter_free(&filter);
+        return NULL;
     }
-    return 0;
+    return filter;
 }
 
 static bool is_meant(const struct offline *o, const struct one *m)
 {
-    unsigned asked = 0, has = 0;
-    bool any = false;
-    for (unsigned i = 0; i < o->f->match_count; i++)
-        asked |= bit_of(o->f->matches[i].what);
-    has |= fits(o, 'S', m->env.sender) | fits(o, 'I', span_str(envelope_id(&m->env).text));
+    struct queueid id = envelope_id(&m->env);
+    uint32_t wants = queue_filter_wants(o->filter), got = 0;
     for (size_t i = 0; i < m->env.rcpt_count; i++) {
         const struct spool_outcome *out = outcome_of(m, (uint32_t)i);
         if (out && out->final)
             continue;
-        any |= is_held(m, out) == o->f->run_quarantined;
-        has |= fits(o, 'R', m->env.rcpts[i].addr);
-        if (is_held(m, out))
-            has |= fits(o, 'Q', reason_of(m, out));
+        struct queue_facts x = {
+            .known = 1u << QUEUE_ID | 1u << QUEUE_FROM | 1u << QUEUE_TO | 1u << QUEUE_REASON |
+                     1u << QUEUE_STATE,
+            .id = span_str(id.text),
+            .from = { .local = m->env.sender, .whole = true },
+            .to = { .local = m->env.rcpts[i].addr, .whole = true },
+            .reason = reason_of(m, out),
+            .state = is_held(m, out) ? QUEUE_HELD : out ? QUEUE_DEFERRED : QUEUE_WAITING,
+        };
+        got |= queue_filter_rcpt(o->filter, &x);
     }
-    return any && (asked & has) == asked;
+    return (got & wants) == wants;
 }
 
 static void collect(void *ctx, uint64_t seq)
@@ -185,7 +186,7 @@ static void put_all(struct offline *o, struct span directory,
 bool mailq_offline(const struct sendmail_flags *f, const struct config *cfg,
                    void (*row)(void *ctx, struct span json), void *ctx)
 {
-    struct offline o = { .f = f };
+    struct offline o = { .filter = filter_of(f) };
     struct vfs *vfs = vfs_posix();
     struct spool_dirs dirs = { 0 };
     struct spool_calls calls = { 0 };
@@ -195,7 +196,7 @@ bool mailq_offline(const struct sendmail_flags *f, const struct config *cfg,
     struct spool_config sc = { .directories = (const char *const *)dirs.v,
                                .directory_count = dirs.n,
                                .read_only = true };
-    bool good = dirs.n && spool_open(vfs, &sc, &calls, 0, &o.s, &e) == 0;
+    bool good = o.filter && dirs.n && spool_open(vfs, &sc, &calls, 0, &o.s, &e) == 0;
     if (good) {
         o.arena = arena_new(ENVELOPE_BYTES_MAX);
         spool_each(o.s, collect, &o);
@@ -204,6 +205,7 @@ bool mailq_offline(const struct sendmail_flags *f, const struct config *cfg,
         put_all(&o, cfg->spool.directories.v[0], row, ctx);
         arena_free(&o.arena);
     }
+    queue_filter_free(&o.filter);
     spool_close(&o.s);
     spool_dirs_free(&dirs);
     vfs_free(&vfs);

@@ -5,7 +5,9 @@
 #include "cli/ctl.h"
 #include "cli/queue_act.h"
 #include "cli/queue_export.h"
+#include "cli/queue_rule.h"
 #include "cli/queue_show.h"
+#include "cli/queue_words.h"
 #include "cli/term.h"
 
 #include <stdio.h>
@@ -22,8 +24,10 @@ static const char usage[] =
     "       postern queue sites [--limit N]\n"
     "       postern queue run\n"
     "       postern queue hold | release | delete [--bounce] | bounce | expire  ID... | FILTER...\n"
-    "       postern queue retry ID | DOMAIN | DESTINATION | FILTER...\n"
-    "       postern queue reroute --to NEXTHOP [--rule] ID... | FILTER...\n"
+    "       postern queue retry ID | ADDRESS | DOMAIN | DESTINATION | SITE | FILTER...\n"
+    "       postern queue reroute --to NEXTHOP ID... | FILTER...\n"
+    "       postern queue reroute --to NEXTHOP --rule DOMAIN | DESTINATION | SITE...\n"
+    "       postern queue reroute --list | --remove DOMAIN | DESTINATION | SITE...\n"
     "       postern queue freeze [DOMAIN | DESTINATION | SITE]\n"
     "       postern queue thaw DOMAIN | DESTINATION | SITE\n"
     "       postern queue export DIRECTORY ID... | FILTER...\n"
@@ -38,19 +42,15 @@ static const char usage[] =
     "hold     not delivered any more until release; both outlive a restart\n"
     "delete   removes a message for good; its sender is not told, but with --bounce\n"
     "bounce   returns it to its sender now; expire: as if its time were over\n"
-    "retry    now, past any back-off: a message, what goes to a domain or to a destination\n"
-    "         as `sites` names it\n"
-    "reroute  to another next hop until it is delivered or the gateway restarts; --rule shows\n"
-    "         the mailertable lines that would do so for all mail\n"
-    "freeze   starts nothing more for a domain, destination or site, until thaw or a restart;\n"
-    "         without a name, shows what is frozen\n"
+    "retry    now, past any back-off: a message, what goes to an address, to a domain, or to a\n"
+    "         destination or site as `sites` names it\n"
+    "reroute  to another next hop until it is delivered; --rule: all mail, until the rule is\n"
+    "         withdrawn by --remove; --list shows the rules\n"
+    "freeze   starts nothing more for a domain, destination or site, until thaw; without a\n"
+    "         name, shows what is frozen\n"
     "export   copies messages as ID.eml into a directory\n"
     "\n"
-    "filters (all have to hold; of several for one thing, one; \"!VALUE\" negates):\n"
-    "  --to --from ADDRESS, DOMAIN or PATTERN with \"*\"; \"~TEXT\": a part (--rcpt is --to)\n"
-    "  --domain of the recipient  --site MX set or destination  --reason TEXT (a part)\n"
-    "  --state active|deferred|waiting|held|quarantined  --client ADDRESS[/BITS]\n"
-    "  --listener NAME  --id ID  --age '>2h' or '<30m'  --size '>1M' or '<10K'\n"
+    QUEUE_WORDS_HELP
     "  --all          every message\n"
     "What a filter means is shown, counted and asked about before it is changed.\n"
     "\n"
@@ -82,7 +82,7 @@ static const struct verb {
     { "hold", "hold", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
     { "release", "release", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
     { "delete", "delete", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
-    { "retry", "retry", QUEUE_ACTIONS, FILTERS | ACTS | PLAIN_IDS, 0, 0 },
+    { "retry", "act", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
     { "bounce", "bounce", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
     { "expire", "expire", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
     { "reroute", "reroute", QUEUE_ACTIONS, FILTERS | ACTS | TO_HOP, 0, 0 },
@@ -96,7 +96,7 @@ struct request {
     struct cli_args a;
     const struct verb *verb;
     const char *limit, *sort, *by, *hop;
-    bool yes, bounce, rule, all;
+    bool yes, bounce, rule, remove, list, all;
     const char *ids[QUEUE_WORDS_MAX]; /* and other words */
     size_t n;
     struct queue_words words;
@@ -141,7 +141,7 @@ static int take_option(struct request *rq, const char *option, const char *value
 {
     struct { const char *option; bool *to; } flags[] = {
         { "--yes", &rq->yes }, { "--bounce", &rq->bounce }, { "--rule", &rq->rule },
-        { "--all", &rq->all },
+        { "--all", &rq->all }, { "--remove", &rq->remove }, { "--list", &rq->list },
     };
     struct { const char *option; const char **to; } values[] = {
         { "--limit", &rq->limit }, { "--sort", &rq->sort }, { "--by", &rq->by },
@@ -159,9 +159,17 @@ static int take_option(struct request *rq, const char *option, const char *value
         *i += 1;
         return value ? 1 : -1;
     }
-    int rc = queue_words_option(&rq->words, strcmp(option, "--rcpt") == 0 ? "--to" : option, value);
+    int rc = queue_words_option(&rq->words, option, value);
     *i += rc != 0;
     return rc;
+}
+
+static enum queue_rule_verb rule_verb(const struct request *rq)
+{
+    return rq->list     ? QUEUE_RULE_LIST
+           : rq->remove ? QUEUE_RULE_REMOVE
+           : rq->rule   ? QUEUE_RULE_SET
+                        : QUEUE_RULE_NONE;
 }
 
 static int check_options(const struct request *rq)
@@ -179,9 +187,11 @@ static int check_options(const struct request *rq)
         return cli_usage_error(&rq->a, "takes no --by", v);
     if (rq->words.filters && !(may & FILTERS))
         return cli_usage_error(&rq->a, "takes no filter", v);
-    if ((rq->bounce && !is(rq, "delete")) || (rq->rule && !is(rq, "reroute")))
+    enum queue_rule_verb rule = rule_verb(rq);
+    if ((rq->bounce && !is(rq, "delete")) || (rule && !is(rq, "reroute")) ||
+        rq->rule + rq->remove + rq->list > 1 || (rq->hop && rule > QUEUE_RULE_SET))
         return cli_usage_error(&rq->a, "takes no such option", v);
-    if (may & TO_HOP && !rq->hop)
+    if (may & TO_HOP && !rq->hop && rule <= QUEUE_RULE_SET)
         return cli_usage_error(&rq->a, "where to? --to NEXTHOP is missing", v);
     return EX_OK;
 }
@@ -197,7 +207,7 @@ static int check_args(struct request *rq)
         return rc;
     if (rq->n < own)
         return cli_usage_error(&rq->a, "a word is missing", v);
-    if (may & ACTS && rq->n == own && !rq->words.filters && !rq->all)
+    if (may & ACTS && rq->n == own && !rq->words.filters && !rq->all && !rule_verb(rq))
         return cli_usage_error(&rq->a, is(rq, "retry")
                                            ? "an id, a domain or a destination is missing"
                                            : "which message? its id is missing", v);
@@ -289,7 +299,8 @@ static bool put_options(struct request *rq)
            (!limit || queue_words_add(w, "limit", limit));
 }
 
-/* Ids named one by one need no question; the words behind the verb's own are ids. */
+/* What is named needs no question; the words behind the verb's own are ids, a retry's is what it
+ * is for. */
 static int act(struct request *rq)
 {
     struct queue_words *w = &rq->words;
@@ -297,21 +308,21 @@ static int act(struct request *rq)
     const char *verb = rq->bounce ? "bounce" : rq->verb->name;
     size_t own = rq->verb->words_min;
     int rc = EX_OK;
+    if (rule_verb(rq))
+        return queue_rule(&rq->a, rule_verb(rq), w, rq->ids, rq->n, rq->hop);
     for (size_t i = own; i < rq->n; i++)
-        fits = fits && queue_words_add(w, "id", rq->ids[i]);
+        fits = fits && queue_words_add(w, is(rq, "retry") ? "target" : "id", rq->ids[i]);
     if (!fits)
         return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
     if (is(rq, "export"))
         return queue_export(&rq->a, w, rq->ids[0]);
-    if (rq->rule)
-        return queue_rule(&rq->a, w, rq->hop);
     if (by_filter)
         rc = queue_act_confirm(&rq->a, w, verb, rq->yes, &nothing);
     if (rc != EX_OK || nothing)
         return rc;
     if (!queue_words_add(w, "action", verb) || (rq->hop && !queue_words_add(w, "nexthop", rq->hop)))
         return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
-    return queue_act_run(&rq->a, w);
+    return queue_act_run(&rq->a, w, !by_filter);
 }
 
 static int run(struct request *rq)

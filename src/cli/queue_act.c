@@ -135,6 +135,7 @@ int queue_act_confirm(const struct cli_args *a, const struct queue_words *words,
 
 struct doing {
     bool json, terminal, shown;
+    bool changed;
 };
 
 static void clear(struct doing *d)
@@ -186,6 +187,7 @@ static void on_done(void *ctx, struct span row)
 {
     struct doing *d = ctx;
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
+    d->changed |= int_of(o, "messages") > 0;
     if (json_object_get(o, "progress")) {
         on_progress(d, o);
     } else if (d->json) {
@@ -203,10 +205,12 @@ static void on_done(void *ctx, struct span row)
     json_decref(o);
 }
 
-int queue_act_run(const struct cli_args *a, const struct queue_words *words)
+int queue_act_run(const struct cli_args *a, const struct queue_words *words, bool some)
 {
     struct doing d = { .json = a->json, .terminal = !a->json && isatty(STDERR_FILENO) };
     int rc = ask(a, "act", words, on_done, &d);
     clear(&d);
+    if (rc == EX_OK && some && !d.changed)
+        return cli_fail(a, EX_NOINPUT, "nothing in the queue was concerned by that");
     return rc;
 }

@@ -46,6 +46,7 @@ bool queue_words_add(struct queue_words *w, const char *name, const char *value)
 
 int queue_words_option(struct queue_words *w, const char *option, const char *value)
 {
+    option = strcmp(option, "--rcpt") == 0 ? "--to" : option;
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         if (strcmp(option, options[i].option) != 0)
             continue;

@@ -17,6 +17,13 @@ struct queue_words {
  * "!value" negates; "~value" is a part of a text. --age and --size mean more than, without a
  * sign. */
 int queue_words_option(struct queue_words *w, const char *option, const char *value);
+/* What the options are, for a usage. */
+#define QUEUE_WORDS_HELP \
+    "filters (all have to hold; of several for one thing, one; \"!VALUE\" negates):\n" \
+    "  --to --from ADDRESS, DOMAIN or PATTERN with \"*\"; \"~TEXT\": a part (--rcpt is --to)\n" \
+    "  --domain of the recipient  --site MX set or destination  --reason TEXT (a part)\n" \
+    "  --state active|deferred|waiting|held|quarantined  --client ADDRESS[/BITS]\n" \
+    "  --listener NAME  --id ID  --age '>2h' or '<30m'  --size '>1M' or '<10K'\n"
 /* "name=value". False: no room. */
 bool queue_words_add(struct queue_words *w, const char *name, const char *value);
 /* As it is; borrowed. */

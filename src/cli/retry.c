@@ -1,21 +1,21 @@
 #include "cli/retry.h"
 
-#include "base/must.h"
 #include "base/num.h"
 #include "cli/args.h"
 #include "cli/ask.h"
 #include "cli/live.h"
+#include "cli/queue_words.h"
 #include "cli/term.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: postern retry [-v] [--each] DOMAIN | ADDRESS | ID | DESTINATION\n"
+    "usage: postern retry [-v] [--each] [--json] [FILTER...] [DOMAIN | ADDRESS | ID |\n"
+    "                     DESTINATION | SITE]\n"
     "\n"
     "Tries now what waits for it, past any back-off, and shows what happens. What it is to know\n"
     "ends with Ctrl-C; the deliveries go on.\n"
@@ -23,13 +23,18 @@ static const char usage[] =
     "  -v, --verbose  the dialogue with the next hops, as it goes\n"
     "  --each         a connection for each message, however often nobody answers (without it the\n"
     "                 rest waits with its site after three that reached nobody)\n"
+    "  --json         JSON objects, one a line: each message, each recipient's result, the\n"
+    "                 summary; with -v the dialogue\n"
     "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
     "  --socket PATH  the gateway's admin socket\n"
+    "\n"
+    QUEUE_WORDS_HELP
+    "What is held is tried only where --state asks for it.\n"
     "\n"
     "exit status: 0 all was sent, 66 nothing waits for it, 69 some failed for good (or no gateway\n"
     "answers), 75 some is put off, 77 not allowed, 64 usage\n";
 
-enum { REASONS_MAX = 12, AT_ONCE = 8, REASON_BYTES = 200 };
+enum { REASONS_MAX = 12, AT_ONCE = 8, REASON_BYTES = 200, ROW_MAX_BYTES = 1 << 20 };
 
 struct reason {
     char text[REASON_BYTES];
@@ -37,8 +42,9 @@ struct reason {
 };
 
 struct retry {
-    const char *what;
-    bool verbose;
+    const char *what; /* NULL: filters say it */
+    struct queue_words words;
+    bool verbose, each;
     uint64_t total;
     struct reason reasons[REASONS_MAX];
     size_t reason_count;
@@ -53,8 +59,8 @@ static void on_total(void *ctx, const json_t *row, struct buf *out)
     struct retry *r = ctx;
     r->total = (uint64_t)row_int(row, "total");
     if (r->total) {
-        buf_printf(out, "%llu message%s for ", (unsigned long long)r->total,
-                   r->total == 1 ? "" : "s");
+        buf_printf(out, "%llu message%s", (unsigned long long)r->total, r->total == 1 ? "" : "s");
+        buf_putz(out, r->what ? " for " : "");
         term_put_text(out, span_str(r->what));
         buf_putz(out, r->total == 1 ? " waits\n" : " wait\n");
     }
@@ -139,6 +145,12 @@ static void count_reason(struct retry *r, struct span words)
     at->n = 1;
 }
 
+static void note_result(struct retry *r, struct span what)
+{
+    r->any_deferred |= span_eq(what, SPAN("deferred")) || span_eq(what, SPAN("unknown"));
+    r->any_failed |= span_eq(what, SPAN("failed")) || span_eq(what, SPAN("expired"));
+}
+
 static void on_result(void *ctx, const json_t *row, struct buf *out)
 {
     struct retry *r = ctx;
@@ -146,9 +158,7 @@ static void on_result(void *ctx, const json_t *row, struct buf *out)
     struct span words = reply.n ? reply : row_text(row, "text");
     words = span_eq(words, what) ? SPAN_NONE : words;
     bool sent = span_eq(what, SPAN("sent"));
-    bool later = span_eq(what, SPAN("deferred")) || span_eq(what, SPAN("unknown"));
-    r->any_deferred |= later;
-    r->any_failed |= span_eq(what, SPAN("failed")) || span_eq(what, SPAN("expired"));
+    note_result(r, what);
     if (!sent) {
         struct buf b;
         buf_init(&b, 4096);
@@ -212,6 +222,26 @@ static void on_alive(void *ctx, struct buf *out)
 static const struct live_voice voice = { on_total,  on_run,     on_locked, on_talk,
                                          on_result, on_summary, on_alive };
 
+/* --- in JSON: as the gateway says it, without what only holds the rows together --- */
+
+static void on_json(void *ctx, struct span line)
+{
+    static const char *const left_out[] = { "alive", "ran", "over" };
+    struct retry *r = ctx;
+    json_t *row = ctl_json(line, ROW_MAX_BYTES);
+    bool shown = row != NULL;
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        shown = shown && !json_object_get(row, left_out[i]);
+    if (json_object_get(row, "total"))
+        r->total = (uint64_t)row_int(row, "total");
+    if (json_object_get(row, "result"))
+        note_result(r, row_text(row, "result"));
+    if (shown)
+        printf("%.*s\n", SPAN_ARG(line));
+    fflush(stdout);
+    json_decref(row);
+}
+
 /* --- the verb --- */
 
 static void on_interrupt(int signo)
@@ -222,60 +252,76 @@ static void on_interrupt(int signo)
     _exit(128 + signo);
 }
 
-static int run(const struct cli_args *a, struct retry *r, bool each)
+static int look_on(const struct cli_args *a, struct retry *r)
 {
-    const char *args[6];
+    struct queue_words *w = &r->words;
     struct ctl c;
-    char window[32];
-    size_t n = 0;
-    size_t bytes = strlen(r->what) + 8;
-    char *target = must_alloc(bytes);
-    snprintf(target, bytes, "target=%s", r->what);
-    snprintf(window, sizeof window, "window=%d", AT_ONCE);
-    args[n++] = target;
-    args[n++] = "always";
-    args[n++] = window;
-    if (each)
-        args[n++] = "patient";
-    if (!r->verbose)
-        args[n++] = "silent";
     int rc = ctl_open(&c, a);
     if (rc == EX_OK) {
         signal(SIGINT, on_interrupt);
-        rc = cli_live(&c, args, n, &voice, r);
-        if (rc != EX_OK)
+        rc = a->json ? ctl_run(&c, "live", w->v, w->n, on_json, r)
+                     : cli_live(&c, w->v, w->n, &voice, r);
+        if (rc != EX_OK && !a->json)
             cli_fail(a, rc, "%s", buf_cstr(&c.text));
-        else if (!r->total)
-            rc = cli_fail(a, EX_NOINPUT, "nothing waits for %s", r->what);
     }
     ctl_close(&c);
-    free(target);
+    return rc;
+}
+
+static int run(const struct cli_args *a, struct retry *r)
+{
+    struct queue_words *w = &r->words;
+    char window[32];
+    snprintf(window, sizeof window, "window=%d", AT_ONCE);
+    bool fits = queue_words_plain(w, "always") && queue_words_plain(w, window) &&
+                (!r->each || queue_words_plain(w, "patient")) &&
+                (r->verbose || queue_words_plain(w, "silent")) &&
+                (!r->what || queue_words_add(w, "target", r->what));
+    if (!fits)
+        return cli_usage_error(a, "more arguments than it takes at once", NULL);
+    int rc = look_on(a, r);
+    if (rc == EX_OK && !r->total)
+        rc = cli_fail(a, EX_NOINPUT, "nothing waits for %s", r->what ? r->what : "that");
     return rc != EX_OK ? rc : r->any_failed ? EX_UNAVAILABLE : r->any_deferred ? EX_TEMPFAIL : 0;
+}
+
+static int take_arg(struct cli_args *a, struct retry *r, int argc, char **argv, int *i)
+{
+    const char *arg = argv[*i];
+    if (strcmp(arg, "-v") == 0 || strcmp(arg, "--verbose") == 0) {
+        r->verbose = true;
+        return EX_OK;
+    }
+    if (strcmp(arg, "--each") == 0) {
+        r->each = true;
+        return EX_OK;
+    }
+    if (arg[0] == '-') {
+        int got = queue_words_option(&r->words, arg, *i + 1 < argc ? argv[*i + 1] : NULL);
+        *i += got > 0;
+        return got > 0 ? EX_OK
+                       : cli_usage_error(a, got ? "a value is missing, or too long"
+                                                : "unknown option", arg);
+    }
+    if (r->what)
+        return cli_usage_error(a, "one word too many", arg);
+    r->what = arg;
+    return EX_OK;
 }
 
 int cli_retry(int argc, char **argv)
 {
     struct cli_args a = { .verb = "retry", .usage = usage, .config = CLI_CONFIG_FILE };
-    struct retry r = { .verbose = false };
-    bool each = false;
+    struct retry r = { .what = NULL };
     int rc = EX_OK;
-    for (int i = 1; i < argc && rc == EX_OK; i++) {
-        if (cli_common(&a, argc, argv, &i, &rc))
-            continue;
-        if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
-            r.verbose = true;
-        else if (strcmp(argv[i], "--each") == 0)
-            each = true;
-        else if (argv[i][0] == '-' || r.what)
-            rc = cli_usage_error(&a, r.what ? "one word too many" : "unknown option", argv[i]);
-        else
-            r.what = argv[i];
-    }
+    for (int i = 1; i < argc && rc == EX_OK; i++)
+        if (!cli_common(&a, argc, argv, &i, &rc))
+            rc = take_arg(&a, &r, argc, argv, &i);
     if (rc == EX_OK && a.help) {
         fputs(usage, stdout);
         return EX_OK;
     }
-    if (rc == EX_OK && (!r.what || !r.what[0]))
+    if (rc == EX_OK && (r.what ? !r.what[0] : !r.words.filters))
         rc = cli_usage_error(&a, "a domain, an address or an id is missing", NULL);
-    return rc == EX_OK ? run(&a, &r, each) : rc;
+    return rc == EX_OK ? run(&a, &r) : rc;
 }

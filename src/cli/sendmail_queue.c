@@ -66,12 +66,25 @@ void sendmail_queue_matches(struct queue_args *a, const struct sendmail_flags *f
     a->n = 0;
     for (unsigned i = 0; i < f->match_count; i++) {
         const struct sendmail_match *m = &f->matches[i];
-        snprintf(a->texts[i], sizeof a->texts[i], "match=%s%c:%s", m->not ? "!" : "", m->what,
-                 m->text);
+        const char *field = m->what == 'R'   ? "to"
+                            : m->what == 'S' ? "from"
+                            : m->what == 'I' ? "id"
+                                             : "reason";
+        snprintf(a->texts[i], sizeof a->texts[i], "any.%s%s%s", m->not ? "!" : "", field,
+                 m->text[0] ? "~" : "=*"); /* in every text there is an empty one */
+        size_t n = strlen(a->texts[i]);
+        snprintf(a->texts[i] + n, sizeof a->texts[i] - n, "%s", m->text);
         a->v[a->n++] = a->texts[i];
     }
     if (f->run_quarantined)
-        a->v[a->n++] = "held";
+        a->v[a->n++] = "state=held,quarantined";
+}
+
+void sendmail_queue_listed(struct queue_args *a, const struct sendmail_flags *f)
+{
+    sendmail_queue_matches(a, f);
+    if (!f->run_quarantined)
+        a->v[a->n++] = "state=active,deferred,waiting";
 }
 
 /* --- sendmail's words --- */

@@ -119,9 +119,10 @@ static int find(struct hold *h)
 {
     struct queue_args a;
     struct span line;
-    sendmail_queue_matches(&a, h->f);
+    sendmail_queue_listed(&a, h->f);
+    a.v[a.n++] = "head";
     int rc = EX_OK;
-    enum ctl_got got = ctl_ask(&h->find.ctl, "mailq", a.v, a.n) ? CTL_ROW : CTL_ERROR;
+    enum ctl_got got = ctl_ask(&h->find.ctl, "list", a.v, a.n) ? CTL_ROW : CTL_ERROR;
     while (rc == EX_OK && got == CTL_ROW && (got = ctl_next(&h->find.ctl, &line)) == CTL_ROW)
         rc = take(h, line);
     if (rc == EX_OK && got == CTL_ERROR)

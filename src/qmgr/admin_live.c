@@ -1,4 +1,4 @@
-/* "live": a queue run of chosen messages. Its arguments: those of match_take, and
+/* "live": a queue run of chosen messages. Its arguments: the words of a filter, and
  *   background   nobody looks on: it is begun, and that is the answer
  *   always       past any back-off   patient  ... however often nobody answered
  *   silent       results without dialogue
@@ -6,9 +6,7 @@
 #include "qmgr/live.h"
 
 #include "base/num.h"
-#include "proto/lists.h"
 
-#include <stdlib.h>
 #include <sysexits.h>
 
 void admin_live_free(struct qmgr *q)
@@ -17,24 +15,26 @@ void admin_live_free(struct qmgr *q)
         live_free(q->lives);
 }
 
-static bool take_arg(struct live *l, struct span arg, bool *background_r)
+static int take_option(struct admin_ask *a, struct span arg, struct err *err)
 {
     static const struct span window = SPAN("window=");
+    struct live *l = a->own;
+    struct { const char *word; bool *to; } flags[] = {
+        { "background", &l->background }, { "always", &l->always },
+        { "patient", &l->patient },       { "silent", &l->silent },
+    };
     uint64_t n;
-    if (span_eq(arg, SPAN("background")))
-        return *background_r = true;
-    if (span_eq(arg, SPAN("always")))
-        return l->always = true;
-    if (span_eq(arg, SPAN("patient")))
-        return l->patient = true;
-    if (span_eq(arg, SPAN("silent")))
-        return l->silent = true;
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (span_eq(arg, span_str(flags[i].word)))
+            return *flags[i].to = true;
     if (!span_starts(arg, window))
-        return match_take(&l->match, arg);
-    if (!num_upto(span_from(arg, window.n), LIVE_WINDOW_MAX, &n) || !n)
-        return false;
+        return 0;
+    if (!num_upto(span_from(arg, window.n), LIVE_WINDOW_MAX, &n) || !n) {
+        err_set(err, "window=1 to %d", LIVE_WINDOW_MAX);
+        return -1;
+    }
     l->window = (unsigned)n;
-    return true;
+    return 1;
 }
 
 static void more(struct admin_ask *a)
@@ -49,25 +49,43 @@ static void more(struct admin_ask *a)
 /* The reader has gone: what is left to be tried is tried all the same. */
 static void gone(struct admin_ask *a) { live_abandon(a->own); }
 
+static void refused(struct admin_ask *a)
+{
+    live_free(a->own);
+    a->own = NULL;
+}
+
+/* What is held is tried when it is asked for only. */
+static const char *choose(struct live *l)
+{
+    l->chosen = !queue_filter_empty(l->y.filter);
+    if (l->y.sorted || l->y.limit != UINT64_MAX)
+        return "a run has its own order, and no limit";
+    if (!(l->y.fields & UINT32_C(1) << QUEUE_STATE) &&
+        !query_add(&l->y, SPAN("state=active,deferred,waiting")))
+        return "more conditions than it takes";
+    return NULL;
+}
+
 void admin_live(struct admin_ask *a, struct wire *args)
 {
     struct live *l = live_new(a);
-    struct span arg;
-    bool background = false, good = true;
-    while (good && list_next_text(args, &arg))
-        good = take_arg(l, arg, &background);
-    if (!good) {
-        live_free(l);
-        admin_end(a, EX_USAGE, "a run cannot be told this");
+    a->own = l;
+    a->own_gone = refused;
+    if (!query_init(&l->y, a, args, take_option))
+        return;
+    const char *wrong = choose(l);
+    if (wrong) {
+        admin_end(a, EX_USAGE, wrong);
         return;
     }
     live_begin(l);
-    if (background) {
+    if (l->background) {
+        a->own = NULL;
         live_abandon(l);
         admin_end(a, ADMIN_OK, "");
         return;
     }
-    a->own = l;
     a->own_gone = gone;
     a->slice = more;
 }

@@ -1,6 +1,6 @@
 /* A run of chosen messages, from its beginning to its end. The messages are not listed anywhere:
- * the run counts them, then goes through the queue again with a cursor, in slices, up to the last
- * message there was when it began. */
+ * the run counts them, then goes through the queue again in order of age, in slices, and leaves
+ * alone what has come since it began. */
 #include "qmgr/live.h"
 
 #include "base/must.h"
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 enum {
+    KEPT_BYTES = 256 << 10, /* names of sites with a connection that is kept */
     LOOK_MS = 50,         /* between looks at what is waited for */
     WORD_MS = 15000,      /* without anything to say: a sign of life */
     CLOSE_MS = 10000,     /* for the last connections to end */
@@ -24,7 +25,7 @@ struct live *live_new(struct admin_ask *a)
     l->id = ++a->q->next_live;
     l->window = 1;
     l->may_say = true;
-    match_init(&l->match);
+    l->arena = arena_new(KEPT_BYTES);
     list_init(&l->runs);
     hash_init(&l->ahead, loop_random_u64(a->q->env->loop), 0);
     buf_init(&l->out, LIVE_OUT_MAX);
@@ -46,7 +47,8 @@ void live_free(struct live *l)
         live_run_was(l, CONTAINER(n, struct live_ahead, node)->seq);
     hash_free(&l->ahead);
     loop_timer_stop(l->q->env->loop, &l->turn);
-    match_free(&l->match);
+    query_free(&l->y);
+    arena_free(&l->arena);
     buf_free(&l->out);
     free(l);
 }
@@ -62,23 +64,14 @@ static void note_begin(struct live *l)
     event_str(e, FIELD_text, who);
     event_end(e);
     log_line(e, EVENT_INFO, "queue run asked by %.*s%s", SPAN_ARG(who),
-             match_is_all(&l->match) ? "" : ", of chosen messages");
+             l->chosen ? ", of chosen messages" : "");
 }
 
 void live_begin(struct live *l)
 {
-    struct sched_msg_info m;
     l->said_ms = loop_mono_ms(l->q->env->loop);
     l->last_seq = l->q->leased_upto;
     l->phase = LIVE_COUNT;
-    if (l->match.target_seq) {
-        l->phase = LIVE_RUN;
-        l->total = sched_msg(l->q->sched, l->match.target_seq, &m) &&
-                   match_message(&l->match, l->q, &m);
-        l->cursor = l->match.target_seq - 1;
-        l->last_seq = l->match.target_seq;
-        live_say_total(l);
-    }
     note_begin(l);
     live_soon(l);
 }
@@ -86,52 +79,45 @@ void live_begin(struct live *l)
 void live_abandon(struct live *l)
 {
     l->ask = NULL;
+    if (l->phase == LIVE_COUNT)
+        query_again(&l->y, false);
+    else if (l->busy) /* the last one comes again */
+        l->y.cursor--;
+    query_changed(&l->y);
     l->phase = LIVE_ALONE;
-    LIST_EACH(n, &l->runs) /* they have been set going */
+    LIST_EACH(n, &l->runs) /* the others have been set going */
         live_run_free(l, CONTAINER(n, struct live_run, node));
     buf_free(&l->out);
-    if (match_is_all(&l->match) && !l->match.held)
+    if (!l->chosen)
         sched_run_queue(l->q->sched); /* in one step, whatever their number */
     live_soon(l);
 }
 
 /* --- through the queue --- */
 
-enum next { NEXT_FOUND, NEXT_LATER, NEXT_NONE };
-
-/* The next message that is meant, unless the turn is long enough already. */
-static enum next next_message(struct live *l, int64_t begun_ns, struct sched_msg_info *m)
-{
-    enum { LOOK_EVERY = 16 };
-    for (unsigned i = 0; sched_cursor_next(l->q->sched, l->cursor, m); i++) {
-        if (m->seq > l->last_seq)
-            return NEXT_NONE;
-        if (i % LOOK_EVERY == LOOK_EVERY - 1 &&
-            loop_fresh_ns(l->q->env->loop) - begun_ns >= ADMIN_SLICE_NS)
-            return NEXT_LATER;
-        l->cursor = m->seq;
-        if (l->phase != LIVE_COUNT && live_run_was(l, m->seq))
-            continue;
-        if (match_message(&l->match, l->q, m))
-            return NEXT_FOUND;
-    }
-    return NEXT_NONE;
-}
-
 static bool turn_over(const struct live *l, int64_t begun_ns)
 {
-    return loop_fresh_ns(l->q->env->loop) - begun_ns >= ADMIN_SLICE_NS;
+    return query_time_is_up(&l->y, begun_ns);
+}
+
+/* The next message that is meant, unless the turn is long enough already. */
+static enum query_got next_message(struct live *l, int64_t begun_ns, struct sched_msg_info *m)
+{
+    enum query_got got;
+    while ((got = query_next(&l->y, begun_ns, m)) == QUERY_ONE) {
+        if (m->seq <= l->last_seq && !live_run_was(l, m->seq))
+            break;
+        if (turn_over(l, begun_ns))
+            return QUERY_LATER;
+    }
+    return got;
 }
 
 static void count(struct live *l, int64_t begun_ns)
 {
-    struct sched_msg_info m;
-    enum next next;
-    while ((next = next_message(l, begun_ns, &m)) == NEXT_FOUND && !turn_over(l, begun_ns))
-        l->total++;
-    l->total += next == NEXT_FOUND;
-    if (next == NEXT_NONE) {
-        l->cursor = 0;
+    if (query_count(&l->y, begun_ns, true, &l->sum) == QUERY_END) {
+        l->total = l->sum.messages;
+        query_again(&l->y, true);
         l->phase = LIVE_RUN;
         live_say_total(l);
     }
@@ -141,14 +127,15 @@ static void count(struct live *l, int64_t begun_ns)
 static void alone(struct live *l, int64_t begun_ns)
 {
     struct sched_msg_info m;
-    enum next next;
-    while ((next = next_message(l, begun_ns, &m)) == NEXT_FOUND) {
+    enum query_got next;
+    while ((next = next_message(l, begun_ns, &m)) == QUERY_ONE) {
         live_run_alone(l, &m);
+        query_changed(&l->y);
         if (turn_over(l, begun_ns))
             break;
     }
     loop_hook_ask(l->q->env->loop, &l->q->work);
-    if (next == NEXT_NONE)
+    if (next == QUERY_END)
         live_free(l);
     else
         live_soon(l);
@@ -177,28 +164,30 @@ static void end(struct live *l)
 
 static bool room(const struct live *l)
 {
-    return l->run_count < l->window && l->out.len < LIVE_OUT_LOW;
+    return !l->busy && l->run_count < l->window && l->out.len < LIVE_OUT_LOW;
 }
 
 static void run(struct live *l, int64_t begun_ns)
 {
     struct sched_msg_info m;
-    enum next next = NEXT_FOUND;
+    enum query_got next = QUERY_ONE;
     bool was = l->always;
     LIST_EACH(n, &l->runs)
         live_run_look(l, CONTAINER(n, struct live_run, node));
     if (l->unreached >= UNREACHED_MAX && !l->patient)
         l->always = false; /* the rest waits with its site, and is said to */
     l->gave_up = l->gave_up || (was && !l->always);
-    while (room(l) && (next = next_message(l, begun_ns, &m)) == NEXT_FOUND) {
+    while (room(l) && (next = next_message(l, begun_ns, &m)) == QUERY_ONE) {
         live_run_begin(l, &m);
+        query_changed(&l->y);
         if (turn_over(l, begun_ns))
             break;
     }
-    if (next == NEXT_NONE && !l->run_count)
+    if (next == QUERY_END && !l->run_count)
         close_connections(l);
     loop_hook_ask(l->q->env->loop, &l->q->work);
-    bool more = next == NEXT_LATER || (next == NEXT_FOUND && room(l)) || l->phase == LIVE_CLOSE;
+    bool more = next == QUERY_LATER || l->busy || (next == QUERY_ONE && room(l)) ||
+                l->phase == LIVE_CLOSE;
     loop_timer_in(l->q->env->loop, &l->turn, more ? 1 : LOOK_MS);
 }
 
@@ -215,6 +204,8 @@ static void turn(void *ctx)
     int64_t begun_ns = loop_fresh_ns(l->q->env->loop);
     if (l->q->finishing || !l->q->started)
         return;
+    admin_slice_begin(&l->slice, l->q->env->loop);
+    l->y.slice = &l->slice;
     if (l->phase == LIVE_ALONE) {
         alone(l, begun_ns);
         return;

@@ -47,26 +47,29 @@ static bool kick(struct live *l, uint64_t seq, uint32_t rcpt, const struct sched
     return true;
 }
 
+/* What may go in one job is set going in one piece, or it would take two. */
+static bool piece_over(struct live *l, uint32_t rcpt)
+{
+    return admin_slice_spent(&l->slice, ADMIN_CHANGE_UNITS) && rcpt % JOB_RCPTS_MAX == 0;
+}
+
 void live_run_alone(struct live *l, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info info;
-    for (uint32_t i = 0; i < m->rcpt_count; i++)
-        if (sched_rcpt(l->q->sched, m->seq, i, &info) && match_rcpt(&l->match, &info))
-            kick(l, m->seq, i, &info);
-}
-
-/* In a delivery, or in the hands of another run that is looked on at. */
-static bool is_locked(const struct live *l, const struct sched_msg_info *m)
-{
-    struct sched_rcpt_info info;
-    for (const struct live *o = l->q->lives; o; o = o->next)
-        if (o != l && live_run_of(o, m->seq))
-            return true;
-    for (uint32_t i = 0; i < m->rcpt_count; i++)
-        if (sched_rcpt(l->q->sched, m->seq, i, &info) && match_rcpt(&l->match, &info) &&
-            info.state != SCHED_ACTIVE)
-            return false;
-    return true;
+    struct sched_msg_info now = *m;
+    uint64_t seq = m->seq;
+    for (uint32_t i = l->y.rest; sched_msg_rcpt(now.here, i, &info); i++) {
+        if (query_rcpt(&l->y, &now, &info)) {
+            kick(l, seq, i, &info);
+            if (!sched_msg(l->q->sched, seq, &now))
+                break;
+        }
+        if (piece_over(l, i + 1)) {
+            query_rest(&l->y, i + 1);
+            return;
+        }
+    }
+    query_rest(&l->y, 0);
 }
 
 static void close_rcpt(struct live_run *r, uint32_t rcpt)
@@ -84,34 +87,83 @@ static struct live_run *run_new(struct live *l, const struct sched_msg_info *m)
     r->rcpts = must_calloc(m->rcpt_count, 1);
     list_append(&l->runs, &r->node);
     l->run_count++;
-    live_say_run(l, r, m);
     return r;
+}
+
+/* In the hands of another run that is looked on at. */
+static bool has_other(const struct live *l, uint64_t seq)
+{
+    for (const struct live *o = l->q->lives; o; o = o->next)
+        if (o != l && live_run_of(o, seq))
+            return true;
+    return false;
 }
 
 void live_run_begin(struct live *l, const struct sched_msg_info *m)
 {
-    struct sched_rcpt_info info;
     l->begun++;
-    if (is_locked(l, m)) {
+    if (has_other(l, m->seq)) {
         live_say_locked(l, m);
         return;
     }
-    struct live_run *r = run_new(l, m);
-    for (uint32_t i = 0; i < r->rcpt_count; i++) {
-        if (!sched_rcpt(l->q->sched, r->seq, i, &info) || !match_rcpt(&l->match, &info) ||
-            info.state == SCHED_ACTIVE)
+    l->busy = true;
+    live_run_look(l, run_new(l, m));
+}
+
+/* False: the slice is over. */
+static bool find(struct live *l, struct live_run *r, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info info;
+    for (uint32_t begun = r->at; sched_msg_rcpt(m->here, r->at, &info); r->at++) {
+        if (admin_slice_spent(&l->slice, 1) && r->at > begun)
+            return false;
+        if (info.state == SCHED_ACTIVE || !query_rcpt(&l->y, m, &info))
             continue;
-        r->rcpts[i] = LIVE_OPEN;
+        r->rcpts[r->at] = LIVE_OPEN;
         r->open++;
+    }
+    return true;
+}
+
+/* False: the slice is over. */
+static bool go(struct live *l, struct live_run *r)
+{
+    struct sched_rcpt_info info;
+    for (uint32_t begun = r->at; r->at < r->rcpt_count; r->at++) {
+        if (r->at > begun && piece_over(l, r->at))
+            return false;
+        if (r->rcpts[r->at] != LIVE_OPEN || !sched_rcpt(l->q->sched, r->seq, r->at, &info) ||
+            info.state >= SCHED_LIVE)
+            continue;
         if (info.state == SCHED_HELD && !r->held.p)
             r->held = span_of(must_strndup(info.reason.p ? info.reason.p : "", info.reason.n),
                               info.reason.n);
-        if (!kick(l, r->seq, i, &info)) {
-            live_say_state(l, r, i, &info);
-            close_rcpt(r, i);
+        if (!kick(l, r->seq, r->at, &info)) {
+            live_say_state(l, r, r->at, &info);
+            close_rcpt(r, r->at);
         }
     }
-    live_run_look(l, r);
+    return true;
+}
+
+/* True: it has come to an end by that, as it is being delivered already, or gone. */
+static bool found(struct live *l, struct live_run *r)
+{
+    struct sched_msg_info m;
+    bool known = sched_msg(l->q->sched, r->seq, &m);
+    if (known && !find(l, r, &m))
+        return false;
+    r->stage = LIVE_GO;
+    r->at = 0;
+    if (known && r->open) {
+        live_say_run(l, r, &m);
+        return false;
+    }
+    l->busy = false;
+    if (known)
+        live_say_locked(l, &m);
+    live_run_free(l, r);
+    return true;
 }
 
 /* What has not been told by a result: held or deleted meanwhile, put off by somebody else, or
@@ -158,10 +210,19 @@ static void hold_again(struct live *l, const struct live_run *r)
 
 bool live_run_look(struct live *l, struct live_run *r)
 {
+    if (r->stage == LIVE_FIND && found(l, r))
+        return true;
+    if (r->stage == LIVE_GO && go(l, r)) {
+        r->stage = LIVE_WAIT;
+        r->at = 0;
+        l->busy = false;
+    }
+    if (r->stage != LIVE_WAIT)
+        return false;
     for (uint32_t i = 0; i < LOOK_RCPTS && i < r->rcpt_count && r->open; i++) {
-        r->looked = (r->looked + 1) % r->rcpt_count;
-        if (r->rcpts[r->looked] == LIVE_OPEN)
-            look_at(l, r, r->looked);
+        r->at = (r->at + 1) % r->rcpt_count;
+        if (r->rcpts[r->at] == LIVE_OPEN)
+            look_at(l, r, r->at);
     }
     if (r->open || r->jobs)
         return false;
@@ -212,9 +273,8 @@ bool live_run_was(struct live *l, uint64_t seq)
 /* Whether the run is still to come to it. */
 static bool is_ahead(const struct live *l, const struct sched_msg_info *m)
 {
-    return l->ask && l->phase == LIVE_RUN && m->seq > l->cursor && m->seq <= l->last_seq &&
-           !hash_get(&l->ahead, span_of(&m->seq, sizeof m->seq)) &&
-           match_message(&l->match, l->q, m);
+    return l->ask && l->phase == LIVE_RUN && m->age > l->y.cursor && m->seq <= l->last_seq &&
+           !hash_get(&l->ahead, span_of(&m->seq, sizeof m->seq)) && query_message(&l->y, m);
 }
 
 /* One success opens a site to all that waits there: what goes out then by itself belongs to the
@@ -222,7 +282,6 @@ static bool is_ahead(const struct live *l, const struct sched_msg_info *m)
 static struct live *adopt(struct qmgr *q, const struct job *j, struct live_run **r_r)
 {
     struct sched_msg_info m;
-    struct sched_rcpt_info info;
     struct live *l = q->lives;
     if (!l || !sched_msg(q->sched, j->seq, &m))
         return NULL;
@@ -232,11 +291,14 @@ static struct live *adopt(struct qmgr *q, const struct job *j, struct live_run *
         return NULL;
     l->begun++;
     struct live_run *r = *r_r = run_new(l, &m);
+    struct sched_rcpt_info info;
     uint32_t meant = 0;
-    for (uint32_t i = 0; i < m.rcpt_count; i++)
-        meant += sched_rcpt(q->sched, m.seq, i, &info) && match_rcpt(&l->match, &info);
+    r->stage = LIVE_WAIT;
+    live_say_run(l, r, &m);
+    for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &info); i++)
+        meant += query_rcpt(&l->y, &m, &info);
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
-        if (!sched_rcpt(q->sched, m.seq, j->rcpts[i], &info) || !match_rcpt(&l->match, &info))
+        if (!sched_msg_rcpt(m.here, j->rcpts[i], &info) || !query_rcpt(&l->y, &m, &info))
             continue;
         r->rcpts[j->rcpts[i]] = LIVE_OPEN;
         r->open++;
@@ -313,7 +375,7 @@ void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint
         l->unreached = 0;
     if (!keeper || l->kept_count == LIVE_KEPT_MAX || !sched_dest(q->sched, j->dest, &place))
         return;
-    struct span site = arena_dup(l->match.arena, place.site);
+    struct span site = arena_dup(l->arena, place.site);
     if (!site.p)
         return;
     l->kept[l->kept_count].keeper = keeper;

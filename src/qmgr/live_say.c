@@ -150,6 +150,7 @@ static const char *result_of(const struct fact *f)
     switch (f->kind) {
     case SPOOL_DELIVERED:
     case SPOOL_RELAYED: return "sent";
+    case SPOOL_EXPANDED: return "expanded";
     case SPOOL_FAILED: return "failed";
     case SPOOL_EXPIRED: return "expired";
     case SPOOL_HELD: return f->waits ? "waits" : "held";
@@ -167,9 +168,22 @@ static void tally(struct live *l, const struct fact *f)
     case SPOOL_FAILED:
     case SPOOL_EXPIRED: l->failed++; break;
     case SPOOL_HELD:
+    case SPOOL_EXPANDED:
     case SPOOL_REMOVED: l->other++; break;
     default: l->deferred++;
     }
+}
+
+/* Whose result it is, as rows of several deliveries come in any order. */
+static void put_whose(struct live *l, struct json *j, const struct live_run *r, uint64_t job,
+                      uint32_t rcpt)
+{
+    struct sched_msg_info m;
+    json_uint(j, "result_of", r->number);
+    json_uint(j, "job", job);
+    if (sched_msg(l->q->sched, r->seq, &m))
+        json_str(j, "id", span_str(queueid_make(m.seq, m.received_ms).text));
+    put_rcpt(l, j, "to", r->seq, rcpt);
 }
 
 void live_say_result(struct live *l, const struct live_run *r, uint64_t job, const struct fact *f)
@@ -177,9 +191,7 @@ void live_say_result(struct live *l, const struct live_run *r, uint64_t job, con
     struct buf b;
     struct json j = begin(&b);
     tally(l, f);
-    json_uint(&j, "result_of", r->number);
-    json_uint(&j, "job", job);
-    put_rcpt(l, &j, "to", r->seq, f->rcpt);
+    put_whose(l, &j, r, job, f->rcpt);
     json_str(&j, "result", span_str(result_of(f)));
     json_str(&j, "dsn", f->enhanced);
     json_str(&j, "host", f->host);
@@ -214,9 +226,7 @@ void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
         l->other++;
     else
         l->deferred++;
-    json_uint(&j, "result_of", r->number);
-    json_uint(&j, "job", 0);
-    put_rcpt(l, &j, "to", r->seq, rcpt);
+    put_whose(l, &j, r, 0, rcpt);
     json_str(&j, "result", held ? SPAN("held")
                            : info->state == SCHED_WAITING ? SPAN("waits") : SPAN("deferred"));
     json_bool(&j, "untried", true);

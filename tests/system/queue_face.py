@@ -3,6 +3,7 @@
 when several look on at once, look away, or read slowly.
 tests/run: sanitizers tests/run: anyone
 tests/run: first"""
+import json
 import os
 import re
 import signal
@@ -132,7 +133,9 @@ IDIDIDIDIDIDID     SIZE    PRIO Nov 20 08:46 <y@drj.com>
         first = d.run("mailq").splitlines()[2][:14]
         for args, n in ((["-qSDRJ"], 1), (["-q!Sdrj"], 1), (["-qRrefused", "-qRroot"], 2),
                         (["-qRroot", "-qSy@"], 0), ([f"-qI{first[-4:]}"], 1), (["-qQ"], 0),
-                        (["-q!Rroot"], 1)):
+                        (["-q!Rroot"], 1), (["-q!Rroot", "-q!Rrefused"], 2),
+                        (["-q!Sdrj", "-q!Snobody"], 2), (["-q!Sdrj", "-q!Rroot"], 0),
+                        (["-qRroot", "-q!Rrefused"], 1)):
             found = d.run("mailq", *args)
             assert f"Total requests: {n}\n" in found, (args, found)
         raw = d.run("mailq", "-v").splitlines()[2]
@@ -351,6 +354,21 @@ def retry(where):
         (id,) = re.findall(r"^([0-9A-Za-x]{14})", d.run("mailq", "-qRother"), re.M)
         assert "1 recipient sent" in d.run("postern", "retry", id)
         assert "nothing waits for" in d.run("postern", "retry", "other.example", code=66)
+        ids = [d.mail(f"j{i}@json.example", sender=f"s{i}@drj.com") for i in range(3)]
+        sink.at("rcpt", "451 4.7.1 greylisted", match=b"j2@")
+        said = d.run("postern", "retry", "--json", "--domain", "json.example", "--from", "!s0@*",
+                     code=75)
+        rows = [json.loads(line) for line in said.splitlines()]
+        assert rows[0]["total"] == 2 and rows[-1]["summary"] and rows[-1]["sent"] == 1, rows
+        results = {r["id"]: r["result"] for r in rows if "result" in r}
+        assert results == {ids[1]: "sent", ids[2]: "deferred"}, rows
+        assert not any("talk" in r or "alive" in r for r in rows), rows
+        said = d.run("postern", "retry", "--json", "-v", "json.example", code=75)
+        assert '"text":"RCPT TO:<j0@json.example>"' in said, said
+        assert {m.sender for m in sink.messages} >= {"s0@drj.com", "s1@drj.com"}
+        d.mail(*[f"r{i}@wide.example" for i in range(900)])     # more than one job, and slice
+        said = d.run("postern", "retry", "wide.example")
+        assert "\n1 message: 900 recipients sent, 0 deferred, 0 failed\n" in said, said[-300:]
 
 
 def nobody_there(where):

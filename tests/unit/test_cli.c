@@ -7,6 +7,7 @@
 #include "cli/queue.h"
 #include "cli/queue_show.h"
 #include "cli/reload.h"
+#include "cli/retry.h"
 #include "cli/spool.h"
 #include "cli/table.h"
 #include "cli/term.h"
@@ -333,6 +334,81 @@ static void filters_are_words(void)
                        "and were left alone: run it again\n");
 }
 
+static void rules_of_rerouting(void)
+{
+    fake("{\"name\":\"a.example\",\"nexthop\":\"[192.0.2.1]\",\"action\":\"set\"}\n"
+         "{\"end\":\"ok\"}\n");
+    struct run *r = QUEUE("reroute", "--rule", "--to", "[192.0.2.1]", "a.example", "--domain",
+                          "b.example", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"reroute\",\"args\":[\"set=b.example\",\"set=a.example\","
+                      "\"nexthop=[192.0.2.1]\"]}\n");
+    CHECK(strstr(r->out, "a.example: all mail goes to [192.0.2.1], from its next attempt on"));
+    fake("{\"name\":\"a.example\",\"nexthop\":\"[192.0.2.1]\",\"who\":\"ann\\u001b\","
+         "\"since_ms\":0}\n{\"end\":\"ok\"}\n");
+    r = QUEUE("reroute", "--list", "--socket", fake_path);
+    fake_over();
+    CHECK(strstr(r->out, "MAIL FOR") && strstr(r->out, "ann\\x1B"));
+    fake("{\"end\":\"ok\"}\n");
+    r = QUEUE("reroute", "--list", "--socket", fake_path);
+    fake_over();
+    CHECK(strstr(r->out, "there are no rules"));
+    fake("{\"end\":\"error\",\"text\":\"there is no such rule\",\"exit\":66}\n");
+    r = QUEUE("reroute", "--remove", "c.example", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"reroute\",\"args\":[\"remove=c.example\"]}\n");
+    CHECK_INT(r->status, 66);
+    CHECK_INT(QUEUE("reroute", "--rule", "a.example")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--rule", "--to", "[192.0.2.1]")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--rule", "--to", "h", "--state", "held")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--remove")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--remove", "--to", "h", "a")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--list", "a")->status, EX_USAGE);
+    CHECK_INT(QUEUE("hold", "--list", "a")->status, EX_USAGE);
+}
+
+/* What is retried is chosen as everything else: one word for what people name, or filters. */
+static void retries(void)
+{
+    static const char rows[] =
+        "{\"total\":2,\"directory\":\"/q\"}\n"
+        "{\"run\":1,\"id\":\"A\",\"of\":2,\"size\":5,\"age_ms\":1,\"sender\":\"s@x\"}\n"
+        "{\"result_of\":1,\"job\":7,\"id\":\"A\",\"to\":\"b@y\",\"result\":\"deferred\"}\n"
+        "{\"ran\":1}\n{\"alive\":true}\n"
+        "{\"summary\":true,\"messages\":2,\"sent\":1,\"deferred\":1}\n"
+        "{\"end\":\"ok\"}\n";
+    fake("{\"action\":\"retried\",\"messages\":1,\"recipients\":1}\n{\"end\":\"ok\"}\n");
+    struct run *r = QUEUE("retry", "b.example", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"act\",\"args\":[\"target=b.example\",\"action=retry\"]}\n");
+    CHECK_INT(r->status, 0);
+    fake("{\"action\":\"retried\",\"messages\":0,\"recipients\":0}\n{\"end\":\"ok\"}\n");
+    CHECK_INT(QUEUE("retry", "b.example", "--socket", fake_path)->status, EX_NOINPUT);
+    fake_over();
+    fake(rows);
+    r = run(cli_retry, (const char *const[]){ "retry", "--json", "--from", "~root", "y", "--socket",
+                                              fake_path, NULL });
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"live\",\"args\":[\"from~root\",\"always\",\"window=8\","
+                      "\"silent\",\"target=y\"]}\n");
+    CHECK_INT(r->status, EX_TEMPFAIL);
+    struct span out = span_str(r->out);
+    size_t lines = 0;
+    for (size_t i = 0; i < out.n; i++)
+        lines += out.p[i] == '\n';
+    CHECK_INT(lines, 4);
+    CHECK(strstr(r->out, "\"summary\"") && !strstr(r->out, "alive") && !strstr(r->out, "ran"));
+    fake(rows);
+    r = run(cli_retry, (const char *const[]){ "retry", "--state", "held", "--socket", fake_path,
+                                              NULL });
+    fake_over();
+    CHECK(strncmp(r->out, "2 messages wait\n", 16) == 0);
+    r = run(cli_retry, (const char *const[]){ "retry", NULL });
+    CHECK_INT(r->status, EX_USAGE);
+    r = run(cli_retry, (const char *const[]){ "retry", "a", "b", NULL });
+    CHECK_INT(r->status, EX_USAGE);
+}
+
 static void json_is_passed_on(void)
 {
     fake("{\"a\":\"\\udcff\"}\n{\"end\":\"ok\"}\n");
@@ -389,7 +465,9 @@ static const struct test tests[] = {
     TEST(aligned),          TEST(cut_to_the_terminal), TEST(readable_rows),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
-    TEST(filters_are_words), TEST(json_is_passed_on), TEST(cut_off),          TEST(reload_refused),
+    TEST(filters_are_words), TEST(rules_of_rerouting), TEST(retries),
+    TEST(json_is_passed_on),
+    TEST(cut_off),          TEST(reload_refused),
     TEST(stop_without_waiting), TEST(stop_that_lasts),
 };
 TEST_MAIN(tests)
