@@ -78,12 +78,11 @@ static uint64_t run_jobs(struct sched *s, struct sched_now now, enum sched_outco
     struct sched_result res = { .outcomes = &out, .news = SCHED_NEWS_OK };
     struct sched_verdict v;
     struct sched_job job;
-    struct msg_loc loc;
     uint64_t n = 0, seq;
     for (;;) {
         for (; sched_next_job(s, now, &job); n++)
             MUST(sched_job_result(s, job.id, &res, now, &v));
-        while (sched_next_gone(s, &seq, &loc))
+        while (sched_next_gone(s, &seq))
             ;
         struct sched_totals t = sched_totals(s);
         if (!t.rcpts[SCHED_PENDING] && !t.rcpts[SCHED_READY])

@@ -1,6 +1,5 @@
-/* What control asks on behalf of a person. Answers that may be long come in slices of a
- * millisecond, so that a list of a million messages delays no mail; what changes something is
- * answered when it is on disk. */
+/* What control asks on behalf of a person. Answers that may be long come in slices, so that a list
+ * of a million messages delays no mail; what changes something is answered when it is on disk. */
 #include "qmgr/admin.h"
 
 #include "base/must.h"
@@ -9,10 +8,16 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+enum { TELL_MS = 1000, NS_PER_MS = 1000000 };
+
 struct admin_state {
-    struct list asks;       /* struct admin_ask */
+    struct list asks; /* struct admin_ask, in the order of their turns */
     size_t count;
-    struct loop_timer turn; /* slices that come by themselves */
+    struct admin_ask *running;
+    struct loop_timer turn; /* the turn of the next slice, */
+    struct loop_hook step;  /* which begins when the turn's mail has been answered */
+    int64_t rest_until_ns;
+    struct admin_cost cost;
 };
 
 static const struct verb {
@@ -22,6 +27,7 @@ static const struct verb {
 } verbs[] = {
     { "list", true, admin_list },       { "groups", true, admin_groups },
     { "freeze", true, admin_freeze },   { "thaw", true, admin_thaw },
+    { "reroute", true, admin_reroute },
     { "export", true, admin_export },
     { "act", true, admin_act },               { "count", true, admin_count },
     { "sites", true, admin_sites },     { "run", false, admin_run },
@@ -29,7 +35,7 @@ static const struct verb {
     { "delete", true, admin_delete },   { "retry", true, admin_retry },
     { "why", true, admin_why },
     { "hosts", true, admin_hosts },
-    { "live", true, admin_live },       { "mailq", true, admin_mailq },
+    { "live", true, admin_live },
 };
 
 /* --- one question --- */
@@ -37,7 +43,7 @@ static const struct verb {
 static void said(struct qmgr *q, uint64_t number, uint8_t end, struct span text)
 {
     struct msg_admin_said m = { .q = number, .end = end, .text = text };
-    if (q->control)
+    if (q->control && number)
         send_admin_said(q->control, &m);
 }
 
@@ -52,31 +58,24 @@ static void ask_free(struct admin_ask *a)
     free(a);
 }
 
-void admin_row(struct admin_ask *a, const struct buf *b)
+void admin_say(struct admin_ask *a, struct span row)
 {
-    if (b->failed)
-        said(a->q, a->number, 0, SPAN("{\"error\":\"a row is too long to be shown\"}"));
-    else
-        said(a->q, a->number, 0, buf_span(b));
+    a->said = true;
+    admin_spent(a, row.n / ADMIN_UNIT_BYTES + 1);
+    said(a->q, a->number, 0, row);
 }
 
-void admin_say(struct admin_ask *a, struct span row) { said(a->q, a->number, 0, row); }
-
-void admin_slice_over(struct admin_ask *a) { said(a->q, a->number, 0, SPAN_NONE); }
+void admin_row(struct admin_ask *a, const struct buf *b)
+{
+    admin_say(a, b->failed ? SPAN("{\"error\":\"a row is too long to be shown\"}") : buf_span(b));
+}
 
 void admin_end(struct admin_ask *a, uint8_t status, const char *text)
 {
     said(a->q, a->number, status, span_str(text));
-    ask_free(a);
-}
-
-bool admin_enough(const struct admin_ask *a, int64_t begun_ns, size_t rows, size_t bytes)
-{
-    enum { LOOK_EVERY = 16 };
-    if (rows >= ADMIN_SLICE_ROWS || bytes >= ADMIN_SLICE_BYTES)
-        return true;
-    return rows % LOOK_EVERY == LOOK_EVERY - 1 &&
-           loop_fresh_ns(a->q->env->loop) - begun_ns >= ADMIN_SLICE_NS;
+    a->ended = true;
+    if (a != a->q->admin->running)
+        ask_free(a);
 }
 
 static struct admin_ask *ask_find(struct qmgr *q, uint64_t number)
@@ -89,21 +88,111 @@ static struct admin_ask *ask_find(struct qmgr *q, uint64_t number)
     return NULL;
 }
 
-/* --- slices that come by themselves --- */
+/* --- slices --- */
+
+void admin_slice_begin(struct admin_slice *s, struct loop *l)
+{
+    *s = (struct admin_slice){ .loop = l,
+                               .begun_ns = loop_fresh_ns(l),
+                               .begun_cpu_ns = loop_cpu_ns(l),
+                               .serial = s->serial + 1 };
+}
+
+bool admin_slice_look(struct admin_slice *s)
+{
+    s->clock_at = s->units;
+    return s->over = s->over || s->units >= ADMIN_SLICE_UNITS ||
+                     loop_fresh_ns(s->loop) - s->begun_ns >= ADMIN_SLICE_NS;
+}
+
+static struct admin_ask *next_ready(const struct admin_state *s)
+{
+    LIST_EACH(n, &s->asks)
+        if (CONTAINER(n, struct admin_ask, node)->ready)
+            return CONTAINER(n, struct admin_ask, node);
+    return NULL;
+}
+
+/* A timer even when it is for now: a hook that asked for itself would come again in this turn. */
+static void go_on(struct qmgr *q)
+{
+    struct admin_state *s = q->admin;
+    if (!next_ready(s) || loop_timer_set(&s->turn))
+        return;
+    int64_t rest_ns = s->rest_until_ns - loop_fresh_ns(q->env->loop);
+    loop_timer_in(q->env->loop, &s->turn,
+                  rest_ns > 0 && intake_small(q) ? (rest_ns + NS_PER_MS - 1) / NS_PER_MS : 0);
+}
+
+static void set_ready(struct admin_ask *a)
+{
+    a->ready = true;
+    go_on(a->q);
+}
+
+void admin_slice_over(struct admin_ask *a)
+{
+    a->told_ms = loop_mono_ms(a->q->env->loop);
+    said(a->q, a->number, 0, SPAN_NONE);
+}
+
+/* Now and then control is told all the same: it waits no longer than a minute. */
+void admin_next(struct admin_ask *a)
+{
+    bool told = loop_mono_ms(a->q->env->loop) - a->told_ms < TELL_MS;
+    if (a->number && (a->said || !told))
+        admin_slice_over(a);
+    else
+        set_ready(a);
+}
+
+static void note_cost(struct admin_state *s, const struct admin_ask *a, int64_t took_ns)
+{
+    s->cost.slices++;
+    s->cost.units += a->now.units;
+    int64_t cpu_ns = loop_cpu_ns(a->now.loop) - a->now.begun_cpu_ns;
+    if (cpu_ns > s->cost.cpu_longest_ns)
+        s->cost.cpu_longest_ns = cpu_ns;
+    s->cost.all_ns += took_ns;
+    if (took_ns > s->cost.longest_ns)
+        s->cost.longest_ns = took_ns;
+    if (a->now.units > s->cost.units_max)
+        s->cost.units_max = a->now.units;
+}
+
+struct admin_cost admin_cost(struct qmgr *q)
+{
+    struct admin_cost c = q->admin->cost;
+    q->admin->cost = (struct admin_cost){ 0 };
+    return c;
+}
 
 static void on_turn(void *ctx)
 {
     struct qmgr *q = ctx;
-    bool more = false;
-    LIST_EACH(n, &q->admin->asks) {
-        struct admin_ask *a = CONTAINER(n, struct admin_ask, node);
-        if (a->own_turns)
-            a->slice(a);
-    }
-    LIST_EACH(n, &q->admin->asks)
-        more |= CONTAINER(n, struct admin_ask, node)->own_turns;
-    if (more)
-        loop_timer_in(q->env->loop, &q->admin->turn, 1);
+    loop_hook_ask(q->env->loop, &q->admin->step);
+}
+
+static void on_step(void *ctx)
+{
+    struct qmgr *q = ctx;
+    struct admin_state *s = q->admin;
+    struct admin_ask *a = next_ready(s);
+    if (!a)
+        return;
+    list_remove(&a->node);
+    list_append(&s->asks, &a->node);
+    a->ready = a->said = false;
+    s->running = a;
+    admin_slice_begin(&a->now, q->env->loop);
+    a->slice(a);
+    s->running = NULL;
+    int64_t now_ns = loop_fresh_ns(q->env->loop), took_ns = now_ns - a->now.begun_ns;
+    note_cost(s, a, took_ns);
+    s->rest_until_ns = now_ns + took_ns;
+    if (a->ended)
+        ask_free(a);
+    go_on(q);
 }
 
 /* --- from control --- */
@@ -139,25 +228,35 @@ static void on_admin_ask(struct qmgr *q, struct channel *ch, const struct msg_ad
     list_append(&q->admin->asks, &a->node);
     q->admin->count++;
     struct wire args = wire_reader(m->args);
+    a->told_ms = loop_mono_ms(q->env->loop);
+    admin_slice_begin(&a->now, q->env->loop);
     v->fn(a, &args); /* a may be gone */
-    on_turn(q);
+    a = ask_find(q, m->q);
+    if (a && a->slice)
+        set_ready(a);
 }
 
 static void on_admin_more(struct qmgr *q, struct channel *ch, const struct msg_admin_more *m)
 {
     (void)ch;
     struct admin_ask *a = ask_find(q, m->q);
-    if (a && a->slice && !a->own_turns)
-        a->slice(a);
+    if (a && a->slice)
+        set_ready(a);
 }
 
-/* What was begun and cannot be half done goes on; nobody is told. */
+/* What it is in the middle of is put away, and nobody is told. */
 static void on_admin_gone(struct qmgr *q, struct channel *ch, const struct msg_admin_gone *m)
 {
     (void)ch;
     struct admin_ask *a = ask_find(q, m->q);
-    if (a)
-        ask_free(a);
+    if (!a || !a->bury) {
+        if (a)
+            ask_free(a);
+        return;
+    }
+    a->number = 0;
+    a->slice = a->bury;
+    set_ready(a);
 }
 
 PROTO_HANDLER(admin_ask, struct qmgr *, on_admin_ask)
@@ -188,6 +287,7 @@ void admin_peer(struct qmgr *q, int fd)
         q->admin = NEW(struct admin_state);
         list_init(&q->admin->asks);
         loop_timer_init(&q->admin->turn, on_turn, q);
+        loop_hook_init(&q->admin->step, LOOP_STAGE_LOG, on_step, q);
     }
     if (q->control)
         on_gone(q, q->control, "replaced");
@@ -202,6 +302,7 @@ void admin_free(struct qmgr *q)
     admin_live_free(q);
     channel_free(&q->control);
     loop_timer_stop(q->env->loop, &q->admin->turn);
+    loop_hook_cancel(&q->admin->step);
     free(q->admin);
     q->admin = NULL;
 }

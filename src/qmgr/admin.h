@@ -1,4 +1,8 @@
-/* What the files of qmgr's admin side share: one question of control's, from asked to ended. */
+/* What the files of qmgr's admin side share: one question of control's, from asked to ended.
+ *
+ * Questions are answered in slices, of which a turn of the loop has one, whoever asks: behind the
+ * turn's commits and their receipts. While small mail comes in a slice is followed by a pause at
+ * least as long, as the writing of extents is (intake.c). */
 #ifndef POSTERN_QMGR_ADMIN_H
 #define POSTERN_QMGR_ADMIN_H
 
@@ -6,9 +10,14 @@
 #include "qmgr/inside.h"
 
 enum {
-    ADMIN_SLICE_ROWS = 200,
-    ADMIN_SLICE_BYTES = 256 << 10,
-    ADMIN_SLICE_NS = 1000000,
+    /* A slice takes no more than a millisecond: it is over a little before, and after so many
+     * units of work, whatever the clock says: one for a recipient or a cell that is looked at, more where more is done. */
+    ADMIN_SLICE_UNITS = 16384,
+    ADMIN_SLICE_NS = 900000,
+    ADMIN_CLOCK_UNITS = 64,       /* between two looks at the clock */
+    ADMIN_UNIT_BYTES = 16,        /* of a row: a unit */
+    ADMIN_SLICE_BYTES = ADMIN_SLICE_UNITS * ADMIN_UNIT_BYTES,
+    ADMIN_CHANGE_UNITS = 16,      /* for a recipient that is changed */
     ADMIN_ROW_MAX = CHANNEL_FRAME_MAX - 64,
     ADMIN_PART_BYTES = 64 << 10,  /* a row's recipients beyond it go into another row */
     ADMIN_PLACES = 1000,          /* destinations and sites shown when no number is given */
@@ -16,30 +25,72 @@ enum {
     ADMIN_ASKS_MAX = 64,          /* questions at once; control has fewer connections */
 };
 
+/* One slice. */
+struct admin_slice {
+    struct loop *loop;
+    int64_t begun_ns, begun_cpu_ns;
+    uint64_t serial;          /* of those before, and this */
+    uint32_t units, clock_at; /* done; at the last look at the clock */
+    bool over;                /* it is to end */
+};
+void admin_slice_begin(struct admin_slice *s, struct loop *l);
+bool admin_slice_look(struct admin_slice *s); /* at the clock */
+/* So much has been done: true when the slice is to end. */
+static inline bool admin_slice_spent(struct admin_slice *s, size_t units)
+{
+    s->units += (uint32_t)(units < ADMIN_SLICE_UNITS ? units : ADMIN_SLICE_UNITS);
+    return s->units - s->clock_at < ADMIN_CLOCK_UNITS ? s->over : admin_slice_look(s);
+}
+
 struct admin_ask {
     struct list node;
     struct qmgr *q;
-    uint64_t number;            /* control's name for it */
+    uint64_t number;            /* control's name for it; 0: nobody waits any more */
     struct buf who, word;       /* word: the domain of a retry */
-    /* The next slice, when there are any: called when control asks for more, or in a turn of
-     * its own. It ends the question (and the memory) by admin_end. */
+    /* The next slice, when there are any: once the question has been taken in, and again as the
+     * one before said. It ends the question by admin_end. */
     void (*slice)(struct admin_ask *a);
-    bool own_turns;             /* slices come by themselves: nothing is sent between */
+    bool ready;                 /* the next slice may begin */
+    bool ended;                 /* by the slice that runs now */
+    bool said;                  /* a row, in this slice */
+    struct admin_slice now;
+    int64_t told_ms;            /* when control heard of it last */
     bool woke;                  /* a retry ended a destination's back-off */
     uint64_t cursor, limit, done, failed;
     uint64_t recipients;
     void *own;                  /* of the verb: freed by own_gone when nobody waits any more */
     void (*own_gone)(struct admin_ask *a);
+    /* Instead of own_gone at once, when what is to be freed is much: slices that free it, and end
+     * the question. NULL: none. */
+    void (*bury)(struct admin_ask *a);
 };
+
+/* What the slices have cost since it was last asked. */
+struct admin_cost {
+    uint64_t slices, units, units_max;
+    int64_t longest_ns, all_ns;
+    int64_t cpu_longest_ns; /* the same without what others had of the processor, and the disk */
+};
+struct admin_cost admin_cost(struct qmgr *q);
 
 /* One row; b is a whole JSON object. */
 void admin_row(struct admin_ask *a, const struct buf *b);
 void admin_say(struct admin_ask *a, struct span row);
-/* Ends the question: status ADMIN_OK, or of sysexits.h with a text for a person. */
+/* Ends the question: status ADMIN_OK, or of sysexits.h with a text for a person. Within a slice
+ * the memory stays until that returns. */
 void admin_end(struct admin_ask *a, uint8_t status, const char *text);
+static inline bool admin_spent(struct admin_ask *a, size_t units)
+{
+    return admin_slice_spent(&a->now, units);
+}
+/* The slice is over: the next one begins when control has passed on what this one said, or in
+ * one of the next turns when it said nothing. */
+void admin_next(struct admin_ask *a);
+/* The next one begins when control has passed on what was said. */
 void admin_slice_over(struct admin_ask *a);
-/* Whether a slice that began at begun_ns and has sent so much is long enough. */
-bool admin_enough(const struct admin_ask *a, int64_t begun_ns, size_t rows, size_t bytes);
+
+/* admin_sites.c */
+void admin_put_states(struct json *j, const uint64_t n[SCHED_LIVE]);
 
 /* admin_list.c */
 void admin_list(struct admin_ask *a, struct wire *args);
@@ -52,9 +103,10 @@ void admin_groups(struct admin_ask *a, struct wire *args);
 /* admin_select.c */
 void admin_act(struct admin_ask *a, struct wire *args);
 
-/* admin_freeze.c, admin_export.c */
+/* admin_freeze.c, admin_reroute.c, admin_export.c */
 void admin_freeze(struct admin_ask *a, struct wire *args);
 void admin_thaw(struct admin_ask *a, struct wire *args);
+void admin_reroute(struct admin_ask *a, struct wire *args);
 void admin_export(struct admin_ask *a, struct wire *args);
 
 /* admin_why.c */
@@ -73,8 +125,5 @@ void admin_live_free(struct qmgr *q); /* all runs */
 
 /* hosts.c */
 void admin_hosts(struct admin_ask *a, struct wire *args);
-
-/* admin_mailq.c */
-void admin_mailq(struct admin_ask *a, struct wire *args);
 
 #endif

@@ -1,6 +1,7 @@
 /* What a person does to messages: recorded in the spool before it is answered, so that a restart
  * does not undo it. Nothing here tells a sender: that is the person's to do. */
 #include "qmgr/admin.h"
+#include "qmgr/keep.h"
 
 #include "base/must.h"
 #include "proto/lists.h"
@@ -152,18 +153,49 @@ static void settle(struct admin_ask *a)
         admin_end(a, ADMIN_OK, "");
 }
 
+/* The ids that are left, one after the other. */
+struct acting {
+    const struct act *act;
+    struct buf args;
+    struct wire left;
+};
+
+static void acting_gone(struct admin_ask *a)
+{
+    struct acting *t = a->own;
+    buf_free(&t->args);
+    free(t);
+    a->own = NULL;
+}
+
+static void ids_slice(struct admin_ask *a)
+{
+    struct acting *t = a->own;
+    struct span id;
+    while (list_next_text(&t->left, &id)) {
+        act_on(a, t->act, id);
+        a->done++;
+        if (admin_spent(a, ADMIN_CLOCK_UNITS)) {
+            admin_next(a);
+            return;
+        }
+    }
+    if (a->done)
+        settle(a);
+    else
+        admin_end(a, EX_USAGE, "which message? its id is missing");
+}
+
 static void act_on_all(struct admin_ask *a, const struct act *act, struct wire *args)
 {
-    struct span id;
-    while (list_next_text(args, &id)) {
-        act_on(a, act, id);
-        a->done++;
-    }
-    if (!a->done) {
-        admin_end(a, EX_USAGE, "which message? its id is missing");
-        return;
-    }
-    settle(a);
+    struct acting *t = NEW(struct acting);
+    t->act = act;
+    buf_init(&t->args, args->rest.n + 1);
+    buf_puts(&t->args, args->rest);
+    t->left = wire_reader(buf_span(&t->args));
+    a->own = t;
+    a->own_gone = acting_gone;
+    a->slice = ids_slice;
 }
 
 /* --- hold, release, delete --- */
@@ -243,7 +275,7 @@ void admin_delete(struct admin_ask *a, struct wire *args)
     act_on_all(a, &act, args);
 }
 
-/* --- run and retry: no record; after a restart everything is due anyway or at its time --- */
+/* --- run and retry: of a run a note is kept (keep.h); what is due is so after a restart --- */
 
 void admin_run(struct admin_ask *a, struct wire *args)
 {
@@ -251,6 +283,7 @@ void admin_run(struct admin_ask *a, struct wire *args)
     (void)args;
     int64_t waiting = (int64_t)sched_totals(q->sched).rcpts[SCHED_WAITING];
     sched_run_queue(q->sched);
+    int error = keep_run(q);
     event_begin(q->env->events, EVENT_queue_run);
     event_int(q->env->events, FIELD_count, waiting);
     event_str(q->env->events, FIELD_text, buf_span(&a->who));
@@ -263,7 +296,7 @@ void admin_run(struct admin_ask *a, struct wire *args)
     buf_printf(&b, "{\"action\":\"run\",\"recipients\":%lld}", (long long)waiting);
     admin_row(a, &b);
     buf_free(&b);
-    admin_end(a, ADMIN_OK, "");
+    admin_end(a, error ? EX_IOERR : ADMIN_OK, error ? KEEP_NOT_WRITTEN : "");
 }
 
 static const struct act retry_act = { "retried", EVENT_admin_retried, 0, any_state,
@@ -278,30 +311,30 @@ static bool in_domain(struct sched_addr addr, struct span domain)
     return d.n && span_ieq(d, domain);
 }
 
-/* Looks at every message, in slices of its own turns. */
+/* Looks at every message. */
 static void retry_slice(struct admin_ask *a)
 {
     struct qmgr *q = a->q;
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     struct span word = buf_span(&a->word);
-    int64_t begun_ns = loop_fresh_ns(q->env->loop);
-    for (size_t looked = 0; sched_cursor_next(q->sched, a->cursor, &m);) {
-        a->cursor = m.seq;
+    while (sched_cursor_next(q->sched, a->cursor, &m)) {
         uint32_t changed = 0;
-        for (uint32_t i = 0; i < m.rcpt_count; i++, looked++)
+        for (uint32_t i = 0; i < m.rcpt_count; i++)
             if (sched_rcpt(q->sched, m.seq, i, &r) && is_waiting(r.state) &&
                 (in_domain(r.addr, word) || span_eq(r.dest, word))) {
                 sched_retry(q->sched, m.seq, i, qmgr_now(q));
                 changed++;
             }
+        a->cursor = m.seq;
         a->recipients += changed;
         a->done += changed > 0;
         /* Stops at any message: the cursor stands behind it. */
-        if (looked >= ADMIN_SLICE_ROWS && loop_fresh_ns(q->env->loop) - begun_ns > ADMIN_SLICE_NS)
+        if (admin_spent(a, 4 + m.rcpt_count + (size_t)changed * ADMIN_CHANGE_UNITS)) {
+            loop_hook_ask(q->env->loop, &q->work);
+            admin_next(a);
             return;
-        if (looked >= ADMIN_SLICE_ROWS)
-            looked = 0;
+        }
     }
     loop_hook_ask(q->env->loop, &q->work);
     if (!a->recipients && !a->woke) {
@@ -330,5 +363,4 @@ void admin_retry(struct admin_ask *a, struct wire *args)
     buf_puts(&a->word, span_to(what, ENVELOPE_TEXT_MAX));
     a->woke = sched_wake_dest(a->q->sched, what);
     a->slice = retry_slice;
-    a->own_turns = true;
 }

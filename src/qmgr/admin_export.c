@@ -60,8 +60,7 @@ static void begin(struct admin_ask *a, struct exporting *x, const struct sched_m
     row(a, x, "begin", NULL);
 }
 
-/* Returns the bytes said. */
-static size_t part(struct admin_ask *a, struct exporting *x)
+static void part(struct admin_ask *a, struct exporting *x)
 {
     static const char digits[] = "0123456789abcdef";
     char bytes[PART_BYTES];
@@ -69,7 +68,7 @@ static size_t part(struct admin_ask *a, struct exporting *x)
     if (n <= 0) {
         row(a, x, "whole", n < 0 ? strerror((int)-n) : NULL);
         spool_reader_close(&x->reader);
-        return 0;
+        return;
     }
     struct buf b;
     buf_init(&b, ADMIN_ROW_MAX);
@@ -82,29 +81,26 @@ static size_t part(struct admin_ask *a, struct exporting *x)
     admin_row(a, &b);
     buf_free(&b);
     x->offset += (uint64_t)n;
-    return (size_t)n * 2;
 }
 
 static void export_slice(struct admin_ask *a)
 {
     struct exporting *x = a->own;
     struct sched_msg_info m;
-    int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    size_t bytes = 0;
-    while (bytes < ADMIN_SLICE_BYTES && !query_time_is_up(&x->y, begun_ns)) {
+    do {
         if (x->reader) {
-            bytes += part(a, x);
+            part(a, x);
             continue;
         }
-        enum query_got got = query_next(&x->y, begun_ns, &m);
+        enum query_got got = query_next(&x->y, 0, &m);
         if (got == QUERY_END || (got == QUERY_ONE && m.age > x->looked_to)) {
             admin_end(a, ADMIN_OK, "");
             return;
         }
         if (got == QUERY_ONE)
             begin(a, x, &m);
-    }
-    admin_slice_over(a);
+    } while (!a->now.over);
+    admin_next(a);
 }
 
 void admin_export(struct admin_ask *a, struct wire *args)
@@ -116,5 +112,4 @@ void admin_export(struct admin_ask *a, struct wire *args)
         return;
     x->looked_to = sched_age_at(qmgr_now(a->q).wall_ms + 1);
     a->slice = export_slice;
-    export_slice(a);
 }

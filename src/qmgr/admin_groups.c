@@ -2,6 +2,7 @@
  * why, and the next try; with their ages for the shape of the queue. Made of the index's cells
  * where these know all that is asked for, else of the messages. */
 #include "qmgr/admin_query.h"
+#include "qmgr/kept.h"
 
 #include "base/must.h"
 #include "queue/reason.h"
@@ -10,13 +11,14 @@
 #include <sysexits.h>
 
 enum {
+    TABLES = 32, /* so that none of them grows by much at once */
+    CELL_UNITS = 4,
+    GROUP_UNITS = 2,
     GROUP_KEY_MAX = 320,
     GROUPS_MAX = 200000, /* told apart; what is more is one group */
     GROUPS_SHOWN = 100,
     GROUPS_SHOWN_MAX = 10000,
     AGES = 7,
-    LOOK_CELLS = 16,
-    LOOK_GROUPS = 64,
 };
 
 enum group_by { BY_DOMAIN, BY_SITE, BY_REASON, BY_STATE, BY_SENDER, BY_SENDER_DOMAIN, BY_LISTENER,
@@ -41,44 +43,64 @@ static const int64_t age_ends_ms[AGES - 1] = { 5 * 60000,    15 * 60000,   60 * 
 
 struct group {
     struct hash_node node;
-    struct heap_node rank;
+    int64_t rank; /* more is better */
     uint64_t messages, recipients, bytes, shared, oldest, newest, last;
     uint64_t ages[AGES];
     int64_t next_ms;
     char key[];
 };
 
-enum phase { PLAN, FEED_CELLS, FEED_ROWS, RANK, SAY };
+enum phase { PLAN, FEED_CELLS, FEED_ROWS, RANK, SORT, SAY, FORGET };
 
 struct grouping {
     struct query y;
     enum group_by by;
     bool shape;
     enum phase phase;
-    struct hash groups;
-    struct hash_node *at; /* RANK: the next */
-    struct heap best;
-    struct group **shown;
-    size_t n, said;
+    struct hash groups[TABLES];
+    size_t group_count;
+    size_t table;         /* RANK: that is gone through, */
+    struct hash_node *at; /* its next one; NULL: its first */
+    struct kept best, named; /* named: the best by name, when that is asked for */
+    size_t moved, said;
     struct queue_walk walk;
     bool walking;
     struct sched_now now; /* when it was asked: columns do not move */
     struct query_sum all;
 };
 
+static void walk_end(struct grouping *g)
+{
+    if (g->walking)
+        queue_walk_end(&g->walk);
+    g->walking = false;
+}
+
+/* False: the slice is over, and there are more. */
+static bool forget_groups(struct admin_ask *a)
+{
+    struct grouping *g = a->own;
+    for (size_t i = 0; i < TABLES; i++)
+        for (struct hash_node *n = hash_next(&g->groups[i], NULL), *next; n; n = next) {
+            next = hash_next(&g->groups[i], n);
+            hash_remove(&g->groups[i], n);
+            free(CONTAINER(n, struct group, node));
+            if (admin_spent(a, GROUP_UNITS))
+                return false;
+        }
+    return true;
+}
+
 static void groups_gone(struct admin_ask *a)
 {
     struct grouping *g = a->own;
-    if (g->walking)
-        queue_walk_end(&g->walk);
-    for (struct hash_node *n = hash_next(&g->groups, NULL), *next; n; n = next) {
-        next = hash_next(&g->groups, n);
-        hash_remove(&g->groups, n);
-        free(CONTAINER(n, struct group, node));
-    }
-    hash_free(&g->groups);
-    heap_free(&g->best);
-    free(g->shown);
+    while (!forget_groups(a))
+        ;
+    walk_end(g);
+    for (size_t i = 0; i < TABLES; i++)
+        hash_free(&g->groups[i]);
+    kept_free(&g->best);
+    kept_free(&g->named);
     query_free(&g->y);
     free(g);
     a->own = NULL;
@@ -118,13 +140,20 @@ static struct span rcpt_key(enum group_by by, const struct sched_rcpt_info *r,
     }
 }
 
+static struct hash *table_of(struct grouping *g, struct span key)
+{
+    return &g->groups[hash_bytes(0, key) % TABLES];
+}
+
 static struct group *group_of(struct grouping *g, struct span key)
 {
     key = span_to(key, GROUP_KEY_MAX);
-    struct hash_node *n = hash_get(&g->groups, key);
-    if (!n && g->groups.n >= GROUPS_MAX) {
+    struct hash *table = table_of(g, key);
+    struct hash_node *n = hash_get(table, key);
+    if (!n && g->group_count >= GROUPS_MAX) {
         key = SPAN("(others)");
-        n = hash_get(&g->groups, key);
+        table = table_of(g, key);
+        n = hash_get(table, key);
     }
     if (n)
         return CONTAINER(n, struct group, node);
@@ -132,7 +161,8 @@ static struct group *group_of(struct grouping *g, struct span key)
     new->oldest = UINT64_MAX;
     if (key.n)
         memcpy(new->key, key.p, key.n);
-    hash_add(&g->groups, &new->node, span_of(new->key, key.n));
+    hash_add(table, &new->node, span_of(new->key, key.n));
+    g->group_count++;
     return new;
 }
 
@@ -177,20 +207,19 @@ static void feed_cell(struct grouping *g, struct queue_cell *c)
         cell_ages(g, c, to);
 }
 
-static bool feed_cells(struct grouping *g, int64_t begun_ns)
+static bool feed_cells(struct grouping *g)
 {
     struct queue_cell *c;
     if (!g->walking) {
         queue_walk_begin(&g->walk, sched_index(g->y.a->q->sched), bys[g->by].kind);
         g->walking = true;
     }
-    for (size_t n = 1; (c = queue_walk_next(&g->walk)) != NULL; n++) {
+    while ((c = queue_walk_next(&g->walk)) != NULL) {
         feed_cell(g, c);
-        if (n % LOOK_CELLS == 0 && query_time_is_up(&g->y, begun_ns))
+        if (admin_spent(g->y.a, CELL_UNITS + (g->shape ? c->ages.n / CELL_UNITS : 0)))
             return false;
     }
-    queue_walk_end(&g->walk);
-    g->walking = false;
+    walk_end(g);
     return true;
 }
 
@@ -220,6 +249,7 @@ static void feed_one(struct grouping *g, const struct sched_msg_info *m, struct 
     take_next(to, next_ms);
 }
 
+/* Ends early when the slice is over; then the message comes again. */
 static void feed_message(struct grouping *g, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
@@ -229,7 +259,9 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
     int64_t next_ms = 0;
     buf_init(&sender, ENVELOPE_ADDR_MAX + 8);
     sched_addr_put(&sender, m->sender);
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
+    uint32_t i = g->y.rest;
+    for (bool over = false; !over && sched_msg_rcpt(m->here, i, &r); i++) {
+        over = admin_spent(g->y.a, GROUP_UNITS);
         if (!query_rcpt(&g->y, m, &r))
             continue;
         n++;
@@ -238,6 +270,7 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
         else if (r.next_try_ms && (!next_ms || r.next_try_ms < next_ms))
             next_ms = r.next_try_ms;
     }
+    query_rest(&g->y, i < m->rcpt_count ? i : 0);
     if (bys[g->by].kind == QUEUE_MESSAGES && n)
         feed_one(g, m, g->by == BY_SENDER          ? buf_span(&sender)
                        : g->by == BY_SENDER_DOMAIN ? m->sender.domain
@@ -246,23 +279,39 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
     buf_free(&sender);
 }
 
-static bool feed_rows(struct grouping *g, int64_t begun_ns)
+static bool feed_rows(struct grouping *g)
 {
     struct sched_msg_info m;
-    for (size_t n = 1;; n++) {
-        enum query_got got = query_next(&g->y, begun_ns, &m);
-        if (got == QUERY_END)
-            return true;
-        if (got == QUERY_ONE)
-            feed_message(g, &m);
-        if (got == QUERY_LATER || (n % LOOK_GROUPS == 0 && query_time_is_up(&g->y, begun_ns)))
+    enum query_got got;
+    while ((got = query_next(&g->y, 0, &m)) == QUERY_ONE) {
+        feed_message(g, &m);
+        if (g->y.slice->over)
             return false;
     }
+    return got == QUERY_END;
 }
 
 /* --- the first of them --- */
 
-/* More is better. */
+static int by_name(const void *pa, const void *pb)
+{
+    const struct group *a = pa, *b = pb;
+    return span_cmp(a->node.key, b->node.key);
+}
+
+static int by_rank(const void *pa, const void *pb)
+{
+    const struct group *a = pa, *b = pb;
+    if (a->rank != b->rank)
+        return a->rank > b->rank ? -1 : 1;
+    return by_name(a, b);
+}
+
+static struct kept *shown_of(struct grouping *g)
+{
+    return g->y.sort == QUERY_DOMAIN ? &g->named : &g->best;
+}
+
 static int64_t rank_of(const struct grouping *g, const struct group *x)
 {
     uint64_t by_count = x->recipients ? x->recipients : x->messages;
@@ -276,44 +325,43 @@ static int64_t rank_of(const struct grouping *g, const struct group *x)
 
 static void rank(struct grouping *g, struct group *x)
 {
-    int64_t key = rank_of(g, x);
+    x->rank = rank_of(g, x);
     g->all.messages += x->messages;
     g->all.recipients += x->recipients;
     g->all.bytes += x->bytes;
     g->all.shared += x->shared;
-    if (g->best.n >= g->y.limit) {
-        struct heap_node *least = heap_min(&g->best);
-        if (!least || least->key >= key)
-            return;
-        heap_remove(&g->best, least);
+    kept_offer(&g->best, x);
+}
+
+static bool rank_all(struct grouping *g)
+{
+    for (; g->table < TABLES; g->table++, g->at = NULL) {
+        const struct hash *table = &g->groups[g->table];
+        struct hash_node *node = g->at ? g->at : hash_next(table, NULL);
+        for (; node; node = g->at) {
+            g->at = hash_next(table, node);
+            rank(g, CONTAINER(node, struct group, node));
+            if (g->at && admin_spent(g->y.a, GROUP_UNITS))
+                return false;
+        }
     }
-    heap_add(&g->best, &x->rank, key);
+    return true;
 }
 
-static int by_name(const void *pa, const void *pb)
+/* By name they are kept once more. False: the slice is over. */
+static bool sort_all(struct grouping *g)
 {
-    const struct group *const *a = pa, *const *b = pb;
-    return span_cmp((*a)->node.key, (*b)->node.key);
-}
-
-static bool rank_all(struct grouping *g, int64_t begun_ns)
-{
-    for (size_t n = 1; g->at; n++) {
-        struct hash_node *node = g->at;
-        g->at = hash_next(&g->groups, node);
-        rank(g, CONTAINER(node, struct group, node));
-        if (g->at && n % LOOK_GROUPS == 0 && query_time_is_up(&g->y, begun_ns))
+    for (; g->y.sort == QUERY_DOMAIN && g->moved < g->best.n; g->moved++) {
+        kept_offer(&g->named, g->best.v[g->moved]);
+        if (admin_spent(g->y.a, GROUP_UNITS))
             return false;
     }
-    g->n = g->best.n;
-    g->shown = must_calloc(g->n + 1, sizeof *g->shown);
-    for (size_t i = g->n; i > 0; i--) { /* the least comes first */
-        struct heap_node *least = heap_min(&g->best);
-        g->shown[i - 1] = CONTAINER(least, struct group, rank);
-        heap_remove(&g->best, least);
-    }
-    if (g->y.sort == QUERY_DOMAIN)
-        qsort(g->shown, g->n, sizeof *g->shown, by_name);
+    struct kept *shown = shown_of(g);
+    if (!shown->unsorted)
+        kept_sort(shown);
+    while (kept_step(shown))
+        if (admin_spent(g->y.a, GROUP_UNITS))
+            return false;
     return true;
 }
 
@@ -378,8 +426,8 @@ static void say_total(struct grouping *g)
     struct json j = json_writer(&b);
     json_open(&j, NULL);
     json_str(&j, "by", span_str(bys[g->by].name));
-    json_uint(&j, "groups", g->groups.n);
-    json_uint(&j, "shown", g->n);
+    json_uint(&j, "groups", g->group_count);
+    json_uint(&j, "shown", shown_of(g)->n);
     json_uint(&j, "messages", g->all.messages);
     if (g->all.shared)
         json_bool(&j, "messages_at_most", true);
@@ -390,19 +438,19 @@ static void say_total(struct grouping *g)
 }
 
 /* False: the slice is over. */
-static bool say(struct grouping *g, int64_t begun_ns)
+static bool say(struct grouping *g)
 {
-    size_t rows = 0;
-    while (g->said < g->n) {
+    const struct kept *shown = shown_of(g);
+    while (g->said < shown->n) {
         struct buf b;
         buf_init(&b, ADMIN_ROW_MAX);
         struct json j = json_writer(&b);
         json_open(&j, NULL);
-        put_group(g, g->shown[g->said++], &j);
+        put_group(g, shown->v[g->said++], &j);
         json_close(&j);
         admin_row(g->y.a, &b);
         buf_free(&b);
-        if (admin_enough(g->y.a, begun_ns, ++rows, 0))
+        if (g->y.slice->over)
             return false;
     }
     return true;
@@ -422,29 +470,50 @@ static enum phase after_plan(const struct grouping *g)
     return by_cells ? FEED_CELLS : FEED_ROWS;
 }
 
+/* False: the slice is over before that. */
+static bool phase_done(struct admin_ask *a, struct grouping *g)
+{
+    switch (g->phase) {
+    case PLAN: return query_plan(&g->y, 0) == QUERY_END;
+    case FEED_CELLS: return feed_cells(g);
+    case FEED_ROWS: return feed_rows(g);
+    case RANK: return rank_all(g);
+    case SORT: return sort_all(g);
+    case SAY: return say(g);
+    default: return forget_groups(a);
+    }
+}
+
+static enum phase next_phase(struct grouping *g)
+{
+    switch (g->phase) {
+    case PLAN: return after_plan(g);
+    case FEED_CELLS:
+    case FEED_ROWS: return RANK;
+    case RANK: return SORT;
+    case SORT: say_total(g); return SAY;
+    default: return FORGET;
+    }
+}
+
 static void groups_slice(struct admin_ask *a)
 {
     struct grouping *g = a->own;
-    int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    bool done = true;
-    if (g->phase == PLAN && (done = query_plan(&g->y, begun_ns) == QUERY_END))
-        g->phase = after_plan(g);
-    if (g->phase == FEED_CELLS && (done = feed_cells(g, begun_ns)))
-        g->phase = RANK;
-    else if (g->phase == FEED_ROWS && (done = feed_rows(g, begun_ns)))
-        g->phase = RANK;
-    if (done && g->phase == RANK) {
-        g->at = g->at ? g->at : hash_next(&g->groups, NULL);
-        if ((done = rank_all(g, begun_ns))) {
-            g->phase = SAY;
-            say_total(g);
+    while (phase_done(a, g)) {
+        if (g->phase == FORGET) {
+            admin_end(a, ADMIN_OK, "");
+            return;
         }
+        g->phase = next_phase(g);
     }
-    if (g->phase == SAY && (done = say(g, begun_ns))) {
-        admin_end(a, ADMIN_OK, "");
-        return;
-    }
-    admin_slice_over(a);
+    admin_next(a);
+}
+
+static void bury_slice(struct admin_ask *a)
+{
+    struct grouping *g = a->own;
+    g->phase = FORGET;
+    groups_slice(a);
 }
 
 static int take_option(struct admin_ask *a, struct span arg, struct err *err)
@@ -470,8 +539,8 @@ void admin_groups(struct admin_ask *a, struct wire *args)
     a->own = g;
     a->own_gone = groups_gone;
     g->now = qmgr_now(a->q);
-    hash_init(&g->groups, loop_random_u64(a->q->env->loop), 0);
-    heap_init(&g->best);
+    for (size_t i = 0; i < TABLES; i++)
+        hash_init(&g->groups[i], loop_random_u64(a->q->env->loop), 0);
     if (!query_init(&g->y, a, args, take_option))
         return;
     if (g->shape && bys[g->by].kind != QUEUE_RCPTS) {
@@ -482,6 +551,8 @@ void admin_groups(struct admin_ask *a, struct wire *args)
         g->y.limit = GROUPS_SHOWN;
     if (g->y.limit > GROUPS_SHOWN_MAX)
         g->y.limit = GROUPS_SHOWN_MAX;
+    kept_init(&g->best, g->y.limit, by_rank);
+    kept_init(&g->named, g->y.limit, by_name);
     a->slice = groups_slice;
-    groups_slice(a);
+    a->bury = bury_slice;
 }

@@ -1,27 +1,12 @@
-/* What is in the queue, as JSON: messages, totals, destinations and sites. */
+/* What is in the queue, as JSON: messages and totals. */
 #include "qmgr/admin_query.h"
+#include "qmgr/kept.h"
 
 #include "base/must.h"
-#include "base/num.h"
 #include "proto/lists.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
-
-/* "limit=N" is all there is. */
-static bool take_limit(struct admin_ask *a, struct wire *args, uint64_t by_default, uint64_t max)
-{
-    struct span arg;
-    a->limit = by_default;
-    while (list_next_text(args, &arg)) {
-        if (!span_starts(arg, SPAN("limit=")) ||
-            !num_upto(span_from(arg, 6), max, &a->limit)) {
-            admin_end(a, EX_USAGE, "this verb takes only limit=NUMBER");
-            return false;
-        }
-    }
-    return true;
-}
 
 static void put_addr(struct json *j, const char *key, struct sched_addr addr)
 {
@@ -49,6 +34,8 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sch
     if (r->state < SCHED_LIVE)
         json_str(j, "waits_as", span_str(queue_state_name(sched_queue_state(r))));
     json_uint(j, "attempts", r->attempts);
+    if (r->warned)
+        json_bool(j, "warned", true);
     if (r->next_try_ms)
         json_int(j, "next_try_ms", now.wall_ms + (r->next_try_ms - now.mono_ms));
     if (r->reason.n)
@@ -71,45 +58,9 @@ static const struct envelope_rcpt *own_sender(struct qmgr *q, uint64_t seq, uint
     return env && rcpt < env->rcpt_count ? &env->rcpts[rcpt] : NULL;
 }
 
-/* A message with many recipients takes several rows, which say so. Returns the bytes sent. Of a
- * message that was looked for by its recipients, those are shown. */
-static size_t send_message(struct admin_ask *a, const struct query *y,
-                           const struct sched_msg_info *m)
-{
-    struct qmgr *q = a->q;
-    struct sched_now now = qmgr_now(q);
-    size_t bytes = 0;
-    for (uint32_t i = 0, part = 0; i < m->rcpt_count || part == 0; part++) {
-        struct buf b;
-        struct sched_rcpt_info r;
-        buf_init(&b, ADMIN_ROW_MAX);
-        struct json j = json_writer(&b);
-        json_open(&j, NULL);
-        json_str(&j, "id", span_str(queueid_make(m->seq, m->received_ms).text));
-        if (part)
-            json_uint(&j, "part", part);
-        json_int(&j, "received_ms", m->received_ms);
-        json_int(&j, "age_ms", now.wall_ms - m->received_ms);
-        json_uint(&j, "size", m->size_bytes);
-        put_addr(&j, "sender", m->sender);
-        json_str(&j, "listener", sched_msg_listener(m->here));
-        json_uint(&j, "rcpts", m->rcpt_count);
-        json_uint(&j, "waiting", m->live_count);
-        json_open_array(&j, "recipients");
-        for (; i < m->rcpt_count && b.len < ADMIN_PART_BYTES; i++)
-            if (sched_msg_rcpt(m->here, i, &r) && (!y->fields || query_rcpt(y, m, &r)))
-                put_rcpt(&j, &r, now, own_sender(q, m->seq, i, &r));
-        json_close_array(&j);
-        json_close(&j);
-        bytes += b.len;
-        admin_row(a, &b);
-        buf_free(&b);
-    }
-    return bytes;
-}
-
 /* In order of age a list streams. Any other order is of the first `limit` of that order, which
- * are kept while all the others are looked at. */
+ * are kept while all the others are looked at. With "head" the first row says how many there are,
+ * and where; for mailq. */
 struct list_kept {
     uint64_t age;
     uint64_t number;
@@ -118,20 +69,70 @@ struct list_kept {
 
 struct listing {
     struct query y;
-    struct list_kept *kept;
-    size_t n, max, said;
+    bool head; /* is to be said */
+    struct query_sum sum;
+    struct list_kept *rooms, *spare; /* NULL: in order of age. One more than may be kept */
+    struct kept kept;
+    size_t said;
     bool found_all;
+    uint32_t part; /* of the message at hand */
 };
 
-enum { LIST_SORTED = 1000, LIST_SORTED_MAX = 10000 };
+enum { LIST_SORTED = 1000, LIST_SORTED_MAX = 10000, KEEP_UNITS = 4 };
 
 static void list_gone(struct admin_ask *a)
 {
     struct listing *l = a->own;
     query_free(&l->y);
-    free(l->kept);
+    kept_free(&l->kept);
+    free(l->rooms);
     free(l);
     a->own = NULL;
+}
+
+static void put_message(struct json *j, const struct sched_msg_info *m, struct sched_now now,
+                        uint32_t part)
+{
+    json_str(j, "id", span_str(queueid_make(m->seq, m->received_ms).text));
+    if (part)
+        json_uint(j, "part", part);
+    json_int(j, "received_ms", m->received_ms);
+    json_int(j, "age_ms", now.wall_ms - m->received_ms);
+    json_uint(j, "size", m->size_bytes);
+    if (m->flags & ENVELOPE_8BITMIME)
+        json_bool(j, "eightbit", true);
+    put_addr(j, "sender", m->sender);
+    json_str(j, "listener", sched_msg_listener(m->here));
+    json_uint(j, "rcpts", m->rcpt_count);
+    json_uint(j, "waiting", m->live_count);
+}
+
+/* A message with many recipients takes several rows, which say so. Of a message that was looked
+ * for by its recipients, those are shown. False: the slice is over before the last of them. */
+static bool send_message(struct admin_ask *a, struct listing *l, const struct sched_msg_info *m)
+{
+    enum { AT_LEAST = 64 }; /* in a row, if there are so many */
+    struct qmgr *q = a->q;
+    struct sched_now now = qmgr_now(q);
+    struct buf b;
+    struct sched_rcpt_info r;
+    uint32_t i = l->y.rest;
+    l->part = i ? l->part + 1 : 0;
+    buf_init(&b, ADMIN_ROW_MAX);
+    struct json j = json_writer(&b);
+    json_open(&j, NULL);
+    put_message(&j, m, now, l->part);
+    json_open_array(&j, "recipients");
+    for (uint32_t n = 0; i < m->rcpt_count && b.len < ADMIN_PART_BYTES &&
+                         (n < AT_LEAST || !admin_spent(a, 1)); i++, n++)
+        if (sched_msg_rcpt(m->here, i, &r) && (!l->y.fields || query_rcpt(&l->y, m, &r)))
+            put_rcpt(&j, &r, now, own_sender(q, m->seq, i, &r));
+    json_close_array(&j);
+    json_close(&j);
+    admin_row(a, &b);
+    buf_free(&b);
+    query_rest(&l->y, i < m->rcpt_count ? i : 0);
+    return i >= m->rcpt_count;
 }
 
 static int kept_cmp(const void *pa, const void *pb)
@@ -168,64 +169,61 @@ static void sort_key(const struct query *y, const struct sched_msg_info *m, stru
     }
 }
 
-/* A binary heap with the worst in front. */
-static void keep_sift(struct listing *l, size_t at)
-{
-    for (;;) {
-        size_t worst = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < l->n; child++)
-            if (kept_cmp(&l->kept[child], &l->kept[worst]) > 0)
-                worst = child;
-        if (worst == at)
-            return;
-        struct list_kept k = l->kept[at];
-        l->kept[at] = l->kept[worst];
-        l->kept[worst] = k;
-        at = worst;
-    }
-}
-
+/* What is not kept is the room for the next. */
 static void keep(struct listing *l, const struct sched_msg_info *m)
 {
-    struct list_kept k;
-    sort_key(&l->y, m, &k);
-    if (l->n < l->max) {
-        size_t at = l->n++;
-        for (; at && kept_cmp(&l->kept[(at - 1) / 2], &k) < 0; at = (at - 1) / 2)
-            l->kept[at] = l->kept[(at - 1) / 2];
-        l->kept[at] = k;
-    } else if (l->n && kept_cmp(&k, &l->kept[0]) < 0) {
-        l->kept[0] = k;
-        keep_sift(l, 0);
-    }
+    struct list_kept *k = l->spare ? l->spare : &l->rooms[l->kept.n];
+    sort_key(&l->y, m, k);
+    l->spare = kept_offer(&l->kept, k);
 }
 
 /* False: the slice is over. */
 static bool find_all(struct admin_ask *a, struct listing *l, int64_t begun_ns)
 {
     struct sched_msg_info m;
-    enum query_got got;
-    size_t n = 0;
-    while ((got = query_next(&l->y, begun_ns, &m)) == QUERY_ONE) {
+    enum query_got got = QUERY_END;
+    while (!l->found_all && (got = query_next(&l->y, begun_ns, &m)) == QUERY_ONE) {
         keep(l, &m);
-        if (++n % 64 == 0 && query_time_is_up(&l->y, begun_ns))
+        if (admin_spent(a, KEEP_UNITS))
             return false;
     }
-    (void)a;
     if (got == QUERY_LATER)
         return false;
-    qsort(l->kept, l->n, sizeof *l->kept, kept_cmp);
-    return l->found_all = true;
+    if (!l->found_all)
+        kept_sort(&l->kept);
+    l->found_all = true;
+    while (kept_step(&l->kept))
+        if (admin_spent(a, KEEP_UNITS))
+            return false;
+    return true;
+}
+
+static void say_head(struct admin_ask *a, struct listing *l)
+{
+    const struct config_texts *d = &a->q->config->spool.directories;
+    struct buf b;
+    buf_init(&b, 8192);
+    struct json j = json_writer(&b);
+    json_open(&j, NULL);
+    json_uint(&j, "total", l->sum.messages);
+    json_str(&j, "directory", d->n ? d->v[0] : SPAN_NONE);
+    json_close(&j);
+    admin_row(a, &b);
+    buf_free(&b);
+    l->head = false;
+    query_again(&l->y, false);
 }
 
 static enum query_got list_next(struct admin_ask *a, struct listing *l, int64_t begun_ns,
                                 struct sched_msg_info *m)
 {
-    if (!l->kept)
+    if (!l->rooms)
         return query_next(&l->y, begun_ns, m);
-    while (l->said < l->n)
-        if (sched_age_get(a->q->sched, l->kept[l->said++].age, m))
+    for (; l->said < l->kept.n; l->said++, l->y.rest = 0) {
+        const struct list_kept *k = l->kept.v[l->said];
+        if (sched_age_get(a->q->sched, k->age, m))
             return QUERY_ONE;
+    }
     return QUERY_END;
 }
 
@@ -234,9 +232,14 @@ static void list_slice(struct admin_ask *a)
     struct listing *l = a->own;
     struct sched_msg_info m;
     int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    size_t rows = 0, bytes = 0;
-    if (l->kept && !l->found_all && !find_all(a, l, begun_ns)) {
-        admin_slice_over(a);
+    if (l->head) {
+        if (query_count(&l->y, begun_ns, true, &l->sum) == QUERY_END)
+            say_head(a, l);
+        admin_next(a);
+        return;
+    }
+    if (l->rooms && !find_all(a, l, begun_ns)) {
+        admin_next(a);
         return;
     }
     while (a->done < l->y.limit) {
@@ -244,15 +247,23 @@ static void list_slice(struct admin_ask *a)
         if (got == QUERY_END)
             break;
         if (got == QUERY_ONE) {
-            bytes += send_message(a, &l->y, &m);
-            a->done++;
+            bool all = send_message(a, l, &m);
+            a->done += all;
+            l->said += all;
         }
-        if (got == QUERY_LATER || admin_enough(a, begun_ns, ++rows, bytes)) {
-            admin_slice_over(a);
+        if (got == QUERY_LATER || a->now.over) {
+            admin_next(a);
             return;
         }
     }
     admin_end(a, ADMIN_OK, "");
+}
+
+static int take_head(struct admin_ask *a, struct span arg, struct err *err)
+{
+    struct listing *l = a->own;
+    (void)err;
+    return span_eq(arg, SPAN("head")) ? l->head = true : 0;
 }
 
 void admin_list(struct admin_ask *a, struct wire *args)
@@ -260,29 +271,34 @@ void admin_list(struct admin_ask *a, struct wire *args)
     struct listing *l = NEW(struct listing);
     a->own = l;
     a->own_gone = list_gone;
-    if (!query_init(&l->y, a, args, NULL))
+    if (!query_init(&l->y, a, args, take_head))
         return;
     if (l->y.sort == QUERY_COUNT) {
         admin_end(a, EX_USAGE, "messages are sorted by age, size, domain or next");
         return;
     }
     if (l->y.sort != QUERY_AGE) {
-        l->max = l->y.limit == UINT64_MAX        ? LIST_SORTED
-                 : l->y.limit > LIST_SORTED_MAX ? LIST_SORTED_MAX
-                                                : (size_t)l->y.limit;
-        l->kept = must_calloc(l->max + 1, sizeof *l->kept);
+        size_t max = l->y.limit == UINT64_MAX        ? LIST_SORTED
+                     : l->y.limit > LIST_SORTED_MAX ? LIST_SORTED_MAX
+                                                    : (size_t)l->y.limit;
+        kept_init(&l->kept, max, kept_cmp);
+        l->rooms = must_calloc(max + 1, sizeof *l->rooms);
     }
     a->slice = list_slice;
-    list_slice(a);
 }
 
 /* --- count --- */
 
-static void put_states(struct json *j, const uint64_t n[SCHED_LIVE])
+/* Of answering questions, since this was asked last. */
+static void put_cost(struct json *j, struct admin_cost c)
 {
-    json_open(j, "recipients");
-    for (int s = 0; s < SCHED_LIVE; s++)
-        json_uint(j, sched_state_name((enum sched_state)s), n[s]);
+    json_open(j, "slices");
+    json_uint(j, "count", c.slices);
+    json_uint(j, "units", c.units);
+    json_uint(j, "units_max", c.units_max);
+    json_int(j, "longest_us", c.longest_ns / 1000);
+    json_int(j, "cpu_longest_us", c.cpu_longest_ns / 1000);
+    json_int(j, "all_us", c.all_ns / 1000);
     json_close(j);
 }
 
@@ -296,13 +312,14 @@ static void count_all(struct admin_ask *a)
     json_open(&j, NULL);
     json_uint(&j, "messages", t.messages);
     json_uint(&j, "bytes", t.bytes);
-    put_states(&j, t.rcpts);
+    admin_put_states(&j, t.rcpts);
     json_uint(&j, "jobs", t.jobs);
     json_uint(&j, "destinations", t.dests);
     json_uint(&j, "sites", t.sites);
     json_uint(&j, "spool_disk_bytes", st.disk_bytes);
     json_uint(&j, "spool_segments", st.segments);
     json_bool(&j, "spool_full", a->q->full);
+    put_cost(&j, admin_cost(a->q));
     json_close(&j);
     admin_row(a, &b);
     buf_free(&b);
@@ -340,38 +357,15 @@ static void count_gone(struct admin_ask *a)
     a->own = NULL;
 }
 
-static void count_one(struct counting *c, const struct sched_msg_info *m)
-{
-    struct sched_rcpt_info r;
-    c->sum.messages++;
-    c->sum.bytes += m->size_bytes;
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++)
-        c->sum.recipients += query_rcpt(&c->y, m, &r);
-}
-
 /* Where the cells of the index are the answer, nothing is looked at. */
 static void count_slice(struct admin_ask *a)
 {
     struct counting *c = a->own;
-    struct sched_msg_info m;
     int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    enum query_got got = query_plan(&c->y, begun_ns);
-    if (got == QUERY_END && c->y.exact) {
-        say_sum(a, &c->y, &c->y.sum);
-        return;
-    }
-    for (size_t n = 1; got != QUERY_LATER; n++) {
-        got = query_next(&c->y, begun_ns, &m);
-        if (got == QUERY_END) {
-            say_sum(a, &c->y, &c->sum);
-            return;
-        }
-        if (got == QUERY_ONE)
-            count_one(c, &m);
-        if (n % 64 == 0 && query_time_is_up(&c->y, begun_ns))
-            break;
-    }
-    admin_slice_over(a);
+    if (query_count(&c->y, begun_ns, false, &c->sum) == QUERY_END)
+        say_sum(a, &c->y, &c->sum);
+    else
+        admin_next(a);
 }
 
 void admin_count(struct admin_ask *a, struct wire *args)
@@ -386,130 +380,4 @@ void admin_count(struct admin_ask *a, struct wire *args)
     if (!query_init(&c->y, a, args, NULL))
         return;
     a->slice = count_slice;
-    count_slice(a);
-}
-
-/* --- destinations and sites: those that wait longest in line, a bounded number --- */
-
-struct place {
-    struct heap_node node; /* by how many wait there */
-    bool is_site;
-    struct sched_place_info info;
-};
-
-struct places {
-    struct heap heap; /* the least of those kept is at its root */
-    struct place *kept;
-    size_t n, max;
-    uint64_t seen;
-    bool sites;
-};
-
-static uint64_t live_of(const struct sched_place_info *p)
-{
-    uint64_t n = 0;
-    for (int s = 0; s < SCHED_LIVE; s++)
-        n += p->rcpts[s];
-    return n;
-}
-
-static void on_place(void *arg, const struct sched_place_info *p)
-{
-    struct places *all = arg;
-    enum { DOWN_FIRST = 1 << 30 };
-    uint64_t live = live_of(p);
-    int64_t weight = (int64_t)live + (p->down_until_ms ? DOWN_FIRST : 0);
-    struct place *at;
-    if (!live && !p->active && !p->down_until_ms)
-        return;
-    all->seen++;
-    if (all->n < all->max) {
-        at = &all->kept[all->n++];
-    } else {
-        struct heap_node *least = heap_min(&all->heap);
-        if (!least || least->key >= weight)
-            return;
-        heap_remove(&all->heap, least);
-        at = CONTAINER(least, struct place, node);
-    }
-    *at = (struct place){ .is_site = all->sites, .info = *p };
-    heap_add(&all->heap, &at->node, weight);
-}
-
-static int by_weight(const void *a, const void *b)
-{
-    const struct place *x = a, *y = b;
-    if (x->node.key != y->node.key)
-        return x->node.key < y->node.key ? 1 : -1;
-    return span_cmp(x->info.key, y->info.key);
-}
-
-/* What is allowed at most, and what of it at present: "why" has the cause. */
-static void put_pace(struct json *j, const struct sched_place_info *p, const struct config *cfg)
-{
-    if (p->rule && p->rule <= cfg->n_rules) {
-        json_str(j, "rule", cfg->rules[p->rule - 1].name);
-        if (cfg->rules[p->rule - 1].rate.n)
-            json_str(j, "rate", cfg->rules[p->rule - 1].rate);
-    }
-    if (p->limit_max)
-        json_uint(j, "limit_max", p->limit_max);
-    if (p->interval_us)
-        json_uint(j, "one_in_ms", (uint64_t)(p->interval_us + 999) / 1000);
-    if (p->slow)
-        json_uint(j, "slowed", p->slow);
-}
-
-static void send_place(struct admin_ask *a, const struct place *p)
-{
-    struct sched_now now = qmgr_now(a->q);
-    uint64_t n[SCHED_LIVE];
-    struct buf b;
-    buf_init(&b, ADMIN_ROW_MAX);
-    struct json j = json_writer(&b);
-    for (int s = 0; s < SCHED_LIVE; s++)
-        n[s] = p->info.rcpts[s];
-    json_open(&j, NULL);
-    json_str(&j, p->is_site ? "site" : "destination", p->info.key);
-    if (!p->is_site && p->info.site.n)
-        json_str(&j, "site", p->info.site);
-    put_states(&j, n);
-    json_uint(&j, "active", p->info.active);
-    if (p->info.limit)
-        json_uint(&j, "limit", p->info.limit);
-    put_pace(&j, &p->info, a->q->config);
-    if (p->info.down_until_ms) {
-        json_int(&j, "down_until_ms", now.wall_ms + (p->info.down_until_ms - now.mono_ms));
-        json_uint(&j, "failures", p->info.down_level);
-    }
-    if (p->info.why.n)
-        json_str(&j, "why", p->info.why);
-    json_close(&j);
-    admin_row(a, &b);
-    buf_free(&b);
-}
-
-void admin_sites(struct admin_ask *a, struct wire *args)
-{
-    if (!take_limit(a, args, ADMIN_PLACES, ADMIN_PLACES_MAX))
-        return;
-    struct places all = { .max = a->limit };
-    all.kept = must_calloc(all.max ? all.max : 1, sizeof *all.kept);
-    heap_init(&all.heap);
-    sched_each_dest(a->q->sched, on_place, &all);
-    all.sites = true;
-    sched_each_site(a->q->sched, on_place, &all);
-    qsort(all.kept, all.n, sizeof *all.kept, by_weight);
-    for (size_t i = 0; i < all.n; i++)
-        send_place(a, &all.kept[i]);
-    if (all.seen > all.n) {
-        struct buf b;
-        buf_init(&b, 128);
-        buf_printf(&b, "{\"not_shown\":%llu}", (unsigned long long)(all.seen - all.n));
-        admin_row(a, &b);
-        buf_free(&b);
-    }
-    heap_free(&all.heap);
-    free(all.kept);
-    admin_end(a, ADMIN_OK, "");
 }

@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "base/num.h"
 #include "proto/lists.h"
+#include "sched/walk.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
@@ -10,10 +11,10 @@
 #define BIT(field) (UINT32_C(1) << (field))
 
 enum {
-    LOOK_CELLS = 32,     /* between two looks at the clock */
-    LOOK_MESSAGES = 128,
+    CELL_UNITS = 4,
+    AHEAD = 8, /* so many messages are fetched before they are looked at */
     RCPT_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN) | BIT(QUEUE_SITE) | BIT(QUEUE_REASON) |
-                  BIT(QUEUE_STATE),
+                  BIT(QUEUE_TARGET) | BIT(QUEUE_STATE),
     RCPT_CELL_FIELDS = RCPT_FIELDS & ~BIT(QUEUE_TO),
     MESSAGE_CELL_FIELDS = BIT(QUEUE_FROM) | BIT(QUEUE_LISTENER),
 };
@@ -25,7 +26,8 @@ uint32_t query_kind_fields(enum queue_kind kind)
 
 bool query_time_is_up(const struct query *y, int64_t begun_ns)
 {
-    return loop_fresh_ns(y->a->q->env->loop) - begun_ns >= ADMIN_SLICE_NS;
+    (void)begun_ns;
+    return admin_slice_spent(y->slice, ADMIN_CLOCK_UNITS);
 }
 
 /* --- words --- */
@@ -57,7 +59,7 @@ bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
 {
     struct span arg;
     struct err err = { "" };
-    *y = (struct query){ .a = a, .filter = queue_filter_new(), .limit = UINT64_MAX };
+    *y = (struct query){ .q = a->q, .a = a, .slice = &a->now, .filter = queue_filter_new(), .limit = UINT64_MAX };
     while (list_next_text(args, &arg)) {
         int rc = take_option(y, arg, &err);
         rc = rc ? rc : other ? other(a, arg, &err) : 0;
@@ -70,17 +72,43 @@ bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
         }
     }
     y->fields = queue_filter_fields(y->filter);
+    y->wants = queue_filter_wants(y->filter);
     return true;
 }
 
-void query_free(struct query *y)
+bool query_add(struct query *y, struct span word)
 {
-    struct queue_index *ix = sched_index(y->a->q->sched);
+    struct err err;
+    int rc = queue_filter_word(y->filter, word, &err);
+    y->fields = queue_filter_fields(y->filter);
+    y->wants = queue_filter_wants(y->filter);
+    return rc == 1;
+}
+
+static void plan_end(struct query *y)
+{
+    struct queue_index *ix = sched_index(y->q->sched);
     if (y->walking)
         queue_walk_end(&y->walk);
     for (size_t i = 0; i < y->cell_count; i++)
         queue_cell_unpin(ix, y->cells[i]);
     y->cell_count = 0;
+    y->walking = false;
+}
+
+void query_again(struct query *y, bool every)
+{
+    plan_end(y);
+    y->planned = y->by_cells = y->exact = y->too_many = false;
+    y->every = every;
+    y->candidates = y->cursor = y->ahead_slice = 0;
+    y->looked = y->rest = 0;
+    y->sum = (struct query_sum){ 0 };
+}
+
+void query_free(struct query *y)
+{
+    plan_end(y);
     queue_filter_free(&y->filter);
 }
 
@@ -138,11 +166,12 @@ static void message_facts(const struct query *y, const struct sched_msg_info *m,
         .known = BIT(QUEUE_FROM) | BIT(QUEUE_LISTENER) | BIT(QUEUE_AGE) | BIT(QUEUE_SIZE) |
                  BIT(QUEUE_ID) | BIT(QUEUE_CLIENT),
         .from = addr_of(m->sender),
-        .listener = sched_msg_listener(m->here),
-        .age_ms = qmgr_now(y->a->q).wall_ms - m->received_ms,
+        .age_ms = loop_wall_ms(y->q->env->loop) - m->received_ms,
         .size_bytes = m->size_bytes,
     };
-    if (y->fields & BIT(QUEUE_ID)) {
+    if (y->fields & BIT(QUEUE_LISTENER))
+        x->listener = sched_msg_listener(m->here);
+    if (y->fields & (BIT(QUEUE_ID) | BIT(QUEUE_TARGET))) {
         *id = queueid_make(m->seq, m->received_ms);
         x->id = span_str(id->text);
     }
@@ -171,30 +200,74 @@ bool query_rcpt(const struct query *y, const struct sched_msg_info *m,
         return true;
     message_facts(y, m, &id, &x);
     rcpt_facts(r, &x);
-    return queue_filter_match(y->filter, &x) == QUEUE_YES;
+    return queue_filter_rcpt(y->filter, &x) != 0;
 }
 
-static bool message_holds(const struct query *y, const struct sched_msg_info *m)
+bool query_message(const struct query *y, const struct sched_msg_info *m)
 {
     struct queue_facts x;
     struct queueid id;
     struct sched_rcpt_info r;
-    if (m->live_count == 0)
-        return false;
-    if (!y->fields)
-        return true;
+    uint32_t wants = y->wants, got = 0;
     message_facts(y, m, &id, &x);
-    enum queue_match whole = queue_filter_match(y->filter, &x);
-    if (whole != QUEUE_MAYBE)
-        return whole == QUEUE_YES;
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
+    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && (got & wants) != wants; i++) {
         if (r.state >= SCHED_LIVE)
             continue;
         rcpt_facts(&r, &x);
-        if (queue_filter_match(y->filter, &x) == QUEUE_YES)
-            return true;
+        got |= queue_filter_rcpt(y->filter, &x);
     }
-    return false;
+    return (got & wants) == wants;
+}
+
+/* Where the address is all that is asked for, the rest is not looked up. */
+static bool next_rcpt(const struct query *y, const struct sched_msg_info *m, uint32_t i,
+                      struct sched_rcpt_info *r)
+{
+    bool address_only = !(y->fields & RCPT_FIELDS & ~(BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN)));
+    return address_only ? sched_msg_rcpt_addr(m->here, i, r) : sched_msg_rcpt(m->here, i, r);
+}
+
+/* Whether it holds by what they have together; MAYBE: the slice is over before that is known. */
+static enum queue_match any_rcpt(struct query *y, const struct sched_msg_info *m,
+                                 struct queue_facts *x)
+{
+    struct sched_rcpt_info r;
+    r.next_try_ms = r.frozen = r.quarantined = false; /* where they are not asked for */
+    r.site = r.dest = r.reason = SPAN_NONE;
+    uint32_t wants = y->wants;
+    y->got = y->looked ? y->got : 0;
+    for (uint32_t i = y->looked; next_rcpt(y, m, i, &r); i++) {
+        if (r.state < SCHED_LIVE) {
+            rcpt_facts(&r, x);
+            y->got |= queue_filter_rcpt(y->filter, x);
+            if ((y->got & wants) == wants)
+                return QUEUE_YES;
+        }
+        if (i && admin_slice_spent(y->slice, 1)) { /* the first one goes with its message */
+            y->looked = i + 1;
+            return QUEUE_MAYBE;
+        }
+    }
+    return QUEUE_NO;
+}
+
+static enum queue_match message_holds(struct query *y, const struct sched_msg_info *m)
+{
+    struct queue_facts x;
+    struct queueid id;
+    y->whole = true;
+    if (m->live_count == 0)
+        return QUEUE_NO;
+    if (!y->fields)
+        return QUEUE_YES;
+    message_facts(y, m, &id, &x);
+    enum queue_match whole = QUEUE_MAYBE;
+    if (y->fields & ~RCPT_FIELDS)
+        whole = queue_filter_match(y->filter, &x);
+    if (whole != QUEUE_MAYBE)
+        return whole;
+    y->whole = false;
+    return any_rcpt(y, m, &x);
 }
 
 /* --- the plan --- */
@@ -204,6 +277,7 @@ static void plan_cell(struct query *y, struct queue_cell *c)
     struct sched_cell_info info;
     sched_cell(c, &info);
     enum queue_match match = query_cell(y, c, &info);
+    y->all_hold &= match == QUEUE_YES;
     if (match == QUEUE_NO)
         return;
     y->exact &= match == QUEUE_YES;
@@ -222,37 +296,46 @@ static void plan_cell(struct query *y, struct queue_cell *c)
 
 static void plan_done(struct query *y)
 {
-    uint64_t all = sched_totals(y->a->q->sched).messages;
+    struct sched_totals t = sched_totals(y->q->sched);
+    uint64_t all = t.messages;
     y->planned = true;
+    if (y->all_hold) /* then no message is counted twice either */
+        y->sum = (struct query_sum){ t.messages, y->sum.recipients, t.bytes, 0 };
     y->by_cells = !y->too_many && y->candidates * (y->cell_count + 1) < 4 * all;
     y->exact &= !(y->fields & ~query_kind_fields(y->kind));
-    if (y->by_cells)
-        return;
-    for (size_t i = 0; i < y->cell_count; i++)
-        queue_cell_unpin(sched_index(y->a->q->sched), y->cells[i]);
-    y->cell_count = 0;
+    if (!y->by_cells)
+        plan_end(y);
+}
+
+/* No plan is needed for one message, or to look at all. */
+static bool is_planned(struct query *y)
+{
+    if (y->planned)
+        return true;
+    struct span id = queue_filter_exact(y->filter, QUEUE_ID);
+    struct span target = queue_filter_exact(y->filter, QUEUE_TARGET);
+    if (!queueid_seq(id, &y->only) && !queueid_seq(target, &y->only))
+        y->only = 0;
+    return y->planned = y->only || y->every || !(y->fields & (RCPT_FIELDS | MESSAGE_CELL_FIELDS));
 }
 
 enum query_got query_plan(struct query *y, int64_t begun_ns)
 {
-    struct queue_index *ix = sched_index(y->a->q->sched);
+    (void)begun_ns;
+    struct queue_index *ix = sched_index(y->q->sched);
     struct queue_cell *c;
-    if (y->planned)
+    if (is_planned(y))
         return QUERY_END;
     if (!y->walking) {
-        bool none = !(y->fields & (RCPT_FIELDS | MESSAGE_CELL_FIELDS));
-        y->planned = none; /* every message is to be looked at */
-        if (none)
-            return QUERY_END;
         y->kind = y->fields & MESSAGE_CELL_FIELDS && !(y->fields & RCPT_FIELDS) ? QUEUE_MESSAGES
                                                                               : QUEUE_RCPTS;
-        y->exact = true;
+        y->exact = y->all_hold = true;
         y->walking = true;
         queue_walk_begin(&y->walk, ix, y->kind);
     }
-    for (size_t n = 1; (c = queue_walk_next(&y->walk)) != NULL; n++) {
+    while ((c = queue_walk_next(&y->walk)) != NULL) {
         plan_cell(y, c);
-        if (n % LOOK_CELLS == 0 && query_time_is_up(y, begun_ns))
+        if (admin_slice_spent(y->slice, CELL_UNITS))
             return QUERY_LATER;
     }
     queue_walk_end(&y->walk);
@@ -263,30 +346,129 @@ enum query_got query_plan(struct query *y, int64_t begun_ns)
 
 /* --- the way --- */
 
-static bool next_candidate(struct query *y, struct sched_msg_info *m_r)
+void query_changed(struct query *y) { y->ahead_slice = 0; }
+
+void query_rest(struct query *y, uint32_t rcpt) { y->rest = rcpt; }
+
+static void find_head(struct query *y, size_t i)
 {
-    struct sched *s = y->a->q->sched;
-    if (!y->by_cells)
-        return sched_age_next(s, y->cursor, m_r);
+    if (!queue_set_from(&y->cells[i]->ages, y->cursor + 1, &y->heads[i]))
+        y->heads[i] = UINT64_MAX;
+}
+
+/* What was known before this slice may be gone. */
+static void look_anew(struct query *y)
+{
+    if (y->ahead_slice == y->slice->serial)
+        return;
+    y->ahead_slice = y->slice->serial;
+    y->ahead_n = y->ahead_at = 0;
+    for (size_t i = 0; i < y->cell_count; i++)
+        find_head(y, i);
+    admin_slice_spent(y->slice, y->cell_count);
+}
+
+static bool next_of_cells(struct query *y, struct sched_msg_info *m_r)
+{
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < y->cell_count; i++) {
-        uint64_t age;
-        if (queue_set_from(&y->cells[i]->ages, y->cursor + 1, &age) && age < least)
-            least = age;
+        if (y->heads[i] <= y->cursor)
+            find_head(y, i);
+        least = y->heads[i] < least ? y->heads[i] : least;
     }
-    return least != UINT64_MAX && sched_age_get(s, least, m_r);
+    return least != UINT64_MAX && sched_age_get(y->q->sched, least, m_r);
+}
+
+static bool next_of_all(struct query *y, struct sched_msg_info *m_r)
+{
+    bool with_rcpts = !y->fields || (y->fields & ~(BIT(QUEUE_SIZE) | BIT(QUEUE_AGE)));
+    if (y->ahead_at == y->ahead_n) {
+        y->ahead_n = sched_walk(y->q->sched, y->cursor, y->ahead, QUERY_AHEAD);
+        y->ahead_at = 0;
+        for (size_t i = 0; i < y->ahead_n && i < AHEAD; i++)
+            sched_walk_soon(y->ahead[i], with_rcpts);
+    }
+    if (y->ahead_at == y->ahead_n)
+        return false;
+    if (y->ahead_at + AHEAD < y->ahead_n)
+        sched_walk_soon(y->ahead[y->ahead_at + AHEAD], with_rcpts);
+    sched_msg_show(y->ahead[y->ahead_at++], m_r);
+    return true;
+}
+
+/* The candidate at hand in the slice before, if there is more to look at and it is still there. */
+static bool same_again(struct query *y, struct sched_msg_info *m_r)
+{
+    bool again = (y->looked || y->rest) && sched_age_get(y->q->sched, y->cursor, m_r);
+    if (!again)
+        y->looked = y->rest = 0;
+    return again;
+}
+
+static bool next_candidate(struct query *y, struct sched_msg_info *m_r)
+{
+    if (same_again(y, m_r))
+        return true;
+    if (y->only)
+        return sched_msg(y->q->sched, y->only, m_r) && m_r->age > y->cursor;
+    return y->by_cells ? next_of_cells(y, m_r) : next_of_all(y, m_r);
 }
 
 enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_info *m_r)
 {
     if (query_plan(y, begun_ns) == QUERY_LATER)
         return QUERY_LATER;
-    for (size_t n = 1; next_candidate(y, m_r); n++) {
+    look_anew(y);
+    while (next_candidate(y, m_r)) {
+        enum queue_match match = QUEUE_YES;
         y->cursor = m_r->age;
-        if (message_holds(y, m_r))
+        if (!y->rest)
+            match = message_holds(y, m_r);
+        if (match == QUEUE_MAYBE)
+            return QUERY_LATER;
+        y->looked = 0;
+        bool over = admin_slice_spent(y->slice, 1 + y->cell_count / 8);
+        if (match == QUEUE_YES)
             return QUERY_ONE;
-        if (n % LOOK_MESSAGES == 0 && query_time_is_up(y, begun_ns))
+        if (over)
             return QUERY_LATER;
     }
     return QUERY_END;
+}
+
+static bool count_rcpts(struct query *y, const struct sched_msg_info *m, struct query_sum *sum)
+{
+    struct sched_rcpt_info r;
+    if (y->whole) {
+        sum->recipients += m->live_count;
+        return true;
+    }
+    for (uint32_t i = y->rest; sched_msg_rcpt(m->here, i, &r); i++) {
+        sum->recipients += query_rcpt(y, m, &r);
+        if (admin_slice_spent(y->slice, 1)) {
+            query_rest(y, i + 1);
+            return false;
+        }
+    }
+    query_rest(y, 0);
+    return true;
+}
+
+enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum)
+{
+    struct sched_msg_info m;
+    enum query_got got = query_plan(y, begun_ns);
+    if (got == QUERY_END && y->exact && !(sure && y->sum.shared)) {
+        *sum = y->sum;
+        return QUERY_END;
+    }
+    while (got != QUERY_LATER && (got = query_next(y, begun_ns, &m)) == QUERY_ONE) {
+        if (!y->rest) {
+            sum->messages++;
+            sum->bytes += m.size_bytes;
+        }
+        if (!count_rcpts(y, &m, sum) || y->slice->over)
+            return QUERY_LATER;
+    }
+    return got;
 }

@@ -10,7 +10,7 @@
 #include "queue/filter.h"
 #include "queue/index.h"
 
-enum { QUERY_CELLS_MAX = 128 };
+enum { QUERY_CELLS_MAX = 128, QUERY_AHEAD = 256 };
 
 enum query_sort { QUERY_AGE, QUERY_SIZE, QUERY_DOMAIN, QUERY_NEXT, QUERY_COUNT };
 
@@ -22,9 +22,11 @@ struct query_sum {
 };
 
 struct query {
+    struct qmgr *q;
     struct admin_ask *a;
+    struct admin_slice *slice; /* the question's, unless somebody has slices of his own */
     struct queue_filter *filter;
-    uint32_t fields;
+    uint32_t fields, wants; /* of the filter */
     enum query_sort sort;
     bool sorted; /* asked for by name */
     uint64_t limit; /* UINT64_MAX: none given */
@@ -35,10 +37,20 @@ struct query {
     bool walking;
     struct queue_cell *cells[QUERY_CELLS_MAX]; /* pinned */
     size_t cell_count;
-    bool too_many;
+    bool too_many, every, all_hold; /* every: no plan; all_hold: it holds in all cells */
+    uint64_t only;       /* the counter of the one message it can be; 0: several */
     uint64_t candidates; /* members of cells it may hold in */
     struct query_sum sum;
     uint64_t cursor; /* age of the last one looked at */
+    /* What is known of the next ones, for the rest of this slice or until something is changed. */
+    uint64_t ahead_slice; /* its serial number; 0: nothing is known */
+    const struct sched_msg *ahead[QUERY_AHEAD];
+    size_t ahead_n, ahead_at;
+    uint64_t heads[QUERY_CELLS_MAX]; /* of each cell, the first age behind the cursor */
+    uint32_t looked; /* recipients of the candidate at hand that have been looked at, */
+    uint32_t got;    /* and what they have together (queue_filter_rcpt) */
+    bool whole;      /* all live recipients of the message that came last are meant */
+    uint32_t rest;   /* see query_rest */
 };
 
 /* Takes words and the options sort=, limit=. False: the question has been ended. `other` may take
@@ -46,6 +58,11 @@ struct query {
 bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
                 int (*other)(struct admin_ask *a, struct span arg, struct err *err));
 void query_free(struct query *y);
+/* One more word. False: it has too many. */
+bool query_add(struct query *y, struct span word);
+/* From the beginning, with a new plan; `every`: by looking at every message, which finds those
+ * as well that have changed their cells meanwhile. */
+void query_again(struct query *y, bool every);
 
 /* One of the cells of a kind: does it hold there? */
 enum queue_match query_cell(const struct query *y, const struct queue_cell *c,
@@ -53,13 +70,24 @@ enum queue_match query_cell(const struct query *y, const struct queue_cell *c,
 /* The fields that cells of this kind know. */
 uint32_t query_kind_fields(enum queue_kind kind);
 
-/* Makes the plan, in slices: QUERY_LATER, or QUERY_END when it is made. */
+/* Both end with QUERY_LATER when the slice is over: what came before it was looked at. */
+/* Makes the plan: QUERY_END when it is made. */
 enum query_got query_plan(struct query *y, int64_t begun_ns);
 /* The next message, in order of age. */
 enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_info *m_r);
+/* How much it is: QUERY_END when sum has all of it. Where the cells know, nothing is looked at;
+ * `sure`: unless the number of messages would be an upper bound. */
+enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum);
+bool query_time_is_up(const struct query *y, int64_t begun_ns);
 /* Of a message that query_next gave. Only live recipients. */
 bool query_rcpt(const struct query *y, const struct sched_msg_info *m,
                 const struct sched_rcpt_info *r);
-bool query_time_is_up(const struct query *y, int64_t begun_ns);
+/* Whether any message is meant, in one piece. */
+bool query_message(const struct query *y, const struct sched_msg_info *m);
+/* Recipients of the message that came last are still to be done, from this one on (not 0): it
+ * comes again in the next slice, if it is still there, with the number in y->rest. */
+void query_rest(struct query *y, uint32_t rcpt);
+/* Something has been changed in the schedule. */
+void query_changed(struct query *y);
 
 #endif

@@ -2,6 +2,7 @@
  * logged by itself; when the one who asked goes away it stops between two messages, and can be
  * begun again: what is done is not meant any more, or is no change. */
 #include "qmgr/admin_query.h"
+#include "qmgr/keep.h"
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
@@ -11,7 +12,11 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { PROGRESS_MS = 200, LOOK_MESSAGES = 16 };
+enum {
+    PROGRESS_MS = 200,
+    RCPTS_AT_ONCE = 256,      /* of one message, in one record */
+    FLUSH_BYTES = 64 << 10,   /* of records, which one flush makes good */
+};
 
 struct doing;
 
@@ -31,6 +36,9 @@ struct doing {
     struct buf hop, why;
     uint32_t *rcpts;
     size_t n, cap;
+    bool flushed;       /* or about to be, when all is done */
+    struct queueid id;  /* of the message at hand */
+    uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
     uint64_t of, looked, messages, recipients, in_session, after_attempt;
     int64_t told_ms;
@@ -115,9 +123,30 @@ static int do_delete(struct doing *d, const struct sched_msg_info *m)
     return rc ? rc : n;
 }
 
+/* What waited for a queue run does not wait for one again: that outlives this process. */
+static int record_waiting(struct doing *d, const struct sched_msg_info *m)
+{
+    size_t n = d->n, waiting = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sched_rcpt_info r;
+        uint32_t rcpt = d->rcpts[i];
+        if (!sched_msg_rcpt(m->here, rcpt, &r) || r.state != SCHED_WAITING)
+            continue;
+        d->rcpts[i] = d->rcpts[waiting];
+        d->rcpts[waiting++] = rcpt;
+    }
+    d->n = waiting;
+    int rc = waiting ? record(d, m, SPOOL_RELEASED) : 0;
+    d->n = n;
+    return rc;
+}
+
 static int do_retry(struct doing *d, const struct sched_msg_info *m)
 {
     struct qmgr *q = d->y.a->q;
+    int rc = record_waiting(d, m);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < d->n; i++)
         sched_retry(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
     return (int)d->n;
@@ -130,25 +159,25 @@ static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_st
     bool expired = state == SCHED_EXPIRED;
     struct fact *facts = must_calloc(d->n, sizeof *facts);
     struct arena *a = arena_new(64 << 20);
+    struct last last;
+    last_init(&last, q);
     size_t n = 0;
     uint64_t seq = m->seq; /* m is not to be looked at after the first change */
     for (size_t i = 0; i < d->n; i++) {
         struct sched_rcpt_info r;
         MUST(sched_rcpt(q->sched, seq, d->rcpts[i], &r));
-        struct span last = arena_dup(a, r.reason);
-        uint32_t attempts = r.attempts;
+        struct fact f = { .rcpt = d->rcpts[i],
+                          .attempts = r.attempts,
+                          .text = arena_dup(a, r.reason),
+                          .mailer = SPAN("esmtp") };
+        last_fill(&last, a, seq, r.state == SCHED_READY && r.next_try_ms ? r.dest : SPAN_NONE,
+                  &f);
         if (!sched_end(q->sched, seq, d->rcpts[i], state))
             continue;
-        facts[n++] = (struct fact){
-            .rcpt = d->rcpts[i],
-            .kind = expired ? SPOOL_EXPIRED : SPOOL_FAILED,
-            .final = true,
-            .attempts = attempts,
-            .enhanced = expired ? SPAN("4.4.7") : SPAN("5.0.0"),
-            .text = expired && last.n ? last : SPAN("returned by an administrator of this host"),
-            .mailer = SPAN("esmtp"),
-        };
+        verdict_ended(&f, expired);
+        facts[n++] = f;
     }
+    last_free(&last);
     if (n) {
         say_facts(q, seq, facts, n);
         for (size_t at = 0; at < n; at += DSN_AT_ONCE)
@@ -188,17 +217,20 @@ static const struct deed deeds[] = {
     { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, NULL },
     { "expire", "expired", EVENT_admin_expired, any, do_expire, true, NULL },
     { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true,
-      "until it is delivered or the gateway restarts; for longer, a line in the mailertable "
-      "(--rule shows it)" },
+      "until it is delivered; --rule is for all mail to come" },
 };
 
 /* --- one message --- */
 
+/* Those of a message that are meant, or as many as fit in here and in this slice. */
 static void collect(struct doing *d, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
+    uint32_t i = d->y.rest;
+    bool over = false;
     d->n = 0;
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
+    for (; d->n < RCPTS_AT_ONCE && !over && sched_msg_rcpt(m->here, i, &r); i++) {
+        over = admin_spent(d->y.a, 1);
         if (!query_rcpt(&d->y, m, &r) || !d->deed->concerns(&r))
             continue;
         if (d->deed->own_session && r.state == SCHED_ACTIVE) {
@@ -211,6 +243,7 @@ static void collect(struct doing *d, const struct sched_msg_info *m)
         }
         d->rcpts[d->n++] = i;
     }
+    query_rest(&d->y, i < m->rcpt_count ? i : 0);
 }
 
 static void say_message(struct doing *d, struct span id, int n)
@@ -240,18 +273,39 @@ static void say_error(struct doing *d, struct span id, int error)
     d->y.a->failed++;
 }
 
-static void act_on_message(struct doing *d, const struct sched_msg_info *m)
+static void message_done(struct doing *d)
 {
-    struct queueid id = queueid_make(m->seq, m->received_ms);
-    collect(d, m);
-    int n = d->n ? d->deed->apply(d, m) : 0;
-    if (n < 0)
-        say_error(d, span_str(id.text), -n);
-    if (n <= 0)
+    if (!d->changed)
         return;
     d->messages++;
+    say_message(d, span_str(d->id.text), (int)d->changed);
+    d->changed = 0;
+}
+
+/* All of it, or a part: then it comes again, unless it is gone by then. */
+static void act_on_message(struct doing *d, const struct sched_msg_info *m)
+{
+    if (!d->y.rest) {
+        message_done(d);
+        d->id = queueid_make(m->seq, m->received_ms);
+        d->looked++;
+    }
+    collect(d, m);
+    int n = d->n ? d->deed->apply(d, m) : 0; /* m is not to be looked at any more */
+    if (n < 0) {
+        say_error(d, span_str(d->id.text), -n);
+        query_rest(&d->y, 0);
+        n = 0;
+    }
+    d->changed += (uint32_t)n;
     d->recipients += (uint64_t)n;
-    say_message(d, span_str(id.text), n);
+    if (d->n) {
+        query_changed(&d->y);
+        verdict_gone(d->y.a->q); /* forgetting them belongs to the work of the slice */
+        admin_spent(d->y.a, ADMIN_CLOCK_UNITS + d->n * ADMIN_CHANGE_UNITS);
+    }
+    if (!d->y.rest)
+        message_done(d);
 }
 
 /* --- all of them --- */
@@ -287,13 +341,20 @@ static void say_row(struct doing *d, bool done)
     buf_free(&b);
 }
 
+/* All is done; it is answered in the slice after the flush. */
 static void act_done(struct admin_ask *a, struct doing *d)
 {
     struct qmgr *q = a->q;
-    store_flush(q);
-    loop_hook_ask(q->env->loop, &q->work);
+    message_done(d);
+    if (!d->flushed) {
+        d->flushed = true;
+        loop_hook_ask(q->env->loop, &q->flush); /* and the work that has come of it */
+        admin_next(a);
+        return;
+    }
+    int kept = keep_flush(q); /* of reroute */
     say_row(d, true);
-    if (spool_dirty_since(q->spool) >= 0)
+    if (kept || spool_dirty_since(q->spool) >= 0)
         admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
     else if (a->failed)
         admin_end(a, EX_TEMPFAIL, "not all of them could be changed");
@@ -301,32 +362,42 @@ static void act_done(struct admin_ask *a, struct doing *d)
         admin_end(a, ADMIN_OK, "");
 }
 
+static void tell_progress(struct admin_ask *a, struct doing *d)
+{
+    int64_t now_ms = loop_mono_ms(a->q->env->loop);
+    if (now_ms - d->told_ms < PROGRESS_MS)
+        return;
+    d->told_ms = now_ms;
+    d->of = d->y.by_cells ? d->y.sum.messages : sched_totals(a->q->sched).messages;
+    say_row(d, false);
+}
+
+/* What is recorded goes to the disk with the mail that comes in, or when it is enough for a flush
+ * of its own: all of a large action in one would hold up the mail behind it. */
 static void act_slice(struct admin_ask *a)
 {
     struct doing *d = a->own;
+    struct qmgr *q = a->q;
     struct sched_msg_info m;
-    int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    for (size_t n = 1;; n++) {
-        enum query_got got = query_next(&d->y, begun_ns, &m);
+    enum query_got got;
+    if (d->flushed) {
+        act_done(a, d);
+        return;
+    }
+    do {
+        got = query_next(&d->y, 0, &m);
         if (got == QUERY_END || (got == QUERY_ONE && m.age > d->looked_to)) {
             act_done(a, d);
             return;
         }
-        if (got == QUERY_ONE) {
-            d->looked++;
+        if (got == QUERY_ONE)
             act_on_message(d, &m);
-        }
-        if (got == QUERY_LATER || (n % LOOK_MESSAGES == 0 && query_time_is_up(&d->y, begun_ns)))
-            break;
-    }
-    loop_hook_ask(a->q->env->loop, &a->q->work);
-    int64_t now_ms = loop_mono_ms(a->q->env->loop);
-    if (now_ms - d->told_ms >= PROGRESS_MS) {
-        d->told_ms = now_ms;
-        d->of = d->y.by_cells ? d->y.sum.messages : sched_totals(a->q->sched).messages;
-        say_row(d, false);
-    }
-    admin_slice_over(a);
+    } while (got == QUERY_ONE && !a->now.over);
+    if (spool_batch_bytes(q->spool) >= FLUSH_BYTES)
+        loop_hook_ask(q->env->loop, &q->flush);
+    loop_hook_ask(q->env->loop, &q->work);
+    tell_progress(a, d);
+    admin_next(a);
 }
 
 static int take_option(struct admin_ask *a, struct span arg, struct err *err)
@@ -334,7 +405,7 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
     struct doing *d = a->own;
     if (span_starts(arg, SPAN("nexthop="))) {
         buf_puts(&d->hop, span_from(arg, 8));
-        return reroute_check(buf_span(&d->hop), err) ? 1 : -1;
+        return reroute_check(a->q->config, buf_span(&d->hop), err) ? 1 : -1;
     }
     if (!span_starts(arg, SPAN("action=")))
         return 0;
@@ -364,5 +435,4 @@ void admin_act(struct admin_ask *a, struct wire *args)
     d->looked_to = sched_age_at(qmgr_now(a->q).wall_ms + 1);
     d->told_ms = loop_mono_ms(a->q->env->loop);
     a->slice = act_slice;
-    act_slice(a);
 }

@@ -177,7 +177,6 @@ void verdict_events(struct qmgr *q)
 void verdict_gone(struct qmgr *q)
 {
     uint64_t seq;
-    struct msg_loc loc;
-    while (sched_next_gone(q->sched, &seq, &loc))
+    while (sched_next_gone(q->sched, &seq))
         reroute_gone(q, seq);
 }

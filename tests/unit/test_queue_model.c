@@ -178,7 +178,6 @@ static void events(struct world *w)
 static void step(struct world *w)
 {
     uint64_t dice = below(w, 100), seq;
-    struct msg_loc loc;
     int64_t ms = (int64_t)below(w, below(w, 200) ? 2000 : 12 * 3600000);
     w->now.mono_ms += ms;
     w->now.wall_ms += ms;
@@ -195,7 +194,7 @@ static void step(struct world *w)
     else
         events(w);
     if (below(w, 3) == 0)
-        while (sched_next_gone(w->s, &seq, &loc))
+        while (sched_next_gone(w->s, &seq))
             ;
 }
 

@@ -36,7 +36,6 @@ static bool add_at(struct sched *s, uint64_t seq, const char *rcpt, uint32_t n, 
     struct sched_entry e = { .seq = seq, .received_ms = WALL + now_ms, .size_bytes = 100,
                              .flags = flags, .sender = span_str(sender_now),
                              .rcpts = rcpts, .rcpt_count = n };
-    e.loc.w[0] = seq * 10;
     return sched_add(s, &e, at(now_ms));
 }
 
@@ -86,7 +85,6 @@ static void delivered_is_gone(void)
     struct sched_job job;
     CHECK(sched_next_job(s, at(0), &job));
     CHECK_INT(job.rcpt_count, 3);
-    CHECK_INT(job.loc.w[0], 70);
     CHECK_INT(job.rcpts[0], 0);
     CHECK_INT(job.rcpts[2], 2);
     CHECK_SPAN(job.dest, SPAN("x"));
@@ -96,11 +94,9 @@ static void delivered_is_gone(void)
     CHECK_INT(verdicts[2].attempts, 1);
     CHECK(!end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 5));
     uint64_t seq;
-    struct msg_loc loc;
-    CHECK(sched_next_gone(s, &seq, &loc));
+    CHECK(sched_next_gone(s, &seq));
     CHECK_INT(seq, 7);
-    CHECK_INT(loc.w[0], 70);
-    CHECK(!sched_next_gone(s, &seq, &loc));
+    CHECK(!sched_next_gone(s, &seq));
     CHECK_INT(sched_totals(s).messages, 0);
     CHECK_INT(sched_next_wake(s, at(5), 3), INT64_MAX);
     sched_free(&s);
@@ -556,7 +552,6 @@ static void failures_nobody_is_told_of(void)
     struct sched *s = make();
     struct sched_job job;
     uint64_t seq;
-    struct msg_loc loc;
     add_at(s, 1, "u@x.example", 2, 0, 0);
     CHECK_INT(route_all(s, "x", 0), 2);
     CHECK(sched_next_job(s, at(0), &job));
@@ -564,7 +559,7 @@ static void failures_nobody_is_told_of(void)
     end_job(s, &job, SCHED_OUT_FAILED, SCHED_NEWS_OK, 0);
     CHECK(sched_hold_failed(s, 1, 1, SPAN("nobody to tell")));
     CHECK(!sched_hold_failed(s, 1, 1, SPAN("nobody to tell")));
-    CHECK(!sched_next_gone(s, &seq, &loc));
+    CHECK(!sched_next_gone(s, &seq));
     CHECK_INT(state_of(s, 1, 0), SCHED_FAILED);
     CHECK_INT(state_of(s, 1, 1), SCHED_HELD);
     CHECK_INT(sched_next_wake(s, at(0), 3), INT64_MAX);
@@ -573,7 +568,7 @@ static void failures_nobody_is_told_of(void)
     CHECK(sched_next_job(s, at(5), &job));
     CHECK_INT(job.rcpt_count, 1);
     end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 5);
-    CHECK(sched_next_gone(s, &seq, &loc));
+    CHECK(sched_next_gone(s, &seq));
     CHECK(!sched_hold_failed(s, 1, 0, SPAN("too late")));
     sched_free(&s);
 }
@@ -602,8 +597,7 @@ static void hold_release_delete(void)
     CHECK_INT(sched_delete(s, 1, SCHED_ALL), 0);
     CHECK_INT(sched_hold(s, 99, SCHED_ALL, SPAN("")), 0);
     uint64_t seq;
-    struct msg_loc loc;
-    CHECK(sched_next_gone(s, &seq, &loc));
+    CHECK(sched_next_gone(s, &seq));
     sched_free(&s);
 }
 
@@ -799,6 +793,52 @@ static void one_destination_with_dns_trouble(void)
     sched_free(&s);
 }
 
+/* A site's name stands for all shares of it; a share's own for that one. */
+static void frozen_shares(void)
+{
+    static const char *const shares[] = { "x", "x by:big", "x from:<owner@l.example>" };
+    static const struct { const char *name; const bool stops[3]; } cases[] = {
+        { "MX:a", { true, true, true } }, { "x", { true, true, true } },
+        { "mx:a by:big", { false, true, false } }, { "x by:big", { false, true, false } },
+        { "mx:a by", { false, false, false } },
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        const bool *stops = cases[i / 2].stops;
+        struct sched *s = make();
+        struct span name = span_str(cases[i / 2].name);
+        struct sched_place_info p;
+        struct sched_job job;
+        if (i & 1) /* before the places are known, or after */
+            CHECK(sched_freeze(s, name));
+        sched_place(s, SPAN("x"), SPAN("mx:a"), 0);
+        sched_place(s, SPAN("x by:big"), SPAN("mx:a by:big"), 0);
+        sched_place(s, SPAN("x from:<owner@l.example>"), SPAN("mx:a"), 0);
+        if (!(i & 1))
+            CHECK(sched_freeze(s, name));
+        for (uint64_t k = 0; k < 3; k++) {
+            struct sched_rcpt_info r;
+            add(s, k + 1, "u@x.example");
+            CHECK_INT(route_all(s, shares[k], 0), 1);
+            CHECK_INT(sched_next_job(s, at(0), &job), !stops[k]);
+            CHECK(sched_rcpt(s, k + 1, 0, &r));
+            CHECK_INT(r.frozen, stops[k]);
+            if (stops[k])
+                CHECK_SPAN(r.reason, SPAN(SCHED_FROZEN_REASON));
+        }
+        CHECK(sched_site_of(s, SPAN("x by:big"), &p));
+        CHECK_INT(p.frozen, stops[1] && cases[i / 2].name[0] != 'x');
+        CHECK(sched_thaw(s, name));
+        for (uint64_t k = 0; k < 3; k++) {
+            struct sched_rcpt_info r;
+            CHECK(sched_rcpt(s, k + 1, 0, &r) && !r.frozen);
+        }
+        while (sched_next_job(s, at(0), &job) || route_all(s, "x", 0))
+            ;
+        CHECK(sched_totals(s).rcpts[SCHED_ACTIVE] >= 2); /* the third may have no slot */
+        sched_free(&s);
+    }
+}
+
 static void kept_connections(void)
 {
     struct sched *s = make();
@@ -947,6 +987,7 @@ static const struct test tests[] = {
     TEST(edited_routes_reach_waiting_mail),
     TEST(retry_passes_the_back_off),
     TEST(one_destination_with_dns_trouble),
+    TEST(frozen_shares),
     TEST(kept_connections),
     TEST(addresses_are_kept_as_given),
     TEST(many_reasons_are_bounded),

@@ -1,5 +1,6 @@
 /* look: what the queue holds, for lists and counts. Nothing here changes anything. */
 #include "sched/inside.h"
+#include "sched/walk.h"
 
 void sched_addr_put(struct buf *b, struct sched_addr a)
 {
@@ -10,33 +11,11 @@ void sched_addr_put(struct buf *b, struct sched_addr a)
     buf_puts(b, a.domain);
 }
 
-static void show_msg(const struct sched_msg *m, struct sched_msg_info *m_r)
-{
-    bool held = false;
-    for (uint32_t i = 0; i < m->rcpt_count && !held; i++)
-        held = m->rcpts[i].state == SCHED_HELD;
-    *m_r = (struct sched_msg_info){
-        .seq = m->seq,
-        .received_ms = m->received_ms,
-        .loc = m->loc,
-        .size_bytes = m->size_bytes,
-        .flags = m->flags,
-        .rcpt_count = m->rcpt_count,
-        .live_count = m->live,
-        .sender = { .local = span_of(sched_msg_text(m), m->sender_len),
-                    .domain = sched_name_span(m->sender_domain),
-                    .whole = m->sender_whole },
-        .held = held,
-        .age = m->age,
-        .here = m,
-    };
-}
-
 bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r)
 {
     struct sched_msg *m = sched_order_get(&s->order, seq);
     if (m)
-        show_msg(m, m_r);
+        sched_msg_show(m, m_r);
     return m != NULL;
 }
 
@@ -44,7 +23,7 @@ bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_i
 {
     struct sched_msg *m = after == UINT64_MAX ? NULL : sched_order_from(&s->order, after + 1);
     if (m)
-        show_msg(m, m_r);
+        sched_msg_show(m, m_r);
     return m != NULL;
 }
 
@@ -60,7 +39,7 @@ bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_
     struct sched_msg *m =
         after_age == UINT64_MAX ? NULL : sched_order_from(&s->by_age, after_age + 1);
     if (m)
-        show_msg(m, m_r);
+        sched_msg_show(m, m_r);
     return m != NULL;
 }
 
@@ -68,7 +47,7 @@ bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m
 {
     struct sched_msg *m = sched_order_get(&s->by_age, age);
     if (m)
-        show_msg(m, m_r);
+        sched_msg_show(m, m_r);
     return m != NULL;
 }
 
@@ -162,6 +141,12 @@ static void show_gate(const struct sched_gate *g, struct sched_place_info *p_r)
     p_r->limit = g->limit == UINT32_MAX ? 0 : g->limit;
     p_r->down_until_ms = sched_gate_closed(g) ? g->wake.key : 0;
     p_r->down_level = g->level;
+    p_r->frozen = g->frozen;
+}
+
+static uint32_t lines_of(const struct sched_queue *q)
+{
+    return q->more + !list_empty(&q->own.rcpts);
 }
 
 static void show_dest(const struct sched_dest *d, struct sched_place_info *p_r)
@@ -170,6 +155,8 @@ static void show_dest(const struct sched_dest *d, struct sched_place_info *p_r)
                                       .why = sched_name_span(d->why) };
     memcpy(p_r->rcpts, d->n, sizeof d->n);
     show_gate(&d->gate, p_r);
+    uint32_t ready = lines_of(&d->ready), backlog = lines_of(&d->backlog);
+    p_r->senders = ready > backlog ? ready : backlog;
     if (sched_gate_closed(&d->site->gate))
         p_r->site_down_until_ms = d->site->gate.wake.key;
 }
@@ -213,6 +200,61 @@ bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_pla
     struct hash_node *node = hash_get(&s->dests, dest_key);
     if (node)
         show_site(s, CONTAINER(node, struct sched_dest, node)->site, p_r);
+    return node != NULL;
+}
+
+static void walk_bucket(const struct sched *s, const struct hash *h, size_t bucket, bool sites,
+                        void (*fn)(void *, enum sched_place_kind, struct span,
+                                   const struct sched_place_info *),
+                        void *arg)
+{
+    for (const struct hash_node *n = h->buckets[bucket]; n; n = n->next) {
+        struct sched_place_info p;
+        if (sites) {
+            show_site(s, CONTAINER(n, struct sched_site, node), &p);
+            fn(arg, SCHED_PLACE_SITE, n->key, &p);
+            continue;
+        }
+        const struct sched_dest *d = CONTAINER(n, struct sched_dest, node);
+        show_dest(d, &p);
+        fn(arg, SCHED_PLACE_DEST, n->key, &p);
+        if (d->site->key_len)
+            continue;
+        show_site(s, d->site, &p);
+        fn(arg, SCHED_PLACE_NAMELESS, n->key, &p);
+    }
+}
+
+int sched_walk_places(const struct sched *s, struct sched_place_walk *w,
+                      void (*fn)(void *arg, enum sched_place_kind kind, struct span key,
+                                 const struct sched_place_info *p),
+                      void *arg)
+{
+    const struct hash *h = w->sites ? &s->sites : &s->dests;
+    if (w->at > 0 && w->size != h->size) {
+        *w = (struct sched_place_walk){ 0 };
+        return -1;
+    }
+    w->size = h->size;
+    if (w->at < w->size) {
+        walk_bucket(s, h, w->at++, w->sites, fn, arg);
+        return 1;
+    }
+    bool more = !w->sites;
+    *w = (struct sched_place_walk){ .sites = true };
+    return more;
+}
+
+bool sched_place_find(const struct sched *s, enum sched_place_kind kind, struct span key,
+                      struct sched_place_info *p_r)
+{
+    if (kind == SCHED_PLACE_DEST)
+        return sched_dest(s, key, p_r);
+    if (kind == SCHED_PLACE_NAMELESS)
+        return sched_site_of(s, key, p_r);
+    struct hash_node *node = hash_get(&s->sites, key);
+    if (node)
+        show_site(s, CONTAINER(node, struct sched_site, node), p_r);
     return node != NULL;
 }
 

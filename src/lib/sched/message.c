@@ -48,12 +48,14 @@ static size_t text_size(const struct sched_entry *e)
     return must_add(n, e->client_len);
 }
 
+#define TIE_MASK ((UINT64_C(1) << AGE_TIE_BITS) - 1)
+
 /* By time of receipt; within a millisecond mostly by seq. */
 static uint64_t age_of(const struct sched_entry *e)
 {
     const int64_t max_ms = (INT64_C(1) << 42) - 1;
     int64_t ms = e->received_ms < 0 ? 0 : e->received_ms > max_ms ? max_ms : e->received_ms;
-    return (uint64_t)ms << AGE_TIE_BITS | (e->seq & ((UINT64_C(1) << AGE_TIE_BITS) - 1));
+    return (uint64_t)ms << AGE_TIE_BITS | (e->seq & TIE_MASK);
 }
 
 static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
@@ -113,8 +115,6 @@ static struct sched_msg *make(struct sched *s, const struct sched_entry *e, stru
     struct sched_msg *m = must_alloc(must_add(size, text_size(e)));
     m->seq = e->seq;
     m->age = age_of(e);
-    m->received_ms = e->received_ms;
-    m->loc = e->loc;
     m->size_bytes = e->size_bytes;
     m->flags = e->flags;
     m->rcpt_count = e->rcpt_count;
@@ -137,8 +137,8 @@ bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now no
     if (sched_order_get(&s->order, e->seq))
         return false;
     struct sched_msg *m = make(s, e, now);
-    while (!sched_order_add(&s->by_age, m))
-        m->age++; /* no two have the same */
+    while (!sched_order_add(&s->by_age, m)) /* no two have the same; the time stays */
+        m->age = (m->age & ~TIE_MASK) | ((m->age + 1) & TIE_MASK);
     uint32_t text = m->sender_len;
     for (uint32_t i = 0; i < e->rcpt_count; i++) {
         const struct sched_entry_rcpt *er = &e->rcpts[i];
@@ -216,7 +216,7 @@ void sched_msg_free(struct sched *s, struct sched_msg *m)
     free(m);
 }
 
-bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r)
+bool sched_next_gone(struct sched *s, uint64_t *seq_r)
 {
     struct list *l = list_first(&s->gone);
     if (!l)
@@ -225,7 +225,6 @@ bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r)
     MUST(m->live == 0);
     list_remove(l);
     *seq_r = m->seq;
-    *loc_r = m->loc;
     if (s->event_msg == m)
         s->event_msg = NULL;
     sched_order_remove(&s->order, m);
@@ -233,15 +232,6 @@ bool sched_next_gone(struct sched *s, uint64_t *seq_r, struct msg_loc *loc_r)
     sched_index_message_gone(s, m);
     s->bytes -= m->size_bytes;
     sched_msg_free(s, m);
-    return true;
-}
-
-bool sched_set_loc(struct sched *s, uint64_t seq, struct msg_loc loc)
-{
-    struct sched_msg *m = sched_order_get(&s->order, seq);
-    if (!m)
-        return false;
-    m->loc = loc;
     return true;
 }
 

@@ -9,10 +9,10 @@ size_t sched_walk(const struct sched *s, uint64_t after_age, const struct sched_
 }
 
 /* Of a message with one recipient, which most are, all of it. */
-void sched_walk_soon(const struct sched_msg *m)
+void sched_walk_soon(const struct sched_msg *m, bool with_rcpts)
 {
-    enum { LINE = 64, LINES = 5 };
-    for (int i = 0; i < LINES; i++)
+    enum { LINE = 64, LINES = 4, LINES_ALONE = 2 };
+    for (int i = 0; i < (with_rcpts ? LINES : LINES_ALONE); i++)
         __builtin_prefetch((const char *)m + i * LINE);
 }
 
@@ -20,8 +20,7 @@ void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r)
 {
     *m_r = (struct sched_msg_info){
         .seq = m->seq,
-        .received_ms = m->received_ms,
-        .loc = m->loc,
+        .received_ms = sched_age_ms(m->age),
         .size_bytes = m->size_bytes,
         .flags = m->flags,
         .rcpt_count = m->rcpt_count,
