@@ -15,7 +15,8 @@ static const char usage[] =
     "usage: postern alarms [--json]\n"
     "\n"
     "What is wrong with the running gateway: the alarms that are present, with what was seen last\n"
-    "and for how long. The section alarm of postern.conf(5) says what is watched.\n"
+    "and for how long, and which listeners refuse mail because of it. The sections alarm and\n"
+    "check of postern.conf(5) say what is watched.\n"
     "\n"
     "  -C FILE        the configuration that names the socket (" CLI_CONFIG_FILE ")\n"
     "  --socket PATH  the gateway's admin socket\n"
@@ -34,8 +35,24 @@ static const struct table_column columns[] = {
 struct output {
     bool json, any;
     struct cli_table *table;
-    struct buf out;
+    struct buf out, refusals; /* lines for people */
 };
+
+/* The listeners that refuse mail while this alarm lasts. */
+static void put_refusals(struct output *o, const json_t *row)
+{
+    const json_t *listeners = json_object_get(row, "refusing"), *name;
+    size_t i;
+    json_array_foreach(listeners, i, name)
+    {
+        buf_printf(&o->refusals, "listener %s refuses mail with 421 because of %.*s",
+                   json_is_string(name) ? json_string_value(name) : "",
+                   SPAN_ARG(row_text(row, "alarm")));
+        if (row_text(row, "subject").n)
+            buf_printf(&o->refusals, " %.*s", SPAN_ARG(row_text(row, "subject")));
+        buf_putc(&o->refusals, '\n');
+    }
+}
 
 static void put_row(struct output *o, const json_t *row)
 {
@@ -53,20 +70,18 @@ static void put_row(struct output *o, const json_t *row)
 static void on_row(void *ctx, struct span json)
 {
     struct output *o = ctx;
-    struct buf b;
     o->any = true;
     if (o->json) {
         buf_puts(&o->out, json);
         buf_putc(&o->out, '\n');
         return;
     }
-    buf_init(&b, ROW_MAX_BYTES);
-    ctl_readable(&b, json);
-    json_t *row = json_loadb(b.len ? buf_span(&b).p : "", b.len, 0, NULL);
-    if (row)
+    json_t *row = ctl_json(json, ROW_MAX_BYTES);
+    if (row) {
         put_row(o, row);
+        put_refusals(o, row);
+    }
     json_decref(row);
-    buf_free(&b);
 }
 
 int cli_alarms(int argc, char **argv)
@@ -88,16 +103,19 @@ int cli_alarms(int argc, char **argv)
     o.table = cli_table_new(columns, sizeof columns / sizeof *columns, term_width(STDOUT_FILENO),
                             term_colour(STDOUT_FILENO));
     buf_init(&o.out, 64 << 20);
+    buf_init(&o.refusals, 1 << 20);
     rc = ctl_open(&c, &a);
     if (rc == EX_OK)
         rc = ctl_run(&c, "alarms", NULL, 0, on_row, &o);
     ctl_close(&c);
     cli_table_put(o.table, &o.out);
+    buf_puts(&o.out, buf_span(&o.refusals));
     if (rc == EX_OK && !o.any && !o.json)
         buf_putz(&o.out, "no alarm\n");
     if (!cli_print(&o.out) && rc == EX_OK)
         rc = EX_IOERR;
     cli_table_free(&o.table);
     buf_free(&o.out);
+    buf_free(&o.refusals);
     return rc == EX_OK && o.any ? ALARM_PRESENT : rc;
 }

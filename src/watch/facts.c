@@ -78,25 +78,75 @@ static bool may_be_known(const struct watch *w, const struct old_site *s)
     return s->unsited && loop_mono_ms(w->env->loop) < w->unsited_until_ms;
 }
 
+/* Much of it, or one that is very old. */
+static bool is_old(const struct config_alarm *c, const struct old_site *s)
+{
+    bool many = c->site_age_ms && s->age_ms >= c->site_age_ms && s->old >= c->site_recipients;
+    return many || (c->site_age_any_ms && s->age_ms >= c->site_age_any_ms);
+}
+
+static struct span name_of(const struct old_site *s) { return span_of(s->site, s->site_len); }
+
+static void see_site(struct watch *w, struct span subject, const struct old_site *s)
+{
+    struct buf b;
+    buf_init(&b, ALARM_TEXT_MAX * 2);
+    put_site(&b, s);
+    watch_saw(w, ALARM_SITE_AGE, subject, true, "%s", buf_cstr(&b));
+    buf_free(&b);
+}
+
+static bool has_alarm(const struct watch *w, const struct old_site *s)
+{
+    struct span name = name_of(s);
+    struct alarm ignored;
+    return alarms_find(w->alarms, ALARM_SITE_AGE, &name, &ignored);
+}
+
+static void add_other(struct old_site *all, const struct old_site *s)
+{
+    uint64_t old = all->old + s->old;
+    bool domains = all->old > 0;
+    if (s->age_ms > all->age_ms)
+        *all = *s;
+    all->old = old;
+    all->domains |= domains;
+}
+
+/* Those that have an alarm of their own keep it; beyond a number of them the others are one. */
+static void see_old_sites(struct watch *w)
+{
+    struct old_site others = { .age_ms = -1 };
+    size_t left = SITES_TOLD_MAX;
+    for (int known = 1; known >= 0; known--)
+        for (size_t i = 0; i < w->site_count; i++) {
+            struct old_site *s = &w->sites[i];
+            if (s->told || !is_old(&w->config->alarm, s) || has_alarm(w, s) < known)
+                continue;
+            if (left) {
+                see_site(w, name_of(s), s);
+                s->told = true;
+                left--;
+            } else if (!known) {
+                add_other(&others, s);
+            }
+        }
+    if (others.old)
+        see_site(w, SPAN("other sites"), &others);
+}
+
 static void judge_sites(struct watch *w)
 {
     const struct old_site *oldest = NULL;
     bool any = alarms_any(w->alarms, ALARM_SITE_AGE), open = false;
     for (size_t i = 0; i < w->site_count; i++) {
-        const struct old_site *s = &w->sites[i];
-        bool old = w->config->alarm.site_age_ms && s->age_ms >= w->config->alarm.site_age_ms &&
-                   s->old >= w->config->alarm.site_recipients;
-        struct buf b;
-        buf_init(&b, ALARM_TEXT_MAX * 2);
-        put_site(&b, s);
-        if (old && any && may_be_known(w, s))
-            open = true;
-        else if (old)
-            watch_saw(w, ALARM_SITE_AGE, span_of(s->site, s->site_len), true, "%s", buf_cstr(&b));
-        buf_free(&b);
+        struct old_site *s = &w->sites[i];
         if (!oldest || s->age_ms > oldest->age_ms)
             oldest = s;
+        s->told = any && may_be_known(w, s);
+        open |= s->told && is_old(&w->config->alarm, s);
     }
+    see_old_sites(w);
     if (open)
         alarms_unknown(w->alarms, ALARM_SITE_AGE);
     else
@@ -155,12 +205,15 @@ PROTO_HANDLER(facts, struct watch *, on_facts)
 PROTO_HANDLER(kept, struct watch *, keep_on_kept)
 PROTO_HANDLER(kept_end, struct watch *, keep_on_kept_end)
 
-/* Old enough for either alarm. */
+/* Old enough for any of the alarms. */
 static int64_t old_ms(const struct config *c)
 {
-    int64_t end_ms = expiry_ms(c);
-    bool site = c->alarm.site_age_ms && c->alarm.site_age_ms < end_ms;
-    return site ? c->alarm.site_age_ms : end_ms;
+    int64_t ms = expiry_ms(c);
+    if (c->alarm.site_age_ms && c->alarm.site_age_ms < ms)
+        ms = c->alarm.site_age_ms;
+    if (c->alarm.site_age_any_ms && c->alarm.site_age_any_ms < ms)
+        ms = c->alarm.site_age_any_ms;
+    return ms;
 }
 
 void facts_look(struct watch *w)

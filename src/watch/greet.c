@@ -206,6 +206,13 @@ static void put_subject(struct buf *b, const struct config_listen *l, size_t add
     netaddr_put(b, &l->address.v[address]);
 }
 
+/* Of a listener that does all it may do before it greets. */
+static int64_t greeting_ms(const struct config *c)
+{
+    int64_t names_ms = c->server.reverse_names ? c->server.reverse_timeout_ms : 0;
+    return c->alarm.timeout_ms + c->server.greeting_pause_ms + names_ms;
+}
+
 static void look_at_listener(struct watch *w, const struct config_listen *l)
 {
     for (size_t i = 0; i < l->address.n; i++) {
@@ -214,7 +221,7 @@ static void look_at_listener(struct watch *w, const struct config_listen *l)
         buf_init(&b, ALARM_SUBJECT_MAX);
         put_subject(&b, l, i);
         struct greet_ask ask = { .subject = buf_span(&b), .addrs = &to, .count = 1,
-                                 .timeout_ms = GREET_MS + w->config->server.greeting_pause_ms,
+                                 .timeout_ms = greeting_ms(w->config),
                                  .want = GREET_REPLY, .fn = on_listener, .ctx = w };
         if (!under_way(w, buf_span(&b)))
             greet_begin(w, &ask);

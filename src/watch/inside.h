@@ -16,6 +16,7 @@
 enum {
     SMTPDS_MAX = 64,
     SITES_MAX = 1000,     /* looked at in one round */
+    SITES_TOLD_MAX = 20,  /* that are an alarm each; the others are one together */
     CELLS_MAX = 4000,     /* that qmgr tells of */
     SITE_NAME_MAX = 260,
     DEATHS_MAX = 8,       /* remembered of a role */
@@ -23,7 +24,6 @@ enum {
     GREETS_MAX = 300,     /* connections at once */
     POSTS_MAX = 16,       /* letters that wait */
     ADDRS_MAX = 4,        /* of a name that are tried */
-    GREET_MS = 30 * 1000, /* for a listener's greeting, beside server.greeting_pause */
     REFUSALS_MAX = 64,    /* listeners */
 };
 
@@ -38,6 +38,7 @@ struct old_site {
     bool unsited; /* the name is a domain's */
     int64_t age_ms;
     uint64_t old;
+    bool told; /* it has an alarm of its own */
 };
 
 /* A name that is being looked up. */

@@ -9,6 +9,7 @@
 #include "proto/control.h"
 #include "proto/deliver_resolver.h"
 #include "proto/watch_qmgr.h"
+#include "proto/watch_smtpd.h"
 #include "role/role.h"
 #include "vfs/vfs.h"
 
@@ -22,8 +23,10 @@ struct rig {
     struct loop *l;
     struct role_env env;
     void *watch;
-    struct channel *qmgr, *resolver, *control;
+    struct channel *qmgr, *resolver, *control, *smtpd;
+    struct buf heard; /* what smtpd was told */
     bool with_relay; /* letters are taken */
+    bool with_refusal;
     int listen_fd;
     struct loop_io accept;
     struct {
@@ -40,6 +43,8 @@ struct rig {
     int64_t born_ms; /* of the old mail, on the monotonic clock; -1: none */
     uint64_t old, messages;
     bool qmgr_mute, dns_dead;
+    bool own_zone_dead; /* what is below the host name cannot be found out */
+    int old_sites;      /* so many of them beside */
     /* what was seen */
     struct buf said;
     uint64_t lookups;
@@ -58,6 +63,13 @@ static void on_facts_ask(struct rig *r, struct channel *ch, const struct msg_fac
     int64_t age_ms = r->born_ms < 0 ? -1 : loop_mono_ms(r->l) - r->born_ms;
     if (r->qmgr_mute)
         return;
+    for (int i = 0; i < r->old_sites; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "mx:%d.example", i);
+        struct msg_old_cell c = { .q = m->q, .site = span_str(name), .domain = span_str(name + 3),
+                                  .age_ms = 5 * HOUR, .old = 20 };
+        send_old_cell(ch, &c);
+    }
     if (age_ms >= m->older_ms) {
         struct msg_old_cell c = { .q = m->q,
                                   .site = r->site_unknown ? SPAN_NONE : SPAN("mx:dead.example"),
@@ -180,7 +192,10 @@ static void relay_end(struct rig *r)
 static void on_lookup(struct rig *r, struct channel *ch, const struct msg_lookup *m)
 {
     struct buf b;
-    struct dns_plan plan = { .verdict = r->dns_dead ? DNS_PLAN_LATER : DNS_PLAN_FAIL,
+    bool own = span_find(m->hops, '.') < m->hops.n &&
+               span_starts(span_from(m->hops, span_find(m->hops, '.')), SPAN(".gw."));
+    bool dead = r->dns_dead || (r->own_zone_dead && own);
+    struct dns_plan plan = { .verdict = dead ? DNS_PLAN_LATER : DNS_PLAN_FAIL,
                              .code = SPAN("4.4.3"), .text = SPAN("nobody answers") };
     r->lookups++;
     buf_init(&b, 4096);
@@ -199,6 +214,15 @@ static void on_admin_said(struct rig *r, struct channel *ch, const struct msg_ad
 }
 PROTO_HANDLER(admin_said, struct rig *, on_admin_said)
 
+static void on_check(struct rig *r, struct channel *ch, const struct msg_check *m)
+{
+    (void)ch;
+    buf_printf(&r->heard, "%.*s %d\n", SPAN_ARG(m->name), m->fails);
+}
+PROTO_HANDLER(check, struct rig *, on_check)
+
+static const char *heard(struct rig *r) { return buf_cstr(&r->heard); }
+
 static struct channel *wire(struct rig *r, enum role_id role, const struct channel_ops *ops)
 {
     int fds[2];
@@ -207,30 +231,45 @@ static struct channel *wire(struct rig *r, enum role_id role, const struct chann
     return channel_new(r->l, fds[1], "watch", ops, r);
 }
 
+static struct config *rig_config(struct rig *r)
+{
+    struct config *cfg = config_defaults();
+    cfg->hostname = SPAN("gw.example");
+    cfg->alarm.listeners = false;
+    cfg->alarm.disk_free_bytes = cfg->alarm.inodes_free = 0;
+    cfg->spool.directories.n = 0;
+    if (r->with_relay)
+        cfg->alarm.relay = SPAN("[10.0.0.1]");
+    if (r->with_refusal) {
+        static struct span names[] = { { "queue", 5 }, { "dns", 3 } };
+        static struct config_listen listen = { .name = { "mx", 2 }, .refuse_when = { names, 2 } };
+        cfg->listens = &listen;
+        cfg->n_listens = 1;
+    }
+    return cfg;
+}
+
 /* One process: what it knows ends with it. */
 static void watch_begin(struct rig *r)
 {
     static const struct channel_type qmgr_types[] = { PROTO_TYPE(facts_ask), PROTO_TYPE(kept_ask),
                                                       PROTO_TYPE(keep), PROTO_TYPE(keep_end) },
                                      dns_types[] = { PROTO_TYPE(lookup) },
-                                     control_types[] = { PROTO_TYPE(admin_said) };
+                                     control_types[] = { PROTO_TYPE(admin_said) },
+                                     smtpd_types[] = { PROTO_TYPE(check) };
     static const struct channel_ops qmgr_ops = { qmgr_types, 4, ignore_gone, NULL },
                                     dns_ops = { dns_types, 1, ignore_gone, NULL },
-                                    control_ops = { control_types, 1, ignore_gone, NULL };
+                                    control_ops = { control_types, 1, ignore_gone, NULL },
+                                    smtpd_ops = { smtpd_types, 1, ignore_gone, NULL };
     struct err e = { "" };
-    struct config *cfg = config_defaults();
-    cfg->alarm.listeners = false;
-    cfg->alarm.disk_free_bytes = cfg->alarm.inodes_free = 0;
-    cfg->spool.directories.n = 0;
-    if (r->with_relay) {
-        cfg->alarm.relay = SPAN("[10.0.0.1]");
+    if (r->with_relay)
         relay_begin(r);
-    }
-    r->watch = watch_role.make(&r->env, cfg, &e);
+    r->watch = watch_role.make(&r->env, rig_config(r), &e);
     MUST(watch_role.start(r->watch, &e));
     r->qmgr = wire(r, ROLE_QMGR, &qmgr_ops);
     r->resolver = wire(r, ROLE_RESOLVER, &dns_ops);
     r->control = wire(r, ROLE_CONTROL, &control_ops);
+    r->smtpd = wire(r, ROLE_SMTPD, &smtpd_ops);
 }
 
 static void watch_end(struct rig *r)
@@ -239,6 +278,7 @@ static void watch_end(struct rig *r)
     channel_free(&r->qmgr);
     channel_free(&r->resolver);
     channel_free(&r->control);
+    channel_free(&r->smtpd);
     relay_end(r);
     if (r->session.fd >= 0)
         hang_up(r);
@@ -250,6 +290,7 @@ static void rig_start(struct rig *r)
     *r = (struct rig){ .l = loop_sim_new(1, WALL_MS), .born_ms = -1, .old = 20 };
     r->session.fd = r->listen_fd = -1;
     buf_init(&r->said, 1 << 20);
+    buf_init(&r->heard, 1 << 20);
     buf_init(&r->keep, 1 << 20);
     buf_init(&r->kept, 1 << 20);
     buf_init(&r->session.in, 1 << 20);
@@ -274,6 +315,7 @@ static void rig_end(struct rig *r)
     watch_end(r);
     events_free(&r->env.events);
     buf_free(&r->said);
+    buf_free(&r->heard);
     buf_free(&r->keep);
     buf_free(&r->kept);
     buf_free(&r->session.in);
@@ -348,11 +390,98 @@ static void few_recipients_are_none(void)
     rig_start(&r);
     r.born_ms = loop_mono_ms(r.l);
     r.old = 8; /* 9 with the other domain's */
-    run(&r, DAY);
+    run(&r, 20 * HOUR);
     CHECK_INT(count(&r, "alarm_raised"), 0);
     r.old = 9;
     run(&r, 5 * MINUTE);
     CHECK_INT(count(&r, "alarm_raised"), 1);
+    rig_end(&r);
+}
+
+/* One message that waits for a day. */
+static void one_that_is_very_old(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.born_ms = loop_mono_ms(r.l);
+    r.old = 0;
+    run(&r, DAY - 2 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    rig_end(&r);
+}
+
+/* A great failure is not a thousand alarms; those that are there stay, and are not counted as
+ * others. */
+static void many_sites(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.old_sites = 15;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 15);
+    r.old_sites = 500;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 21);
+    CHECK(strstr(present(&r), "\"subject\":\"other sites\""));
+    CHECK(strstr(r.said.mem + r.said.off, "9600 recipients")); /* 480 times 20 */
+    r.old_sites = 15;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 6);
+    CHECK(!strstr(present(&r), "other sites"));
+    rig_end(&r);
+}
+
+/* The servers of our own domain are no reason to say that the DNS is dead. */
+static void own_zone(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.own_zone_dead = true;
+    run(&r, HOUR);
+    CHECK(r.lookups >= 118); /* two each */
+    CHECK_INT(count(&r, "alarm_raised"), 0);
+    r.dns_dead = true;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    rig_end(&r);
+}
+
+static void reload(struct rig *r, struct config *c)
+{
+    watch_role.reload(r->watch, c);
+}
+
+/* What is still watched stays as it is, what is not is over, and that is told. */
+static void reloads(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    r.dns_dead = true;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    for (int i = 0; i < 20; i++) { /* more often than it looks: it looks all the same */
+        reload(&r, rig_config(&r));
+        run(&r, MINUTE / 2);
+    }
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK_INT(count(&r, "alarm_cleared"), 0);
+    r.old_sites = 1;
+    for (int i = 0; i < 20; i++) {
+        reload(&r, rig_config(&r));
+        run(&r, MINUTE / 2);
+    }
+    CHECK_INT(count(&r, "alarm_raised"), 2);
+    struct config *without = rig_config(&r);
+    without->alarm.dns = false;
+    reload(&r, without);
+    run(&r, MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    CHECK_INT(count(&r, "not watched any more"), 1);
+    CHECK(!strstr(present(&r), "\"dns\""));
+    run(&r, HOUR);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
     rig_end(&r);
 }
 
@@ -442,6 +571,36 @@ static void again(struct rig *r, int64_t away_ms)
     while (loop_mono_ms(r->l) < until)
         loop_turn(r->l, (int)(until - loop_mono_ms(r->l)));
     watch_begin(r);
+}
+
+/* smtpd hears of a check when it has been looked at often enough, and not before. */
+static void what_smtpd_hears(void)
+{
+    struct rig r;
+    rig_start(&r);
+    watch_end(&r);
+    r.with_refusal = r.with_relay = true;
+    watch_begin(&r);
+    run(&r, 30 * 1000); /* two looks at the DNS, each tenth second: good; the queue: not yet */
+    CHECK(strstr(heard(&r), "dns 0") && !strstr(heard(&r), "queue"));
+    run(&r, 3 * MINUTE);
+    CHECK(strstr(heard(&r), "queue 0") && !strstr(heard(&r), "dns 1"));
+    r.dns_dead = true;
+    run(&r, 21 * 1000);
+    CHECK(strstr(heard(&r), "dns 1"));
+    CHECK_INT(count(&r, "listener_refuses"), 1);
+    buf_reset(&r.heard);
+    again(&r, 1000);
+    run(&r, 25 * 1000);
+    CHECK(strstr(heard(&r), "dns 1") && !strstr(heard(&r), "dns 0"));
+    CHECK_INT(count(&r, "listener_refuses"), 1); /* the one before said so */
+    r.dns_dead = false;
+    run(&r, 40 * 1000);
+    CHECK(strstr(heard(&r), "dns 0"));
+    CHECK_INT(count(&r, "listener_accepts"), 0); /* the queue may be unwell */
+    run(&r, 2 * MINUTE);
+    CHECK_INT(count(&r, "listener_accepts"), 1);
+    rig_end(&r);
 }
 
 /* An alarm that lasts is told at its times, however often watch begins anew; its end is told. */
@@ -552,6 +711,7 @@ static const struct test tests[] = {
     TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
-    TEST(sites_that_are_not_known_yet),
+    TEST(sites_that_are_not_known_yet), TEST(one_that_is_very_old), TEST(many_sites),
+    TEST(own_zone), TEST(reloads), TEST(what_smtpd_hears),
 };
 TEST_MAIN(tests)

@@ -70,7 +70,8 @@ void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bo
 /* All of a kind has been looked at: what was not said to be bad since the last round is good. */
 void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now);
 /* What is not looked at any more (configuration): subjects of this kind that `still` (NULL: none)
- * does not know. It is over at once, and its text says why; what nobody was told of ends without a word. */
+ * does not know. It is over at once, and its text says why; what nobody was told of ends without a
+ * word. */
 void alarms_unwatched(struct alarms *a, enum alarm_kind kind,
                       bool (*still)(void *ctx, struct span subject), void *ctx);
 

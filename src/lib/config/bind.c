@@ -311,7 +311,7 @@ static void notice(struct bind *b, const struct config_setting *s)
     buf_free(&name);
 }
 
-/* Settings of real listeners, rules and checks and of struct config, without those of spare ones. */
+/* Settings of real listeners, rules, checks and of struct config, without those of spare ones. */
 static void keep_settings(struct bind *b)
 {
     struct config *cfg = b->cfg;

@@ -56,7 +56,7 @@ static const void *item_of(const struct config *cfg, enum config_of of, struct s
     return NULL;
 }
 
-/* A listener, rule or check that only one of them has: a listener with its addresses as the text. */
+/* A listener, rule or check that only one has: a listener with its addresses as the text. */
 static void came_or_went(struct diff *d, enum config_of of, const void *item, bool came)
 {
     const struct config_option *o = config_option_find(SPAN("listen"), SPAN("address"));

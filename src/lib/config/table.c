@@ -459,7 +459,7 @@ static const struct config_option options[] = {
       HOUR,
       .help = "instead, for next_hop and dns when a listener refuses by them" },
     { "alarm", "timeout", CONFIG_DURATION, LIVE, AT(alarm.timeout_ms), "10s", 100, 10 * MINUTE,
-      .help = "one look at next_hop or dns is bad when it takes longer" },
+      .help = "one look at next_hop, dns or a listener is bad when it takes longer" },
     { "alarm", "raise_after", CONFIG_NUMBER, LIVE, AT(alarm.raise_after), "2", 1, 1000,
       .help = "an alarm is raised when so many looks in a row were bad" },
     { "alarm", "clear_after", CONFIG_NUMBER, LIVE, AT(alarm.clear_after), "3", 1, 1000,
