@@ -95,12 +95,12 @@ static bool is_through(const struct cause_scan *w, struct span dest, struct span
 
 static bool is_address(const struct cause_scan *w, struct sched_addr addr)
 {
-    struct buf b;
-    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
-    sched_addr_put(&b, addr);
-    bool is = span_ieq(buf_span(&b), w->target);
-    buf_free(&b);
-    return is;
+    size_t at = addr.local.n;
+    if (addr.whole || !addr.domain.n)
+        return span_ieq(addr.local, w->target);
+    return at + 1 + addr.domain.n == w->target.n && w->target.p[at] == '@' &&
+           span_ieq(addr.local, span_to(w->target, at)) &&
+           span_ieq(addr.domain, span_from(w->target, at + 1));
 }
 
 /* --- what was found --- */
