@@ -11,7 +11,8 @@
 
 enum {
     /* A slice takes no more than a millisecond: it is over a little before, and after so many
-     * units of work, whatever the clock says: one for a recipient or a cell that is looked at, more where more is done. */
+     * units of work whatever the clock says. A recipient or a cell that is looked at is one, or
+     * more where more is done. */
     ADMIN_SLICE_UNITS = 16384,
     ADMIN_SLICE_NS = 900000,
     ADMIN_CLOCK_UNITS = 64,       /* between two looks at the clock */

@@ -59,7 +59,8 @@ bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
 {
     struct span arg;
     struct err err = { "" };
-    *y = (struct query){ .q = a->q, .a = a, .slice = &a->now, .filter = queue_filter_new(), .limit = UINT64_MAX };
+    *y = (struct query){ .q = a->q, .a = a, .slice = &a->now, .filter = queue_filter_new(),
+                         .limit = UINT64_MAX };
     while (list_next_text(args, &arg)) {
         int rc = take_option(y, arg, &err);
         rc = rc ? rc : other ? other(a, arg, &err) : 0;
