@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ROW_MAX_BYTES = 1 << 20, OUT_MAX_BYTES = 16 << 20, WHEN_MAX = 64 };
@@ -25,14 +24,6 @@ static struct span text_of(const json_t *o, const char *key)
 {
     const json_t *v = json_object_get(o, key);
     return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
-}
-
-static void put_when(char out[WHEN_MAX], const json_t *o)
-{
-    time_t at = (time_t)(json_integer_value(json_object_get(o, "since_ms")) / 1000);
-    struct tm tm;
-    if (!localtime_r(&at, &tm) || !strftime(out, WHEN_MAX, "%Y-%m-%d %H:%M", &tm))
-        out[0] = '\0';
 }
 
 static void put_line(struct buf *b, const json_t *o)
@@ -53,7 +44,7 @@ static void on_row(void *ctx, struct span row)
 {
     struct shown *s = ctx;
     json_t *o = s->a->json ? NULL : ctl_json(row, ROW_MAX_BYTES);
-    char when[WHEN_MAX];
+    struct buf when;
     s->rows++;
     if (s->a->json) {
         buf_puts(&s->out, row);
@@ -61,12 +52,14 @@ static void on_row(void *ctx, struct span row)
     } else if (s->verb != QUEUE_RULE_LIST) {
         put_line(&s->out, o);
     } else {
-        put_when(when, o);
+        buf_init(&when, WHEN_MAX);
+        term_put_when(&when, json_integer_value(json_object_get(o, "since_ms")));
         cli_table_cell(s->table, text_of(o, "name"));
         cli_table_cell(s->table, text_of(o, "nexthop"));
-        cli_table_cell(s->table, span_str(when));
+        cli_table_cell(s->table, buf_span(&when));
         cli_table_cell(s->table, text_of(o, "who"));
         cli_table_end_row(s->table);
+        buf_free(&when);
     }
     if (s->table && cli_table_held(s->table) >= TABLE_HELD_MAX)
         cli_table_put(s->table, &s->out);

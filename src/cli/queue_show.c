@@ -297,6 +297,12 @@ static void put_done(struct buf *to, const json_t *a, long long n)
     if (json_is_true(json_object_get(a, "after_attempt")))
         buf_putz(to, " (some are being delivered now: when that attempt ends, unless it "
                      "succeeds)");
+    if (json_object_get(a, "who")) { /* of a freeze */
+        buf_putz(to, " since ");
+        term_put_when(to, int_of(a, "since_ms"));
+        buf_putz(to, " by ");
+        term_put_text(to, text_of(a, "who"));
+    }
 }
 
 static void action_row(const json_t *a, struct buf *out, struct buf *err)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 bool term_colour(int fd)
@@ -79,4 +80,14 @@ void term_put_age(struct buf *b, int64_t ms)
         buf_printf(b, "%lldh%02lldm", s / 3600, s / 60 % 60);
     else
         buf_printf(b, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+}
+
+void term_put_when(struct buf *b, int64_t wall_ms)
+{
+    enum { TEXT_MAX = 64 };
+    time_t at = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    char text[TEXT_MAX];
+    if (localtime_r(&at, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm))
+        buf_putz(b, text);
 }

@@ -308,6 +308,15 @@ static void asks_and_shows(void)
                        "postern queue: not all of them\n");
 }
 
+static void frozen_are_shown(void)
+{
+    fake("{\"id\":\"a.example\",\"action\":\"frozen\",\"who\":\"ann\",\"since_ms\":86400000}\n"
+         "{\"end\":\"ok\"}\n");
+    struct run *r = QUEUE("freeze", "--socket", fake_path);
+    fake_over();
+    CHECK(strstr(r->out, "a.example: frozen since 1970-01-") && strstr(r->out, " by ann\n"));
+}
+
 static void filters_are_words(void)
 {
     fake("{\"end\":\"ok\"}\n");
@@ -465,7 +474,7 @@ static const struct test tests[] = {
     TEST(aligned),          TEST(cut_to_the_terminal), TEST(readable_rows),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
-    TEST(filters_are_words), TEST(rules_of_rerouting), TEST(retries),
+    TEST(frozen_are_shown), TEST(filters_are_words), TEST(rules_of_rerouting), TEST(retries),
     TEST(json_is_passed_on),
     TEST(cut_off),          TEST(reload_refused),
     TEST(stop_without_waiting), TEST(stop_that_lasts),
