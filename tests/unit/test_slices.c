@@ -125,6 +125,23 @@ static void add(struct rig *r, unsigned i, uint32_t rcpts)
     free(list);
 }
 
+static void add_routed(struct rig *r, unsigned i)
+{
+    char sender[32], key[32];
+    struct sched *s = r->q->sched;
+    struct sched_entry_rcpt one = { .addr = SPAN("person@d.example") };
+    struct sched_ask route;
+    struct sched_verdict v;
+    int ns = snprintf(sender, sizeof sender, "s%u@src.example", i);
+    int nk = snprintf(key, sizeof key, "mx:d%u.example", i);
+    struct sched_entry e = { .seq = 1000000 + i, .received_ms = loop_wall_ms(r->l),
+                             .sender = span_of(sender, (size_t)ns), .rcpts = &one,
+                             .rcpt_count = 1 };
+    MUST(sched_add(s, &e, qmgr_now(r->q)));
+    MUST(sched_next_to_route(s, qmgr_now(r->q), &route, 1) == 1);
+    sched_routed(s, route.seq, route.rcpt, SCHED_TO, span_of(key, (size_t)nk), qmgr_now(r->q), &v);
+}
+
 static void desk_open(struct desk *d, unsigned mails)
 {
     static const struct channel_type types[] = { PROTO_TYPE(admin_said) };
@@ -191,6 +208,36 @@ static void many_recipients(void)
     CHECK(d.slices > RCPTS / ADMIN_SLICE_UNITS);
     CHECK(ASK(&d, "groups", "by=reason", "to~person2"));
     CHECK(strstr(d.last, "\"recipients\":60000"));
+    desk_close(&d);
+}
+
+/* Every destination and its site, of which nobody knows the name; more of them come meanwhile. */
+static void every_site(void)
+{
+    enum { PLACES = 3000 };
+    static struct desk d;
+    static const char *const words[] = { "sites", "limit=10000", NULL };
+    desk_open(&d, 0);
+    channel_free(&d.r->deliver); /* nothing is begun */
+    rig_run(d.r, 10);
+    for (unsigned i = 1; i <= PLACES; i++)
+        add_routed(d.r, i);
+    CHECK(ask(&d, words));
+    CHECK_INT(d.rows, 2 * PLACES);
+    CHECK(ASK(&d, "sites", "limit=100"));
+    CHECK_INT(d.rows, 101);
+    CHECK(strstr(d.last, "\"not_shown\":5900"));
+    send_question(&d, words);
+    d.rows = d.ended = 0;
+    unsigned more = 0;
+    while (!d.ended && more < 20 * PLACES) {
+        CHECK(turn(&d));
+        for (int k = 0; k < 300; k++)
+            add_routed(d.r, PLACES + ++more);
+    }
+    CHECK_INT(d.ended, 1);
+    CHECK(more > 2 * PLACES / 3); /* the table has grown under the walk */
+    CHECK(d.rows >= 2 * PLACES);
     desk_close(&d);
 }
 
@@ -307,6 +354,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         { "slices/each_question", each_question },
         { "slices/many_recipients", many_recipients },
+        { "slices/every_site", every_site },
         { "slices/while_it_changes", while_it_changes },
         { "slices/several", several },
         { "slices/why", why },
