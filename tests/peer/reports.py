@@ -9,7 +9,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "system")]
-from lib import peers, ports, smtpclient, temp          # noqa: E402
+from lib import peers, ports, smtpclient          # noqa: E402
 from lib.gateway import Gateway, Word                   # noqa: E402
 from lib.peers import fetch                             # noqa: E402
 from lib.report import Report, Skip                           # noqa: E402
@@ -172,14 +172,8 @@ def with_postfix(case, where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report(must_run=True)
-    for case in (ours, delayed, international, theirs, passed_to_us):
-        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
-            continue
-        with temp.Dir("reports") as where:
-            report.run(f"reports/{case.__name__}", with_postfix, case, where)
-    return report.code()
+    return Report(must_run=True).cases("reports", (
+        ours, delayed, international, theirs, passed_to_us))
 
 
 if __name__ == "__main__":

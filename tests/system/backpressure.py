@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import proc, smtpclient, temp              # noqa: E402
+from lib import proc, smtpclient              # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
@@ -163,15 +163,7 @@ def slow_clients(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (large_and_small, stalled_sink, slow_clients):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("pressure") as where:
-            report.run(f"backpressure/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("backpressure", (large_and_small, stalled_sink, slow_clients))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import STALL, Sink                    # noqa: E402
@@ -289,17 +289,11 @@ CASES = (shows_why, held_and_released, deleted, deleted_while_active, run_and_re
 
 
 def main():
-    temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("cli_queue", f"{binary()} is not built")
         return report.code()
-    for case in CASES:
-        if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
-            continue
-        with temp.Dir("queue") as where:
-            report.run(f"cli_queue/{case.__name__}", case, where)
-    return report.code()
+    return report.cases("cli_queue", CASES)
 
 
 if __name__ == "__main__":

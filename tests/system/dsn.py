@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import smtpclient, temp                    # noqa: E402
+from lib import smtpclient                    # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import EXTENSIONS, Sink               # noqa: E402
@@ -282,16 +282,10 @@ def all_told(h, count):
 
 
 def main():
-    temp.exit_on_term()
     report = Report()
-    wanted = sys.argv[1:]
     assert "DSN" in EXTENSIONS
-    for case in (failure, notify, passed_on, delay_and_expiry, double_bounce, held, utf8, killed):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("dsn") as where:
-            report.run(f"dsn/{case.__name__}", case, where)
-    return report.code()
+    return report.cases("dsn", (
+        failure, notify, passed_on, delay_and_expiry, double_bounce, held, utf8, killed), at_once=3)
 
 
 if __name__ == "__main__":

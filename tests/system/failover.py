@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
@@ -277,16 +277,9 @@ def loops(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (next_host, after_the_dot, all_bad, stage_clocks, attempt_clock, kept, helo,
-                 each_recipient, loops):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("failover") as where:
-            report.run(f"failover/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("failover", (
+        next_host, after_the_dot, all_bad, stage_clocks, attempt_clock, kept, helo,
+        each_recipient, loops), at_once=3)
 
 
 if __name__ == "__main__":

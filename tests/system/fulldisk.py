@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import smtpclient, temp                    # noqa: E402
+from lib import smtpclient                    # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
@@ -198,16 +198,9 @@ def load_on_full(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case, *args in ((below_free_min, "ext4"), (below_free_min, "tmpfs"), (really_full, "ext4"),
-                        (really_full, "tmpfs"), (load_on_full,)):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("full") as where:
-            report.run(f"fulldisk/{'_'.join([case.__name__, *args])}", case, where, *args)
-    return report.code()
+    return Report().cases("fulldisk", (
+        (below_free_min, "ext4"), (below_free_min, "tmpfs"), (really_full, "ext4"),
+        (really_full, "tmpfs"), (load_on_full,)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import EXTENSIONS, Sink               # noqa: E402
@@ -300,15 +300,8 @@ def own_address(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (modes, no_queue_run, mailertable_says_no, utf8, postmaster, loops, own_address):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("intake") as where:
-            report.run(f"intake/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("intake", (
+        modes, no_queue_run, mailertable_says_no, utf8, postmaster, loops, own_address), at_once=4)
 
 
 if __name__ == "__main__":

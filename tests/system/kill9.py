@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, proc, smtpclient, temp       # noqa: E402
+from lib import ports, proc, smtpclient       # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
@@ -256,16 +256,8 @@ def twice(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (each_role, backoff, qmgr_away, router_away, master_dies, restart_everything,
-                 twice):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("kill9") as where:
-            report.run(f"kill9/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("kill9", (
+        each_role, backoff, qmgr_away, router_away, master_dies, restart_everything, twice))
 
 
 if __name__ == "__main__":

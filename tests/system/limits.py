@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import smtpclient, temp                    # noqa: E402
+from lib import smtpclient                    # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
@@ -258,16 +258,8 @@ def greeting_pause(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (recipients, bytes_of_a_message, lines, connections, errors, times,
-                 greeting_pause):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("limits") as where:
-            report.run(f"limits/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("limits", (
+        recipients, bytes_of_a_message, lines, connections, errors, times, greeting_pause))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ ANN, BOB = ("games", "news") if ROOT else (pwd.getpwuid(os.geteuid()).pw_name, N
 BODY = b"Subject: one\r\n\r\nhello\r\n.dot\r\nFrom me\r\n>From you\r\n\xff\r\n"
 BODY_LF = b"\n\nhello\n.dot\nFrom me\n>From you\n\xff\n"
 
-KILLS = 40 if os.environ.get("POSTERN_LONG") == "1" else 15
+LONG = os.environ.get("POSTERN_LONG") == "1"
+KILLS = 40 if LONG else 15
 
 
 def gateway(where, how, local=None, aliases=None, route=None, mailertable=None):
@@ -166,7 +167,7 @@ def mbox(where):
 
 def many_at_once(where):
     """Deliveries to one mbox and a reader that takes its locks: every message whole, once."""
-    box, n = spool_dir(where), 40
+    box, n = spool_dir(where), 40 if LONG else 20
     with gateway(where, f"mbox:{box}/%u", local={"processes": 4}) as g:
         stop = threading.Event()
 
@@ -449,14 +450,7 @@ CASES = [maildir, mbox, many_at_once, programs, program_times_out, alias_targets
          success_report, loop_found, nobody_there, passwd_users, killed_maildir, killed_mbox]
 
 
-def run_cases(report, wanted, prefix=""):
-    for case in CASES:
-        if not wanted or case.__name__ in wanted:
-            with temp.Dir(f"local-{case.__name__}") as where:
-                report.run(prefix + case.__name__, case, where)
-
-
-def as_ordinary_user(wanted):
+def as_ordinary_user():
     """The same cases again, by a child that is no longer root."""
     if not ROOT:
         raise Skip("this is it already")
@@ -465,20 +459,16 @@ def as_ordinary_user(wanted):
         global ROOT, BOB                # pylint: disable=global-statement
         ROOT, BOB = False, None
         tempfile.tempdir = str(own)     # the one of root's tests is not its to write
-        report = Report()
-        run_cases(report, wanted, "user_")
-        return report.code() == 0
+        return Report().cases("local", CASES, at_once=4, prefix="user_") == 0
     with temp.Dir("u") as where:
         own = own_dir(where / "t", ANN, 0o755)    # short: sockets have names of 107 bytes
         assert as_user(ANN, again), "see above"
 
 
 def main():
-    wanted = sys.argv[1:]
-    temp.exit_on_term()
     report = Report()
-    run_cases(report, wanted)
-    report.run("ordinary_user", as_ordinary_user, wanted)
+    report.cases("local", CASES, at_once=4)
+    report.run("ordinary_user", as_ordinary_user)
     report.exit()
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
@@ -226,17 +226,11 @@ CASES = (filters, groups, actions, reports, reroute, frozen, export, asked_on_a_
 
 
 def main():
-    temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("queue_ask", f"{binary()} is not built")
         return report.code()
-    for case in CASES:
-        if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
-            continue
-        with temp.Dir("queue") as where:
-            report.run(f"queue_ask/{case.__name__}", case, where)
-    return report.code()
+    return report.cases("queue_ask", CASES)
 
 
 if __name__ == "__main__":

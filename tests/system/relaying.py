@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway                     # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import Sink                           # noqa: E402
@@ -171,15 +171,8 @@ def literals(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (default, strangers, friends, ipv6, mapped, literals):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("relaying") as where:
-            report.run(f"relaying/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("relaying", (
+        default, strangers, friends, ipv6, mapped, literals), at_once=3)
 
 
 if __name__ == "__main__":

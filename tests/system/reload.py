@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, ports, smtpclient, temp      # noqa: E402
+from lib import certs, ports, smtpclient      # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
@@ -265,16 +265,9 @@ def rotation(where):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (under_load, open_session, listeners, mailertable, bad_table, refused, certificate,
-                 rotation):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("reload") as where:
-            report.run(f"reload/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("reload", (
+        under_load, open_session, listeners, mailertable, bad_table, refused, certificate,
+        rotation))
 
 
 if __name__ == "__main__":

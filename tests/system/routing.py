@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp         # noqa: E402
+from lib import ports, smtpclient               # noqa: E402
 from lib.gateway import Gateway, Word, hop      # noqa: E402
 from lib.report import Report, Skip             # noqa: E402
 from lib.sink import Sink                       # noqa: E402
@@ -442,13 +442,9 @@ def reverse(where):
 
 
 def main():
-    r = Report()
-    with temp.Dir("routing") as where:
-        for n, test in enumerate((access, pipelined, discard, quarantine, virtual, aliases, reports,
-                                  shown, by_sender, canonical, silent_servers, not_canonical,
-                                  recipients, edited, reverse)):
-            r.run(test.__name__, test, where / str(n))
-    return r.code()
+    return Report().cases("routing", (
+        access, pipelined, discard, quarantine, virtual, aliases, reports, shown, by_sender,
+        canonical, silent_servers, not_canonical, recipients, edited, reverse), at_once=4)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import proc, temp                              # noqa: E402
+from lib import proc                              # noqa: E402
 from lib.gateway import Gateway, Word, binary                # noqa: E402
 from lib.peers import fetch                             # noqa: E402
 from lib.report import Report, Skip                     # noqa: E402
@@ -669,15 +669,7 @@ CASES = (calls, parameters, content, refusals, errors, verbose, queue_only, smtp
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in CASES:
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("submit") as where:
-            report.run(f"submit/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("submit", CASES, at_once=4)
 
 
 if __name__ == "__main__":

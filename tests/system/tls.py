@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, smtpclient, temp             # noqa: E402
+from lib import certs, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                 # noqa: E402
 from lib.sink import DROP, STALL, Session, Sink     # noqa: E402
@@ -640,18 +640,11 @@ def look_at(role, pid, wanted, holders, unreadable, files):
 
 
 def main():
-    temp.exit_on_term()
-    report = Report()
-    wanted = sys.argv[1:]
-    for case in (two_kinds_of_keys, oldest_version, sessions, keyring_dies, injection,
-                 stalled_handshake, required_and_off, opportunistic, failed_handshake,
-                 tls_required_out, injected_reply, other_certificates, reload_under_handshakes,
-                 bad_certificate, keys_in_keyring_only):
-        if wanted and case.__name__ not in wanted:
-            continue
-        with temp.Dir("tls") as where:
-            report.run(f"tls/{case.__name__}", case, where)
-    return report.code()
+    return Report().cases("tls", (
+        two_kinds_of_keys, oldest_version, sessions, keyring_dies, injection, stalled_handshake,
+        required_and_off, opportunistic, failed_handshake, tls_required_out, injected_reply,
+        other_certificates, reload_under_handshakes, bad_certificate, keys_in_keyring_only),
+        at_once=3)
 
 
 if __name__ == "__main__":

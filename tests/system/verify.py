@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import peers, ports, smtpclient, temp      # noqa: E402
+from lib import peers, ports, smtpclient            # noqa: E402
 from lib.gateway import Gateway, Word, hop          # noqa: E402
 from lib.peers import fetch                         # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
@@ -236,11 +236,8 @@ def postfix(where):
 
 
 def main():
-    r = Report()
-    with temp.Dir("verify") as where:
-        for test in (unknown, who, ourselves, no_answer, at_once, forgets, killed, postfix):
-            r.run(test.__name__, test, where / test.__name__)
-    return r.code()
+    return Report().cases("verify", (unknown, who, ourselves, no_answer, at_once, forgets, killed,
+                                     postfix), at_once=4)
 
 
 if __name__ == "__main__":
