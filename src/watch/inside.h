@@ -12,6 +12,7 @@
 #include "ipc/channel.h"
 #include "loop/loop.h"
 #include "role/role.h"
+#include "tls/client.h"
 
 enum {
     SMTPDS_MAX = 64,
@@ -116,6 +117,7 @@ struct watch {
     int64_t again_ms, again_at_ms; /* those that nobody took wait so long, until then */
     unsigned smtpd_turn;
     struct hook *hook;
+    struct tls_client_ctx *tls;
 };
 
 struct alarm_now watch_now(const struct watch *w);

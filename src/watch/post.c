@@ -31,6 +31,8 @@ struct post {
     struct netaddr addrs[ADDRS_MAX];
     size_t addr_count, at;
     bool connected, over;
+    struct tls *tls;
+    bool tls_pending, tls_open, tls_failed, no_tls; /* no_tls: it has failed with this host */
     struct envelope_rcpt rcpts[RCPTS_MAX];
     size_t rcpt_count, taken;
     char why[TEXT_BYTES];
@@ -53,6 +55,7 @@ static void hang_up(struct post *p)
 {
     struct loop *l = p->w->env->loop;
     smtp_client_free(&p->client);
+    tls_free(&p->tls);
     loop_timer_stop(l, &p->timer);
     loop_io_del(l, &p->io);
     if (p->fd >= 0)
@@ -113,8 +116,12 @@ static void on_over(void *ctx)
         keep_send(w);
         return;
     }
-    if (p->by_relay && p->at + 1 < p->addr_count) {
+    if (p->by_relay && p->tls_failed && !p->no_tls) {
+        p->no_tls = true; /* better in plain text than not at all */
+        connect_relay(p);
+    } else if (p->by_relay && p->at + 1 < p->addr_count) {
         p->at++;
+        p->no_tls = false;
         connect_relay(p);
     } else if (p->by_relay) {
         through_queue(p);
@@ -128,6 +135,7 @@ static void end(struct post *p, struct span why)
 {
     if (why.n)
         set_why(p, why);
+    p->tls_failed |= p->tls && !p->tls_open;
     p->over = true;
     loop_hook_ask(p->w->env->loop, &p->over_hook);
 }
@@ -158,30 +166,112 @@ static void on_closed(void *ctx, const struct smtp_outcome *why)
         end(p, why ? why->text : SPAN("the connection was closed"));
 }
 
-static const struct smtp_client_ops client_ops = { .want_content = on_want,
+static void on_start_tls(void *ctx) { ((struct post *)ctx)->tls_pending = true; }
+
+static const struct smtp_client_ops client_ops = { .start_tls = on_start_tls,
+                                                   .want_content = on_want,
                                                    .rcpt_done = on_rcpt_done,
                                                    .message_done = on_message_done,
                                                    .closed = on_closed };
 
 /* --- the session --- */
 
+/* False: the connection is broken. */
+static bool write_some(struct post *p, struct span out, size_t *put_r)
+{
+    ssize_t put = out.n ? loop_write(p->w->env->loop, p->fd, out.p, out.n) : 0;
+    *put_r = put > 0 ? (size_t)put : 0;
+    return put >= 0 || errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+static bool write_tls(struct post *p)
+{
+    size_t put = 1;
+    while (p->tls && tls_output(p->tls)->len && put) {
+        if (!write_some(p, buf_span(tls_output(p->tls)), &put))
+            return false;
+        buf_take(tls_output(p->tls), put);
+    }
+    return true;
+}
+
+static bool write_out(struct post *p)
+{
+    while (!p->over) {
+        if (!write_tls(p))
+            return false;
+        struct span out = smtp_client_output(p->client);
+        size_t put = 0;
+        if (out.n && p->tls)
+            put = tls_output(p->tls)->len ? 0 : tls_write(p->tls, out);
+        else if (!write_some(p, out, &put))
+            return false;
+        if (!put)
+            break;
+        smtp_client_sent(p->client, put, now_of(p));
+    }
+    return true;
+}
+
+static bool out_waits(const struct post *p)
+{
+    return smtp_client_output(p->client).n || (p->tls && tls_output(p->tls)->len);
+}
+
+/* As with other mail: whatever certificate there is is better than plain text (RFC 7435). */
+static void begin_tls(struct post *p)
+{
+    struct tls_peer peer = { .trust = TLS_TRUST_ANY };
+    struct err e;
+    p->tls_pending = false;
+    p->tls = tls_client_new(p->w->tls, &peer, p, &e);
+    p->tls_failed = !p->tls;
+    if (p->tls_failed)
+        smtp_client_eof(p->client, span_str(e.text), now_of(p));
+    else if (!write_tls(p))
+        smtp_client_eof(p->client, span_str(strerror(errno)), now_of(p));
+}
+
+static void look_at_tls(struct post *p)
+{
+    enum tls_state state = tls_state(p->tls);
+    if (state == TLS_FAILED && !p->tls_open && !p->over)
+        smtp_client_eof(p->client, SPAN("TLS handshake failed"), now_of(p));
+    if (state == TLS_OPEN && !p->tls_open) {
+        p->tls_open = true;
+        smtp_client_tls_done(p->client, now_of(p));
+    }
+}
+
+static void take_input(struct post *p, struct span in)
+{
+    char plain[4096];
+    if (!p->tls) {
+        smtp_client_input(p->client, in, now_of(p));
+        return;
+    }
+    for (size_t used = 1; in.n && used && !p->over; in = span_from(in, used)) {
+        ssize_t got;
+        used = tls_input(p->tls, in);
+        look_at_tls(p);
+        while (!p->over && (got = tls_read(p->tls, plain, sizeof plain)) > 0)
+            smtp_client_input(p->client, span_of(plain, (size_t)got), now_of(p));
+    }
+    enum tls_state state = tls_state(p->tls);
+    if (!p->over && (state == TLS_CLOSED || state == TLS_FAILED))
+        smtp_client_eof(p->client, span_str(tls_why(p->tls)), now_of(p));
+}
+
 static void pump(struct post *p)
 {
     struct loop *l = p->w->env->loop;
-    while (!p->over) {
-        struct span out = smtp_client_output(p->client);
-        ssize_t n = out.n ? loop_write(l, p->fd, out.p, out.n) : 0;
-        if (!out.n || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
-            break;
-        if (n < 0)
-            smtp_client_eof(p->client, span_str(strerror(errno)), now_of(p));
-        else
-            smtp_client_sent(p->client, (size_t)n, now_of(p));
-    }
+    if (!write_out(p))
+        smtp_client_eof(p->client, span_str(strerror(errno)), now_of(p));
+    if (!p->over && p->tls_pending && !out_waits(p))
+        begin_tls(p);
     if (p->over)
         return;
-    bool more = smtp_client_output(p->client).n > 0;
-    loop_io_want(l, &p->io, LOOP_READ | (more ? LOOP_WRITE : 0));
+    loop_io_want(l, &p->io, LOOP_READ | (out_waits(p) ? LOOP_WRITE : 0));
     int64_t at = smtp_client_deadline(p->client);
     if (at != INT64_MAX)
         loop_timer_at(l, &p->timer, at);
@@ -192,9 +282,10 @@ static void begin_session(struct post *p)
     struct watch *w = p->w;
     p->connected = true;
     p->sent = p->taken = 0;
+    p->tls_pending = p->tls_open = p->tls_failed = false;
     smtp_client_defaults(&p->conf);
     p->conf.hostname = w->config->hostname;
-    p->conf.tls = SMTP_TLS_OFF;
+    p->conf.tls = p->by_relay && !p->no_tls ? SMTP_TLS_TRY : SMTP_TLS_OFF;
     p->client = smtp_client_new(&p->conf, p->by_relay ? w->config->alarm.relay : SPAN("smtpd"),
                                 &client_ops, p, now_of(p));
     smtp_client_set_attempt(p->client, now_of(p) + ATTEMPT_MS);
@@ -221,7 +312,7 @@ static void on_ready(void *ctx, int ready)
     if (ready & LOOP_READ) {
         ssize_t n = loop_read(p->w->env->loop, p->fd, bytes, sizeof bytes);
         if (n > 0)
-            smtp_client_input(p->client, span_of(bytes, (size_t)n), now_of(p));
+            take_input(p, span_of(bytes, (size_t)n));
         else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
             smtp_client_eof(p->client, SPAN_NONE, now_of(p));
     }
@@ -270,6 +361,7 @@ static void on_where(void *ctx, const struct where_found *f)
     struct post *p = ctx;
     p->addr_count = f->count;
     p->at = 0;
+    p->no_tls = false;
     if (f->count) {
         memcpy(p->addrs, f->addrs, f->count * sizeof *f->addrs);
         connect_relay(p);

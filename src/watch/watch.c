@@ -313,7 +313,14 @@ static void *watch_make(struct role_env *env, struct config *cfg, struct err *er
 {
     struct watch *w = NEW(struct watch);
     struct alarms_config ac = alarms_config_of(cfg);
-    (void)err;
+    struct tls_client_config tc = { .sessions_max = 1 };
+    tls_warm_up(err);
+    w->tls = tls_client_ctx_new(&tc, err);
+    if (!w->tls) {
+        config_free(&cfg);
+        free(w);
+        return NULL;
+    }
     w->env = env;
     w->config = cfg;
     w->born_ms = loop_mono_ms(env->loop);
@@ -417,6 +424,7 @@ static void watch_free(void *role)
     greets_free(w);
     posts_free(w);
     hook_free(&w->hook);
+    tls_client_ctx_free(&w->tls);
     for (size_t i = 0; i < SMTPDS_MAX; i++)
         channel_free(&w->smtpds[i]);
     channel_free(&w->control);

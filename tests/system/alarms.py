@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import certs, ports, smtpclient    # noqa: E402
 from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
-from lib.sink import Sink                   # noqa: E402
+from lib.sink import DROP, Sink                   # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
 
 QUICK = {"interval": Word("300ms"), "dns": Word("off"), "listeners": Word("off"),
@@ -127,6 +127,23 @@ def relay_away(where):
         assert "not you" in events(g, "alarm_not_mailed")[0]["text"]
         until(lambda: events(g, "alarm_mailed"))
         assert [e["relay"] for e in events(g, "alarm_mailed")] == ["queue"]
+
+
+def relay_tls(where):
+    """Encrypted when alarm.relay offers it, whatever its certificate; in plain text when that
+    fails."""
+    cert = certs.make(where / "certs")[:2]
+    for broken in (False, True):
+        with Sink(tls=cert) as relay:
+            if broken:
+                relay.at("tls", DROP)
+            with Gateway(where / str(broken), options={
+                    "alarm": {**QUICK, "disk_free": Word("900000G"),
+                              "relay": f"[127.0.0.1]:{relay.port}"}}) as g:
+                until(lambda: letters(relay), why=g.log()[-1500:])
+                assert relay.messages[0].tls is not broken, relay.messages
+                assert "disk" in letters(relay)[0].get_content()
+                assert bool(events(g, "alarm_not_mailed")) is broken, events(g, "alarm_not_mailed")
 
 
 def crashes(where):
@@ -337,4 +354,4 @@ def greeting(port):
 if __name__ == "__main__":
     sys.exit(Report().cases("alarms", [
         listener_stuck, dns_and_hop, checks, old_mail, webhook, growth_and_silence, crashes,
-        space, relay_away, webhook_tls], at_once=5))
+        space, relay_away, relay_tls, webhook_tls], at_once=5))
