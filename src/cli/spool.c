@@ -1,6 +1,7 @@
 #include "cli/spool.h"
 
 #include "cli/spool_in.h"
+#include "notes/notes.h"
 #include "vfs/vfs.h"
 
 #include <errno.h>
@@ -125,6 +126,29 @@ static void on_event(void *ctx, const struct spool_event *e)
     json_close(&c->j);
 }
 
+/* What was decided and told stands beside the segments. */
+static bool check_notes(struct check *c, const struct spool_request *rq)
+{
+    bool sound = true;
+    for (size_t i = 0; i < rq->dirs.n; i++) {
+        int r = notes_check(rq->vfs, rq->dirs.v[i]);
+        if (!r)
+            continue;
+        sound = false;
+        if (!c->json) {
+            buf_printf(&c->text, "%s/notes: %s\n", rq->dirs.v[i],
+                       r == -EILSEQ ? "damaged" : strerror(-r));
+            continue;
+        }
+        json_open(&c->j, NULL);
+        json_str(&c->j, "directory", span_str(rq->dirs.v[i]));
+        json_str(&c->j, "text", r == -EILSEQ ? SPAN("its notes are damaged")
+                                             : span_str(strerror(-r)));
+        json_close(&c->j);
+    }
+    return sound;
+}
+
 struct count {
     const char *name;
     uint64_t n;
@@ -169,6 +193,8 @@ int spool_do_check(struct spool_request *rq)
     }
     int rc = spool_check(rq->vfs, (const char *const *)rq->dirs.v, rq->dirs.n, on_event, &c,
                          &report, &e);
+    if (rc >= 0 && !check_notes(&c, rq))
+        rc = 1;
     if (rc >= 0)
         put_report(&c, &report, rc == 0);
     if (rc < 0)

@@ -224,10 +224,12 @@ static bool damage_one(struct run *r, bool blind)
         vfs_faulty_blind(r->vfs, dirs[0]);
     else
         MUST(vfs_faulty_flip(r->vfs, "/s/notes", roll(r, 24), (uint8_t)(1 + roll(r, 255))));
+    bool told = notes_check(r->vfs, dirs[0]) < 0 &&
+                (r->dir_count == 1 || notes_check(r->vfs, dirs[1]) == 0);
     r->n = notes_open(r->vfs, dirs, r->dir_count, 7, &damaged, &err);
     vfs_faulty_blind(r->vfs, NULL);
     struct state s = state_of(r), none = { { 0 } };
-    bool good = damaged == 1 && strstr(err.text, "/s/notes") &&
+    bool good = told && damaged == 1 && strstr(err.text, "/s/notes") &&
                 same(&s, r->dir_count == 2 ? &r->flushed : &none);
     good = good && (r->dir_count == 1 || (notes_flush(r->n) == 0 && !notes_dirty(r->n)));
     notes_free(&r->n);

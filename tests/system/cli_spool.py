@@ -99,6 +99,11 @@ def checks(where):
         assert r.returncode == 65 and b"DAMAGED" in r.stdout, r
         report = json.loads(g.cli("spool", "check", "--json").stdout)
         assert not report["ok"] and report["found"], report
+        notes = where / "g" / "spool" / "q0" / "notes"
+        notes.write_bytes(b"PSTNNOT1 and nonsense behind it")
+        assert b"q0/notes: damaged" in g.cli("spool", "check").stdout
+        report = json.loads(g.cli("spool", "check", "--json").stdout)
+        assert "notes are damaged" in report["found"][-1]["text"], report
         r = g.cli("spool", "cat", ids["large"])
         assert r.returncode == 65 and b"damaged" in r.stderr, r.stderr
         r = g.cli("spool", "export", where / "out")

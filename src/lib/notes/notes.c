@@ -288,6 +288,22 @@ struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t
     return s;
 }
 
+int notes_check(struct vfs *vfs, const char *directory)
+{
+    char *path = path_of(directory, "notes");
+    struct buf b;
+    uint64_t serial;
+    buf_init(&b, NOTES_BYTES_MAX);
+    int r = read_file(vfs, path, &b);
+    if (r == -ENOENT)
+        r = 0;
+    else if (r == 0 && !head_get(buf_span(&b), &serial))
+        r = -EILSEQ;
+    buf_free(&b);
+    free(path);
+    return r;
+}
+
 void notes_free(struct notes **np)
 {
     struct notes *n = *np;

@@ -26,6 +26,8 @@ struct notes;
  * is copied. `seed`: for the table. */
 struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t n, uint64_t seed,
                          unsigned *damaged_r, struct err *err);
+/* Looks, and changes nothing: 0 sound, or not there; -EILSEQ, -errno. */
+int notes_check(struct vfs *vfs, const char *directory);
 void notes_free(struct notes **n); /* what was not flushed is lost; accepts NULL in *n */
 
 /* Valid until the note is set or dropped; false: there is none. */
