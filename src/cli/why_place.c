@@ -136,6 +136,16 @@ static void put_room(struct why_show *s, const json_t *gate, const char *what)
     put_pace(s, gate);
 }
 
+/* True: where it is to go is not known yet, which was said. */
+static bool put_asking(struct why_show *s, const json_t *dest)
+{
+    if (!row_true(dest, "asking"))
+        return false;
+    buf_putz(s->out, "    the DNS is asked for its MX hosts: nothing is begun before the answer, or "
+                     "before some seconds have passed\n");
+    return true;
+}
+
 void why_show_place(struct why_show *s, const json_t *place, bool others)
 {
     const json_t *dest = json_object_get(place, "destination");
@@ -143,6 +153,7 @@ void why_show_place(struct why_show *s, const json_t *place, bool others)
     const char *what = row_text(site, "name").n ? "site" : "next hop";
     bool closed = put_frozen(s, dest, "destination");
     closed |= put_backed_off(s, dest, "destination");
+    closed |= put_asking(s, dest);
     if (others)
         return;
     bool twice = span_eq(row_text(dest, "frozen"), row_text(site, "frozen"));

@@ -211,6 +211,8 @@ static void put_gate(struct json *j, const char *key, struct qmgr *q,
         struct frozen_look l = { q, p->key, j, false };
         sched_each_frozen(q->sched, on_frozen, &l);
     }
+    if (p->asking)
+        json_bool(j, "asking", true);
     if (p->senders)
         json_uint(j, "senders", p->senders);
     if (p->down_until_ms)

@@ -82,6 +82,8 @@ static void nothing_before(void)
     CHECK_INT(sched_next_wake(s, at(0), 0), 0);
     CHECK(sched_next_to_place(s, &dest)); /* no answer to this one yet */
     CHECK_SPAN(dest, SPAN("d0"));
+    struct sched_place_info p;
+    CHECK(sched_dest(s, dest, &p) && p.asking);
     CHECK_INT(place_all(s, "mx:a", MINUTE_MS), 49);
     CHECK_INT(begin_all(s, 0, &job), 3);
     CHECK_SPAN(job.site, SPAN("mx:a"));
@@ -90,6 +92,7 @@ static void nothing_before(void)
     CHECK_INT(begin_all(s, 0, &job), 1);
     CHECK_SPAN(job.dest, SPAN("d0"));
     CHECK(!job.site.n);
+    CHECK(sched_dest(s, SPAN("d0"), &p) && !p.asking);
     sched_free(&s);
 }
 

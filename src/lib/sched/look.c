@@ -157,6 +157,7 @@ static void show_dest(const struct sched_dest *d, struct sched_place_info *p_r)
     show_gate(&d->gate, p_r);
     uint32_t ready = lines_of(&d->ready), backlog = lines_of(&d->backlog);
     p_r->senders = ready > backlog ? ready : backlog;
+    p_r->asking = d->placing >= PLACE_SHUT;
     if (sched_gate_closed(&d->site->gate))
         p_r->site_down_until_ms = d->site->gate.wake.key;
 }

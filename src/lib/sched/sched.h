@@ -404,6 +404,7 @@ struct sched_place_info { /* a destination or a site */
     uint32_t slow;          /* how often the interval was doubled */
     int64_t paced_until_ms; /* nothing begins before; 0: no matter of the rate */
     bool frozen;            /* by a person */
+    bool asking;            /* of a destination: nothing begins before its site is known */
     uint32_t senders;       /* of a destination: lines that wait there and take turns */
 };
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
