@@ -141,8 +141,8 @@ static bool put_asking(struct why_show *s, const json_t *dest)
 {
     if (!row_true(dest, "asking"))
         return false;
-    buf_putz(s->out, "    the DNS is asked for its MX hosts: nothing is begun before the answer, or "
-                     "before some seconds have passed\n");
+    buf_putz(s->out, "    the DNS is asked for its MX hosts: nothing is begun before the answer, "
+                     "or before some seconds have passed\n");
     return true;
 }
 
