@@ -256,6 +256,7 @@ static uint32_t dsn_flag(const struct envelope *env)
 struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
                             struct sched_entry_rcpt *rcpts)
 {
+    enum { TOLD = ENVELOPE_RCPT_ALIAS | ENVELOPE_RCPT_LIST };
     struct span why = env->hold;
     if (!why.n && env->flags & ENVELOPE_HOLD)
         why = SPAN("delivery = hold of its listener");
@@ -265,7 +266,8 @@ struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
             .addr = r->addr,
             .notify = r->notify,
             .marks = (uint8_t)((r->flags & ENVELOPE_RCPT_EXPANDED ? QMGR_EXPANDED : 0) |
-                               (r->own_sender ? QMGR_OWN_SENDER : 0)),
+                               (r->own_sender ? QMGR_OWN_SENDER : 0) |
+                               (r->flags & TOLD ? QMGR_TOLD : 0)),
             .held = why.n > 0,
             .quarantined = env->hold.n > 0,
             .reason = why,

@@ -16,7 +16,7 @@ enum {
     EXPAND_MS = 5000,
     AGAIN_AT_ONCE = 64,
     UNREAD_MAX = 60, /* five minutes of it */
-    FULL_MAX_BYTES = 100 << 10,
+    ENCODED = 3,     /* times as long is a byte in quoted-printable */
 };
 
 #define OWN_TXN (UINT64_C(1) << 63)
@@ -57,7 +57,7 @@ static struct span header_of(struct span content)
 }
 
 static void fill_rcpt(struct dsn_rcpt *d, const struct fact *f, const struct envelope *env,
-                      struct arena *a, int64_t now, int64_t expire_ms)
+                      struct arena *a)
 {
     struct buf ip;
     buf_init(&ip, NETADDR_TEXT_MAX);
@@ -65,17 +65,21 @@ static void fill_rcpt(struct dsn_rcpt *d, const struct fact *f, const struct env
         netaddr_put_ip(&ip, &f->relay);
     *d = (struct dsn_rcpt){ .rcpt = &env->rcpts[f->rcpt],
                             .status = f->enhanced,
+                            .last_status = f->last_status,
                             .reply = f->reply.n ? f->reply : f->text,
                             .local = f->reply.n == 0,
                             .host = f->host,
                             .ip = arena_dup(a, buf_span(&ip)),
                             .stage = f->stage,
                             .mailbox = f->mailbox,
+                            .expanded = f->expanded,
                             .expired = f->kind == SPOOL_EXPIRED,
+                            .untried = f->untried,
+                            .returned = f->returned,
                             .duplicate = f->kind == SPOOL_UNKNOWN,
                             .attempts = f->attempts,
-                            .last_attempt_ms = now,
-                            .will_retry_until_ms = env->received_ms + expire_ms };
+                            .last_attempt_ms = f->at_ms,
+                            .will_retry_until_ms = f->until_wall_ms };
     buf_free(&ip);
 }
 
@@ -86,10 +90,11 @@ static bool compose(struct qmgr *q, struct report *r, const struct envelope *env
     struct dsn_rcpt *rcpts = arena_alloc(a, r->n * sizeof *rcpts);
     if (!rcpts)
         return false;
-    int64_t now = loop_wall_ms(q->env->loop);
+    const struct config_returned *cfg = &q->config->report;
     for (size_t i = 0; i < r->n; i++)
-        fill_rcpt(&rcpts[i], &r->facts[i], env, a, now, q->config->retry.expire_after_ms);
-    bool full = dsn_wants_full(env, r->kind, size, FULL_MAX_BYTES);
+        fill_rcpt(&rcpts[i], &r->facts[i], env, a);
+    bool wanted = dsn_wants_full(env, r->kind, cfg->returns == CONFIG_RETURN_FULL);
+    bool full = wanted && size <= cfg->full_max_bytes;
     uint64_t front_max = full || size < DSN_HEADER_MAX ? size : DSN_HEADER_MAX;
     struct span front = read_front(q, a, r->seq, (size_t)front_max);
     struct dsn_report d = { .kind = r->kind,
@@ -103,9 +108,10 @@ static bool compose(struct qmgr *q, struct report *r, const struct envelope *env
                             .rcpt_count = r->n,
                             .header = header_of(front),
                             .content = full ? front : SPAN_NONE,
-                            .now_ms = now,
+                            .too_long_bytes = wanted && !full ? cfg->full_max_bytes : 0,
+                            .now_ms = loop_wall_ms(q->env->loop),
                             .random = loop_random_u64(q->env->loop) };
-    buf_init(&r->text, DSN_OUT_MAX + FULL_MAX_BYTES);
+    buf_init(&r->text, DSN_OUT_MAX + ENCODED * (full ? (size_t)size : 0));
     return dsn_compose(&d, &r->text, flags_r);
 }
 
@@ -124,6 +130,16 @@ static void put_age(struct buf *b, const char *words, int64_t ms)
     buf_printf(b, "%s %lld %s%s", words, n, units[i].name, n == 1 ? "" : "s");
 }
 
+/* The age at which its rule has this happen; what a person ended before: its own. */
+static int64_t age_of(struct qmgr *q, const struct report *r, const struct fact *f)
+{
+    struct sched_msg_info m;
+    int64_t age_ms = f->after_ms;
+    if (!age_ms && sched_msg(q->sched, r->seq, &m))
+        age_ms = loop_wall_ms(q->env->loop) - m.received_ms;
+    return age_ms > 0 ? age_ms - age_ms % 1000 : 0;
+}
+
 static void say_sent(struct qmgr *q, const struct report *r)
 {
     static const char *const words[] = { [DSN_FAILURE] = "DSN",
@@ -140,9 +156,9 @@ static void say_sent(struct qmgr *q, const struct report *r)
     buf_printf(b, "%s: %s: %s: ", r->about.text, r->id.text,
                r->to_postmaster ? "return to postmaster" : words[r->kind]);
     if (f->kind == SPOOL_DELAY_REPORTED)
-        put_age(b, "Warning: could not send message for past", q->config->retry.warn_after_ms);
+        put_age(b, "Warning: could not send message for past", age_of(q, r, f));
     else if (f->kind == SPOOL_EXPIRED)
-        put_age(b, "Cannot send message for", q->config->retry.expire_after_ms);
+        put_age(b, "Cannot send message for", age_of(q, r, f));
     else
         log_text(b, f->kind == SPOOL_FAILED ? say_failure(f) : f->text, 200);
     log_end(e);
@@ -323,7 +339,7 @@ static void keep_fact(struct arena *a, struct fact *to, const struct fact *f)
 {
     *to = *f;
     struct span *texts[] = { &to->enhanced, &to->reply, &to->text,  &to->host,
-                             &to->mailer,   &to->stage, &to->dest };
+                             &to->mailer,   &to->stage, &to->dest,  &to->last_status };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         *texts[i] = keep(a, *texts[i]);
 }

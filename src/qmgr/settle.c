@@ -28,6 +28,7 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
         buf_free(&ip);
     }
     struct sched_rcpt_info r;
+    int64_t now_ms = loop_wall_ms(q->env->loop);
     bool released = !f->final && sched_rcpt(q->sched, seq, f->rcpt, &r) && r.released;
     return (struct spool_outcome){ .seq = seq,
                                    .rcpt = f->rcpt,
@@ -36,7 +37,8 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
                                    .released = released,
                                    .no_dsn = f->final ? f->no_dsn : f->warned,
                                    .attempts = f->attempts,
-                                   .at_ms = loop_wall_ms(q->env->loop),
+                                   .at_ms = f->at_ms && !f->final ? f->at_ms : now_ms,
+                                   .noted_ms = now_ms,
                                    .next_ms = f->next_wall_ms,
                                    .status = span_to(f->enhanced, SPOOL_STATUS_MAX),
                                    .diag = f->reply.n ? f->reply : f->text,

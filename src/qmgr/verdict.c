@@ -27,7 +27,7 @@ static uint8_t spool_kind(const struct sched_verdict *v, const struct job_rcpt *
 
 static struct span status_of(const struct sched_verdict *v, struct span given)
 {
-    if (given.n)
+    if (given.n && v->state != SCHED_EXPIRED)
         return given;
     switch (v->state) {
     case SCHED_DELIVERED:
@@ -81,6 +81,8 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
             .relayed_report = v[i].state == SCHED_DELIVERED && g->bits & RESULT_DSN_DUE,
             .mailbox = g->bits & RESULT_MAILBOX,
             .warned = v[i].warned,
+            .at_ms = loop_wall_ms(q->env->loop),
+            .last_status = g->enhanced,
             .deleted = v[i].state == SCHED_DELETED,
         };
     }
@@ -111,6 +113,7 @@ void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                       .dest = d ? d->queue : SPAN_NONE,
                       .code = d ? d->reply : 0,
                       .warned = v->warned,
+                      .last_status = d ? d->code : SPAN_NONE,
                       .waits = v->state == SCHED_WAITING };
     say_facts(q, seq, &f, 1);
     live_facts(q, seq, 0, &f, 1);
@@ -118,26 +121,69 @@ void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
         facts_settle(q, seq, &f, 1);
 }
 
+/* It is over as soon as it comes up, and the report of it is made: RFC 3461 5.2.7. */
+void verdict_told(struct qmgr *q, uint64_t seq, uint32_t rcpt)
+{
+    const struct envelope *env = store_envelope(q, seq);
+    bool list = env && rcpt < env->rcpt_count && env->rcpts[rcpt].flags & ENVELOPE_RCPT_LIST;
+    struct span words = list ? SPAN("to the mailing list") : SPAN("to those it stands for");
+    struct sched_verdict v;
+    if (!sched_routed(q->sched, seq, rcpt, SCHED_DISCARD, words, qmgr_now(q), &v))
+        return;
+    struct fact f = { .rcpt = rcpt,
+                      .kind = SPOOL_EXPANDED,
+                      .final = true,
+                      .enhanced = SPAN("2.0.0"),
+                      .text = words,
+                      .mailer = SPAN("expanded"),
+                      .relayed_report = true,
+                      .expanded = true,
+                      .mailbox = list };
+    say_facts(q, seq, &f, 1);
+    live_facts(q, seq, 0, &f, 1);
+    facts_settle(q, seq, &f, 1);
+}
+
 /* --- expiry and warnings: one report for all of a message --- */
 
-static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, struct arena *a)
+static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, struct last *last,
+                              struct arena *a)
 {
     struct sched_rcpt_info r = { 0 };
     sched_rcpt(q->sched, ev->seq, ev->rcpt, &r);
     bool expired = ev->kind == SCHED_EVENT_EXPIRED;
-    struct span reason = arena_dup(a, r.reason);
+    struct span reason = arena_dup(a, ev->reason), dest = arena_dup(a, ev->dest);
     struct sched_now now = qmgr_now(q);
-    return (struct fact){ .rcpt = ev->rcpt,
-                          .next_wall_ms = r.next_try_ms && !expired
-                                              ? now.wall_ms + (r.next_try_ms - now.mono_ms)
-                                              : 0,
-                          .warned = !expired,
-                          .kind = expired ? SPOOL_EXPIRED : SPOOL_DELAY_REPORTED,
-                          .final = expired,
-                          .attempts = r.attempts,
-                          .enhanced = expired ? SPAN("4.4.7") : SPAN("4.4.1"),
-                          .text = reason.n ? reason : SPAN("it could not be sent"),
-                          .mailer = SPAN("esmtp") };
+    struct fact f = { .rcpt = ev->rcpt,
+                      .next_wall_ms = r.next_try_ms && !expired
+                                          ? now.wall_ms + (r.next_try_ms - now.mono_ms)
+                                          : 0,
+                      .warned = !expired,
+                      .kind = expired ? SPOOL_EXPIRED : SPOOL_DELAY_REPORTED,
+                      .final = expired,
+                      .attempts = r.attempts,
+                      .text = reason.n ? reason : SPAN("it could not be sent"),
+                      .mailer = SPAN("esmtp"),
+                      .after_ms = ev->after_ms,
+                      .until_wall_ms = now.wall_ms + (ev->expires_ms - now.mono_ms) };
+    last_fill(last, a, ev->seq, ev->behind ? dest : SPAN_NONE, &f);
+    /* RFC 3463 3.5: what is over is the time; what went wrong is told in words. */
+    f.enhanced = expired ? SPAN("4.4.7") : f.untried ? SPAN("4.0.0") : f.last_status;
+    return f;
+}
+
+void verdict_ended(struct fact *f, bool expired)
+{
+    static const struct span returned = { "returned by an administrator of this host", 41 };
+    f->final = true;
+    f->kind = expired ? SPOOL_EXPIRED : SPOOL_FAILED;
+    f->enhanced = expired ? SPAN("4.4.7") : SPAN("5.7.1");
+    f->returned = !expired;
+    if (!f->returned)
+        return;
+    f->text = returned; /* these are our words, not those of whoever was asked last */
+    f->reply = f->host = SPAN_NONE;
+    f->relay = (struct netaddr){ 0 };
 }
 
 static void settle_events(struct qmgr *q, const struct sched_event *ev, struct fact *facts,
@@ -159,10 +205,12 @@ void verdict_events(struct qmgr *q)
         return;
     struct fact facts[DSN_AT_ONCE];
     struct arena *a = arena_new(TEXTS_MAX);
+    struct last last;
+    last_init(&last, q);
     size_t n = 0;
     int i = 0;
     do {
-        facts[n++] = event_fact(q, &ev, a);
+        facts[n++] = event_fact(q, &ev, &last, a);
         if (!ev.last && n < DSN_AT_ONCE)
             continue;
         settle_events(q, &ev, facts, n);
@@ -171,6 +219,7 @@ void verdict_events(struct qmgr *q)
     } while (++i < AT_ONCE && sched_next_event(q->sched, now, &ev));
     if (n)
         settle_events(q, &ev, facts, n);
+    last_free(&last);
     arena_free(&a);
 }
 

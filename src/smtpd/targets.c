@@ -74,7 +74,9 @@ static bool measure(const struct targets *t, const struct list_verdict *v, size_
 {
     struct wire w = wire_reader(v->targets);
     struct envelope_rcpt e;
-    for (*count_r = *bytes_r = 0; list_next_target(&w, &e); ++*count_r)
+    *count_r = 0;
+    *bytes_r = v->rcpt.n + RCPT_BYTES; /* to be told of itself */
+    for (; list_next_target(&w, &e); ++*count_r)
         *bytes_r += e.addr.n + e.sender.n + v->rcpt.n + RCPT_BYTES;
     return !w.bad && t->bytes + *bytes_r <= TARGETS_BYTES_MAX &&
            t->count + *count_r <= ENVELOPE_RCPTS_MAX;
@@ -124,24 +126,56 @@ struct build {
     size_t n, room;
 };
 
+static void put(struct build *b, const struct envelope_rcpt *r)
+{
+    MUST(b->n < b->room);
+    b->rcpts[b->n++] = *r;
+}
+
 /* The first of a name stays. */
 static void add(struct build *b, const struct envelope_rcpt *r)
 {
     if (hash_get(&b->seen, r->addr))
         return;
-    MUST(b->n < b->room);
     hash_add(&b->seen, &b->nodes[b->n], r->addr);
-    b->rcpts[b->n++] = *r;
+    put(b, r);
+}
+
+/* What the sender is told of at once, in the place of each success: that a list has it (RFC 3461
+ * 5.2.7.1), or that it went on to several (5.2.7.3, by its way c). 0: nothing; one address only
+ * hears of the success itself (5.2.7.2). */
+static uint8_t told_at_once(const struct envelope_rcpt *as_named, const struct item *item)
+{
+    size_t members = 0;
+    for (size_t i = 0; i < item->count; i++)
+        members += item->to[i].own_sender;
+    if (!(as_named->notify & NOTIFY_SUCCESS))
+        return 0;
+    if (members == item->count)
+        return ENVELOPE_RCPT_LIST;
+    return item->count > 1 ? ENVELOPE_RCPT_ALIAS : 0;
 }
 
 static void add_expanded(struct build *b, const struct envelope_rcpt *as_named,
                          const struct item *item)
 {
+    uint8_t told = told_at_once(as_named, item), notify = as_named->notify;
+    if (told) {
+        struct envelope_rcpt r = *as_named;
+        r.notify = NOTIFY_SUCCESS;
+        r.flags |= told;
+        put(b, &r);
+        notify &= (uint8_t)~NOTIFY_SUCCESS;
+        notify = notify ? notify : NOTIFY_NEVER;
+    }
     for (size_t i = 0; i < item->count; i++) {
         struct envelope_rcpt r = item->to[i];
-        /* Who has another sender is told about by the wishes of that one, not of the first. */
-        r.notify = r.own_sender ? 0 : as_named->notify;
-        if (as_named->orcpt.n)
+        /* Who has another sender is told about by the wishes of that one, and nothing of what the
+         * first one said goes with it (5.2.7.1 b). */
+        r.notify = r.own_sender ? 0 : notify;
+        if (r.own_sender)
+            r.orcpt = SPAN_NONE;
+        else if (as_named->orcpt.n)
             r.orcpt = as_named->orcpt;
         add(b, &r);
     }
@@ -178,7 +212,7 @@ static void build(struct build *b, const struct envelope *env)
 bool targets_apply(struct session *s, const struct envelope *env, struct envelope *env_r)
 {
     struct targets *t = s->targets;
-    struct build b = { .t = t, .room = env->rcpt_count + t->count };
+    struct build b = { .t = t, .room = 2 * env->rcpt_count + t->count };
     b.rcpts = arena_alloc(t->arena, must_mul(b.room, sizeof *b.rcpts));
     b.nodes = must_calloc(b.room ? b.room : 1, sizeof *b.nodes);
     hash_init(&b.seen, loop_random_u64(s->d->env->loop), 0);

@@ -108,14 +108,17 @@ static void what_is_due(void)
     }
 }
 
-static void full_only_for_small_failures(void)
+static void full_only_of_failures(void)
 {
     struct envelope e = { .flags = ENVELOPE_RET_FULL };
-    CHECK(dsn_wants_full(&e, DSN_FAILURE, 1000, 1000));
-    CHECK(!dsn_wants_full(&e, DSN_FAILURE, 1001, 1000));
-    CHECK(!dsn_wants_full(&e, DSN_SUCCESS, 10, 1000));
+    CHECK(dsn_wants_full(&e, DSN_FAILURE, false));
+    CHECK(!dsn_wants_full(&e, DSN_SUCCESS, true));
+    CHECK(!dsn_wants_full(&e, DSN_DELAY, true));
     e.flags = ENVELOPE_RET_HDRS;
-    CHECK(!dsn_wants_full(&e, DSN_FAILURE, 10, 1000));
+    CHECK(!dsn_wants_full(&e, DSN_FAILURE, true));
+    e.flags = 0;
+    CHECK(!dsn_wants_full(&e, DSN_FAILURE, false));
+    CHECK(dsn_wants_full(&e, DSN_FAILURE, true));
 }
 
 static void xtext(void)
@@ -216,6 +219,11 @@ static void the_worst_report_fits(void)
     s.told[0].reply = span_of(reply, sizeof reply);
     for (size_t i = 0; i < DSN_RCPTS_MAX; i++)
         told[i] = s.told[0];
+    for (size_t i = 0; i + 1 < sizeof reply; i += 2) /* three bytes each when encoded */
+        memcpy(reply + i, "\xc3\xbc", 2);
+    for (size_t i = 200; i < sizeof reply; i += 200)
+        reply[i] = '\n';
+    s.env.flags = ENVELOPE_SMTPUTF8;
     s.report.rcpts = told;
     s.report.rcpt_count = DSN_RCPTS_MAX;
     s.report.header = span_of(head, sizeof head);
@@ -278,6 +286,7 @@ static void utf8_addresses(void)
             s.rcpts[0].orcpt = span_str(cases[i].orcpt);
             buf_printf(&want, "Original-Recipient: %s",
                        global ? cases[i].global : cases[i].ascii);
+            s.report.to = SPAN("\xc3\xbc@x.example"); /* as it is, not encoded */
             CHECK(dsn_compose(&s.report, &b, &flags));
             if (!holds(buf_span(&b), buf_cstr(&want)))
                 TEST_FAIL("%s: not %s", cases[i].orcpt, buf_cstr(&want));
@@ -322,11 +331,31 @@ static bool write_failures(void)
     return write_sample("failure", &s.report, 0);
 }
 
+/* What a person ended, what waited too long, and what was never tried. */
+static bool write_ends(void)
+{
+    struct set s;
+    set_up(&s, DSN_FAILURE, 3);
+    s.told[0].status = SPAN("4.4.7");
+    s.told[0].last_status = SPAN("4.2.2");
+    s.told[0].reply = SPAN("452 4.2.2 full");
+    s.told[0].expired = true;
+    s.told[1] = (struct dsn_rcpt){ .rcpt = &s.rcpts[1], .status = SPAN("5.7.1"), .local = true,
+                                   .reply = SPAN("returned by an administrator of this host"),
+                                   .returned = true };
+    s.told[2] = (struct dsn_rcpt){ .rcpt = &s.rcpts[2], .status = SPAN("4.4.7"), .local = true,
+                                   .reply = SPAN("frozen by an administrator"), .expired = true,
+                                   .untried = true };
+    return write_sample("ends", &s.report, 0);
+}
+
 static bool write_others(void)
 {
     struct set s;
     set_up(&s, DSN_DELAY, 1);
-    s.told[0].status = SPAN("4.4.1");
+    s.told[0].status = SPAN("4.2.1");
+    s.told[0].reply = SPAN("450 4.2.1 busy");
+    s.told[0].last_attempt_ms = now_ms - 61000;
     s.told[0].will_retry_until_ms = received_ms + 432000000;
     bool ok = write_sample("delay", &s.report, 0);
     set_up(&s, DSN_SUCCESS, 2);
@@ -334,6 +363,12 @@ static bool write_others(void)
     s.told[0].reply = s.told[1].reply = SPAN("250 2.1.5 ok");
     s.told[1].mailbox = true;
     ok = write_sample("success", &s.report, 0) && ok;
+    set_up(&s, DSN_SUCCESS, 2);
+    for (size_t i = 0; i < 2; i++)
+        s.told[i] = (struct dsn_rcpt){ .rcpt = &s.rcpts[i], .status = SPAN("2.0.0"),
+                                       .reply = SPAN("to those it stands for"), .local = true,
+                                       .expanded = true, .mailbox = i == 1 };
+    ok = write_sample("expanded", &s.report, 0) && ok;
     set_up(&s, DSN_FAILURE, 1);
     s.env.sender = SPAN("");
     s.report.to = postmaster;
@@ -350,7 +385,10 @@ static bool write_full(void)
     bool ok = write_sample("full", &s.report, ENVELOPE_8BITMIME);
     set_up(&s, DSN_FAILURE, 1);
     s.report.content = SPAN("Subject: the plan\r\n\r\nbare\nfeed\r\n");
-    return write_sample("notfull", &s.report, 0) && ok;
+    ok = write_sample("notfull", &s.report, 0) && ok;
+    set_up(&s, DSN_FAILURE, 1);
+    s.report.too_long_bytes = 102400;
+    return write_sample("toolong", &s.report, 0) && ok;
 }
 
 static bool write_international(void)
@@ -359,7 +397,7 @@ static bool write_international(void)
     set_up(&s, DSN_FAILURE, 1);
     s.report.header = SPAN("Subject: gr\xfc\xdf Gott\r\nFrom: a@b\r\n\r\n");
     s.told[0].reply = SPAN("550 gr\xfc\xdf Gott");
-    bool ok = write_sample("latin1", &s.report, ENVELOPE_8BITMIME);
+    bool ok = write_sample("latin1", &s.report, 0);
     set_up(&s, DSN_FAILURE, 1);
     s.env.flags = ENVELOPE_SMTPUTF8;
     s.env.sender = s.report.to = SPAN("gr\xc3\xbc\xc3\x9f@sender.example");
@@ -367,15 +405,20 @@ static bool write_international(void)
     s.told[0].reply = SPAN("550 5.1.1 j\xc3\xbcrgen is not here");
     s.report.header = SPAN("Subject: gr\xc3\xbc\xc3\x9f Gott\r\nFrom: a@b\r\n\r\n");
     ok = write_sample("utf8", &s.report, ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8) && ok;
+    s.env.sender = s.report.to = SPAN("a@sender.example");
+    ok = write_sample("utf8seven", &s.report, 0) && ok;
+    s.report.content = SPAN("Subject: gr\xc3\xbc\xc3\x9f Gott\r\n\r\nJ\xc3\xbcrgen, = \r\n.\r\n");
+    ok = write_sample("utf8full", &s.report, 0) && ok;
     set_up(&s, DSN_FAILURE, 1);
     s.rcpts[0].addr = SPAN("j\xc3\xbcrgen@example.com");
-    return write_sample("utf8ascii", &s.report, ENVELOPE_8BITMIME) && ok;
+    return write_sample("utf8ascii", &s.report, 0) && ok;
 }
 
 static void python_reads_them(void)
 {
     CHECK(mkdtemp(samples) != NULL);
     CHECK(write_failures());
+    CHECK(write_ends());
     CHECK(write_others());
     CHECK(write_full());
     CHECK(write_international());
@@ -393,7 +436,7 @@ static void python_reads_them(void)
 
 static const struct test tests[] = {
     TEST(what_is_due),
-    TEST(full_only_for_small_failures),
+    TEST(full_only_of_failures),
     TEST(xtext),
     TEST(words_for_every_status),
     TEST(the_diagnosis_comes_first),

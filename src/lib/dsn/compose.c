@@ -9,7 +9,8 @@ enum { BOUNDARY_MAX = 64 };
 struct shape {       /* what the report will be made of */
     bool full;       /* the whole message comes back */
     bool global;     /* the types of RFC 6533 */
-    bool high;       /* the original part has octets above 127 */
+    bool eight;      /* octets above 127 go as they are: `to` has some, too */
+    bool high;       /* so some stand in it */
     char boundary[BOUNDARY_MAX];
 };
 
@@ -114,51 +115,71 @@ static void put_top(struct buf *out, const struct dsn_report *r, const struct sh
     buf_printf(out, ";\r\n\tboundary=\"%s\"\r\n", shape->boundary);
 }
 
-static void begin_part(struct buf *out, const struct shape *shape, const char *type, bool high)
+struct part {
+    const char *type;
+    struct buf body;
+    bool high;    /* it has octets above 127 */
+    bool as_is;   /* and may not be encoded */
+};
+
+static void put_part(struct buf *out, const struct shape *shape, const struct part *p)
 {
+    bool encode = p->high && !shape->eight && !p->as_is;
     buf_printf(out, "\r\n--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n",
-               shape->boundary, type, high ? "8bit" : "7bit");
+               shape->boundary, p->type,
+               encode    ? "quoted-printable"
+               : p->high ? "8bit"
+                         : "7bit");
+    if (encode)
+        dsn_put_qp(out, buf_span(&p->body));
+    else
+        buf_puts(out, buf_span(&p->body));
 }
 
-static void put_original(struct buf *out, const struct dsn_report *r, const struct shape *shape)
+/* message/global and its kin may be encoded (RFC 6532 3.7, RFC 6533 8), as may what is text;
+ * message/rfc822 may not (RFC 2046 5.2.1). */
+static void fill_original(struct part *p, const struct dsn_report *r, const struct shape *shape)
 {
     if (shape->full) {
-        begin_part(out, shape, shape->global ? "message/global" : "message/rfc822", shape->high);
-        buf_puts(out, r->content);
+        p->type = shape->global ? "message/global" : "message/rfc822";
+        p->as_is = !shape->global;
+        buf_puts(&p->body, r->content);
         return;
     }
-    begin_part(out, shape, shape->global ? "message/global-headers" : "text/rfc822-headers",
-               shape->high);
-    dsn_put_header(out, r->header);
+    p->type = shape->global ? "message/global-headers" : "text/rfc822-headers";
+    dsn_put_header(&p->body, r->header);
 }
 
-/* The two parts of our own are made apart first: whether they need 8bit is seen only then. */
+/* All are made apart first: what each needs is seen only then. */
 static bool put_parts(struct buf *out, const struct dsn_report *r, struct shape *shape)
 {
-    struct buf text, fields;
-    buf_init(&text, DSN_OUT_MAX);
-    buf_init(&fields, DSN_OUT_MAX);
-    dsn_put_text(&text, r);
-    dsn_put_fields(&fields, r, shape->global);
-    bool text_high = dsn_has_high(buf_span(&text));
-    bool fields_high = dsn_has_high(buf_span(&fields));
+    enum { TEXT, FIELDS, ORIGINAL, PARTS };
+    struct part parts[PARTS] = { 0 };
+    bool ok = true;
+    for (size_t i = 0; i < PARTS; i++)
+        buf_init(&parts[i].body, DSN_OUT_MAX + (i == ORIGINAL ? r->content.n : 0));
+    dsn_put_text(&parts[TEXT].body, r);
+    dsn_put_fields(&parts[FIELDS].body, r, shape->global);
+    fill_original(&parts[ORIGINAL], r, shape);
+    for (size_t i = 0; i < PARTS; i++) {
+        struct part *p = &parts[i];
+        p->high = dsn_has_high(buf_span(&p->body));
+        shape->high = shape->high || (p->high && (shape->eight || p->as_is));
+    }
+    parts[TEXT].type = parts[TEXT].high ? "text/plain; charset=utf-8" : "text/plain";
+    parts[FIELDS].type =
+        shape->global ? "message/global-delivery-status" : "message/delivery-status";
     put_top(out, r, shape);
-    if (text_high || fields_high || shape->high)
+    if (shape->high)
         buf_puts(out, SPAN("Content-Transfer-Encoding: 8bit\r\n"));
     buf_puts(out, SPAN("\r\nThis is a report in the form of RFC 3464.\r\n"));
-    begin_part(out, shape, text_high ? "text/plain; charset=utf-8" : "text/plain", text_high);
-    buf_puts(out, buf_span(&text));
-    begin_part(out, shape,
-               shape->global ? "message/global-delivery-status" : "message/delivery-status",
-               fields_high);
-    buf_puts(out, buf_span(&fields));
-    put_original(out, r, shape);
+    for (size_t i = 0; i < PARTS; i++) {
+        put_part(out, shape, &parts[i]);
+        ok = ok && !parts[i].body.failed;
+        buf_free(&parts[i].body);
+    }
     buf_printf(out, "\r\n--%s--\r\n", shape->boundary);
-    shape->high = shape->high || text_high || fields_high;
-    bool ok = !text.failed && !fields.failed && !out->failed;
-    buf_free(&text);
-    buf_free(&fields);
-    return ok;
+    return ok && !out->failed;
 }
 
 bool dsn_compose(const struct dsn_report *r, struct buf *out, uint32_t *flags_r)
@@ -168,8 +189,8 @@ bool dsn_compose(const struct dsn_report *r, struct buf *out, uint32_t *flags_r)
     struct shape shape = {
         .full = r->content.n && r->kind == DSN_FAILURE && dsn_content_fits(r->content),
         .global = (r->env->flags & ENVELOPE_SMTPUTF8) != 0,
+        .eight = dsn_has_high(r->to),
     };
-    shape.high = dsn_has_high(original(r, &shape));
     choose_boundary(r, &shape);
     size_t before = out->len;
     if (!put_parts(out, r, &shape)) {

@@ -37,7 +37,7 @@ enum {
     DSN_RCPTS_MAX = 200,      /* in one report; more: several reports */
     DSN_HEADER_MAX = 65536,   /* bytes of the original header that are returned */
     DSN_REPLY_MAX = 4096,     /* bytes of a peer's reply that are shown */
-    DSN_OUT_MAX = 4 << 20,    /* a report without the message is never longer */
+    DSN_OUT_MAX = 8 << 20,    /* a report without the message is never longer */
 };
 
 enum dsn_kind { DSN_FAILURE, DSN_DELAY, DSN_SUCCESS };
@@ -45,15 +45,20 @@ enum dsn_kind { DSN_FAILURE, DSN_DELAY, DSN_SUCCESS };
 struct dsn_rcpt {
     const struct envelope_rcpt *rcpt;
     struct span status;   /* "5.1.1"; anything malformed is replaced by X.0.0 */
+    struct span last_status; /* when it expired: of its last attempt; empty: not known */
     struct span reply;    /* the peer's words, lines ended by CRLF or LF; or our own text */
     bool local;           /* `reply` is our own text, no peer's */
     struct span host, ip; /* who said so, as named and as addressed; empty: nobody was reached */
     struct span stage;    /* what it answered to: "RCPT", "connect"; empty: not said */
     bool expired;         /* given up for age */
+    bool untried;         /* still waiting, or expired, and its turn never came */
+    bool returned;        /* by an administrator of ours */
     bool duplicate;       /* the peer went silent after it had everything */
     bool mailbox;         /* DSN_SUCCESS: delivered to a mailbox, else relayed */
+    bool expanded;        /* DSN_SUCCESS: it stands for others, and the mail goes on to these; with
+                             `mailbox` it is a list, and that is all (RFC 3461 5.2.7) */
     uint32_t attempts;
-    int64_t last_attempt_ms;      /* 0: never */
+    int64_t last_attempt_ms;      /* 0: never, or not known */
     int64_t will_retry_until_ms;  /* DSN_DELAY; 0: not said */
 };
 
@@ -68,17 +73,19 @@ struct dsn_report {
     size_t rcpt_count;   /* 1 .. DSN_RCPTS_MAX */
     struct span header;  /* the original header, raw, with or without the empty line */
     struct span content; /* the whole message, to be returned in full; empty: its header only */
+    uint64_t too_long_bytes; /* not 0: all was asked for, and it has more than so many */
     int64_t now_ms;
     int zone_min;        /* minutes east of UTC, for dates */
     uint64_t random;     /* for the boundary */
 };
 
-/* RET=FULL was asked, it is a failure, and the message is no longer than `full_max_bytes`
- * (RFC 3461 6.2: only failures return the content). Then `content` is worth reading. */
-bool dsn_wants_full(const struct envelope *e, enum dsn_kind kind, uint64_t size_bytes,
-                    uint64_t full_max_bytes);
+/* All of the message is to be returned: it is a failure (RFC 3461 6.2: only these return the
+ * content), and RET=FULL was asked for, or `by_default` where nothing was. */
+bool dsn_wants_full(const struct envelope *e, enum dsn_kind kind, bool by_default);
 
-/* Appends the message, header and body, CRLF line ends, no line longer than 998 octets.
+/* Appends the message, header and body, CRLF line ends, no line longer than 998 octets. It has
+ * seven bits, so that it passes everywhere, unless `to` has more (who takes that takes all), or a
+ * returned content that may not be encoded (RFC 2046 5.2.1).
  * *flags_r: what its envelope needs: ENVELOPE_DSN, 8BITMIME when it holds octets above 127,
  * SMTPUTF8 when `to` does. Content with bare CR or LF, NUL or lines too long is returned as its
  * header only. False: `out` is too small, or the count is out of range; out is as it was. */

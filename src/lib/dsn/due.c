@@ -29,8 +29,8 @@ enum dsn_due dsn_due(const struct envelope *e, const struct envelope_rcpt *rcpt,
     return asked & NOTIFY_SUCCESS ? DSN_TO_SENDER : DSN_NONE;
 }
 
-bool dsn_wants_full(const struct envelope *e, enum dsn_kind kind, uint64_t size_bytes,
-                    uint64_t full_max_bytes)
+bool dsn_wants_full(const struct envelope *e, enum dsn_kind kind, bool by_default)
 {
-    return kind == DSN_FAILURE && (e->flags & ENVELOPE_RET_FULL) && size_bytes <= full_max_bytes;
+    bool asked = e->flags & (ENVELOPE_RET_FULL | ENVELOPE_RET_HDRS);
+    return kind == DSN_FAILURE && (asked ? (e->flags & ENVELOPE_RET_FULL) != 0 : by_default);
 }

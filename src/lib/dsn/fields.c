@@ -218,11 +218,13 @@ static void put_rcpt(struct buf *out, const struct dsn_report *r, const struct d
     static const char *const actions[] = {
         [DSN_FAILURE] = "failed", [DSN_DELAY] = "delayed", [DSN_SUCCESS] = "relayed",
     };
-    bool mailbox = r->kind == DSN_SUCCESS && rcpt->mailbox;
+    const char *action = actions[r->kind];
+    if (r->kind == DSN_SUCCESS && (rcpt->mailbox || rcpt->expanded))
+        action = rcpt->mailbox ? "delivered" : "expanded";
     buf_puts(out, SPAN("\r\n"));
     put_orcpt(out, rcpt->rcpt->orcpt, utf8);
     put_address(out, "Final-Recipient", rcpt->rcpt->addr, utf8);
-    put_field(out, "Action", span_str(mailbox ? "delivered" : actions[r->kind]), false);
+    put_field(out, "Action", span_str(action), false);
     put_status(out, r, rcpt);
     if (rcpt->host.n) {
         buf_puts(out, SPAN("Remote-MTA: dns; "));

@@ -26,6 +26,9 @@ void dsn_put_text(struct buf *out, const struct dsn_report *r);
 /* fields.c: the second part, for programs: its body. utf8: message/global-delivery-status. */
 void dsn_put_fields(struct buf *out, const struct dsn_report *r, bool utf8);
 
+/* qp.c: lines ended by CRLF or LF, as quoted-printable. */
+void dsn_put_qp(struct buf *out, struct span text);
+
 /* original.c: the third part's body. */
 void dsn_put_header(struct buf *out, struct span header);
 /* May the content be returned as it is? */

@@ -65,16 +65,34 @@ static void put_duration_since(struct buf *out, const struct dsn_report *r)
 
 static void put_success(struct buf *out, const struct dsn_rcpt *rcpt)
 {
-    put_words(out, 4, rcpt->mailbox
+    put_words(out, 4, rcpt->expanded && rcpt->mailbox
+                          ? "It was given to the mailing list, which sends it to its members."
+                      : rcpt->expanded
+                          ? "This address stands for several others, and your mail goes on to "
+                            "them; you will hear no more of it unless something goes wrong."
+                      : rcpt->mailbox
                           ? "It was put into the mailbox."
                           : "It was handed to a mail system that sends no such receipts itself; "
                             "you will hear no more of it unless something goes wrong.");
 }
 
+static struct dsn_words words_of(const struct dsn_report *r, const struct dsn_rcpt *rcpt)
+{
+    bool last = rcpt->expired && rcpt->last_status.n;
+    struct dsn_words w = dsn_explain(last ? rcpt->last_status : rcpt->status,
+                                     r->kind == DSN_DELAY);
+    if (rcpt->returned)
+        w = (struct dsn_words){ "An administrator of our mail system has sent it back to you.",
+                                "Ask there why; the address stands at the end." };
+    else if (rcpt->untried)
+        w.what = "It was not tried: its turn has not come, for the reason that is said below.";
+    return w;
+}
+
 static void put_diagnosis(struct buf *out, const struct dsn_report *r,
                           const struct dsn_rcpt *rcpt)
 {
-    struct dsn_words words = dsn_explain(rcpt->status, r->kind == DSN_DELAY);
+    struct dsn_words words = words_of(r, rcpt);
     put_address(out, rcpt->rcpt->addr);
     buf_puts(out, SPAN("\r\n"));
     if (r->kind == DSN_SUCCESS) {
@@ -84,9 +102,10 @@ static void put_diagnosis(struct buf *out, const struct dsn_report *r,
     if (rcpt->expired) {
         buf_puts(out, SPAN("    It could not be handed over for "));
         put_duration_since(out, r);
-        buf_puts(out, SPAN(". What happened last:\r\n"));
+        buf_putz(out, rcpt->untried || rcpt->last_status.n ? ". What happened last:\r\n" : ".\r\n");
     }
-    put_words(out, 4, words.what);
+    if (!rcpt->expired || rcpt->untried || rcpt->last_status.n)
+        put_words(out, 4, words.what);
     if (rcpt->duplicate)
         put_words(out, 4, "It had been sent completely when the other side fell silent: it may "
                           "have arrived nevertheless.");
@@ -171,6 +190,9 @@ void dsn_put_text(struct buf *out, const struct dsn_report *r)
     put_message_facts(out, r);
     for (size_t i = 0; i < r->rcpt_count; i++)
         put_facts(out, r, &r->rcpts[i]);
+    if (r->too_long_bytes)
+        buf_printf(out, "\r\nOf your mail only the header comes back, since it has more than %llu "
+                        "bytes.\r\n", (unsigned long long)r->too_long_bytes);
     buf_puts(out, SPAN("\r\nThis was written by the mail program at "));
     buf_puts(out, r->hostname);
     buf_puts(out, SPAN(";\r\npeople there can be reached as "));

@@ -33,6 +33,11 @@ enum envelope_rcpt_flag {
     /* Made by our own aliases or virtusertable: only such a recipient may be a |program or a
      * /file. */
     ENVELOPE_RCPT_EXPANDED = 1 << 0,
+    /* Not an address to deliver to, but one that the sender named and that has become others,
+     * which stand beside it: only to be told of, at once (RFC 3461 5.2.7). An alias: "expanded". */
+    ENVELOPE_RCPT_ALIAS = 1 << 1,
+    /* The same of a mailing list, whose members have a sender of their own: "delivered". */
+    ENVELOPE_RCPT_LIST = 1 << 2,
 };
 
 struct envelope_rcpt {

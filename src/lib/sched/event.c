@@ -165,17 +165,26 @@ static void begin(struct sched *s, struct sched_msg *m, struct sched_now now)
 static void tell(struct sched *s, struct sched_msg *m, uint32_t rcpt, struct sched_event *ev_r)
 {
     struct sched_rcpt *r = &m->rcpts[rcpt];
-    if (s->event_kind == SCHED_EVENT_WARN)
-        r->flags |= RCPT_WARNED;
-    else
-        sched_rcpt_finish(s, r, SCHED_EXPIRED);
-    uint32_t next = next_concerned(s, m, rcpt + 1);
+    const struct sched_rule *rule = sched_rcpt_rule(s, r);
+    bool warns = s->event_kind == SCHED_EVENT_WARN;
+    struct sched_rcpt_info info;
+    sched_msg_rcpt(m, rcpt, &info);
     *ev_r = (struct sched_event){
         .kind = s->event_kind,
         .seq = m->seq,
         .rcpt = rcpt,
-        .last = next == m->rcpt_count,
+        .behind = info.state == SCHED_READY && info.next_try_ms,
+        .reason = info.reason,
+        .dest = info.dest, /* remembered for a while yet, as all that were in use just now */
+        .after_ms = warns ? rule->warn_after_ms : rule->expire_after_ms,
+        .expires_ms = expire_at(s, r),
     };
+    if (warns)
+        r->flags |= RCPT_WARNED;
+    else
+        sched_rcpt_finish(s, r, SCHED_EXPIRED);
+    uint32_t next = next_concerned(s, m, rcpt + 1);
+    ev_r->last = next == m->rcpt_count;
     s->event_rcpt = next;
     if (ev_r->last)
         s->event_msg = NULL;

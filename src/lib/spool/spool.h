@@ -86,6 +86,7 @@ struct spool_outcome {
     bool released;     /* it was parked and has been let go: what would park it is passed over */
     uint32_t attempts; /* so far */
     int64_t at_ms, next_ms; /* wall time: when it happened; next attempt, 0 = none */
+    int64_t noted_ms;       /* not kept: when it is recorded, if that is not at_ms (0) */
     struct span status; /* "4.4.1" */
     struct span diag;   /* what the next hop (or we) said */
     struct span remote; /* which next hop */
@@ -223,7 +224,8 @@ void spool_vouch(struct spool *s);
 
 size_t spool_batch_count(const struct spool *s);  /* messages waiting for spool_flush */
 uint64_t spool_batch_bytes(const struct spool *s); /* of them and of outcomes, content included */
-/* at_ms of the oldest outcome that waits for a flush, or -1: flush within a second of it. */
+/* When the oldest outcome that waits for a flush was recorded, or -1: flush within a second of
+ * it. */
 int64_t spool_dirty_since(const struct spool *s);
 
 /* --- reading: only what has been flushed --- */

@@ -174,7 +174,7 @@ int spool_outcome(struct spool *s, const struct spool_outcome *o, size_t n)
     if (r)
         return r;
     struct item *it = batch_begin(&s->batch, ITEM_OUTCOME, REC_OUTCOME);
-    it->at_ms = o->at_ms;
+    it->at_ms = o->noted_ms ? o->noted_ms : o->at_ms;
     wire_put_u64(&s->batch.metas, 0);
     put_group(&s->batch.metas, o, n);
     batch_end(s, &s->batch, it);

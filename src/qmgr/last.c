@@ -1,0 +1,131 @@
+/* last: what happened last to mail that waits, as its records have it. Reports of delay and of
+ * expiry say that, and it is the same after a restart. */
+#include "qmgr/inside.h"
+
+#include "base/must.h"
+
+enum { OUTCOMES_MAX_BYTES = 256 << 20 };
+
+void last_init(struct last *l, struct qmgr *q)
+{
+    *l = (struct last){ .q = q };
+    for (size_t i = 0; i < 2; i++)
+        l->of[i].arena = arena_new(OUTCOMES_MAX_BYTES);
+}
+
+void last_free(struct last *l)
+{
+    for (size_t i = 0; i < 2; i++)
+        arena_free(&l->of[i].arena);
+}
+
+static void read_outcomes(struct last *l, struct last_of *of, uint64_t seq)
+{
+    arena_reset(of->arena);
+    of->seq = seq;
+    if (spool_outcomes(l->q->spool, seq, of->arena, &of->list, &of->n))
+        of->n = 0;
+}
+
+/* An attempt that was put off, or what was reported of one: not what people did (held, released),
+ * and no report of what was not tried yet. */
+static bool is_attempt(const struct spool_outcome *o)
+{
+    return !o->final && o->status.n > 0 && (o->attempts > 0 || o->remote.n > 0) &&
+           (o->kind == SPOOL_DEFERRED || o->kind == SPOOL_UNKNOWN ||
+            o->kind == SPOOL_DELAY_REPORTED);
+}
+
+static const struct spool_outcome *of_rcpt(const struct last_of *of, uint32_t rcpt)
+{
+    for (size_t i = 0; i < of->n; i++)
+        if (of->list[i].rcpt == rcpt)
+            return &of->list[i];
+    return NULL;
+}
+
+/* Records are read from the disk only: the newest may not be there yet. */
+static const struct spool_outcome *own_outcome(struct last *l, uint64_t seq, uint32_t rcpt,
+                                               uint32_t attempts)
+{
+    struct last_of *of = &l->of[0];
+    if (of->seq != seq)
+        read_outcomes(l, of, seq);
+    const struct spool_outcome *o = of_rcpt(of, rcpt);
+    if ((!o || o->attempts < attempts) && spool_dirty_since(l->q->spool) >= 0) {
+        store_flush(l->q);
+        read_outcomes(l, of, seq);
+        o = of_rcpt(of, rcpt);
+    }
+    return o && is_attempt(o) ? o : NULL;
+}
+
+/* Of the message whose attempt at this destination failed last: the others there wait for what
+ * became of it. */
+static const struct spool_outcome *newest_at(struct last *l, struct span dest)
+{
+    const struct last_of *of = &l->of[1];
+    const struct spool_outcome *newest = NULL;
+    for (size_t i = 0; i < of->n; i++) {
+        const struct spool_outcome *o = &of->list[i];
+        struct sched_rcpt_info r;
+        if (is_attempt(o) && (!newest || o->at_ms > newest->at_ms) &&
+            sched_rcpt(l->q->sched, of->seq, o->rcpt, &r) && span_eq(r.dest, dest))
+            newest = o;
+    }
+    return newest;
+}
+
+static const struct spool_outcome *outcome_at(struct last *l, struct span dest)
+{
+    const struct dest *d = dest_find(l->q, dest);
+    if (!d || !d->failed_seq)
+        return NULL;
+    uint64_t seq = d->failed_seq;
+    if (l->of[1].seq != seq)
+        read_outcomes(l, &l->of[1], seq);
+    const struct spool_outcome *o = newest_at(l, dest);
+    if (!o && spool_dirty_since(l->q->spool) >= 0) {
+        store_flush(l->q);
+        read_outcomes(l, &l->of[1], seq);
+        o = newest_at(l, dest);
+    }
+    return o;
+}
+
+/* "550 ...": only what came from a host begins like that, and is recorded with its name. */
+static bool is_reply(const struct spool_outcome *o)
+{
+    const char *p = o->diag.p;
+    return o->remote.n && o->diag.n >= 3 && ascii_isdigit(p[0]) && ascii_isdigit(p[1]) &&
+           ascii_isdigit(p[2]) && (o->diag.n == 3 || p[3] == ' ' || p[3] == '-');
+}
+
+/* "mx.example.net 192.0.2.1:25", as fact_outcome writes it; either part may be missing. */
+static void take_remote(struct span remote, struct fact *f)
+{
+    size_t space = span_rfind(remote, ' ');
+    struct span address = space < remote.n ? span_from(remote, space + 1) : SPAN_NONE;
+    f->host = remote;
+    if (address.n && netaddr_parse(address, 0, &f->relay, NULL))
+        f->host = span_to(remote, space);
+}
+
+void last_fill(struct last *l, struct arena *a, uint64_t seq, struct span behind, struct fact *f)
+{
+    const struct spool_outcome *o = own_outcome(l, seq, f->rcpt, f->attempts);
+    const struct spool_outcome *other = behind.n ? outcome_at(l, behind) : NULL;
+    if (other && (!o || other->at_ms > o->at_ms))
+        o = other;
+    f->untried = !o && !behind.n;
+    f->last_status = o ? arena_dup(a, o->status) : SPAN("4.4.1");
+    if (!o) /* behind: nobody there can be reached, which was another's attempt */
+        return;
+    struct span diag = arena_dup(a, o->diag);
+    f->at_ms = o->at_ms;
+    if (is_reply(o))
+        f->reply = diag;
+    if (diag.n)
+        f->text = diag;
+    take_remote(arena_dup(a, o->remote), f);
+}
