@@ -183,11 +183,13 @@ static struct msg_result result_for(struct rig *r, struct span addr, uint8_t not
     return m;
 }
 
-static void end_job(struct rig *r, struct channel *ch, uint64_t job, bool reached)
+static void end_job(struct rig *r, struct channel *ch, uint64_t job, struct span rcpt,
+                    bool reached)
 {
+    bool placed = r->site && *r->site && span_ends(rcpt, SPAN(".mx"));
     /* deliver sends one only when somebody was put off; qmgr is to know whom it is about. */
     struct msg_job_done done = { .job = job, .reached = reached,
-                                 .site = span_str(r->site && *r->site ? r->site : "hub.example"),
+                                 .site = span_str(placed ? r->site : "hub.example"),
                                  .why = reached ? SPAN_NONE : SPAN("nobody answers"),
                                  .story = SPAN("what happened") };
     send_job_done(ch, &done);
@@ -219,7 +221,7 @@ static void on_job(struct rig *r, struct channel *ch, const struct msg_job *m)
     }
     if (any && m->flags & ENVELOPE_DSN)
         note_report(r, m->content);
-    end_job(r, ch, m->job, any || !span_starts(rcpt.addr, SPAN("down")));
+    end_job(r, ch, m->job, rcpt.addr, any || !span_starts(rcpt.addr, SPAN("down")));
 }
 
 void rig_answer_slow(struct rig *r, uint8_t result)
@@ -228,7 +230,7 @@ void rig_answer_slow(struct rig *r, uint8_t result)
         struct msg_result res = { .job = r->slow_jobs[i].job, .result = result,
                                   .enhanced = SPAN("4.4.2"), .text = SPAN("it was slow") };
         send_result(r->deliver, &res);
-        end_job(r, r->deliver, r->slow_jobs[i].job, true);
+        end_job(r, r->deliver, r->slow_jobs[i].job, span_str(r->slow_jobs[i].address->text), true);
         r->slow_jobs[i].address->delivered += result == SMTP_DELIVERED;
     }
     r->slow_count = 0;
