@@ -129,11 +129,11 @@ static void put_where(struct buf *out, const struct dsn_report *r, const struct 
         buf_puts(out, SPAN(", at "));
         put_untrusted(out, rcpt->stage, DSN_NAME_MAX);
     }
-    if (rcpt->last_attempt_ms) {
+    if (rcpt->last_attempt_ms && !rcpt->returned) { /* not the attempt's words are told then */
         buf_puts(out, SPAN(", "));
         mail_date_put(out, rcpt->last_attempt_ms, r->zone_min);
     }
-    if (rcpt->attempts > 1)
+    if (rcpt->attempts > 1 && !rcpt->returned)
         buf_printf(out, ", attempt %u", rcpt->attempts);
     buf_puts(out, SPAN(":\r\n"));
 }
