@@ -69,6 +69,8 @@ static const char *state_words(const json_t *r, const json_t *place)
         { "deferred", true, "waits for its next attempt" },
         { "ready", row_true(r, "frozen"), "waits: an administrator has frozen where it goes" },
         { "ready", why_is_closed(place), "waits with its site" },
+        { "ready", row_true(json_object_get(place, "destination"), "asking"),
+          "waits until the DNS has said at which site its destination is" },
         { "ready", paced, "waits for its turn: its site is given so many in a time" },
         { "ready", full, "waits for its turn: all deliveries its site may have are under way" },
         { "ready", true, "waits for its turn at its site" },
