@@ -190,9 +190,12 @@ void store_flush(struct qmgr *q)
 
 bool store_stuck(struct qmgr *q)
 {
-    int64_t since_ms = spool_dirty_since(q->spool);
+    int64_t since_ms = spool_dirty_since(q->spool); /* by the wall's clock, which may be set */
+    if (since_ms != q->dirty_since_ms)
+        q->dirty_seen_ms = loop_mono_ms(q->env->loop);
+    q->dirty_since_ms = since_ms;
     bool stuck = q->report_count >= REPORTS_WAIT_MAX ||
-                 (since_ms >= 0 && loop_wall_ms(q->env->loop) - since_ms > STUCK_MS);
+                 (since_ms >= 0 && loop_mono_ms(q->env->loop) - q->dirty_seen_ms > STUCK_MS);
     if (stuck != q->stuck)
         log_line(q->env->events, stuck ? EVENT_ALARM : EVENT_NOTICE,
                  stuck ? "spool: what becomes of mail cannot be written; deliveries wait for that"

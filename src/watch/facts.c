@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { MINUTE_MS = 60 * 1000, EXPIRY_SLACK_MS = 2 * 60 * MINUTE_MS,
-       UNSITED_SLACK_MS = 10 * MINUTE_MS };
+       EXPIRY_LASTS_MS = 45 * MINUTE_MS, UNSITED_SLACK_MS = 10 * MINUTE_MS };
 
 static size_t keep(char *to, struct span s)
 {
@@ -60,8 +60,7 @@ static void put_site(struct buf *b, const struct old_site *s)
         buf_printf(b, ": %.*s", (int)s->reason_len, s->reason);
 }
 
-/* No mail should be older: the longest that is configured. Mail that was released is given some
- * time of its own; the slack is more than that. */
+/* No mail should be older: the longest that is configured. */
 static int64_t expiry_ms(const struct config *c)
 {
     int64_t ms = c->retry.expire_after_ms;
@@ -135,6 +134,29 @@ static void see_old_sites(struct watch *w)
         see_site(w, SPAN("other sites"), &others);
 }
 
+/* What was released, or slept, or was down with us, is given a time of its own after that. */
+static unsigned expiry_looks(const struct config_alarm *c)
+{
+    uint64_t looks = c->interval_ms ? (uint64_t)(EXPIRY_LASTS_MS / c->interval_ms) + 1 : 0;
+    return (unsigned)(looks > c->raise_after ? looks : c->raise_after);
+}
+
+static void judge_expiry(struct watch *w, const struct old_site *oldest)
+{
+    struct buf age, b;
+    buf_init(&age, 64);
+    alarm_put_age(&age, oldest ? oldest->age_ms : 0);
+    buf_init(&b, ALARM_TEXT_MAX);
+    buf_printf(&b, "mail to %.*s is %s old, older than retry.expire_after allows",
+               oldest ? (int)oldest->domain_len : 0, oldest ? oldest->domain : "", buf_cstr(&age));
+    struct alarm_look look = { .kind = ALARM_EXPIRY, .text = buf_span(&b),
+                               .bad = oldest && oldest->age_ms > expiry_ms(w->config),
+                               .raise_after = expiry_looks(&w->config->alarm) };
+    alarms_look(w->alarms, &look, watch_now(w));
+    buf_free(&age);
+    buf_free(&b);
+}
+
 static void judge_sites(struct watch *w)
 {
     const struct old_site *oldest = NULL;
@@ -151,14 +173,7 @@ static void judge_sites(struct watch *w)
         alarms_unknown(w->alarms, ALARM_SITE_AGE);
     else
         alarms_round(w->alarms, ALARM_SITE_AGE, watch_now(w));
-    int64_t end_ms = expiry_ms(w->config);
-    struct buf age;
-    buf_init(&age, 64);
-    alarm_put_age(&age, oldest ? oldest->age_ms : 0);
-    watch_saw(w, ALARM_EXPIRY, SPAN_NONE, oldest && oldest->age_ms > end_ms,
-              "mail to %.*s is %s old, older than retry.expire_after allows",
-              oldest ? (int)oldest->domain_len : 0, oldest ? oldest->domain : "", buf_cstr(&age));
-    buf_free(&age);
+    judge_expiry(w, oldest);
 }
 
 /* The least of each minute of the last hour: what is above it has grown since. */

@@ -147,11 +147,16 @@ static void check_health_name(const struct cross *x, size_t i, struct span name)
                           SHOWN(x->cfg->listens[i].name), SHOWN(name));
 }
 
+/* Said at the option, or else at what it looks at. */
 static void check_error(const struct cross *x, size_t i, const char *option, const char *text)
 {
+    const char *const others[] = { option, "check.connect", "check.lookup" };
+    struct config_pos pos = { 0 };
+    for (size_t k = 0; k < 3 && !pos.line; k++)
+        pos = place_of(x, others[k], i);
     if (!refused(setting_of(x, "check.connect", i)) && !refused(setting_of(x, "check.lookup", i)))
-        config_report_add(x->report, CONFIG_ERROR, place_of(x, option, i), NULL,
-                          "check \"%.*s\" %s", SHOWN(x->cfg->checks[i].name), text);
+        config_report_add(x->report, CONFIG_ERROR, pos, NULL, "check \"%.*s\" %s",
+                          SHOWN(x->cfg->checks[i].name), text);
 }
 
 static void check_checks(const struct cross *x)
