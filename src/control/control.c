@@ -25,7 +25,7 @@ static const struct {
     { "export", ROLE_QMGR },
     { "count", ROLE_QMGR },  { "sites", ROLE_QMGR },
     { "run", ROLE_QMGR },     { "hold", ROLE_QMGR },   { "release", ROLE_QMGR },
-    { "delete", ROLE_QMGR },  { "retry", ROLE_QMGR },  { "reload", ROLE_MASTER },
+    { "delete", ROLE_QMGR },  { "reload", ROLE_MASTER },
     { "stop", ROLE_MASTER },  { "config", ROLE_CONTROL },
     { "hosts", ROLE_QMGR },
     { "live", ROLE_QMGR },

@@ -32,7 +32,7 @@ static const struct verb {
     { "act", true, admin_act },               { "count", true, admin_count },
     { "sites", true, admin_sites },     { "run", false, admin_run },
     { "hold", true, admin_hold },       { "release", true, admin_release },
-    { "delete", true, admin_delete },   { "retry", true, admin_retry },
+    { "delete", true, admin_delete },
     { "why", true, admin_why },
     { "hosts", true, admin_hosts },
     { "live", true, admin_live },

@@ -14,7 +14,7 @@ enum {
      * units of work whatever the clock says. A recipient or a cell that is looked at is one, or
      * more where more is done. */
     ADMIN_SLICE_UNITS = 16384,
-    ADMIN_SLICE_NS = 900000,
+    ADMIN_SLICE_NS = 800000,
     ADMIN_CLOCK_UNITS = 64,       /* between two looks at the clock */
     ADMIN_UNIT_BYTES = 16,        /* of a row: a unit */
     ADMIN_SLICE_BYTES = ADMIN_SLICE_UNITS * ADMIN_UNIT_BYTES,
@@ -47,7 +47,7 @@ struct admin_ask {
     struct list node;
     struct qmgr *q;
     uint64_t number;            /* control's name for it; 0: nobody waits any more */
-    struct buf who, word;       /* word: the domain of a retry */
+    struct buf who, word;       /* word: the reason of a hold */
     /* The next slice, when there are any: once the question has been taken in, and again as the
      * one before said. It ends the question by admin_end. */
     void (*slice)(struct admin_ask *a);
@@ -56,9 +56,7 @@ struct admin_ask {
     bool said;                  /* a row, in this slice */
     struct admin_slice now;
     int64_t told_ms;            /* when control heard of it last */
-    bool woke;                  /* a retry ended a destination's back-off */
-    uint64_t cursor, limit, done, failed;
-    uint64_t recipients;
+    uint64_t limit, done, failed;
     void *own;                  /* of the verb: freed by own_gone when nobody waits any more */
     void (*own_gone)(struct admin_ask *a);
     /* Instead of own_gone at once, when what is to be freed is much: slices that free it, and end
@@ -118,7 +116,6 @@ void admin_run(struct admin_ask *a, struct wire *args);
 void admin_hold(struct admin_ask *a, struct wire *args);
 void admin_release(struct admin_ask *a, struct wire *args);
 void admin_delete(struct admin_ask *a, struct wire *args);
-void admin_retry(struct admin_ask *a, struct wire *args);
 
 /* admin_live.c */
 void admin_live(struct admin_ask *a, struct wire *args);

@@ -15,7 +15,7 @@
 struct act {
     const char *past;
     enum event_name event;
-    uint8_t kind; /* the outcome that is recorded; 0: none */
+    uint8_t kind; /* the outcome that is recorded */
     bool (*concerns)(enum sched_state state);
     uint32_t (*apply)(struct admin_ask *a, uint64_t seq);
     const char *no_change;
@@ -124,7 +124,7 @@ static void act_on(struct admin_ask *a, const struct act *act, struct span id)
         row(a, act, id, 0, false, "there is no such message in the queue");
         return;
     }
-    int rc = act->kind ? record(a, act, &m, &n, &active) : 0;
+    int rc = record(a, act, &m, &n, &active);
     if (rc) {
         row(a, act, id, 0, false, strerror(-rc));
         return;
@@ -231,23 +231,6 @@ static uint32_t apply_delete(struct admin_ask *a, uint64_t seq)
     return sched_delete(a->q->sched, seq, SCHED_ALL);
 }
 
-/* What goes out sooner for it. Past the first one of a destination the others wait no longer by
- * themselves, so what sched_retry changes is not what a person means by the number. */
-static bool is_waiting(enum sched_state s)
-{
-    return s == SCHED_READY || s == SCHED_DEFERRED || s == SCHED_WAITING;
-}
-
-static uint32_t apply_retry(struct admin_ask *a, uint64_t seq)
-{
-    struct sched_rcpt_info r;
-    uint32_t n = 0;
-    for (uint32_t i = 0; sched_rcpt(a->q->sched, seq, i, &r); i++)
-        n += is_waiting(r.state);
-    sched_retry(a->q->sched, seq, SCHED_ALL, qmgr_now(a->q));
-    return n;
-}
-
 void admin_hold(struct admin_ask *a, struct wire *args)
 {
     static const struct act act = { "held", EVENT_admin_held, SPOOL_HELD, not_held,
@@ -275,7 +258,7 @@ void admin_delete(struct admin_ask *a, struct wire *args)
     act_on_all(a, &act, args);
 }
 
-/* --- run and retry: of a run a note is kept (keep.h); what is due is so after a restart --- */
+/* --- run: a note of it is kept (keep.h) --- */
 
 void admin_run(struct admin_ask *a, struct wire *args)
 {
@@ -297,70 +280,4 @@ void admin_run(struct admin_ask *a, struct wire *args)
     admin_row(a, &b);
     buf_free(&b);
     admin_end(a, error ? EX_IOERR : ADMIN_OK, error ? KEEP_NOT_WRITTEN : "");
-}
-
-static const struct act retry_act = { "retried", EVENT_admin_retried, 0, any_state,
-                                      apply_retry,
-                                      "nothing of it waits for a later time" };
-
-static bool in_domain(struct sched_addr addr, struct span domain)
-{
-    struct span d = addr.domain;
-    if (addr.whole)
-        d = span_from(addr.local, span_rfind(addr.local, '@') + 1);
-    return d.n && span_ieq(d, domain);
-}
-
-/* Looks at every message. */
-static void retry_slice(struct admin_ask *a)
-{
-    struct qmgr *q = a->q;
-    struct sched_msg_info m;
-    struct sched_rcpt_info r;
-    struct span word = buf_span(&a->word);
-    while (sched_cursor_next(q->sched, a->cursor, &m)) {
-        uint32_t changed = 0;
-        for (uint32_t i = 0; i < m.rcpt_count; i++)
-            if (sched_rcpt(q->sched, m.seq, i, &r) && is_waiting(r.state) &&
-                (in_domain(r.addr, word) || span_eq(r.dest, word))) {
-                sched_retry(q->sched, m.seq, i, qmgr_now(q));
-                changed++;
-            }
-        a->cursor = m.seq;
-        a->recipients += changed;
-        a->done += changed > 0;
-        /* Stops at any message: the cursor stands behind it. */
-        if (admin_spent(a, 4 + m.rcpt_count + (size_t)changed * ADMIN_CHANGE_UNITS)) {
-            loop_hook_ask(q->env->loop, &q->work);
-            admin_next(a);
-            return;
-        }
-    }
-    loop_hook_ask(q->env->loop, &q->work);
-    if (!a->recipients && !a->woke) {
-        admin_end(a, EX_NOINPUT, "nothing for this domain or destination waits for a later time");
-        return;
-    }
-    say(a, &retry_act, word, a->recipients);
-    row(a, &retry_act, word, a->recipients, false, NULL);
-    admin_end(a, ADMIN_OK, "");
-}
-
-/* An id, a destination as `sites` shows it, or a domain of recipients. */
-void admin_retry(struct admin_ask *a, struct wire *args)
-{
-    struct span what, second;
-    uint64_t seq;
-    if (!list_next_text(args, &what) || list_next_text(args, &second) || !what.n) {
-        admin_end(a, EX_USAGE, "retry takes one id, one domain or one destination");
-        return;
-    }
-    if (queueid_seq(what, &seq)) {
-        act_on(a, &retry_act, what);
-        settle(a);
-        return;
-    }
-    buf_puts(&a->word, span_to(what, ENVELOPE_TEXT_MAX));
-    a->woke = sched_wake_dest(a->q->sched, what);
-    a->slice = retry_slice;
 }
