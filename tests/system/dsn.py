@@ -3,7 +3,9 @@
 DSN parameters, and where reports go that cannot be delivered. Read with Python's email package.
 tests/run: sanitizers tests/run: anyone"""
 import email
+import email.utils
 import os
+import quopri
 import signal
 import sys
 import time
@@ -84,15 +86,18 @@ class Parsed:
         if kind == "delivery-status":
             groups = self.status.get_payload()
         else:
-            body = self.status.get_payload(decode=True)
-            if body is None:
-                body = self.status.get_payload(0).as_bytes()
-            groups = [email.message_from_bytes(g) for g in
-                      body.replace(b"\r\n", b"\n").split(b"\n\n") if g.strip()]
+            body = self.status.get_payload(0).as_bytes()
+            if self.status["Content-Transfer-Encoding"] == "quoted-printable":
+                body = quopri.decodestring(body)
+            groups = [email.message_from_string(g) for g in
+                      body.decode().replace("\r\n", "\n").split("\n\n") if g.strip()]
         groups = [g for g in groups if list(g)]
         self.message, self.rcpts = groups[0], groups[1:]
         assert self.message["Reporting-MTA"] == "dns; gateway.example"
         assert self.message["Arrival-Date"]
+
+    def when(self, group, field):
+        return email.utils.parsedate_to_datetime(group[field]).timestamp()
 
     def words(self):
         return self.text.get_payload(decode=True).decode()
@@ -113,7 +118,7 @@ def wait_for(what, truth, timeout_s=20):
 
 def failure(where):
     """One report of the two that failed, none of the others; headers or all, as asked."""
-    with Hops(where) as h:
+    with Hops(where, options={"report": {"full_max": Word("1K")}}) as h:
         h.send(("gone1@far.example", "ORCPT=rfc822;first+2Blist@far.example"), "ok@far.example",
                "gone2@far.example", mail="RET=HDRS ENVID=QQ+2B314 BODY=8BITMIME")
         r = h.report()
@@ -130,13 +135,63 @@ def failure(where):
         assert "ok@far" not in r.raw.decode("latin-1").replace("To: ", "")
         assert r.original.get_content_type() == "text/rfc822-headers"
         assert b"the body" not in r.raw and b"Subject: plan" in r.raw
+        assert max(r.raw) < 128 and b"BODY=8BITMIME" not in r.mail, r.mail
         h.send("gone@far.example", mail="RET=FULL BODY=8BITMIME")
         full = h.report(count=2)
+        assert b"BODY=8BITMIME" in full.mail and full.m["Content-Transfer-Encoding"] == "8bit"
         assert full.original.get_content_type() == "message/rfc822"
         assert full.original.get_payload(0).get_payload(decode=True) == \
             CONTENT.split(b"\r\n\r\n")[1], full.raw
+        h.send("gone@far.example", mail="RET=FULL", content=b"Subject: long\r\n\r\n" +
+               b"thirty bytes, with their end\r\n" * 40)
+        long = h.report(count=3)
+        assert long.original.get_content_type() == "text/rfc822-headers", long.raw
+        assert "only the header comes back" in long.words(), long.words()
         time.sleep(0.3)
-        assert len(h.back.messages) == 2 and not h.post.messages
+        assert len(h.back.messages) == 3 and not h.post.messages
+
+
+def stands_for_others(where):
+    """RFC 3461 5.2.7: one address is the next to tell, several are told of once, a list is no
+    matter of the sender's any more."""
+    aliases = where / "aliases"
+    aliases.write_text("one: u@far.example\ntwo: v@far.example, w@far.example\n"
+                       "list: m@far.example, gone@far.example\nowner-list: boss@post.example\n")
+    with Hops(where, options={"route": {"aliases": f"hash:{aliases}"}}) as h:
+        for name in ("one", "two", "list"):
+            h.send((f"{name}@gateway.example", f"NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;{name}@x"),
+                   mail=f"RET=HDRS ENVID={name}")
+        h.send(("two@gateway.example", "NOTIFY=SUCCESS"), mail="ENVID=only")
+        told = {}
+        for n in range(1, 4):
+            r = h.report(count=n)
+            assert len(r.rcpts) == 1 and r.rcpts[0]["Status"] == "2.0.0", r.raw
+            told[r.message["Original-Envelope-Id"]] = tuple(
+                r.rcpts[0][f] for f in ("Action", "Final-Recipient", "Original-Recipient"))
+        assert told == {
+            "two": ("expanded", "rfc822; two@gateway.example", "rfc822;two@x"),
+            "list": ("delivered", "rfc822; list@gateway.example", "rfc822;list@x"),
+            "only": ("expanded", "rfc822; two@gateway.example", None)}, told
+        owner = h.report(h.post)
+        assert owner.to == ["boss@post.example"] and owner.rcpts[0]["Action"] == "failed"
+        assert owner.rcpts[0]["Original-Recipient"] is None, owner.raw
+        assert owner.message["Original-Envelope-Id"] is None, owner.raw
+        words = {}
+        for m in h.far.wait(4):
+            envid = m.mail.partition(b"ENVID=")[2].decode()
+            for r in m.rcpts:
+                address, _, asked = r.partition(b">")
+                words[address.split(b"<")[1].decode(), envid] = asked.strip().decode()
+        made = "ORCPT=rfc822;two@gateway.example"
+        assert words == {
+            ("u@far.example", "one"): "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;one@x",
+            ("v@far.example", "two"): "NOTIFY=FAILURE ORCPT=rfc822;two@x",
+            ("w@far.example", "two"): "NOTIFY=FAILURE ORCPT=rfc822;two@x",
+            ("v@far.example", "only"): f"NOTIFY=NEVER {made}",
+            ("w@far.example", "only"): f"NOTIFY=NEVER {made}",
+            ("m@far.example", ""): ""}, words
+        time.sleep(0.3)
+        assert len(h.back.messages) == 3, [m.data for m in h.back.messages]
 
 
 def notify(where):
@@ -181,9 +236,21 @@ def passed_on(where):
         assert b"ENVID=second" in m.mail and b"ORCPT=rfc822;orig@far.example" in m.rcpts[0], m
 
 
+def last_attempt(r, began, status):
+    """What the far host said when it was asked last, and when that was."""
+    rcpt = r.rcpts[0]
+    assert rcpt["Status"] == status and rcpt["Remote-MTA"] == "dns; [127.0.0.1]", r.raw
+    assert rcpt["Diagnostic-Code"] == "smtp; 450 4.2.1 busy", r.raw
+    assert "does not take mail now" in r.words(), r.words()
+    assert began - 1 <= r.when(rcpt, "Last-Attempt-Date") <= time.time(), r.raw
+
+
 def delay_and_expiry(where):
-    """A warning once, then the end, each to whom it was asked for."""
-    with Hops(where, {"warn_after": Word("2s"), "expire_after": Word("6s")}) as h:
+    """A warning once, then the end, each to whom it was asked for, with what was said last; the
+    times are those of the rule."""
+    rule = {"sender": ["@from.example"], "warn_after": Word("2s"), "expire_after": Word("6s")}
+    began = time.time()
+    with Hops(where, options={'delivery_rule "far"': rule}) as h:
         h.send("busy@far.example", mail="ENVID=slow")
         h.send(("busy2@far.example", "NOTIFY=FAILURE"), sender="b@from.example",
                mail="ENVID=quiet")
@@ -191,18 +258,26 @@ def delay_and_expiry(where):
         r = h.report()
         assert r.to == ["a@from.example"] and r.rcpts[0]["Action"] == "delayed", r.raw
         assert r.message["Original-Envelope-Id"] == "slow"
-        assert r.rcpts[0]["Will-Retry-Until"] and r.rcpts[0]["Status"].startswith("4.")
-        assert "busy" in r.words(), r.words()
+        last_attempt(r, began, "4.2.1")
+        arrived = r.when(r.message, "Arrival-Date")
+        assert abs(r.when(r.rcpts[0], "Will-Retry-Until") - arrived - 6) <= 1, r.raw
         ends = [h.report(count=2), h.report(count=3)]
         for e in ends:
-            assert e.rcpts[0]["Action"] == "failed" and e.rcpts[0]["Status"] == "4.4.7", e.raw
-            assert "busy" in e.words(), e.words()
+            assert e.rcpts[0]["Action"] == "failed", e.raw
+            last_attempt(e, began, "4.4.7")
         assert sorted(e.to[0] for e in ends) == ["a@from.example", "b@from.example"]
         g = h.gateway
         wait_for("nothing is left", lambda: len(events(g, "failed")) >= 3)
         time.sleep(1.5)
         assert len(h.back.messages) == 3, [m.recipients for m in h.back.messages]
         assert not h.post.messages
+        g.wait_log("DSN: Cannot send message for 6 seconds")
+        h.send("busy4@far.example", sender="d@from.example")
+        g.wait_log("to=<busy4@far.example>.*busy")
+        assert g.cli("queue", "bounce", "--yes", "--to", "busy4@far.example").returncode == 0
+        r = h.report(count=4)
+        assert r.rcpts[0]["Status"] == "5.7.1" and not r.rcpts[0]["Remote-MTA"], r.raw
+        assert "administrator" in r.words() and "not take" not in r.words(), r.words()
 
 
 def double_bounce(where):
@@ -246,8 +321,15 @@ def utf8(where):
     with Hops(where) as h:
         h.send("gone-j\u00fcrgen@far.example", mail="SMTPUTF8 BODY=8BITMIME")
         r = h.report()
-        assert "j\u00fcrgen" in r.raw.decode("utf-8", "replace"), r.raw
-        assert r.m.get_param("report-type") in ("delivery-status", "global-delivery-status")
+        assert r.rcpts[0]["Final-Recipient"] == "utf-8; gone-j\u00fcrgen@far.example", r.raw
+        assert "j\u00fcrgen" in r.words(), r.words()
+        assert r.m.get_param("report-type") == "global-delivery-status"
+        assert max(r.raw) < 128 and b"SMTPUTF8" not in r.mail and b"8BIT" not in r.mail, r.mail
+        h.send("gone-j\u00fcrgen@far.example", sender="b\u00e4r@from.example",
+               mail="SMTPUTF8 BODY=8BITMIME")
+        r = h.report(count=2)
+        assert b"SMTPUTF8" in r.mail and b"BODY=8BITMIME" in r.mail, r.mail
+        assert "Final-Recipient: utf-8; gone-j\u00fcrgen@far.example" in r.raw.decode(), r.raw
 
 
 def killed(where):
@@ -285,7 +367,8 @@ def main():
     report = Report()
     assert "DSN" in EXTENSIONS
     return report.cases("dsn", (
-        failure, notify, passed_on, delay_and_expiry, double_bounce, held, utf8, killed), at_once=3)
+        failure, stands_for_others, notify, passed_on, delay_and_expiry, double_bounce, held, utf8,
+        killed), at_once=3)
 
 
 if __name__ == "__main__":
