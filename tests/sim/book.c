@@ -253,7 +253,8 @@ static void report_arrived(struct days *d, struct hop *hop)
     }
 }
 
-/* Each piece of news begins a line with what it is, and ends with the name of the alarm. */
+/* Each piece of news begins with a line that says what it is, and of what, and ends with the name
+ * of the alarm. */
 static void letter_arrived(struct days *d, struct span content)
 {
     static const struct {
@@ -268,8 +269,10 @@ static void letter_arrived(struct days *d, struct span content)
             struct piece *p = &d->pieces[d->piece_count++];
             p->at_ms = since(d);
             p->news = words[i].news;
-            snprintf(p->kind, sizeof p->kind, "%.*s",
-                     SPAN_ARG(span_to(to_end(after(s, "  name: ")), sizeof p->kind - 1)));
+            struct span subject = after(to_end(s), ": ");
+            snprintf(p->kind, sizeof p->kind, "%.*s%s%.*s",
+                     SPAN_ARG(span_to(to_end(after(s, "  name: ")), 20)), subject.n ? " " : "",
+                     SPAN_ARG(span_to(subject, 40)));
             say(&d->w, "news: %s %d", p->kind, p->news);
         }
 }
@@ -361,12 +364,12 @@ static bool done(const struct mail *m)
     return m->failed > 0;
 }
 
-bool book_settled(const struct days *d)
+unsigned book_open(const struct days *d)
 {
+    unsigned n = 0;
     for (unsigned i = 0; i < d->count; i++)
-        if (!done(&d->mails[i]))
-            return false;
-    return true;
+        n += !done(&d->mails[i]);
+    return n;
 }
 
 /* What the clock was set by altogether: a restart reads the clock anew. */

@@ -138,7 +138,7 @@ static bool is_quiet(struct days *d)
 {
     struct spool *s = procs_spool(&d->w);
     return d->next_event == d->event_count && s && since(d) >= d->play->least_ms &&
-           book_settled(d) && spool_stat(s).messages == 0 && spool_batch_count(s) == 0;
+           book_open(d) == 0 && spool_stat(s).messages == 0 && spool_batch_count(s) == 0;
 }
 
 static int wait_ms(const struct days *d)
@@ -165,8 +165,8 @@ static void run(struct days *d)
             return;
         if (now > d->play->most_ms) {
             struct spool *s = procs_spool(w);
-            fail(w, "there are still %llu messages in the spool",
-                 s ? (unsigned long long)spool_stat(s).messages : 0);
+            fail(w, "it does not come to rest: %llu messages are in the spool, %u are not settled",
+                 s ? (unsigned long long)spool_stat(s).messages : 0, book_open(d));
             return;
         }
         if (turns > TURNS_MAX) {
@@ -236,6 +236,8 @@ int days_run(const struct play *play, uint64_t seed, bool trace, bool no_jumps,
     make(d);
     run(d);
     book_check(d);
+    if (d->w.endings && !play->endings)
+        fail(&d->w, "%u processes ended by themselves", d->w.endings);
     put_summary(d, summary);
     procs_free(&d->w);
     *times_r = d->times;

@@ -83,7 +83,7 @@ enum news { RAISED, REPEATED, CLEARED };
 struct piece { /* of news about an alarm, as a letter tells it */
     int64_t at_ms;
     enum news news;
-    char kind[40];
+    char kind[64]; /* "dns", "crashes deliver" */
 };
 
 /* --- the book (book.c): every message, what it met and what became of it --- */
@@ -118,7 +118,7 @@ void mail_to(const struct mail *m, struct buf *b);
 struct mail *mail_of(struct days *d, struct span address); /* sN@ or mN@; NULL */
 void book_attempt(struct mail *m, struct host *h);
 void book_arrived(struct days *d, struct host *h, struct hop *hop);
-bool book_settled(const struct days *d);
+unsigned book_open(const struct days *d); /* messages of which something is still to come */
 void book_check(struct days *d);
 /* Pieces of news about alarms of this kind; the n-th of them, or NULL. */
 unsigned news_count(const struct days *d, const char *kind, enum news news);
@@ -157,6 +157,7 @@ struct play {
     unsigned kills;        /* of any process, at any time within spread_ms */
     bool watched;
     bool plain;            /* no NOTIFY, no null senders */
+    bool endings;          /* processes may end by themselves */
     bool same;             /* each attempt comes at the same time when the clock is not set */
     void (*make)(struct days *d);  /* may change the mail */
     void (*check)(struct days *d); /* at the end; may be NULL */

@@ -136,7 +136,7 @@ static const struct event aways[] = {
 const struct play play_away = {
     .name = "away", .hosts = around, .mails = 200, .spread_ms = 96 * H,
     .expire_ms = 10 * H, .warn_ms = 2 * H, .retry_first_ms = 5 * M, .retry_max_ms = 2 * H,
-    .concurrency = 6, .most_ms = 150 * H, .events = aways,
+    .concurrency = 6, .most_ms = 150 * H, .events = aways, .endings = true,
     .config = "relay { from = {\"10.2.0.0/16\"} }\n"
               "route { mailertable = \"inline:src.example relay:[10.1.0.1]\" }\n",
 };

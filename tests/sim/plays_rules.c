@@ -10,6 +10,7 @@ static const struct host_plan ruled[] = {
     { IS("second", GOOD), .most = 2, .window_ms = 950, .weight = 4 },
     { IS("minute", GOOD), .most = 6, .window_ms = M - 50, .weight = 8 },
     { IS("hour", GOOD), .most = 30, .window_ms = H - 50, .weight = 8 },
+    { IS("many", GOOD), .most = 10, .window_ms = M - 50, .domains = 20, .weight = 8 },
     { IS("few", SLOW), .number = 20, .limit = 2, .weight = 8 },
     { IS("curve", GREYLISTS), .number = 100, .curve_ms = { 2 * M, 10 * M, 40 * M } },
     { SAYS("soon", ANSWERS, AT_RCPT, "450 4.2.1 later"), .expire_ms = 5 * H, .warn_ms = H },
@@ -23,20 +24,21 @@ static const char ruled_config[] =
     "delivery_rule \"second\" { mx = {\"mx-second.*\"} rate = \"2/s\" }\n"
     "delivery_rule \"minute\" { domain = {\"minute.example\"} rate = \"6/m\" }\n"
     "delivery_rule \"hour\" { mx = {\"mx-hour.example\"} rate = \"30/h\" }\n"
+    "delivery_rule \"many\" { mx = {\"mx-many.*\"} rate = \"10/m\" }\n"
     "delivery_rule \"few\" { mx = {\"mx-few.*\"} concurrency_max = 2 concurrency_initial = 1 }\n"
     "delivery_rule \"curve\" { domain = {\"curve.example\"} retry = {\"2m\", \"10m\", \"40m\"} }\n"
     "delivery_rule \"soon\" { domain = {\"soon.example\"} expire_after = 5h warn_after = 1h }\n"
     "delivery_rule \"wedged\" { mx = {\"mx-wedged.*\"} expire_after = 6h concurrency_max = 3 }\n";
 
 const struct play play_rules = {
-    .name = "rules", .hosts = ruled, .config = ruled_config, .mails = 300, .spread_ms = 2 * H,
+    .name = "rules", .hosts = ruled, .config = ruled_config, .mails = 400, .spread_ms = 2 * H,
     .expire_ms = 20 * H, .warn_ms = 4 * H, .retry_first_ms = 5 * M, .retry_max_ms = 2 * H,
     .concurrency = 6, .most_ms = 40 * H,
 };
 
 /* The same with processes that die: each time one message more may begin. */
 const struct play play_rules_kills = {
-    .name = "rules_kills", .hosts = ruled, .config = ruled_config, .mails = 300,
+    .name = "rules_kills", .hosts = ruled, .config = ruled_config, .mails = 400,
     .spread_ms = 2 * H, .expire_ms = 20 * H, .warn_ms = 4 * H, .retry_first_ms = 5 * M,
     .retry_max_ms = 2 * H, .concurrency = 6, .most_ms = 40 * H, .kills = 10,
 };

@@ -10,15 +10,17 @@ static const struct host_plan watched_hosts[] = {
     { IS("ops", GOOD), .weight = WEIGHT_NONE }, /* 10.1.0.2 */
     { IS("good", GOOD) },
     { IS("dead", NOBODY), .until_ms = 20 * H, .weight = 4 },
+    { IS("other", NOBODY), .until_ms = 20 * H, .weight = WEIGHT_NONE },
     { .name = NULL },
 };
 
 enum { DEAD_MAILS = 10, SITE_AGE_MS = 2 * HOUR_MS, REPEAT_MS = 4 * HOUR_MS,
-       SEEN_WITHIN_MS = 6 * MINUTE_MS, CRASHES = 3 };
+       SEEN_WITHIN_MS = 6 * MINUTE_MS, WATCH_DIES_MS = 12 * HOUR_MS };
 
 static const struct event troubles[] = {
     { 6 * H, SET_CLOCK, .ms = 30 * DAY_MS },
     { 9 * H, SET_CLOCK, .ms = -60 * DAY_MS },
+    { WATCH_DIES_MS, KILL, ROLE_WATCH, .ms = 0 },
     { 24 * H, MUTE_RESOLVER, .ms = 3 * H },
     { 30 * H, KILL, ROLE_DELIVER, .ms = 0 },
     { 30 * H + M, KILL, ROLE_DELIVER, .ms = 0 },
@@ -27,14 +29,16 @@ static const struct event troubles[] = {
     { .at_ms = 0 },
 };
 
-/* The first come to the dead site at once, so that it is known when they are old. */
+/* The first come to the dead site at once, so that it is known when they are old; the next to
+ * another, between the two times that the clock is set. */
 static void make_watched(struct days *d)
 {
-    for (unsigned i = 0; i < DEAD_MAILS; i++) {
-        d->mails[i].host = host_named(d, "dead");
-        d->mails[i].due_ms = i * MINUTE_MS;
+    for (unsigned i = 0; i < 2 * DEAD_MAILS; i++) {
+        bool first = i < DEAD_MAILS;
+        d->mails[i].host = host_named(d, first ? "dead" : "other");
+        d->mails[i].due_ms = i * MINUTE_MS + (first ? 0 : 6 * H);
     }
-    for (unsigned i = DEAD_MAILS; i < d->count; i++) /* the DNS is away later */
+    for (unsigned i = 2 * DEAD_MAILS; i < d->count; i++) /* the DNS is away later */
         d->mails[i].due_ms %= 15 * H;
 }
 
@@ -51,14 +55,17 @@ static void expect_once(struct days *d, const char *kind, enum news news, int64_
              (long long)to_ms / SECOND_MS);
 }
 
-/* While it lasts, each REPEAT_MS, whatever the clock on the wall is set to. */
+/* While it lasts, each REPEAT_MS, whatever the clock on the wall is set to. A watch that begins
+ * anew knows when it was told by that clock alone, and says it again when it cannot tell. */
 static void check_repeats(struct days *d, const char *kind)
 {
     const struct piece *raised = news_at(d, kind, RAISED, 0), *p;
     const struct piece *cleared = news_at(d, kind, CLEARED, 0);
     int64_t last = raised ? raised->at_ms : 0;
     for (unsigned i = 0; (p = news_at(d, kind, REPEATED, i)); i++) {
-        if (p->at_ms < last + REPEAT_MS - MINUTE_MS || p->at_ms > last + REPEAT_MS + SEEN_WITHIN_MS)
+        bool anew = p->at_ms > WATCH_DIES_MS && p->at_ms < WATCH_DIES_MS + SEEN_WITHIN_MS;
+        if ((p->at_ms < last + REPEAT_MS - MINUTE_MS && !anew) ||
+            p->at_ms > last + REPEAT_MS + SEEN_WITHIN_MS)
             fail(&d->w, "alarm %s was repeated after %lld minutes", kind,
                  (long long)(p->at_ms - last) / MINUTE_MS);
         last = p->at_ms;
@@ -76,18 +83,26 @@ static int64_t last_delivery(const struct days *d, const struct host *h)
     return last;
 }
 
+static void check_dead(struct days *d, const char *alarm, const char *host, unsigned first)
+{
+    int64_t over = last_delivery(d, host_named(d, host));
+    int64_t old = d->mails[first + 4].accepted_ms + SITE_AGE_MS;
+    expect_once(d, alarm, RAISED, old, old + SEEN_WITHIN_MS);
+    expect_once(d, alarm, CLEARED, 20 * H, over + SEEN_WITHIN_MS);
+    check_repeats(d, alarm);
+}
+
 static void check_watched(struct days *d)
 {
-    static const char *const none[] = { "expiry", "queue_growth", "listener", "queue_silent" };
-    int64_t over = last_delivery(d, host_named(d, "dead"));
-    int64_t old = d->mails[4].accepted_ms + SITE_AGE_MS;
-    expect_once(d, "site_age", RAISED, old, old + SEEN_WITHIN_MS);
-    expect_once(d, "site_age", CLEARED, 20 * H, over + SEEN_WITHIN_MS);
-    check_repeats(d, "site_age");
+    static const char *const none[] = { "expiry", "queue_growth", "queue_silent", "disk_space",
+                                        "listener mx 10.0.0.1:25", "next_hop",
+                                        "site_age mx:mx-good.example" };
+    check_dead(d, "site_age mx:mx-dead.example", "dead", 0);
+    check_dead(d, "site_age mx:mx-other.example", "other", DEAD_MAILS);
     expect_once(d, "dns", RAISED, 24 * H, 24 * H + SEEN_WITHIN_MS);
     expect_once(d, "dns", CLEARED, 27 * H, 27 * H + SEEN_WITHIN_MS);
-    expect_once(d, "crashes", RAISED, 30 * H, 30 * H + SEEN_WITHIN_MS);
-    expect_once(d, "crashes", CLEARED, 30 * H + 10 * M, 30 * H + 10 * M + SEEN_WITHIN_MS);
+    expect_once(d, "crashes deliver", RAISED, 30 * H, 30 * H + SEEN_WITHIN_MS);
+    expect_once(d, "crashes deliver", CLEARED, 30 * H + 10 * M, 30 * H + 10 * M + SEEN_WITHIN_MS);
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (news_count(d, none[i], RAISED))
             fail(&d->w, "alarm %s was raised", none[i]);

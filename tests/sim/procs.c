@@ -229,6 +229,7 @@ static void on_end(void *ctx)
     struct proc *p = ctx;
     struct world *w = p->w;
     say(w, "%s %d has ended", role_name(p->id), p->index);
+    w->endings += !w->stopping;
     bury(p);
     if (!w->stopping)
         start_again(p);

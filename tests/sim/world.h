@@ -177,6 +177,7 @@ struct world {
     struct options opt;
     void (*zone)(struct world *w, struct buf *zone); /* puts the DNS */
     bool watched;
+    unsigned endings;   /* of processes that ended by themselves */
     bool resolver_mute; /* questions are heard and never answered */
     struct loop *l;
     struct vfs *disk;
