@@ -160,7 +160,7 @@ def reports(where):
         d.wait(lambda: len(d.good.messages) == 3)
         texts = [m.data.decode() for m in d.good.messages]
         assert sum("Action: failed" in x for x in texts) == 3, texts
-        assert any("5.0.0" in x and "v0@busy.example" in x for x in texts)
+        assert any("5.7.1" in x and "v0@busy.example" in x for x in texts)
         assert any("4.4.7" in x and "v1@busy.example" in x for x in texts)
         d.wait(lambda: d.ids() == held[1:] + busy[2:])
 
