@@ -12,9 +12,11 @@
 
 enum {
     CELL_UNITS = 4,
-    AHEAD = 8, /* so many messages are fetched before they are looked at */
+    AHEAD = 12, /* so many messages are fetched before they are looked at, */
+    NEXT = 4,   /* and what they refer to */
     RCPT_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN) | BIT(QUEUE_SITE) | BIT(QUEUE_REASON) |
                   BIT(QUEUE_TARGET) | BIT(QUEUE_STATE),
+    ADDRESS_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN),
     RCPT_CELL_FIELDS = RCPT_FIELDS & ~BIT(QUEUE_TO),
     MESSAGE_CELL_FIELDS = BIT(QUEUE_FROM) | BIT(QUEUE_LISTENER),
 };
@@ -224,7 +226,7 @@ bool query_message(const struct query *y, const struct sched_msg_info *m)
 static bool next_rcpt(const struct query *y, const struct sched_msg_info *m, uint32_t i,
                       struct sched_rcpt_info *r)
 {
-    bool address_only = !(y->fields & RCPT_FIELDS & ~(BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN)));
+    bool address_only = !(y->fields & RCPT_FIELDS & ~ADDRESS_FIELDS);
     return address_only ? sched_msg_rcpt_addr(m->here, i, r) : sched_msg_rcpt(m->here, i, r);
 }
 
@@ -261,7 +263,10 @@ static enum queue_match message_holds(struct query *y, const struct sched_msg_in
         return QUEUE_NO;
     if (!y->fields)
         return QUEUE_YES;
-    message_facts(y, m, &id, &x);
+    if (y->fields & ~ADDRESS_FIELDS)
+        message_facts(y, m, &id, &x);
+    else
+        x = (struct queue_facts){ .known = 0 }; /* nothing of the message is asked for */
     enum queue_match whole = QUEUE_MAYBE;
     if (y->fields & ~RCPT_FIELDS)
         whole = queue_filter_match(y->filter, &x);
@@ -393,6 +398,8 @@ static bool next_of_all(struct query *y, struct sched_msg_info *m_r)
         return false;
     if (y->ahead_at + AHEAD < y->ahead_n)
         sched_walk_soon(y->ahead[y->ahead_at + AHEAD], with_rcpts);
+    if (with_rcpts && y->ahead_at + NEXT < y->ahead_n)
+        sched_walk_next(y->ahead[y->ahead_at + NEXT]);
     sched_msg_show(y->ahead[y->ahead_at++], m_r);
     return true;
 }

@@ -16,6 +16,13 @@ void sched_walk_soon(const struct sched_msg *m, bool with_rcpts)
         __builtin_prefetch((const char *)m + i * LINE);
 }
 
+void sched_walk_next(const struct sched_msg *m)
+{
+    const struct sched_name *domain = m->rcpt_count ? m->rcpts[0].domain : NULL;
+    __builtin_prefetch(domain);
+    __builtin_prefetch(domain ? domain->text : NULL);
+}
+
 void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r)
 {
     *m_r = (struct sched_msg_info){

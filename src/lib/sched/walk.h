@@ -11,6 +11,8 @@ size_t sched_walk(const struct sched *s, uint64_t after_age, const struct sched_
                   size_t n);
 /* This one is looked at soon, with_rcpts or without. */
 void sched_walk_soon(const struct sched_msg *m, bool with_rcpts);
+/* The next but a few: its first recipient's domain. */
+void sched_walk_next(const struct sched_msg *m);
 
 void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r);
 /* As sched_msg_rcpt, but no more than the state and the address. */
