@@ -9,7 +9,7 @@
 enum {
     HOSTS_MAX = 48,
     EVENTS_MAX = 64,
-    LANES = 8, /* clients at once */
+    LANES = 40, /* clients at once, half of them strangers */
     PIECES_MAX = 400,
 };
 

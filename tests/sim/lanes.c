@@ -196,7 +196,7 @@ static int64_t next_look_ms(const struct lane *c)
     int64_t wait = INT64_MAX, now = since(c->d);
     for (unsigned i = 0; i < c->d->count; i++) {
         const struct mail *m = &c->d->mails[i];
-        if (!m->acks && !m->in_hand && m->due_ms - now < wait)
+        if (!m->acks && !m->in_hand && m->stranger == c->stranger && m->due_ms - now < wait)
             wait = m->due_ms - now;
     }
     return wait < LOOK_MS ? LOOK_MS : wait < IDLE_MS ? wait : wait < HOUR_MS ? wait : HOUR_MS;

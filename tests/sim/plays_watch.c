@@ -122,18 +122,21 @@ const struct play play_alarms = {
 
 /* --- recipients that next hops are asked about --- */
 
+/* Ten probes at once, beside the mail. */
+enum { PROBES = 10, MAIL = 6, BOTH = PROBES + MAIL };
+
 static const struct host_plan asked[] = {
     { IS("src", GOOD), .weight = WEIGHT_NONE },
-    { IS("good", GOOD), .limit = 20, .weight = 6 },
-    { IS("slow", SLOW), .number = 3, .limit = 20, .weight = 2 },
-    { IS("verynobody", NOBODY), .until_ms = 3 * H, .limit = 20 },
-    { IS("silent", SILENT), .until_ms = 3 * H, .limit = 20 },
-    { DOES("stallgreet", STALLS, AT_CONNECT), .until_ms = 3 * H, .limit = 20 },
-    { DOES("stallrcpt", STALLS, AT_RCPT), .until_ms = 3 * H, .limit = 20 },
-    { DOES("droprcpt", DROPS, AT_RCPT), .until_ms = 3 * H, .limit = 20 },
-    { SAYS("bye", BYE, AT_CONNECT, "421 4.3.2 closing"), .until_ms = 3 * H, .limit = 20 },
-    { SAYS("notnull", ANSWERS, AT_MAIL, "451 4.3.0 later"), .until_ms = 3 * H, .limit = 20 },
-    { SAYS("later", ANSWERS, AT_RCPT, "450 4.2.1 later"), .until_ms = 3 * H, .limit = 20 },
+    { IS("good", GOOD), .limit = BOTH, .weight = 6 },
+    { IS("slow", SLOW), .number = 3, .limit = BOTH, .weight = 2 },
+    { IS("verynobody", NOBODY), .until_ms = 3 * H, .limit = BOTH },
+    { IS("silent", SILENT), .until_ms = 3 * H, .limit = BOTH },
+    { DOES("stallgreet", STALLS, AT_CONNECT), .until_ms = 3 * H, .limit = BOTH },
+    { DOES("stallrcpt", STALLS, AT_RCPT), .until_ms = 3 * H, .limit = BOTH },
+    { DOES("droprcpt", DROPS, AT_RCPT), .until_ms = 3 * H, .limit = BOTH },
+    { SAYS("bye", BYE, AT_CONNECT, "421 4.3.2 closing"), .until_ms = 3 * H, .limit = BOTH },
+    { SAYS("notnull", ANSWERS, AT_MAIL, "451 4.3.0 later"), .until_ms = 3 * H, .limit = BOTH },
+    { SAYS("later", ANSWERS, AT_RCPT, "450 4.2.1 later"), .until_ms = 3 * H, .limit = BOTH },
     { IS("mute", MUTE_DNS) },
     { .name = NULL },
 };
@@ -171,7 +174,7 @@ static void check_asked(struct days *d)
 
 #define ASKED \
     .hosts = asked, .mails = 250, .spread_ms = 6 * H, .expire_ms = 20 * H, .warn_ms = 4 * H, \
-    .retry_first_ms = 5 * M, .retry_max_ms = 2 * H, .concurrency = 6, .most_ms = 40 * H, \
+    .retry_first_ms = 5 * M, .retry_max_ms = 2 * H, .concurrency = MAIL, .most_ms = 40 * H, \
     .plain = true, .make = make_asked, .check = check_asked, \
     .config = "relay { from = {\"10.2.0.0/16\"} domains = {\".example\"} verify = on\n" \
               "        verify_timeout = 20s }\n" \
