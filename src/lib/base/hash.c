@@ -52,15 +52,19 @@ void hash_free(struct hash *h)
     hash_init(h, h->seed, h->max);
 }
 
-struct hash_node *hash_get(const struct hash *h, struct span key)
+struct hash_node *hash_get_by(const struct hash *h, uint64_t hash, struct span key)
 {
     if (!h->size)
         return NULL;
-    uint64_t x = hash_bytes(h->seed, key);
-    struct hash_node *n = h->buckets[x & (h->size - 1)];
-    while (n && !(n->hash == x && span_eq(n->key, key)))
+    struct hash_node *n = h->buckets[hash & (h->size - 1)];
+    while (n && !(n->hash == hash && span_eq(n->key, key)))
         n = n->next;
     return n;
+}
+
+struct hash_node *hash_get(const struct hash *h, struct span key)
+{
+    return h->size ? hash_get_by(h, hash_bytes(h->seed, key), key) : NULL;
 }
 
 static void grow(struct hash *h)
@@ -81,12 +85,17 @@ static void grow(struct hash *h)
 
 bool hash_add(struct hash *h, struct hash_node *node, struct span key)
 {
+    return hash_add_by(h, node, hash_bytes(h->seed, key), key);
+}
+
+bool hash_add_by(struct hash *h, struct hash_node *node, uint64_t hash, struct span key)
+{
     if (h->max && h->n >= h->max)
         return false;
     if (h->n >= h->size)
         grow(h);
     node->key = key;
-    node->hash = hash_bytes(h->seed, key);
+    node->hash = hash;
     struct hash_node **at = &h->buckets[node->hash & (h->size - 1)];
     node->next = *at;
     *at = node;

@@ -25,6 +25,10 @@ void hash_free(struct hash *h); /* the nodes are the caller's */
 struct hash_node *hash_get(const struct hash *h, struct span key);
 /* key is not in the table yet; false when the table is full. */
 bool hash_add(struct hash *h, struct hash_node *node, struct span key);
+/* The same where the owner has a hash of its own, of keys that no stranger chooses. One table uses
+ * either these or those. */
+struct hash_node *hash_get_by(const struct hash *h, uint64_t hash, struct span key);
+bool hash_add_by(struct hash *h, struct hash_node *node, uint64_t hash, struct span key);
 void hash_remove(struct hash *h, struct hash_node *node); /* MUST be in it */
 
 /* Any order; NULL starts. The node returned last may be removed before the next call only if

@@ -23,17 +23,31 @@ void queue_index_free(struct queue_index *ix)
     }
 }
 
+/* Pointers of our own, which nobody chooses; every change of every recipient passes here. */
+static uint64_t hash_of(uint64_t seed, const struct queue_key *key)
+{
+    const uint64_t words[] = { (uintptr_t)key->a, (uintptr_t)key->b, (uintptr_t)key->c,
+                               key->state };
+    uint64_t x = seed;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        x = (x ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        x ^= x >> 29;
+    }
+    return x;
+}
+
 struct queue_cell *queue_cell_get(struct queue_index *ix, enum queue_kind kind,
                                   const struct queue_key *key)
 {
     struct span bytes = span_of(key, sizeof *key);
-    struct hash_node *node = hash_get(&ix->kinds[kind].hash, bytes);
+    uint64_t hash = hash_of(ix->kinds[kind].hash.seed, key);
+    struct hash_node *node = hash_get_by(&ix->kinds[kind].hash, hash, bytes);
     if (node)
         return CONTAINER(node, struct queue_cell, node);
     struct queue_cell *c = NEW(struct queue_cell);
     c->key = *key;
     c->kind = kind;
-    hash_add(&ix->kinds[kind].hash, &c->node, span_of(&c->key, sizeof c->key));
+    hash_add_by(&ix->kinds[kind].hash, &c->node, hash, span_of(&c->key, sizeof c->key));
     list_append(&ix->kinds[kind].all, &c->all);
     return c;
 }
