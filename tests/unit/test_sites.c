@@ -350,6 +350,31 @@ static void one_question(void)
     rig_free(&r);
 }
 
+/* The MX set is another one: known with the first message after the TTL, which is 10 s at least. */
+static void moves(void)
+{
+    struct rig *r = rig_new(1);
+    struct sched_place_info p;
+    r->site = "mx:old.mx";
+    rig_resolver(r);
+    for (int i = 0; i < 20; i++) {
+        rig_send(r, rig_mail(r, "s@src.example", "ok@same.mx"));
+        rig_run(r, 450);
+    }
+    CHECK_INT(r->sites_asked, 1);
+    CHECK(sched_dest(r->q->sched, SPAN("mx:same.mx"), &p));
+    CHECK_SPAN(p.site, SPAN("mx:old.mx"));
+    r->site = "mx:new.mx";
+    rig_run(r, 2 * SECOND_MS);
+    rig_send(r, rig_mail(r, "s@src.example", "ok@same.mx"));
+    rig_run(r, SECOND_MS);
+    CHECK_INT(r->sites_asked, 2);
+    CHECK(sched_dest(r->q->sched, SPAN("mx:same.mx"), &p));
+    CHECK_SPAN(p.site, SPAN("mx:new.mx"));
+    CHECK_INT(rig_address(r, "ok@same.mx")->delivered, 21);
+    rig_free(&r);
+}
+
 /* resolver hangs: mail to an address goes at once, and other mail goes to deliver, which will say
  * what DNS says. */
 static void no_answer(void)
@@ -411,7 +436,7 @@ static void many_and_no_answer(void)
 static const struct test tests[] = {
     TEST(nothing_before), TEST(asked_again), TEST(moved), TEST(one_question_for_a_probe),
     TEST(dns_back), TEST(rule_of_the_place), TEST(one_limit), TEST(after_a_restart),
-    TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(no_answer), TEST(away_or_none),
-    TEST(many_and_no_answer),
+    TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(moves), TEST(no_answer),
+    TEST(away_or_none), TEST(many_and_no_answer),
 };
 TEST_MAIN(tests)
