@@ -46,8 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct dsn_rcpt rcpt = { .rcpt = &er, .status = orcpt, .reply = reply, .host = addr,
                              .ip = envid, .stage = orcpt, .local = (choice & 2) != 0,
                              .expired = (choice & 4) != 0, .duplicate = (choice & 8) != 0,
+                             .last_status = orcpt, .untried = (data[1] & 1) != 0,
+                             .returned = (data[1] & 2) != 0, .expanded = (data[1] & 4) != 0,
                              .attempts = data[1], .last_attempt_ms = 1, .will_retry_until_ms = 2 };
-    struct dsn_report r = { .kind = (enum dsn_kind)(choice / 16 % 3), .env = &e, .to = addr,
+    struct dsn_report r = { .kind = (enum dsn_kind)(choice / 16 % 3), .env = &e,
+                            .to = data[1] & 8 ? SPAN("a@b.example") : addr,
                             .id = queueid_make(1, 1), .hostname = SPAN("mx.example"),
                             .postmaster = SPAN("postmaster@mx.example"), .rcpts = &rcpt,
                             .rcpt_count = 1, .header = rest,
@@ -57,6 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint32_t flags;
     MUST(dsn_compose(&r, &out, &flags));
     check_lines(buf_span(&out));
+    for (size_t i = 0; i < out.len && !(flags & ENVELOPE_8BITMIME); i++)
+        MUST((unsigned char)out.mem[out.off + i] < 128);
     buf_free(&out);
     return 0;
 }

@@ -184,8 +184,34 @@ static void told_of_lists_and_aliases(void)
     rig_free(&r);
 }
 
+/* A power failure at each moment behind the commit: told all the same, and once as long as the
+ * report was not out yet. */
+static void told_after_a_crash(void)
+{
+    for (int turns = 0; turns < 12; turns++) {
+        struct rig *r = rig_new_config(20 + (uint64_t)turns, "");
+        struct rig_mail *m = rig_mail(r, "ok.s@src.example", "slow.alias@gw.example");
+        rig_also(m, "ok.member@x.example");
+        m->notify = NOTIFY_SUCCESS;
+        m->flags[0] = ENVELOPE_RCPT_ALIAS;
+        CHECK(rig_send(r, m));
+        while (!m->committed)
+            rig_turn(r);
+        for (int i = 0; i < turns; i++)
+            rig_turn(r);
+        unsigned before = rig_address(r, "slow.alias@gw.example")->success;
+        rig_reboot(r, 40 + (uint64_t)turns);
+        rig_run(r, 60000);
+        unsigned told = rig_address(r, "slow.alias@gw.example")->success;
+        if (told != 1 && !(before == 1 && told == 2))
+            TEST_FAIL("after %d turns: told %u times, %u before", turns, told, before);
+        rig_free(&r);
+    }
+}
+
 static const struct test tests[] = {
     TEST(of_a_delay), TEST(after_a_restart), TEST(from_the_disk_alone), TEST(times_of_a_rule),
     TEST(behind_a_back_off), TEST(told_of_lists_and_aliases),
+    TEST(told_after_a_crash),
 };
 TEST_MAIN(tests)
