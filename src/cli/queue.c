@@ -5,6 +5,7 @@
 #include "cli/ctl.h"
 #include "cli/queue_act.h"
 #include "cli/queue_export.h"
+#include "cli/queue_hop.h"
 #include "cli/queue_rule.h"
 #include "cli/queue_show.h"
 #include "cli/queue_words.h"
@@ -25,7 +26,7 @@ static const char usage[] =
     "       postern queue run\n"
     "       postern queue hold | release | delete [--bounce] | bounce | expire  ID... | FILTER...\n"
     "       postern queue retry ID | ADDRESS | DOMAIN | DESTINATION | SITE | FILTER...\n"
-    "       postern queue reroute --to NEXTHOP ID... | FILTER...\n"
+    "       postern queue reroute --to NEXTHOP | --back  ID... | FILTER...\n"
     "       postern queue reroute --to NEXTHOP --rule DOMAIN | DESTINATION | SITE...\n"
     "       postern queue reroute --list | --remove DOMAIN | DESTINATION | SITE...\n"
     "       postern queue freeze [DOMAIN | DESTINATION | SITE]\n"
@@ -44,8 +45,8 @@ static const char usage[] =
     "bounce   returns it to its sender now; expire: as if its time were over\n"
     "retry    now, past any back-off: a message, what goes to an address, to a domain, or to a\n"
     "         destination or site as `sites` names it\n"
-    "reroute  to another next hop until it is delivered; --rule: all mail, until the rule is\n"
-    "         withdrawn by --remove; --list shows the rules\n"
+    "reroute  to another next hop until it is delivered, or --back; --rule: all mail, until the\n"
+    "         rule is withdrawn by --remove; --list shows the rules\n"
     "freeze   starts nothing more for a domain, destination or site, until thaw; without a\n"
     "         name, shows what is frozen\n"
     "export   copies messages as ID.eml into a directory\n"
@@ -61,7 +62,7 @@ static const char usage[] =
     "  --json         JSON objects, one a line\n"
     "\n"
     "exit status: 0 done, 66 no such message (some of them), 69 no gateway answers, 75 try\n"
-    "later, 77 not allowed, 64 usage\n";
+    "later, 77 not allowed, 68 the next hop does not exist, 64 usage\n";
 
 enum { FLUSH_BYTES = 64 << 10, OUT_MAX_BYTES = 64 << 20 };
 
@@ -96,7 +97,7 @@ struct request {
     struct cli_args a;
     const struct verb *verb;
     const char *limit, *sort, *by, *hop;
-    bool yes, bounce, rule, remove, list, all;
+    bool yes, bounce, rule, remove, list, back, all;
     const char *ids[QUEUE_WORDS_MAX]; /* and other words */
     size_t n;
     struct queue_words words;
@@ -142,6 +143,7 @@ static int take_option(struct request *rq, const char *option, const char *value
     struct { const char *option; bool *to; } flags[] = {
         { "--yes", &rq->yes }, { "--bounce", &rq->bounce }, { "--rule", &rq->rule },
         { "--all", &rq->all }, { "--remove", &rq->remove }, { "--list", &rq->list },
+        { "--back", &rq->back },
     };
     struct { const char *option; const char **to; } values[] = {
         { "--limit", &rq->limit }, { "--sort", &rq->sort }, { "--by", &rq->by },
@@ -188,10 +190,11 @@ static int check_options(const struct request *rq)
     if (rq->words.filters && !(may & FILTERS))
         return cli_usage_error(&rq->a, "takes no filter", v);
     enum queue_rule_verb rule = rule_verb(rq);
-    if ((rq->bounce && !is(rq, "delete")) || (rule && !is(rq, "reroute")) ||
-        rq->rule + rq->remove + rq->list > 1 || (rq->hop && rule > QUEUE_RULE_SET))
+    if ((rq->bounce && !is(rq, "delete")) || ((rule || rq->back) && !is(rq, "reroute")) ||
+        rq->rule + rq->remove + rq->list + rq->back > 1 ||
+        (rq->hop && (rule > QUEUE_RULE_SET || rq->back)))
         return cli_usage_error(&rq->a, "takes no such option", v);
-    if (may & TO_HOP && !rq->hop && rule <= QUEUE_RULE_SET)
+    if (may & TO_HOP && !rq->hop && rule <= QUEUE_RULE_SET && !rq->back)
         return cli_usage_error(&rq->a, "where to? --to NEXTHOP is missing", v);
     return EX_OK;
 }
@@ -305,9 +308,11 @@ static int act(struct request *rq)
 {
     struct queue_words *w = &rq->words;
     bool by_filter = w->filters || rq->all, nothing = false, fits = true;
-    const char *verb = rq->bounce ? "bounce" : rq->verb->name;
+    const char *verb = rq->bounce ? "bounce" : rq->back ? "back" : rq->verb->name;
     size_t own = rq->verb->words_min;
-    int rc = EX_OK;
+    int rc = rq->hop ? queue_hop_check(&rq->a, rq->hop) : EX_OK;
+    if (rc != EX_OK)
+        return rc;
     if (rule_verb(rq))
         return queue_rule(&rq->a, rule_verb(rq), w, rq->ids, rq->n, rq->hop);
     for (size_t i = own; i < rq->n; i++)
@@ -317,7 +322,8 @@ static int act(struct request *rq)
     if (is(rq, "export"))
         return queue_export(&rq->a, w, rq->ids[0]);
     if (by_filter)
-        rc = queue_act_confirm(&rq->a, w, verb, rq->yes, &nothing);
+        rc = queue_act_confirm(&rq->a, w, rq->back ? "reroute --back" : verb, rq->yes,
+                               &nothing);
     if (rc != EX_OK || nothing)
         return rc;
     if (!queue_words_add(w, "action", verb) || (rq->hop && !queue_words_add(w, "nexthop", rq->hop)))

@@ -209,6 +209,21 @@ static int do_reroute(struct doing *d, const struct sched_msg_info *m)
     return (int)d->n;
 }
 
+/* What has no way of its own is not concerned. */
+static int do_back(struct doing *d, const struct sched_msg_info *m)
+{
+    struct qmgr *q = d->y.a->q;
+    uint64_t seq = m->seq;
+    int n = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        if (!reroute_unset(q, seq, d->rcpts[i]))
+            continue;
+        sched_reroute(q->sched, seq, d->rcpts[i], qmgr_now(q));
+        n++;
+    }
+    return n;
+}
+
 static const struct deed deeds[] = {
     { "hold", "held", EVENT_admin_held, not_held, do_hold, false, NULL },
     { "release", "released", EVENT_admin_released, is_held, do_release, false, NULL },
@@ -217,7 +232,8 @@ static const struct deed deeds[] = {
     { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, NULL },
     { "expire", "expired", EVENT_admin_expired, any, do_expire, true, NULL },
     { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true,
-      "until it is delivered; --rule is for all mail to come" },
+      "until it is delivered, or reroute --back; --rule is for all mail to come" },
+    { "back", "no longer rerouted", EVENT_admin_reroute_back, any, do_back, true, NULL },
 };
 
 /* --- one message --- */
@@ -251,10 +267,13 @@ static void say_message(struct doing *d, struct span id, int n)
     struct events *e = d->y.a->q->env->events;
     event_begin(e, d->deed->event);
     event_str(e, FIELD_id, id);
+    if (d->hop.len)
+        event_str(e, FIELD_relay, buf_span(&d->hop));
     event_int(e, FIELD_count, n);
     event_str(e, FIELD_text, buf_span(&d->y.a->who));
     event_end(e);
-    log_line(e, EVENT_INFO, "%.*s: %s by %.*s, nrcpts=%d", SPAN_ARG(id), d->deed->past,
+    log_line(e, EVENT_INFO, "%.*s: %s%s%.*s by %.*s, nrcpts=%d", SPAN_ARG(id), d->deed->past,
+             d->hop.len ? " to " : "", SPAN_ARG(buf_span(&d->hop)),
              SPAN_ARG(buf_span(&d->y.a->who)), n);
 }
 

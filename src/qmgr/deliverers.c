@@ -1,5 +1,5 @@
 /* The channels to deliver: jobs out, content as it is asked for, results back. */
-#include "qmgr/inside.h"
+#include "qmgr/reroute.h"
 
 #include "base/must.h"
 #include "config/rules.h"
@@ -355,6 +355,8 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
 {
     int64_t down_ms = down_until(q, j->dest);
     enum down was_down = failed_before(q, j->dest);
+    if (reroute_spare(q, j, &why))
+        news = SCHED_NEWS_DEST_DOWN;
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
         if (!g->told) { /* deliver owes one for each: without, it may have gone out */

@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "qmgr/keep.h"
 #include "route/value.h"
+#include "smtp/client.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,26 @@ bool reroute_set(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct span hop)
     return true;
 }
 
+static void drop(struct reroutes *all, struct reroute *r);
+
+bool reroute_unset(struct qmgr *q, uint64_t seq, uint32_t rcpt)
+{
+    struct reroute *r = find(q, seq);
+    struct way *w = way_of(r, rcpt);
+    if (!w)
+        return false;
+    q->reroutes->changed = true;
+    if (r->n == 1) {
+        drop(q->reroutes, r);
+        return true;
+    }
+    hop_put(q->reroutes, w->hop);
+    r->n--;
+    memmove(w, w + 1, (size_t)(&r->ways[r->n] - w) * sizeof *w);
+    q->reroutes->rcpts--;
+    return true;
+}
+
 #define BY_RULE "rerouted by an administrator's rule for "
 
 static bool by_rule(struct qmgr *q, const struct reroute_rule *r, struct arena *a,
@@ -257,6 +278,69 @@ bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d)
         return false;
     *d = own;
     return true;
+}
+
+/* --- a next hop that does not exist --- */
+
+/* The rule that leads to this destination, for another destination or a site. */
+struct leads {
+    struct qmgr *q;
+    struct arena *arena;
+    struct span dest, hop;
+};
+
+static void on_leads(void *ctx, const struct reroute_rule *r)
+{
+    struct leads *l = ctx;
+    struct route_dest d;
+    if (l->hop.n || !by_rule(l->q, r, l->arena, &d) || !span_starts(l->dest, d.queue))
+        return;
+    if (l->dest.n == d.queue.n || l->dest.p[d.queue.n] == ' ') /* a share of it */
+        l->hop = r->hop;
+}
+
+/* Empty: no administrator has sent it there. */
+static struct span given_hop(struct qmgr *q, const struct job *j, uint32_t rcpt)
+{
+    const struct way *w = way_of(find(q, j->seq), rcpt);
+    struct reroute_rule rule;
+    struct sched_rcpt_info r;
+    if (w)
+        return text_of(w->hop);
+    if (sched_rcpt(q->sched, j->seq, rcpt, &r) && reroute_rule_get(q, domain_of(r.addr), &rule))
+        return rule.hop;
+    struct leads l = { q, arena_new(CHECK_ARENA_MAX), j->dest, SPAN_NONE };
+    reroute_rules(q, on_leads, &l);
+    arena_free(&l.arena);
+    return l.hop;
+}
+
+/* No host was ever asked. */
+static bool failed_in_dns(const struct job_rcpt *g)
+{
+    return g->told && g->kind == SCHED_OUT_FAILED && g->stage == SMTP_STAGE_CONNECT &&
+           g->cause == SMTP_CAUSE_LOCAL && !g->code && g->relay.family == NETADDR_NONE;
+}
+
+bool reroute_spare(struct qmgr *q, struct job *j, struct span *why_r)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < j->rcpt_count; i++) {
+        struct job_rcpt *g = &j->got[i];
+        struct span hop = failed_in_dns(g) ? given_hop(q, j, j->rcpts[i]) : SPAN_NONE;
+        struct buf b;
+        if (!hop.n)
+            continue;
+        buf_init(&b, REROUTE_HOP_MAX + ROUTE_TEXT_MAX);
+        buf_printf(&b, "the next hop that an administrator gave, %.*s, is of no use: %.*s",
+                   SPAN_ARG(span_to(hop, 80)), SPAN_ARG(g->text));
+        *why_r = g->text = arena_dup(j->arena, buf_span(&b));
+        buf_free(&b);
+        g->kind = SCHED_OUT_DEFERRED;
+        g->enhanced = SPAN("4.3.5"); /* RFC 3463 3.4: it is our system that is set up wrongly */
+        any = true;
+    }
+    return any;
 }
 
 static void drop(struct reroutes *all, struct reroute *r)

@@ -20,11 +20,17 @@ bool reroute_check(const struct config *cfg, struct span hop, struct err *err);
 
 /* False: there are too many already. To be kept by keep_flush. */
 bool reroute_set(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct span hop);
+/* Its next attempt goes where the tables and rules say again. False: it has no way of its own. */
+bool reroute_unset(struct qmgr *q, uint64_t seq, uint32_t rcpt);
 /* The route of a recipient that has one, by itself or by its domain's rule, in `a`. */
 bool reroute_find(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct arena *a,
                   struct route_dest *d_r);
 /* What the tables say leads to a destination or site with a rule: another route is put in *d. */
 bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d);
+/* A job for a next hop that an administrator gave and of which the DNS says that it will never
+ * do: no mail is lost by a slip of the finger. What would fail for that is put off instead, with
+ * words that name the next hop. False: it is none of that kind; else *why_r is the trouble. */
+bool reroute_spare(struct qmgr *q, struct job *j, struct span *why_r);
 void reroute_gone(struct qmgr *q, uint64_t seq);
 void reroutes_free(struct qmgr *q);
 

@@ -88,7 +88,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(admin_retried, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_bounced, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_expired, EVENT_NOTICE, F(id) F(count) F(text)) \
-    X(admin_rerouted, EVENT_NOTICE, F(id) F(count) F(text)) \
+    X(admin_rerouted, EVENT_NOTICE, F(id) F(relay) F(count) F(text)) \
+    X(admin_reroute_back, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_reroute_ruled, EVENT_NOTICE, F(host) F(relay) F(text)) \
     X(admin_reroute_withdrawn, EVENT_NOTICE, F(host) F(relay) F(text)) \
     X(admin_frozen, EVENT_NOTICE, F(host) F(text)) \
