@@ -102,6 +102,8 @@ static void put_envelope(struct json *j, const struct envelope *e, uint64_t size
         json_uint(j, "notify", e->rcpts[i].notify);
         if (e->rcpts[i].flags & ENVELOPE_RCPT_EXPANDED)
             json_bool(j, "expanded", true);
+        if (e->rcpts[i].flags & (ENVELOPE_RCPT_ALIAS | ENVELOPE_RCPT_LIST))
+            json_bool(j, "only_told", true);
         if (e->rcpts[i].own_sender)
             json_str(j, "sender", e->rcpts[i].sender);
         const struct spool_outcome *last = NULL; /* of this recipient, or of all */

@@ -93,11 +93,11 @@ static const struct spool_outcome *outcome_at(struct last *l, struct span dest)
     return o;
 }
 
-/* "550 ...": only what came from a host begins like that, and is recorded with its name. */
+/* "450 ...": a peer's own words begin like that, and none of ours. */
 static bool is_reply(const struct spool_outcome *o)
 {
     const char *p = o->diag.p;
-    return o->remote.n && o->diag.n >= 3 && ascii_isdigit(p[0]) && ascii_isdigit(p[1]) &&
+    return o->diag.n >= 3 && (p[0] == '4' || p[0] == '5') && ascii_isdigit(p[1]) &&
            ascii_isdigit(p[2]) && (o->diag.n == 3 || p[3] == ' ' || p[3] == '-');
 }
 
