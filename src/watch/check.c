@@ -14,7 +14,7 @@
 
 enum { FIRST_LOOK_MS = 1000, DEFAULT_PORT = 25, HOLD_LOOKS = 3, HOLD_SLACK_MS = 15000 };
 
-enum check_how { CHECK_ALARMS, CHECK_CONNECT, CHECK_LOOKUP, CHECK_DNS };
+enum check_how { CHECK_ALARMS, CHECK_CONNECT, CHECK_LOOKUP, CHECK_SERVER, CHECK_DNS };
 
 struct check {
     struct list node; /* in w->checks */
@@ -25,6 +25,8 @@ struct check {
     enum alarm_kind kind;
     uint32_t kinds; /* of CHECK_ALARMS: bits */
     struct buf hop;
+    const struct config_addrs *servers; /* of CHECK_SERVER */
+    struct dns_question question;
     unsigned fail_after, ok_after;
     int64_t every_ms, timeout_ms;
     unsigned looks; /* those that were over, up to fail_after */
@@ -237,20 +239,27 @@ static void on_greet(void *ctx, struct span subject, bool bad, struct span why)
     seen(ctx, bad, why);
 }
 
+static void talk_to(struct check *c, const struct netaddr *addrs, size_t n)
+{
+    int64_t left_ms = c->until_ms - loop_mono_ms(c->w->env->loop);
+    n = n < ADDRS_MAX ? n : ADDRS_MAX;
+    struct greet_ask ask = { .subject = c->subject, .addrs = addrs, .count = n,
+                             .timeout_ms = left_ms / (int64_t)n, .expect = c->expect,
+                             .question = &c->question,
+                             .want = c->how == CHECK_SERVER ? GREET_ANSWER
+                                     : c->expect.n          ? GREET_EXPECT
+                                                            : GREET_OPEN,
+                             .fn = on_greet, .ctx = c, .slot = &c->greet };
+    greet_begin(c->w, &ask);
+}
+
 static void on_where(void *ctx, const struct where_found *f)
 {
     struct check *c = ctx;
-    if (!f->count || c->how == CHECK_LOOKUP) {
+    if (!f->count || c->how == CHECK_LOOKUP)
         seen(c, !f->count, f->why);
-        return;
-    }
-    int64_t left_ms = c->until_ms - loop_mono_ms(c->w->env->loop);
-    size_t n = f->count < ADDRS_MAX ? f->count : ADDRS_MAX;
-    struct greet_ask ask = { .subject = c->subject, .addrs = f->addrs, .count = n,
-                             .timeout_ms = left_ms / (int64_t)n, .expect = c->expect,
-                             .want = c->expect.n ? GREET_EXPECT : GREET_OPEN,
-                             .fn = on_greet, .ctx = c, .slot = &c->greet };
-    greet_begin(c->w, &ask);
+    else
+        talk_to(c, f->addrs, f->count);
 }
 
 /* Does the DNS answer at all? Each time a new name is asked for, which no cache knows; that there
@@ -338,6 +347,10 @@ static void on_next(void *ctx)
     loop_timer_in(l, &c->late, dns ? c->timeout_ms / 2 : c->timeout_ms);
     if (dns)
         ask_dns(c, &c->where, on_dns);
+    else if (c->how == CHECK_SERVER && !c->question.name.n)
+        seen(c, true, SPAN("the name to look up is none"));
+    else if (c->how == CHECK_SERVER)
+        talk_to(c, c->servers->v, c->servers->n);
     else
         where_ask(c->w, &c->where, buf_span(&c->hop), DEFAULT_PORT, on_where, c);
 }
@@ -366,7 +379,12 @@ static struct check *add(struct watch *w, enum check_how how, struct span name)
 
 static void add_section(struct watch *w, const struct config_check *k)
 {
-    struct check *c = add(w, k->connect.n ? CHECK_CONNECT : CHECK_LOOKUP, k->name);
+    enum check_how how = k->connect.n ? CHECK_CONNECT : k->server.n ? CHECK_SERVER : CHECK_LOOKUP;
+    struct check *c = add(w, how, k->name);
+    c->question.type = DNS_A;
+    if (how == CHECK_SERVER)
+        dns_name_from(k->lookup, &c->question.name);
+    c->servers = &k->server;
     c->kind = ALARM_CHECK;
     c->subject = k->name;
     c->expect = k->expect;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_BYTES = 1024, TEXT_BYTES = 200 };
+enum { READ_BYTES = 4096, TEXT_BYTES = 200, QUESTION_MAX = 512 };
 
 struct greet {
     struct list node;
@@ -22,6 +22,7 @@ struct greet {
     struct netaddr addrs[ADDRS_MAX];
     size_t addr_count, at; /* the one that is tried */
     bool connected;
+    uint16_t id; /* of a question */
     char in[READ_BYTES];
     size_t in_len;
 };
@@ -96,6 +97,26 @@ static void judge(struct greet *g)
     failed(g, text);
 }
 
+static void answered(struct greet *g)
+{
+    const char *why = NULL;
+    int judged = ask_judge(span_of(g->in, g->in_len), g->ask.question, g->id, &why);
+    if (judged > 0)
+        end(g, false, "");
+    else if (judged < 0 || g->in_len == sizeof g->in)
+        failed(g, why ? why : "its answer is too long");
+}
+
+static void ask(struct greet *g)
+{
+    struct buf b;
+    g->id = (uint16_t)loop_random_u64(g->w->env->loop);
+    buf_init(&b, QUESTION_MAX);
+    ask_put(&b, g->ask.question, g->id);
+    loop_write(g->w->env->loop, g->fd, buf_span(&b).p, b.len); /* the first bytes always fit */
+    buf_free(&b);
+}
+
 static void on_ready(void *ctx, int ready)
 {
     struct greet *g = ctx;
@@ -107,10 +128,13 @@ static void on_ready(void *ctx, int ready)
             return;
         }
         g->connected = true;
-        if (g->ask.want == GREET_OPEN)
+        if (g->ask.want == GREET_OPEN) {
             end(g, false, "");
-        else
-            loop_io_want(l, &g->io, LOOP_READ);
+            return;
+        }
+        if (g->ask.want == GREET_ANSWER)
+            ask(g);
+        loop_io_want(l, &g->io, LOOP_READ);
         return;
     }
     if (!(ready & LOOP_READ))
@@ -119,18 +143,20 @@ static void on_ready(void *ctx, int ready)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;
     if (n <= 0) {
-        failed(g, n ? strerror(errno) : "it closes the connection without a greeting");
+        failed(g, n ? strerror(errno) : "it closes the connection without a word");
         return;
     }
     g->in_len += (size_t)n;
-    if (memchr(g->in, '\n', g->in_len) || g->in_len == sizeof g->in)
+    if (g->ask.want == GREET_ANSWER)
+        answered(g);
+    else if (memchr(g->in, '\n', g->in_len) || g->in_len == sizeof g->in)
         judge(g);
 }
 
 static void on_late(void *ctx)
 {
     struct greet *g = ctx;
-    failed(g, g->connected ? "connected, and no greeting came" : "no connection could be made");
+    failed(g, g->connected ? "connected, and it says nothing" : "no connection could be made");
 }
 
 static void next(struct greet *g)

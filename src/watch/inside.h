@@ -67,8 +67,11 @@ struct greet_ask {
     const struct netaddr *addrs; /* copied; one that answers is enough */
     size_t count;
     int64_t timeout_ms;          /* for each */
-    enum { GREET_OPEN, GREET_REPLY, GREET_EXPECT } want; /* a connection, any SMTP reply, a line */
-    struct span expect;          /* which begins with it; in use until the end */
+    /* A connection, any SMTP reply, a line that begins with `expect`, an answer to `question`
+     * (the name exists). Those are in use until the end. */
+    enum { GREET_OPEN, GREET_REPLY, GREET_EXPECT, GREET_ANSWER } want;
+    struct span expect;
+    const struct dns_question *question;
     greet_fn *fn;                /* once, perhaps at once */
     void *ctx;
     struct greet **slot;         /* NULL, or where it is to be found until then */
@@ -165,6 +168,10 @@ void where_peer(struct watch *w, int fd);
 void where_ask(struct watch *w, struct where *k, struct span hop, uint16_t port, where_fn *fn,
                void *ctx);
 void where_stop(struct where *k);
+
+/* ask.c: a question to a name server, by TCP: 1 it knows the name, 0 more is needed, -1: *why_r */
+void ask_put(struct buf *b, const struct dns_question *q, uint16_t id);
+int ask_judge(struct span in, const struct dns_question *q, uint16_t id, const char **why_r);
 
 /* greet.c: connections that wait for a greeting */
 void greet_begin(struct watch *w, const struct greet_ask *ask);

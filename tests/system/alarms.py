@@ -224,19 +224,26 @@ def checks(where):
                 'check "open"': {"connect": f"db.example:{db.port}", **times},
                 'check "name"': {"lookup": "db.example", **times},
                 'check "no-name"': {"lookup": "nothing.example", **times},
+                'check "server"': {"lookup": "db.example", "server": [dns.address], **times},
+                'check "bad-server"': {"lookup": "nothing.example", "server": [dns.address],
+                                       **times},
+                'check "no-server"': {"lookup": "db.example",
+                                      "server": [f"127.0.0.1:{port}"], **times},
                 "alarm": {**QUICK, "relay": f"[127.0.0.1]:{relay.port}"}}) as g:
-        until(lambda: len(alarms(g)) == 3, why=g.log()[-1500:])
+        until(lambda: len(alarms(g)) == 5, why=g.log()[-1500:])
         said = {a["subject"]: a for a in alarms(g)}
         assert {a["alarm"] for a in said.values()} == {"check"}, said
-        assert set(said) == {"filter", "db", "no-name"}, said
-        assert "no greeting" in said["filter"]["text"] or "500ms" in said["filter"]["text"], said
+        assert set(said) == {"filter", "db", "no-name", "bad-server", "no-server"}, said
+        for name in ("filter", "no-server"):
+            assert "it says nothing" in said[name]["text"] or "500ms" in said[name]["text"], said
+        assert "no such name" in said["bad-server"]["text"], said
         assert "greets with 220" in said["db"]["text"], said
         assert said["filter"]["refusing"] == ["mx"] and said["db"]["refusing"] == [], said
         assert greeting(g.port) == "421"
         mute.close()
         with Sink(port=port):
             until(lambda: greeting(g.port) == "220", why=g.log()[-1500:])
-            until(lambda: {a["subject"] for a in alarms(g)} == {"db", "no-name"})
+            until(lambda: "filter" not in {a["subject"] for a in alarms(g)})
         until(lambda: len(events(g, "alarm_mailed")) >= 2)
         del g.options['check "db"']
         g.configure()

@@ -12,6 +12,7 @@
 #include "proto/watch_smtpd.h"
 #include "role/role.h"
 #include "vfs/vfs.h"
+#include "watch/inside.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -450,6 +451,39 @@ static void own_zone(void)
     rig_end(&r);
 }
 
+/* A question by TCP, and answers to it: cut off anywhere, to others, of failure. */
+static void asked_by_tcp(void)
+{
+    static const char record[] = "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x0a\0\0\1";
+    struct dns_question q = { .type = DNS_A };
+    struct buf b;
+    const char *why = NULL;
+    CHECK(dns_name_from(SPAN("a.example"), &q.name) == DNS_NAME_OK);
+    buf_init(&b, 600);
+    ask_put(&b, &q, 0x1234);
+    CHECK_INT(b.len, 2 + 12 + 11 + 4);
+    CHECK(memcmp(b.mem + b.off, "\0\x1b\x12\x34\1\0\0\1\0\0\0\0\0\0\1a\7example\0\0\1\0\1", 29) ==
+          0);
+    CHECK_INT(ask_judge(buf_span(&b), &q, 0x1234, &why), -1); /* no answer: the question */
+    buf_put(&b, record, sizeof record - 1);
+    char *p = b.mem + b.off;
+    p[1] = (char)(b.len - 2);
+    p[4] |= (char)0x80;
+    p[9] = 1;
+    for (size_t n = 0; n < b.len; n++)
+        CHECK_INT(ask_judge(span_of(p, n), &q, 0x1234, &why), 0);
+    CHECK_INT(ask_judge(buf_span(&b), &q, 0x1234, &why), 1);
+    CHECK_INT(ask_judge(buf_span(&b), &q, 0x1235, &why), -1);
+    p[9] = 0;
+    p[5] = 3;
+    CHECK_INT(ask_judge(buf_span(&b), &q, 0x1234, &why), -1);
+    p[5] = 5;
+    CHECK_INT(ask_judge(buf_span(&b), &q, 0x1234, &why), -1);
+    CHECK(strstr(why, "failure"));
+    CHECK_INT(ask_judge(span_of("\0\0", 2), &q, 0x1234, &why), -1);
+    buf_free(&b);
+}
+
 static void reload(struct rig *r, struct config *c)
 {
     watch_role.reload(r->watch, c);
@@ -714,6 +748,6 @@ static const struct test tests[] = {
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
     TEST(sites_that_are_not_known_yet), TEST(one_that_is_very_old), TEST(many_sites),
-    TEST(own_zone), TEST(reloads), TEST(what_smtpd_hears),
+    TEST(asked_by_tcp), TEST(own_zone), TEST(reloads), TEST(what_smtpd_hears),
 };
 TEST_MAIN(tests)

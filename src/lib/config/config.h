@@ -67,6 +67,7 @@ struct config_check { /* what an admin has watch look at */
     struct span connect;          /* "host:port"; "" = none */
     struct span expect;           /* what it is to say first; "" = the connection is enough */
     struct span lookup;           /* a name that is to have an address; "" = none */
+    struct config_addrs server;   /* who is asked; none: resolver */
     int64_t every_ms, timeout_ms; /* of one look */
     uint64_t fail_after, ok_after; /* looks in a row */
 };

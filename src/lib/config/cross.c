@@ -172,6 +172,8 @@ static void check_checks(const struct cross *x)
             check_error(x, i, "check.lookup", "has connect and lookup: make two of it");
         if (k->expect.n && !k->connect.n)
             check_error(x, i, "check.expect", "expects a text, but connects to nothing");
+        if (k->server.n && !k->lookup.n)
+            check_error(x, i, "check.server", "has a name server, but looks up nothing");
     }
     rule(x, !c->n_checks || c->alarm.interval_ms, CONFIG_NOTICE, "alarm.interval",
          "alarm.interval", "with alarm.interval 0 nothing is looked at, sections check neither");

@@ -503,6 +503,9 @@ static const struct config_option options[] = {
       .help = "and to say a line that begins with this; empty: the connection is enough" },
     { "check", "lookup", CONFIG_TEXT, LIVE, IN_CHECK(lookup), "\"\"", .check = check_host,
       .help = "or a name that is to have an address in the DNS" },
+    { "check", "server", CONFIG_ADDRS, LIVE, IN_CHECK(server), "{}", .port = 53,
+      .help = "and is asked of this server itself, by TCP, which is to know it; of several, one "
+              "that does is enough; none: asked as for mail, from the cache too" },
     { "check", "every", CONFIG_DURATION, LIVE, IN_CHECK(every_ms), "10s", 200, HOUR,
       .help = "time between two looks" },
     { "check", "timeout", CONFIG_DURATION, LIVE, IN_CHECK(timeout_ms), "10s", 100, 10 * MINUTE,
