@@ -275,9 +275,12 @@ static void report_arrived(struct world *w, struct span to, struct span content)
         fail(w, "a report to %.*s about no message of ours", SPAN_ARG(to));
         return;
     }
-    const char *sender = m->owner[0] ? m->owner
-                         : m->sender[0] ? m->sender
-                                        : "postmaster@src.example";
+    /* That a list has it is told to the sender (RFC 3461 5.2.7.1); what becomes of its members, to
+     * the owner. */
+    bool taken = m->owner[0] && line_after(content, "Action: delivered").p;
+    const char *sender = m->owner[0] && !taken ? m->owner
+                         : m->sender[0]        ? m->sender
+                                               : "postmaster@src.example";
     if (!span_ieq(to, span_str(sender)))
         fail(w, "the report about message %u went to %.*s", m->n, SPAN_ARG(to));
     for (struct span s = content; (s = line_after(s, "Final-Recipient:")).n;) {
