@@ -175,8 +175,6 @@ static void next(struct greet *g)
 
 void greet_begin(struct watch *w, const struct greet_ask *ask)
 {
-    if (w->greet_count >= GREETS_MAX)
-        return;
     struct greet *g = NEW(struct greet);
     g->w = w;
     g->ask = *ask;
@@ -249,7 +247,7 @@ static void look_at_listener(struct watch *w, const struct config_listen *l)
         struct greet_ask ask = { .subject = buf_span(&b), .addrs = &to, .count = 1,
                                  .timeout_ms = greeting_ms(w->config),
                                  .want = GREET_REPLY, .fn = on_listener, .ctx = w };
-        if (!under_way(w, buf_span(&b)))
+        if (w->greet_count < GREETS_MAX && !under_way(w, buf_span(&b)))
             greet_begin(w, &ask);
         buf_free(&b);
     }

@@ -22,7 +22,7 @@ enum {
     SITE_NAME_MAX = 260,
     DEATHS_MAX = 8,       /* remembered of a role */
     GROWTH_SLOTS = 60,    /* minutes */
-    GREETS_MAX = 300,     /* connections at once */
+    GREETS_MAX = 300,     /* connections at once; checks have one each in any case */
     POSTS_MAX = 16,       /* letters that wait */
     ADDRS_MAX = 4,        /* of a name that are tried */
     REFUSALS_MAX = 64,    /* listeners */

@@ -70,6 +70,23 @@ static void check_relay(const struct cross *x)
         }
 }
 
+static bool is_address(struct span hop)
+{
+    struct netaddr ignored;
+    struct span bracketed = span_to(hop, span_find(hop, ']') + 1);
+    if (!span_starts(hop, SPAN("[")))
+        return netaddr_parse_ip(span_to(hop, span_find(hop, ':')), &ignored);
+    return bracketed.n > 2 && (netaddr_parse_literal(bracketed, &ignored) ||
+                               netaddr_parse_ip(span_of(hop.p + 1, bracketed.n - 2), &ignored));
+}
+
+static void check_alarm_relay(const struct cross *x)
+{
+    struct span relay = x->cfg->alarm.relay;
+    rule(x, !relay.n || is_address(relay), CONFIG_NOTICE, "alarm.relay", "alarm.relay",
+         "alarm.relay is a name: while the DNS is dead, mail about that goes through the queue");
+}
+
 static void check_source(const struct cross *x)
 {
     const struct config_addrs *a = &x->cfg->deliver.source_address;
@@ -256,6 +273,7 @@ void cross_check(const struct config *cfg, struct config_report *report)
     check_values(&x);
     check_relay(&x);
     check_source(&x);
+    check_alarm_relay(&x);
     check_listeners(&x);
     check_checks(&x);
     config_rules_check(cfg, say_rule, &x);
