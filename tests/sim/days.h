@@ -157,6 +157,7 @@ struct play {
     unsigned kills;        /* of any process, at any time within spread_ms */
     bool watched;
     bool plain;            /* no NOTIFY, no null senders */
+    bool longer;           /* for fresh seeds only */
     bool endings;          /* processes may end by themselves */
     bool same;             /* each attempt comes at the same time when the clock is not set */
     void (*make)(struct days *d);  /* may change the mail */

@@ -40,7 +40,7 @@ const struct play play_rules = {
 const struct play play_rules_kills = {
     .name = "rules_kills", .hosts = ruled, .config = ruled_config, .mails = 400,
     .spread_ms = 2 * H, .expire_ms = 20 * H, .warn_ms = 4 * H, .retry_first_ms = 5 * M,
-    .retry_max_ms = 2 * H, .concurrency = 6, .most_ms = 40 * H, .kills = 10,
+    .retry_max_ms = 2 * H, .concurrency = 6, .most_ms = 40 * H, .kills = 10, .longer = true,
 };
 
 /* --- one bad site, and one sender with very much --- */

@@ -181,4 +181,5 @@ static void check_asked(struct days *d)
               "server { question = 30s }\n"
 
 const struct play play_verify = { .name = "verify", ASKED };
-const struct play play_verify_kills = { .name = "verify_kills", ASKED, .kills = 12 };
+const struct play play_verify_kills = { .name = "verify_kills", ASKED, .kills = 12,
+                                        .longer = true };

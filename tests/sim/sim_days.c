@@ -60,7 +60,7 @@ static int run_fixed(void)
 {
     bool good = true;
     for (const struct play *const *p = plays; *p; p++)
-        good = run_one(*p, 1, false) && good;
+        good = ((*p)->longer || run_one(*p, 1, false)) && good;
     return good ? 0 : 1;
 }
 
