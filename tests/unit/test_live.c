@@ -70,7 +70,7 @@ static unsigned meant(struct qmgr *q, const char *const *words)
     return ways[0];
 }
 
-#define WAITING "state=active,deferred,waiting"
+#define WAITING "!state=held,quarantined"
 #define HELD "state=held,quarantined"
 
 /* -qR, -qS, -qI and -qQ, as sendmail has them; and targets. */
