@@ -254,7 +254,7 @@ static void nobody_answers(void)
     CHECK_INT(SPOOL("check", "--dir", "/nonexistent")->status, EX_NOINPUT);
 }
 
-/* --- a gateway that says what it is told, whatever it is asked; nothing of its configuration --- */
+/* --- a gateway that says what it is told, whatever it is asked; but of its configuration no --- */
 
 static char fake_path[64];
 static char asked[4096];
