@@ -59,7 +59,7 @@ static void put_reason(struct buf *out, struct span state, struct span reason, u
     struct buf b;
     buf_init(&b, 8192);
     if (span_eq(state, SPAN("deferred")) || span_eq(state, SPAN("ready")) ||
-        span_eq(state, SPAN("pending")))
+        span_eq(state, SPAN("frozen")))
         buf_putz(&b, "Deferred: ");
     term_put_text(&b, reason);
     buf_puts(out, term_cut(buf_span(&b), columns));
@@ -68,7 +68,8 @@ static void put_reason(struct buf *out, struct span state, struct span reason, u
 
 static bool shown(const struct listing *l, const json_t *rcpt)
 {
-    return span_eq(row_text(rcpt, "state"), SPAN("held")) == l->held;
+    struct span state = row_text(rcpt, "state");
+    return (span_eq(state, SPAN("held")) || span_eq(state, SPAN("quarantined"))) == l->held;
 }
 
 /* '*': being worked on; '-': too young to have been tried; else a blank. */
@@ -80,9 +81,9 @@ static char state_of(const struct listing *l, const json_t *rcpts)
         struct span s = row_text(r, "state");
         if (!shown(l, r))
             continue;
-        if (span_eq(s, SPAN("active")) || span_eq(s, SPAN("routing")))
+        if (span_eq(s, SPAN("active")))
             return '*';
-        if ((span_eq(s, SPAN("pending")) || span_eq(s, SPAN("ready"))) && !row_int(r, "attempts"))
+        if (span_eq(s, SPAN("ready")) && !row_int(r, "attempts"))
             c = '-';
     }
     return c;
@@ -245,7 +246,8 @@ static void on_count(void *ctx, struct span json)
     const char *state;
     json_t *n;
     long long rcpts = 0;
-    json_object_foreach(json_object_get(row, "recipients"), state, n) {
+    json_t *states = json_object_get(row, "recipients");
+    json_object_foreach(states, state, n) {
         rcpts += json_integer_value(n);
     }
     buf_init(&b, 4096);
@@ -254,7 +256,7 @@ static void on_count(void *ctx, struct span json)
     num_put_size(&b, (uint64_t)row_int(row, "bytes"));
     buf_printf(&b, ", %lld recipient%s, %lld of them held, %lld deliveries under way; spool ",
                rcpts, rcpts == 1 ? "" : "s",
-               (long long)row_int(json_object_get(row, "recipients"), "held"),
+               (long long)(row_int(states, "held") + row_int(states, "quarantined")),
                (long long)row_int(row, "jobs"));
     num_put_size(&b, (uint64_t)row_int(row, "spool_disk_bytes"));
     buf_printf(&b, " on disk%s\n", row_true(row, "spool_full") ? ", FULL" : "");

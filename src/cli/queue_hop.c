@@ -25,12 +25,21 @@ static json_t *look_up(const struct cli_args *a, const struct route_dest *d)
     return row;
 }
 
+/* An address needs no question. */
+static bool has_name(const struct route_dest *d)
+{
+    bool any = false;
+    for (size_t i = 0; i < d->hop_count; i++)
+        any |= !d->hops[i].literal;
+    return any;
+}
+
 int queue_hop_check(const struct cli_args *a, const char *hop)
 {
     struct arena *arena = arena_new(ARENA_MAX);
     struct route_dest d = { .hop_count = 0 };
     struct err unused;
-    bool named = route_value_or_hops(span_str(hop), arena, &d, &unused) && d.hop_count;
+    bool named = route_value_or_hops(span_str(hop), arena, &d, &unused) && has_name(&d);
     json_t *row = named ? look_up(a, &d) : NULL;
     const json_t *plan = json_object_get(row, "plan");
     struct span verdict = row_text(plan, "verdict"), text = row_text(plan, "text");

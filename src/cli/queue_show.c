@@ -5,6 +5,7 @@
 #include "cli/ctl.h"
 #include "cli/queue_groups.h"
 #include "cli/term.h"
+#include "queue/filter.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ struct queue_show {
     struct cli_table *table;
     struct queue_groups *groups;
     int64_t now_ms;
-    uint64_t messages, recipients, bytes, held, deferred, not_shown;
+    uint64_t messages, recipients, bytes, not_shown, states[QUEUE_STATES];
     bool any;
 };
 
@@ -111,7 +112,8 @@ static enum table_colour colour_of(struct span state)
 {
     if (span_eq(state, SPAN("deferred")))
         return TABLE_YELLOW;
-    if (span_eq(state, SPAN("held")))
+    if (span_eq(state, SPAN("held")) || span_eq(state, SPAN("quarantined")) ||
+        span_eq(state, SPAN("frozen")))
         return TABLE_MAGENTA;
     return span_eq(state, SPAN("active")) ? TABLE_GREEN : TABLE_PLAIN;
 }
@@ -159,8 +161,9 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
     cli_table_cell(t, text_of(rcpt, "reason"));
     cli_table_end_row(t);
     s->recipients++;
-    s->held += span_eq(state, SPAN("held"));
-    s->deferred += span_eq(state, SPAN("deferred"));
+    enum queue_state is;
+    if (queue_state_of(state, &is))
+        s->states[is]++;
 }
 
 static void list_row(struct queue_show *s, const json_t *m)
@@ -190,10 +193,10 @@ static void list_end(const struct queue_show *s, struct buf *out)
     num_put_size(out, s->bytes);
     buf_printf(out, ", %llu recipient%s", (unsigned long long)s->recipients,
                plural(s->recipients));
-    if (s->deferred)
-        buf_printf(out, ", %llu deferred", (unsigned long long)s->deferred);
-    if (s->held)
-        buf_printf(out, ", %llu held", (unsigned long long)s->held);
+    for (int i = 0; i < QUEUE_STATES; i++)
+        if (s->states[i] && i != QUEUE_READY)
+            buf_printf(out, ", %llu %s", (unsigned long long)s->states[i],
+                       queue_state_name((enum queue_state)i));
     buf_putc(out, '\n');
 }
 

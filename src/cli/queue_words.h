@@ -22,8 +22,8 @@ int queue_words_option(struct queue_words *w, const char *option, const char *va
     "filters (all have to hold; of several for one thing, one; \"!VALUE\" negates):\n" \
     "  --to --from ADDRESS, DOMAIN or PATTERN with \"*\"; \"~TEXT\": a part (--rcpt is --to)\n" \
     "  --domain of the recipient  --site MX set or destination  --reason TEXT (a part)\n" \
-    "  --state active|deferred|waiting|held|quarantined  --client ADDRESS[/BITS]\n" \
-    "  --listener NAME  --id ID  --age '>2h' or '<30m'  --size '>1M' or '<10K'\n"
+    "  --state ready|active|deferred|frozen|waiting|held|quarantined  --listener NAME\n" \
+    "  --client ADDRESS[/BITS]  --id ID  --age '>2h' or '<30m'  --size '>1M' or '<10K'\n"
 /* "name=value". False: no room. */
 bool queue_words_add(struct queue_words *w, const char *name, const char *value);
 /* As it is; borrowed. */

@@ -84,7 +84,7 @@ void sendmail_queue_listed(struct queue_args *a, const struct sendmail_flags *f)
 {
     sendmail_queue_matches(a, f);
     if (!f->run_quarantined)
-        a->v[a->n++] = "state=active,deferred,waiting";
+        a->v[a->n++] = "!state=held,quarantined";
 }
 
 /* --- sendmail's words --- */

@@ -85,8 +85,8 @@ static void take_message(struct hold *h, const json_t *row)
     reason[0] = '\0';
     for (size_t i = 0; i < json_array_size(rcpts) && !reason[0]; i++) {
         const json_t *r = json_array_get(rcpts, i);
-        struct span s = row_text(r, "reason");
-        if (span_eq(row_text(r, "state"), SPAN("held")))
+        struct span s = row_text(r, "reason"), state = row_text(r, "state");
+        if (span_eq(state, SPAN("held")) || span_eq(state, SPAN("quarantined")))
             snprintf(reason, REASON_MAX, "%.*s", SPAN_ARG(s));
     }
     struct span id = row_text(row, "id");

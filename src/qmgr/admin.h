@@ -89,7 +89,7 @@ void admin_next(struct admin_ask *a);
 void admin_slice_over(struct admin_ask *a);
 
 /* admin_sites.c */
-void admin_put_states(struct json *j, const uint64_t n[SCHED_LIVE]);
+void admin_put_states(struct json *j, const uint64_t n[QUEUE_STATES]);
 
 /* admin_list.c */
 void admin_list(struct admin_ask *a, struct wire *args);

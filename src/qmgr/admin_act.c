@@ -17,7 +17,7 @@ struct act {
     enum event_name event;
     uint8_t kind; /* the outcome that is recorded */
     bool (*concerns)(enum sched_state state);
-    uint32_t (*apply)(struct admin_ask *a, uint64_t seq);
+    uint32_t (*apply)(struct admin_ask *a, uint64_t seq, struct span why);
     const char *no_change;
 };
 
@@ -88,54 +88,60 @@ static void outcome_of(const struct act *act, const struct sched_rcpt_info *r, u
 /* Records act for all it concerns. 0 with their number in *n_r (and whether some are in a job),
  * or -errno. */
 static int record(struct admin_ask *a, const struct act *act, const struct sched_msg_info *m,
-                  size_t *n_r, bool *active_r)
+                  struct span why, size_t *n_r, bool *active_r)
 {
     struct qmgr *q = a->q;
     struct spool_outcome *list = must_calloc(m->rcpt_count ? m->rcpt_count : 1, sizeof *list);
-    struct buf why;
     struct sched_rcpt_info r;
     size_t n = 0;
-    buf_init(&why, 512);
-    if (a->word.len) /* of a hold: the reason that was given */
-        buf_puts(&why, buf_span(&a->word));
-    else
-        buf_printf(&why, "%s by %.*s", act->past, SPAN_ARG(buf_span(&a->who)));
     *active_r = false;
     for (uint32_t i = 0; i < m->rcpt_count; i++) {
         if (!sched_rcpt(q->sched, m->seq, i, &r) || r.state >= SCHED_LIVE ||
             !act->concerns(r.state))
             continue;
-        outcome_of(act, &r, m->seq, i, loop_wall_ms(q->env->loop), buf_span(&why), &list[n++]);
+        outcome_of(act, &r, m->seq, i, loop_wall_ms(q->env->loop), why, &list[n++]);
         *active_r |= r.state == SCHED_ACTIVE;
     }
     int rc = n ? spool_outcome(q->spool, list, n) : 0;
     *n_r = n;
-    buf_free(&why);
     free(list);
     return rc;
 }
 
-static void act_on(struct admin_ask *a, const struct act *act, struct span id)
+static void act_on_message(struct admin_ask *a, const struct act *act, struct span id,
+                           const struct sched_msg_info *m, struct span why)
 {
-    struct sched_msg_info m;
     size_t n = 0;
     bool active = false;
-    if (!find_message(a, id, &m)) {
-        row(a, act, id, 0, false, "there is no such message in the queue");
-        return;
-    }
-    int rc = record(a, act, &m, &n, &active);
+    int rc = record(a, act, m, why, &n, &active);
     if (rc) {
         row(a, act, id, 0, false, strerror(-rc));
         return;
     }
-    uint32_t changed = act->apply(a, m.seq);
+    uint32_t changed = act->apply(a, m->seq, why);
     if (!changed) {
         row(a, act, id, 0, false, act->no_change);
         return;
     }
     say(a, act, id, changed);
     row(a, act, id, changed, active, NULL);
+}
+
+static void act_on(struct admin_ask *a, const struct act *act, struct span id)
+{
+    struct sched_msg_info m;
+    struct buf why;
+    if (!find_message(a, id, &m)) {
+        row(a, act, id, 0, false, "there is no such message in the queue");
+        return;
+    }
+    buf_init(&why, 512);
+    if (a->word.len) /* of a hold: the reason that was given */
+        buf_puts(&why, buf_span(&a->word));
+    else
+        buf_printf(&why, "%s by %.*s", act->past, SPAN_ARG(buf_span(&a->who)));
+    act_on_message(a, act, id, &m, buf_span(&why));
+    buf_free(&why);
 }
 
 /* What was recorded goes to the disk now, and then the answer. Outcomes that cannot be written
@@ -208,26 +214,19 @@ static bool any_state(enum sched_state s)
 static bool not_held(enum sched_state s) { return s != SCHED_HELD; }
 static bool may_be_held(enum sched_state s) { return s == SCHED_HELD || s == SCHED_ACTIVE; }
 
-static uint32_t apply_hold(struct admin_ask *a, uint64_t seq)
+static uint32_t apply_hold(struct admin_ask *a, uint64_t seq, struct span why)
 {
-    struct buf b;
-    buf_init(&b, 512);
-    if (a->word.len)
-        buf_puts(&b, buf_span(&a->word));
-    else
-        buf_printf(&b, "held by %.*s", SPAN_ARG(buf_span(&a->who)));
-    uint32_t n = sched_hold(a->q->sched, seq, SCHED_ALL, buf_span(&b));
-    buf_free(&b);
-    return n;
+    return sched_hold(a->q->sched, seq, SCHED_ALL, why);
 }
 
-static uint32_t apply_release(struct admin_ask *a, uint64_t seq)
+static uint32_t apply_release(struct admin_ask *a, uint64_t seq, struct span why)
 {
-    return sched_release(a->q->sched, seq, SCHED_ALL, qmgr_now(a->q));
+    return sched_release(a->q->sched, seq, SCHED_ALL, why, qmgr_now(a->q));
 }
 
-static uint32_t apply_delete(struct admin_ask *a, uint64_t seq)
+static uint32_t apply_delete(struct admin_ask *a, uint64_t seq, struct span why)
 {
+    (void)why;
     return sched_delete(a->q->sched, seq, SCHED_ALL);
 }
 

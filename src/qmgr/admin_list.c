@@ -30,9 +30,8 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sch
         json_str(j, "sender", stored->sender);
     if (r->released)
         json_bool(j, "released", true);
-    json_str(j, "state", span_str(sched_state_name(r->state)));
-    if (r->state < SCHED_LIVE)
-        json_str(j, "waits_as", span_str(queue_state_name(sched_queue_state(r))));
+    json_str(j, "state", span_str(r->state < SCHED_LIVE ? queue_state_name(sched_queue_state(r))
+                                                         : sched_state_name(r->state)));
     json_uint(j, "attempts", r->attempts);
     if (r->warned)
         json_bool(j, "warned", true);
@@ -302,7 +301,16 @@ static void put_cost(struct json *j, struct admin_cost c)
     json_close(j);
 }
 
-static void count_all(struct admin_ask *a)
+struct counting {
+    struct query y;
+    struct query_sum sum;
+    bool all; /* without a filter: */
+    bool walking;
+    struct queue_walk walk;
+    uint64_t states[QUEUE_STATES];
+};
+
+static void say_all(struct admin_ask *a, const struct counting *c)
 {
     struct sched_totals t = sched_totals(a->q->sched);
     struct spool_stat st = spool_stat(a->q->spool);
@@ -312,7 +320,7 @@ static void count_all(struct admin_ask *a)
     json_open(&j, NULL);
     json_uint(&j, "messages", t.messages);
     json_uint(&j, "bytes", t.bytes);
-    admin_put_states(&j, t.rcpts);
+    admin_put_states(&j, c->states);
     json_uint(&j, "jobs", t.jobs);
     json_uint(&j, "destinations", t.dests);
     json_uint(&j, "sites", t.sites);
@@ -324,6 +332,26 @@ static void count_all(struct admin_ask *a)
     admin_row(a, &b);
     buf_free(&b);
     admin_end(a, ADMIN_OK, "");
+}
+
+/* All the cells of the index: in several slices they may be of several moments. */
+static void all_slice(struct admin_ask *a, struct counting *c)
+{
+    enum { CELL_UNITS = 2 };
+    struct queue_cell *cell;
+    if (!c->walking)
+        queue_walk_begin(&c->walk, sched_index(a->q->sched), QUEUE_RCPTS);
+    c->walking = true;
+    while ((cell = queue_walk_next(&c->walk)) != NULL) {
+        struct sched_cell_info info;
+        sched_cell(cell, &info);
+        c->states[info.state] += cell->ages.count;
+        if (admin_spent(a, CELL_UNITS)) {
+            admin_next(a);
+            return;
+        }
+    }
+    say_all(a, c);
 }
 
 static void say_sum(struct admin_ask *a, const struct query *y, const struct query_sum *sum)
@@ -344,15 +372,13 @@ static void say_sum(struct admin_ask *a, const struct query *y, const struct que
     admin_end(a, ADMIN_OK, "");
 }
 
-struct counting {
-    struct query y;
-    struct query_sum sum;
-};
-
 static void count_gone(struct admin_ask *a)
 {
     struct counting *c = a->own;
-    query_free(&c->y);
+    if (c->walking)
+        queue_walk_end(&c->walk);
+    if (!c->all)
+        query_free(&c->y);
     free(c);
     a->own = NULL;
 }
@@ -361,6 +387,10 @@ static void count_gone(struct admin_ask *a)
 static void count_slice(struct admin_ask *a)
 {
     struct counting *c = a->own;
+    if (c->all) {
+        all_slice(a, c);
+        return;
+    }
     int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
     if (query_count(&c->y, begun_ns, false, &c->sum) == QUERY_END)
         say_sum(a, &c->y, &c->sum);
@@ -370,14 +400,11 @@ static void count_slice(struct admin_ask *a)
 
 void admin_count(struct admin_ask *a, struct wire *args)
 {
-    if (!args->rest.n) {
-        count_all(a);
-        return;
-    }
     struct counting *c = NEW(struct counting);
+    c->all = !args->rest.n;
     a->own = c;
     a->own_gone = count_gone;
-    if (!query_init(&c->y, a, args, NULL))
+    if (!c->all && !query_init(&c->y, a, args, NULL))
         return;
     a->slice = count_slice;
 }

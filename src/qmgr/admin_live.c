@@ -62,7 +62,7 @@ static const char *choose(struct live *l)
     if (l->y.sorted || l->y.limit != UINT64_MAX)
         return "a run has its own order, and no limit";
     if (!(l->y.fields & UINT32_C(1) << QUEUE_STATE) &&
-        !query_add(&l->y, SPAN("state=active,deferred,waiting")))
+        !query_add(&l->y, SPAN("!state=held,quarantined")))
         return "more conditions than it takes";
     return NULL;
 }

@@ -111,7 +111,7 @@ static int do_release(struct doing *d, const struct sched_msg_info *m)
     struct qmgr *q = d->y.a->q;
     int rc = record(d, m, SPOOL_RELEASED), n = 0;
     for (size_t i = 0; i < d->n && !rc; i++)
-        n += (int)sched_release(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
+        n += (int)sched_release(q->sched, m->seq, d->rcpts[i], buf_span(&d->why), qmgr_now(q));
     return rc ? rc : n;
 }
 

@@ -98,12 +98,25 @@ static bool look(struct admin_ask *a, struct places *all)
 
 /* --- saying --- */
 
-void admin_put_states(struct json *j, const uint64_t n[SCHED_LIVE])
+void admin_put_states(struct json *j, const uint64_t n[QUEUE_STATES])
 {
     json_open(j, "recipients");
-    for (int s = 0; s < SCHED_LIVE; s++)
-        json_uint(j, sched_state_name((enum sched_state)s), n[s]);
+    for (int s = 0; s < QUEUE_STATES; s++)
+        json_uint(j, queue_state_name((enum queue_state)s), n[s]);
     json_close(j);
+}
+
+/* Those of a site whose destination alone is in back-off, or whose domain is frozen, are not told
+ * from the others: the destinations' own rows have the first. */
+static void place_states(const struct sched_place_info *p, uint64_t n[QUEUE_STATES])
+{
+    bool down = p->down_until_ms || p->site_down_until_ms;
+    n[p->frozen ? QUEUE_FROZEN : QUEUE_READY] += p->rcpts[SCHED_PENDING] + p->rcpts[SCHED_ROUTING];
+    n[p->frozen ? QUEUE_FROZEN : down ? QUEUE_DEFERRED : QUEUE_READY] += p->rcpts[SCHED_READY];
+    n[p->frozen ? QUEUE_FROZEN : QUEUE_DEFERRED] += p->rcpts[SCHED_DEFERRED];
+    n[QUEUE_ACTIVE] += p->rcpts[SCHED_ACTIVE];
+    n[QUEUE_WAITING] += p->rcpts[SCHED_WAITING];
+    n[QUEUE_HELD] += p->rcpts[SCHED_HELD];
 }
 
 /* What is allowed at most, and what of it at present: "why" has the cause. */
@@ -126,9 +139,8 @@ static void put_place(struct admin_ask *a, struct json *j, enum sched_place_kind
                       const struct sched_place_info *p)
 {
     struct sched_now now = qmgr_now(a->q);
-    uint64_t n[SCHED_LIVE];
-    for (int s = 0; s < SCHED_LIVE; s++)
-        n[s] = p->rcpts[s];
+    uint64_t n[QUEUE_STATES] = { 0 };
+    place_states(p, n);
     json_open(j, NULL);
     json_str(j, kind == SCHED_PLACE_DEST ? "destination" : "site", p->key);
     if (kind == SCHED_PLACE_DEST && p->site.n)

@@ -34,7 +34,7 @@ static bool kick(struct live *l, uint64_t seq, uint32_t rcpt, const struct sched
     struct sched_now now = qmgr_now(l->q);
     struct sched_place_info place;
     if (info->state == SCHED_HELD)
-        sched_release(s, seq, rcpt, now);
+        sched_release(s, seq, rcpt, SPAN_NONE, now);
     if (l->always) {
         sched_retry(s, seq, rcpt, now);
         return true;

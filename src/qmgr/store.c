@@ -77,7 +77,7 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
     /* It was held when it came, or by a record before this one, which compaction may have left
      * behind: then only the mark is to be put. */
     if (o->kind == SPOOL_RELEASED &&
-        sched_release(q->sched, o->seq, o->rcpt, qmgr_now(q)) > 0)
+        sched_release(q->sched, o->seq, o->rcpt, o->diag, qmgr_now(q)) > 0)
         return;
     struct sched_entry_rcpt e = { .reason = o->diag,
                                   .next_try_wall_ms = o->next_ms,

@@ -45,8 +45,8 @@ def rows(g, *args):
     return [json.loads(line) for line in queue(g, "--json", *args).splitlines()]
 
 
-def deferred(g):
-    return rows(g, "count", "--state", "deferred")[0]["messages"]
+def waiting(g):
+    return rows(g, "count", "--state", "deferred,frozen")[0]["messages"]
 
 
 def killed(g, *roles):
@@ -97,7 +97,7 @@ def survives(where):
             queue(g, "reroute", "--rule", "--to", f"[127.0.0.1]:{other.port}", "rule.example")
             for rcpt in ("u@good.example", "once@busy.example", "stays@busy.example"):
                 send(g, rcpt)
-            until(lambda: deferred(g) == 3)
+            until(lambda: waiting(g) == 3)
             one = [m["id"] for m in rows(g, "list", "--to", "once@busy.example")]
             queue(g, "reroute", "--to", f"[127.0.0.1]:{late.port}", *one)
             until(lambda: alarm_was_told(g), why=lambda: g.log()[-1500:])

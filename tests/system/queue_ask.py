@@ -182,7 +182,7 @@ def frozen(where):
         assert "good.example" in d.queue("freeze")
         d.queue("freeze", "GOOD.example", code=66)
         ids = [d.submit(f"u{i}@good.example") for i in range(3)]
-        d.wait(lambda: d.count("--state", "deferred") == 3)
+        d.wait(lambda: d.count("--state", "frozen") == 3)
         assert not d.good.messages
         assert d.ids("--reason", "frozen") == ids
         d.queue("retry", "good.example")

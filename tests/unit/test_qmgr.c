@@ -329,7 +329,7 @@ static void nobody_to_tell(void)
     CHECK_INT(state_of(r, m, 1), SCHED_HELD);
     CHECK_INT(state_of(r, m, 0), SCHED_DELIVERED);
     for (int i = 0; i < 2; i++) {
-        CHECK_INT(sched_release(r->q->sched, m->seq, SCHED_ALL, qmgr_now(r->q)), 1);
+        CHECK_INT(sched_release(r->q->sched, m->seq, SCHED_ALL, SPAN_NONE, qmgr_now(r->q)), 1);
         rig_run(r, HOUR_MS);
         CHECK_INT(rig_address(r, "bad.postmaster@gw.example")->tries, 2 + i);
         CHECK_INT(state_of(r, m, 1), SCHED_HELD);

@@ -159,7 +159,7 @@ static void by_hand(struct world *w)
             sched_thaw(w->s, name_of_any(w, text, sizeof text));
         break;
     case 0: sched_hold(w->s, m.seq, rcpt, SPAN("held by somebody")); break;
-    case 1: sched_release(w->s, m.seq, rcpt, w->now); break;
+    case 1: sched_release(w->s, m.seq, rcpt, SPAN("released by x"), w->now); break;
     case 2: sched_delete(w->s, m.seq, rcpt); break;
     case 3: sched_run_queue(w->s); break;
     case 4: sched_routes_changed(w->s); break;

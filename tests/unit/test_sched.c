@@ -563,7 +563,7 @@ static void failures_nobody_is_told_of(void)
     CHECK_INT(state_of(s, 1, 0), SCHED_FAILED);
     CHECK_INT(state_of(s, 1, 1), SCHED_HELD);
     CHECK_INT(sched_next_wake(s, at(0), 3), INT64_MAX);
-    CHECK_INT(sched_release(s, 1, SCHED_ALL, at(5)), 1);
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, SPAN_NONE, at(5)), 1);
     CHECK_INT(route_all(s, "x", 5), 1);
     CHECK(sched_next_job(s, at(5), &job));
     CHECK_INT(job.rcpt_count, 1);
@@ -581,7 +581,7 @@ static void hold_release_delete(void)
     CHECK_INT(state_of(s, 1, 0), SCHED_HELD);
     CHECK_INT(route_all(s, "x", 0), 0);
     CHECK_INT(sched_next_wake(s, at(0), 3), INT64_MAX); /* held mail does not expire */
-    CHECK_INT(sched_release(s, 1, SCHED_ALL, at((int64_t)10 * 24 * HOUR)), 2);
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, SPAN_NONE, at((int64_t)10 * 24 * HOUR)), 2);
     int64_t now = (int64_t)10 * 24 * HOUR;
     struct sched_event ev;
     CHECK(!sched_next_event(s, at(now), &ev)); /* but for the grace it would now */
@@ -645,7 +645,7 @@ static void released_is_remembered(void)
     CHECK_INT(ask.rcpt, 0);
     CHECK(sched_rcpt(s, 1, 0, &r) && r.released && r.marks == 3);
     CHECK(sched_rcpt(s, 1, 1, &r) && !r.released);
-    CHECK_INT(sched_release(s, 1, SCHED_ALL, at(HOUR)), 1);
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, SPAN_NONE, at(HOUR)), 1);
     CHECK(sched_rcpt(s, 1, 1, &r) && r.released && r.marks == 0);
     struct sched_entry_rcpt kept = { .released = true, .attempts = 1 };
     CHECK(add(s, 2, "w@x.example") && sched_restore(s, 2, 0, &kept, at(0)));

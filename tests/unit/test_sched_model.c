@@ -330,7 +330,7 @@ static void act(struct world *w)
     if (what == 0)
         sched_hold(w->s, seq, i, SPAN("held by hand"));
     else if (what == 1)
-        sched_release(w->s, seq, i, now(w));
+        sched_release(w->s, seq, i, SPAN_NONE, now(w));
     else if (what == 2 && draw(w, 4) == 0)
         sched_delete(w->s, seq, i);
     else if (what == 3)
@@ -389,7 +389,7 @@ static void audit(struct world *w, bool still)
             /* READY, no back-off, nothing moves: its site is busy or paced. */
             struct sched_place_info p, site;
             HOLDS(sched_dest(w->s, r.dest, &p) && sched_site_of(w->s, r.dest, &site));
-            HOLDS(site.active > 0 || site.paced_until_ms > w->now_ms);
+            HOLDS(site.active > 0 || site.paced_until_ms > w->now_ms || site.crowded);
         }
         HOLDS(live == mi.live_count);
     }
@@ -400,7 +400,10 @@ static void audit(struct world *w, bool still)
     uint32_t jobs = 0;
     for (int i = 0; i < JOBS_MAX; i++)
         jobs += w->jobs[i].used;
-    HOLDS(t.jobs == jobs);
+    HOLDS(t.jobs == jobs && jobs <= w->cfg.jobs_max && t.silent_jobs <= jobs);
+    struct sched_share_info trouble = sched_share(w->s, SCHED_TROUBLE);
+    HOLDS(trouble.jobs <= trouble.max && trouble.max > 0);
+    HOLDS(sched_share(w->s, SCHED_ANSWERS).jobs == jobs);
 }
 
 /* One turn of the owner's loop; true when everything that could be asked now was. */
@@ -427,7 +430,7 @@ static bool turn(struct world *w)
     for (int i = 0; i < DESTS; i++)
         if (w->site_asked[i])
             return false;
-    return w->ask_count == 0 && sched_totals(w->s).jobs < JOBS_MAX &&
+    return w->ask_count == 0 && sched_totals(w->s).jobs < w->cfg.jobs_max &&
            sched_next_wake(w->s, now(w), SCHED_CAN_ROUTE | SCHED_CAN_START) > w->now_ms;
 }
 
@@ -480,7 +483,7 @@ static void settle(struct world *w)
     sched_route_lost(w->s);
     w->ask_count = 0;
     for (uint64_t k = 1; k < w->msg_count; k++) {
-        sched_release(w->s, k, SCHED_ALL, now(w));
+        sched_release(w->s, k, SCHED_ALL, SPAN_NONE, now(w));
         for (uint32_t i = 0; i < w->msgs[k].rcpt_count; i++)
             w->msgs[k].rcpts[i].held = w->msgs[k].rcpts[i].waiting = false;
         for (uint32_t i = 0; i < w->msgs[k].rcpt_count; i++)
@@ -530,7 +533,7 @@ static void run(uint64_t seed)
     w->cfg.site_initial = 1 + (uint32_t)draw(w, 4);
     w->cfg.site_max = w->cfg.site_initial + (uint32_t)draw(w, 8);
     w->cfg.job_rcpts_max = 1 + (uint32_t)draw(w, 8);
-    w->cfg.jobs_max = JOBS_MAX;
+    w->cfg.jobs_max = seed % 2 ? JOBS_MAX : 1 + (uint32_t)draw(w, 12);
     w->cfg.idle_dests_max = 16;
     if (draw(w, 2)) {
         w->cfg.expire_after_ms = 8 * HOUR;

@@ -26,8 +26,10 @@ struct queue_filter {
 };
 
 static const char *const state_names[QUEUE_STATES] = {
-    [QUEUE_ACTIVE] = "active", [QUEUE_DEFERRED] = "deferred", [QUEUE_WAITING] = "waiting",
-    [QUEUE_HELD] = "held",     [QUEUE_QUARANTINED] = "quarantined",
+    [QUEUE_READY] = "ready",       [QUEUE_ACTIVE] = "active",
+    [QUEUE_DEFERRED] = "deferred", [QUEUE_FROZEN] = "frozen",
+    [QUEUE_WAITING] = "waiting",   [QUEUE_HELD] = "held",
+    [QUEUE_QUARANTINED] = "quarantined",
 };
 
 const char *queue_state_name(enum queue_state state)
@@ -56,7 +58,8 @@ static int take_states(struct term *t, struct span value, struct err *err)
         struct span name = span_to(value, span_find(value, ','));
         value = span_from(value, name.n + 1);
         if (!queue_state_of(name, &state)) {
-            err_set(err, "\"%.*s\" is no state: active, deferred, waiting, held, quarantined",
+            err_set(err, "\"%.*s\" is no state: ready, active, deferred, frozen, waiting, "
+                    "held, quarantined",
                     SPAN_ARG(span_to(name, 40)));
             return -1;
         }

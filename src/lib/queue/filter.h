@@ -11,7 +11,8 @@
  *           client: with "=" an address or a net ("192.0.2.0/24")
  *           target: only "=", without "*": what reads as an id is that message; else the address
  *           of a recipient, its domain, its destination or its site
- *   state : "=" one or several of deferred, active, held, quarantined, waiting ("a,b")
+ *   state : "=" one or several of ready, active, deferred, frozen, waiting, held, quarantined
+ *           ("a,b")
  *   age   : ">2h" "<30m"                size : ">1M" "<10K"
  *
  * A filter without words holds for everything. What concerns recipients (to, domain, site, state,
@@ -20,7 +21,7 @@
  * Words with "any." are sendmail's way to choose: of those for one field one is enough, negated
  * ones too, and what concerns recipients holds for the message when it does for any recipient
  * that the other words choose. All of these stay chosen. So `-qRone -q!Rtwo -qSroot` is
- * "any.to~one any.!to~two any.from~root state=active,deferred,waiting".
+ * "any.to~one any.!to~two any.from~root !state=held,quarantined".
  *
  * Two steps are saved by three answers: a whole group of the index may match, may not, or it
  * depends on facts that the group does not have (QUEUE_MAYBE). */
@@ -33,10 +34,12 @@
 
 enum { QUEUE_TERMS_MAX = 80, QUEUE_VALUE_MAX = 320 };
 
-/* As people name them. DEFERRED is also what waits for its site's back-off. */
+/* As people name them, everywhere. */
 enum queue_state {
-    QUEUE_ACTIVE, /* on its way: to be routed, to be started, in a session */
-    QUEUE_DEFERRED,
+    QUEUE_READY,    /* to be tried as soon as it is its turn, and its site's limits let it */
+    QUEUE_ACTIVE,   /* a delivery is under way */
+    QUEUE_DEFERRED, /* until its next try, or the end of its site's back-off */
+    QUEUE_FROZEN,   /* nothing is started for its domain, destination or site */
     QUEUE_WAITING, /* for a queue run */
     QUEUE_HELD,
     QUEUE_QUARANTINED, /* held by what the tables say of it */

@@ -41,7 +41,7 @@ uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span re
 
 static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
 {
-    (void)arg;
+    const struct span *reason = arg;
     if (r->flags & RCPT_HOLD) {
         r->flags &= (uint8_t)~RCPT_HOLD;
         r->marks |= MARK_RELEASED;
@@ -50,13 +50,16 @@ static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
     if (r->state != SCHED_HELD)
         return false;
     r->marks |= MARK_RELEASED;
+    if (reason->n)
+        sched_rcpt_reason(s, r, *reason);
     sched_rcpt_pending(s, r, &s->urgent);
     return true;
 }
 
-uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
+uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
+                       struct sched_now now)
 {
-    uint32_t n = each(s, seq, rcpt, release, NULL);
+    uint32_t n = each(s, seq, rcpt, release, &reason);
     if (n)
         sched_timer_arm(s, sched_order_get(&s->order, seq), now);
     return n;

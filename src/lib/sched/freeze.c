@@ -25,6 +25,11 @@ static bool is_frozen(const struct sched *s, struct span name)
     return s->frozen.n && hash_get(&s->frozen, lower(name, text));
 }
 
+bool sched_frozen_domain(const struct sched *s, struct span domain)
+{
+    return domain.n && is_frozen(s, domain);
+}
+
 static struct span without_share(struct span key)
 {
     static const char *const shares[] = { " by:", " from:<" };
@@ -64,10 +69,18 @@ static bool may_concern(struct span key, struct span name)
     return span_istarts(key, name);
 }
 
+static void apply_to_domain(struct sched *s, struct span name)
+{
+    struct hash_node *n = hash_get(&s->domains, name);
+    if (n)
+        CONTAINER(n, struct sched_name, node)->frozen = is_frozen(s, name);
+}
+
 /* Every destination and site: a name may stand for many of them. Destinations that are idle may
  * not be freed under way: sched_dest_update frees none that was idle before. */
 static void apply(struct sched *s, struct span name)
 {
+    apply_to_domain(s, name);
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
         struct sched_site *t = CONTAINER(l, struct sched_site, all);
         struct span key = span_of(t->key, t->key_len);
@@ -106,6 +119,27 @@ bool sched_freeze(struct sched *s, struct span name)
 static void forget(struct sched *s, struct hash_node *node)
 {
     sched_name_put(&s->frozen, CONTAINER(node, struct sched_name, node));
+}
+
+static bool has_name(const struct sched *s, struct span key, struct span *name_r)
+{
+    char text[NAME_MAX_BYTES];
+    struct hash_node *n = key.n ? hash_get(&s->frozen, lower(key, text)) : NULL;
+    if (n)
+        *name_r = n->key;
+    return n != NULL;
+}
+
+bool sched_frozen_as(const struct sched *s, const struct sched_rcpt_info *r, struct span *name_r)
+{
+    struct span dest = r->dest;
+    if (!r->frozen)
+        return false;
+    if (span_starts(dest, SPAN(FROZEN_DEST)))
+        dest = span_from(dest, strlen(FROZEN_DEST));
+    return has_name(s, r->addr.domain, name_r) || has_name(s, dest, name_r) ||
+           has_name(s, without_share(dest), name_r) || has_name(s, r->site, name_r) ||
+           has_name(s, without_share(r->site), name_r);
 }
 
 bool sched_thaw(struct sched *s, struct span name)

@@ -36,11 +36,12 @@ static enum sched_cell_state cell_state(const struct sched_rcpt *r)
 {
     switch ((enum sched_state)r->state) {
     case SCHED_READY: return CELL_READY;
+    case SCHED_ACTIVE: return CELL_ACTIVE;
     case SCHED_DEFERRED: return CELL_DEFERRED;
     case SCHED_WAITING: return CELL_WAITING;
     case SCHED_HELD:
         return (r->marks & MARKS_OWN) == MARK_QUARANTINED ? CELL_QUARANTINED : CELL_HELD;
-    default: return CELL_FLOWING;
+    default: return CELL_ROUTING;
     }
 }
 
@@ -126,14 +127,16 @@ static int64_t shut_until(const struct sched_dest *d, struct span *why_r)
 static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
 {
     static const enum queue_state states[] = {
-        [CELL_FLOWING] = QUEUE_ACTIVE,    [CELL_READY] = QUEUE_ACTIVE,
-        [CELL_DEFERRED] = QUEUE_DEFERRED, [CELL_WAITING] = QUEUE_WAITING,
-        [CELL_HELD] = QUEUE_HELD,         [CELL_QUARANTINED] = QUEUE_QUARANTINED,
+        [CELL_ROUTING] = QUEUE_READY,     [CELL_READY] = QUEUE_READY,
+        [CELL_ACTIVE] = QUEUE_ACTIVE,     [CELL_DEFERRED] = QUEUE_DEFERRED,
+        [CELL_WAITING] = QUEUE_WAITING,   [CELL_HELD] = QUEUE_HELD,
+        [CELL_QUARANTINED] = QUEUE_QUARANTINED,
     };
     static const enum sched_state ats[] = {
-        [CELL_FLOWING] = SCHED_ACTIVE,    [CELL_READY] = SCHED_READY,
-        [CELL_DEFERRED] = SCHED_DEFERRED, [CELL_WAITING] = SCHED_WAITING,
-        [CELL_HELD] = SCHED_HELD,         [CELL_QUARANTINED] = SCHED_HELD,
+        [CELL_ROUTING] = SCHED_PENDING,   [CELL_READY] = SCHED_READY,
+        [CELL_ACTIVE] = SCHED_ACTIVE,     [CELL_DEFERRED] = SCHED_DEFERRED,
+        [CELL_WAITING] = SCHED_WAITING,   [CELL_HELD] = SCHED_HELD,
+        [CELL_QUARANTINED] = SCHED_HELD,
     };
     const struct sched_dest *d = c->key.b;
     c_r->domain = sched_name_span(c->key.a);
@@ -147,12 +150,12 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
     queue_cell_next_due(c, &c_r->next_try_ms);
     struct span why;
     int64_t until_ms = c->key.state == CELL_READY ? shut_until(d, &why) : 0;
-    bool frozen = c->key.state == CELL_READY && (d->gate.frozen || d->site->gate.frozen);
+    bool frozen = sched_frozen_at(c_r->at, c->key.a, d);
     if (!until_ms && !frozen)
         return;
-    c_r->state = QUEUE_DEFERRED;
+    c_r->state = frozen ? QUEUE_FROZEN : QUEUE_DEFERRED;
     c_r->reason = frozen ? SPAN(SCHED_FROZEN_REASON) : why;
-    c_r->next_try_ms = until_ms;
+    c_r->next_try_ms = frozen ? 0 : until_ms;
 }
 
 void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r)
@@ -171,11 +174,14 @@ void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r)
 
 enum queue_state sched_queue_state(const struct sched_rcpt_info *r)
 {
+    if (r->frozen)
+        return QUEUE_FROZEN;
     switch (r->state) {
-    case SCHED_READY: return r->next_try_ms || r->frozen ? QUEUE_DEFERRED : QUEUE_ACTIVE;
+    case SCHED_READY: return r->next_try_ms ? QUEUE_DEFERRED : QUEUE_READY;
+    case SCHED_ACTIVE: return QUEUE_ACTIVE;
     case SCHED_DEFERRED: return QUEUE_DEFERRED;
     case SCHED_WAITING: return QUEUE_WAITING;
     case SCHED_HELD: return r->quarantined ? QUEUE_QUARANTINED : QUEUE_HELD;
-    default: return QUEUE_ACTIVE;
+    default: return QUEUE_READY;
     }
 }

@@ -19,6 +19,7 @@
 #include "sched/order.h"
 #include "sched/pace.h"
 #include "sched/sched.h"
+#include "sched/share.h"
 
 enum rcpt_flag {
     RCPT_WARNED = 1,
@@ -36,8 +37,8 @@ enum { AGE_TIE_BITS = 21 }; /* of a message's age, below the milliseconds */
 enum { MARK_RELEASED = 0x80, MARK_QUARANTINED = 0x40, MARKS_OWN = 0xc0 };
 
 /* The states that groups are made of. */
-enum sched_cell_state { CELL_FLOWING, CELL_READY, CELL_DEFERRED, CELL_WAITING, CELL_HELD,
-                        CELL_QUARANTINED };
+enum sched_cell_state { CELL_ROUTING, CELL_READY, CELL_ACTIVE, CELL_DEFERRED, CELL_WAITING,
+                        CELL_HELD, CELL_QUARANTINED };
 
 struct sched_rcpt {
     union {
@@ -59,21 +60,21 @@ struct sched_rcpt {
     uint8_t marks;     /* the owner's, and enum MARK_ */
 };
 
-struct sched_msg {
+struct sched_msg { /* what a look at very many needs comes first */
     uint64_t seq;
     uint64_t age; /* time of receipt, and what orders within a millisecond: there is no other */
     uint64_t size_bytes;
-    union {
-        struct heap_node timer; /* in s->timers, or rests */
-        struct list gone;       /* in s->gone, live == 0 */
-    } at;
-    int64_t born_ms; /* monotonic time of receipt, may be negative */
     struct sched_name *sender_domain;
     struct queue_cell *cell; /* of the index: sender and listener */
     uint32_t flags, rcpt_count, live;
     uint16_t sender_len;
     bool sender_whole : 1, spared : 1; /* spared: once it did not expire, as time had leapt */
     uint8_t client_len;                /* 0, 4 or 16 */
+    int64_t born_ms; /* monotonic time of receipt, may be negative */
+    union {
+        struct heap_node timer; /* in s->timers, or rests */
+        struct list gone;       /* in s->gone, live == 0 */
+    } at;
     struct sched_rcpt rcpts[]; /* then the text: sender, recipients, client's address */
 };
 
@@ -126,7 +127,8 @@ struct sched_site {
     uint32_t rule;
     bool unplaced; /* since the configuration is new: the rule is to be told anew */
     struct list ring;     /* its dests that could yield something */
-    struct list runnable; /* in s->runnable */
+    struct list runnable; /* in s->shares */
+    struct sched_trust trust;
     struct list all;      /* in s->all_sites */
     uint32_t n[SCHED_LIVE];
     uint32_t dests;
@@ -144,6 +146,8 @@ struct sched_job_slot {
     uint32_t rcpt_count;
     uint32_t *rcpts;
     int64_t begun_ms;
+    struct heap_node silent; /* in s->shares until it is */
+    uint8_t share;           /* enum sched_share */
     uint32_t next_free; /* index + 1 */
 };
 
@@ -166,7 +170,8 @@ struct sched {
     struct hash lines; /* of queues with several senders */
     struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
-    struct list runnable, drain, idle, all_sites, to_place;
+    struct list drain, idle, all_sites, to_place;
+    struct sched_shares shares;
     uint32_t idle_count;
     struct sched_job_slot **jobs;
     uint32_t job_slots, job_free, job_count;
@@ -208,14 +213,24 @@ int64_t sched_rcpt_next_try(const struct sched_rcpt *r);
 void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r);
 
 /* freeze.c */
+/* Of a domain that comes into use. */
+bool sched_frozen_domain(const struct sched *s, struct span domain);
 bool sched_frozen_key(const struct sched *s, struct span key); /* of a destination or site */
 /* Where a recipient is to wait that was routed to key: in `room`, which is empty, or key. */
 struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r, struct span key,
                               struct buf *room);
 void sched_frozen_free(struct sched *s);
+/* Nothing is started for those in this state, of this domain (NULL: none), at d (NULL: not routed).
+ * That holds at once, also for what waits for another time. */
+static inline bool sched_frozen_at(enum sched_state state, const struct sched_name *domain,
+                                   const struct sched_dest *d)
+{
+    return (state <= SCHED_READY || state == SCHED_DEFERRED) &&
+           ((domain && domain->frozen) || (d && (d->gate.frozen || d->site->gate.frozen)));
+}
 static inline bool sched_rcpt_frozen(const struct sched_rcpt *r)
 {
-    return r->state == SCHED_READY && (r->dest->gate.frozen || r->dest->site->gate.frozen);
+    return sched_frozen_at(r->state, r->domain, r->dest);
 }
 
 /* index.c: to be told of every change that groups are made of */

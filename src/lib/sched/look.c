@@ -103,7 +103,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .frozen = sched_rcpt_frozen(r),
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
-        .next_try_ms = sched_rcpt_next_try(r),
+        .next_try_ms = sched_rcpt_frozen(r) ? 0 : sched_rcpt_next_try(r),
     };
 }
 
@@ -128,6 +128,7 @@ struct sched_totals sched_totals(const struct sched *s)
         .messages = s->order.count,
         .bytes = s->bytes,
         .jobs = s->job_count,
+        .silent_jobs = s->shares.silent_jobs,
         .dests = (uint32_t)s->dests.n,
         .sites = (uint32_t)s->sites.n,
     };
@@ -193,6 +194,8 @@ static void show_site(const struct sched *s, const struct sched_site *t,
     p_r->rate_ms = rule->rate_ms;
     p_r->interval_us = sched_site_interval_us(s, t);
     p_r->slow = t->pace.slow;
+    p_r->share = sched_share_of(s, t);
+    p_r->crowded = sched_share_crowded(s, t);
     p_r->paced_until_ms = heap_linked(&t->pace.wake) ? t->pace.wake.key : 0;
 }
 

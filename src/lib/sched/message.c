@@ -71,6 +71,7 @@ static void add_rcpt(struct sched *s, struct sched_msg *m, uint32_t i,
         memcpy((char *)&m->rcpts[m->rcpt_count] + *text, c.text.p, c.text.n);
     *text += (uint32_t)c.text.n;
     r->domain = sched_name_get(&s->domains, span_of(c.domain, c.domain_len));
+    r->domain->frozen = sched_frozen_domain(s, sched_name_span(r->domain));
     r->notify = e->notify;
     r->attempts = e->attempts;
     r->marks = (uint8_t)((e->marks & ~MARKS_OWN) | (e->released ? MARK_RELEASED : 0) |

@@ -8,6 +8,7 @@
 struct sched_name {
     struct hash_node node; /* node.key is the text */
     uint32_t refs;
+    bool frozen; /* of a recipients' domain: by a person */
     struct sched_name *class; /* of a reason: held by it; in the table `classes` */
     struct hash *classes;
     char text[];

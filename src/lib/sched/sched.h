@@ -23,6 +23,17 @@
  * one message of each other sender that waits there; the first 32 wait in order. (With more than
  * 65536 lines of senders waiting, the rest share one line at each destination.)
  *
+ * Many sites that do not answer leave room for the others. All jobs together (jobs_max) are for
+ * sites that took something within the last minute; what has worked, and lately has not answered,
+ * leaves them the last eighth, and sites never heard of leave the last quarter. Sites in trouble
+ * (what was tried there last failed, or a job there is silent for SCHED_SILENT_MS, longer where
+ * deliveries always take long), and further jobs at one never heard of, have one half. A bound
+ * holds for the jobs of all that are trusted less together, so the room above it stays free; a job
+ * counts as what its site was when it began, or as at a new one once it is silent. Where several
+ * kinds may start something, the one goes whose last turn is the longest ago: none starves, since
+ * every job ends. The drawbacks: sites in trouble alone use half of the jobs; and many that work
+ * and stop to answer at one moment can take all, before they are known to be silent.
+ *
  * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
  * site that asks for less (421, time-outs, replies about load) is given less: half the jobs, then
  * half the rate, each time again; successes bring it back step by step.
@@ -64,6 +75,7 @@ enum {
     SCHED_STALE_MAX = 3,    /* re-queues at no cost for a recipient */
     SCHED_CURVE_MAX = 16,
     SCHED_RULES_MAX = 1000,
+    SCHED_SILENT_MS = 5000,
 };
 #define SCHED_FROZEN_REASON "frozen by an administrator"
 #define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
@@ -317,9 +329,15 @@ bool sched_wake_dest(struct sched *s, struct span key);
 bool sched_freeze(struct sched *s, struct span name);
 bool sched_thaw(struct sched *s, struct span name);
 void sched_each_frozen(const struct sched *s, void (*fn)(void *, struct span name), void *arg);
+/* The frozen name that holds up this recipient. False: none does (r->frozen is false). The name is
+ * valid until it is thawed. */
+struct sched_rcpt_info;
+bool sched_frozen_as(const struct sched *s, const struct sched_rcpt_info *r, struct span *name_r);
 /* A recipient in a job is held (deleted) when its job ends without a final outcome. */
 uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
-uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
+/* reason: the new one of those that were held; empty: the old one stays. */
+uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
+                       struct sched_now now);
 uint32_t sched_delete(struct sched *s, uint64_t seq, uint32_t rcpt);
 /* A recipient that is in no job becomes final now. False: it is in one, or not known. */
 bool sched_end(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_state state);
@@ -353,7 +371,7 @@ struct sched_rcpt_info {
     uint16_t attempts;
     bool warned, duplicate;
     bool released; /* it was held or waited for a run, and was let go */
-    bool frozen;      /* READY, and nothing is started there */
+    bool frozen;      /* before its attempt, and nothing is started for it */
     bool quarantined; /* held by the tables, and by nobody else */
     uint8_t marks;
     struct span reason; /* its own, or that of the back-off it waits for; may be empty */
@@ -380,10 +398,25 @@ struct span sched_msg_client(const struct sched_msg *m); /* 0, 4 or 16 bytes */
 uint64_t sched_age_at(int64_t received_ms);
 int64_t sched_age_ms(uint64_t age); /* and back */
 
+/* What is known of a site decides how much of all jobs it may take. */
+enum sched_share {
+    SCHED_ANSWERS, /* it took something within the last minute */
+    SCHED_WORKS,   /* it took what it was given last */
+    SCHED_NEW,     /* nothing is known, and nothing is under way there */
+    SCHED_TROUBLE, /* it failed, or is silent; or it is new and this is not the first job */
+    SCHED_SHARES,
+};
+/* Jobs of this share and of those that are trusted less, and how many may be. */
+struct sched_share_info {
+    uint32_t jobs, max;
+};
+struct sched_share_info sched_share(const struct sched *s, enum sched_share share);
+
 struct sched_totals {
     uint64_t messages, bytes;
     uint64_t rcpts[SCHED_LIVE]; /* by state */
     uint32_t jobs, dests, sites;
+    uint32_t silent_jobs; /* of these: for some seconds they have heard nothing */
 };
 struct sched_totals sched_totals(const struct sched *s);
 
@@ -402,6 +435,8 @@ struct sched_place_info { /* a destination or a site */
     int64_t rate_ms;
     int64_t interval_us;    /* at present between two messages; 0: none */
     uint32_t slow;          /* how often the interval was doubled */
+    enum sched_share share; /* for its next job */
+    bool crowded;           /* it waits only because its share of all jobs is taken */
     int64_t paced_until_ms; /* nothing begins before; 0: no matter of the rate */
     bool frozen;            /* by a person */
     bool asking;            /* of a destination: nothing begins before its site is known */
@@ -423,7 +458,7 @@ struct sched_cell_info {
     struct span domain, dest, site; /* RCPTS: of the recipient; dest, site: empty when not routed */
     struct span reason;             /* its class; of the back-off when it waits behind one */
     enum queue_state state;
-    enum sched_state at; /* ACTIVE also stands for PENDING and ROUTING */
+    enum sched_state at; /* PENDING also stands for ROUTING */
     int64_t next_try_ms; /* the first; monotonic; 0: none */
     struct span sender_domain, listener; /* MESSAGES */
     struct span sender;  /* the whole address; of very many senders some are not told apart: */
