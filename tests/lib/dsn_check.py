@@ -126,6 +126,7 @@ def full(m, parts, groups):
 
 def notfull(m, parts, groups):
     assert parts[2].get_content_type() == "text/rfc822-headers"
+    assert "its lines are not" in parts[0].get_payload()
 
 
 def latin1(m, parts, groups):

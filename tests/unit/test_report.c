@@ -161,6 +161,31 @@ static void behind_a_back_off(void)
     rig_free(&r);
 }
 
+/* The mail's own first lines are in the report; all of it only where the configuration says so. */
+static void what_comes_back(void)
+{
+    static const struct {
+        const char *config;
+        bool full, said;
+    } cases[] = {
+        { "", false, false },
+        { "report { return = full }", true, false },
+        { "report { return = full full_max = 1K }", false, true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig *r = rig_new_config(30 + i, cases[i].config);
+        struct rig_mail *m = rig_mail(r, "ok.s@src.example", "bad.1@x.example");
+        m->extra_bytes = 2000;
+        CHECK(rig_send(r, m));
+        rig_run(r, 5000);
+        CHECK_INT(rig_address(r, "bad.1@x.example")->reported, 1);
+        CHECK(says(r, "\nSubject: mail "));
+        CHECK_INT(strstr(r->report, "\nline 5 of mail ") != NULL, cases[i].full);
+        CHECK_INT(strstr(r->report, "more than 1024 bytes") != NULL, cases[i].said);
+        rig_free(&r);
+    }
+}
+
 /* RFC 3461 5.2.7.1 and 5.2.7.3: told at once, and nobody delivers to the name itself. */
 static void told_of_lists_and_aliases(void)
 {
@@ -211,7 +236,7 @@ static void told_after_a_crash(void)
 
 static const struct test tests[] = {
     TEST(of_a_delay), TEST(after_a_restart), TEST(from_the_disk_alone), TEST(times_of_a_rule),
-    TEST(behind_a_back_off), TEST(told_of_lists_and_aliases),
+    TEST(behind_a_back_off), TEST(what_comes_back), TEST(told_of_lists_and_aliases),
     TEST(told_after_a_crash),
 };
 TEST_MAIN(tests)

@@ -179,6 +179,17 @@ static void put_message_facts(struct buf *out, const struct dsn_report *r)
     buf_puts(out, SPAN(".\r\n"));
 }
 
+/* All of it was asked for. */
+static void put_not_returned(struct buf *out, const struct dsn_report *r)
+{
+    if (r->too_long_bytes)
+        buf_printf(out, "\r\nOf your mail only the header comes back, since it has more than %llu "
+                        "bytes.\r\n", (unsigned long long)r->too_long_bytes);
+    else if (r->kind == DSN_FAILURE && r->content.n && !dsn_content_fits(r->content))
+        buf_puts(out, SPAN("\r\nOf your mail only the header comes back, since its lines are not "
+                           "as they\r\nhave to be.\r\n"));
+}
+
 void dsn_put_text(struct buf *out, const struct dsn_report *r)
 {
     put_words(out, 0, headline(r));
@@ -190,9 +201,7 @@ void dsn_put_text(struct buf *out, const struct dsn_report *r)
     put_message_facts(out, r);
     for (size_t i = 0; i < r->rcpt_count; i++)
         put_facts(out, r, &r->rcpts[i]);
-    if (r->too_long_bytes)
-        buf_printf(out, "\r\nOf your mail only the header comes back, since it has more than %llu "
-                        "bytes.\r\n", (unsigned long long)r->too_long_bytes);
+    put_not_returned(out, r);
     buf_puts(out, SPAN("\r\nThis was written by the mail program at "));
     buf_puts(out, r->hostname);
     buf_puts(out, SPAN(";\r\npeople there can be reached as "));
