@@ -34,6 +34,7 @@ void sched_advance(struct sched *s, struct sched_now now)
 {
     struct heap_node *node;
     sched_time_seen(s, now);
+    sched_share_listen(s, now.mono_ms);
     if (s->looking)
         sched_timers_look(s, now);
     while ((node = heap_min(&s->paces)) != NULL && node->key <= now.mono_ms)
@@ -231,7 +232,7 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
 {
     bool to_route = !list_empty(&s->urgent) || !list_empty(&s->bulk) ||
                     !list_empty(&s->released) || !list_empty(&s->drain);
-    bool to_start = !list_empty(&s->runnable) && s->job_count < s->cfg.jobs_max;
+    bool to_start = sched_share_any(s);
     if (s->event_msg || (to_route && (can & SCHED_CAN_ROUTE)) ||
         (to_start && (can & SCHED_CAN_START)) || !list_empty(&s->to_place))
         return now.mono_ms;

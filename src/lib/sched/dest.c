@@ -117,10 +117,7 @@ void sched_site_update(struct sched *s, struct sched_site *t)
 {
     bool want = !list_empty(&t->ring) && sched_gate_open(&t->gate) &&
                 !heap_linked(&t->pace.wake);
-    if (want && !list_linked(&t->runnable))
-        list_append(&s->runnable, &t->runnable);
-    else if (!want)
-        list_remove(&t->runnable);
+    sched_share_update(s, t, want);
 }
 
 /* An unused destination is remembered for its site, up to a number. The oldest goes first: never

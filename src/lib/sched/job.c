@@ -87,10 +87,11 @@ static struct sched_job_slot *start_job(struct sched *s, struct sched_dest *d, s
         r->at.job = j;
         j->rcpts[i] = r->index;
     }
+    j->begun_ms = now.mono_ms;
+    sched_share_begin(s, d->site, j);
     d->refs++;
     d->gate.active++;
     d->site->gate.active++;
-    j->begun_ms = now.mono_ms;
     sched_site_begin(s, d->site, now.mono_ms);
     return j;
 }
@@ -174,9 +175,7 @@ static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now no
 bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job_r)
 {
     sched_advance(s, now);
-    struct list *l;
-    while (s->job_count < s->cfg.jobs_max && (l = list_first(&s->runnable)) != NULL) {
-        struct sched_site *t = CONTAINER(l, struct sched_site, runnable);
+    for (struct sched_site *t; (t = sched_share_turn(s)) != NULL;) {
         struct sched_dest *d = CONTAINER(list_first(&t->ring), struct sched_dest, ring);
         if (take_turn(s, d, now, job_r))
             return true;

@@ -155,8 +155,9 @@ static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_out
 }
 
 /* Takes the job off its gates; its destination keeps the job's reference until end_job. */
-static void leave_gates(struct sched_job_slot *j)
+static void leave_gates(struct sched *s, struct sched_job_slot *j)
 {
+    sched_share_end(s, j);
     MUST(j->dest->gate.active > 0 && j->dest->site->gate.active > 0);
     j->dest->gate.active--;
     j->dest->site->gate.active--;
@@ -186,8 +187,9 @@ bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_resul
     for (uint32_t k = 0; k < j->rcpt_count; k++)
         waits = waits || res->outcomes[k].kind == SCHED_OUT_SITE;
     bool site_trouble = res->news != SCHED_NEWS_NONE && res->news != SCHED_NEWS_OK;
-    leave_gates(j);
+    leave_gates(s, j);
     learn(s, j->dest, res, waits, j->begun_ms, now);
+    sched_share_learn(s, j->dest->site, res->news, j->begun_ms, now.mono_ms);
     keep(j->dest->site, res->keeper);
     s->delay_for = 0;
     for (uint32_t k = j->rcpt_count; k > 0; k--) { /* from the end: SITE goes to the front */
@@ -205,7 +207,7 @@ bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
     struct sched_job_slot *j = sched_job_find(s, job_id);
     if (!j)
         return false;
-    leave_gates(j);
+    leave_gates(s, j);
     for (uint32_t k = 0; k < j->rcpt_count; k++) {
         struct sched_rcpt *r = &j->msg->rcpts[j->rcpts[k]];
         int64_t delay_ms = s->cfg.lost_ms << r->lost;

@@ -97,13 +97,13 @@ struct sched *sched_new(const struct sched_config *c)
     struct sched *s = NEW(struct sched);
     s->random = s->cfg.seed = c->seed;
     struct list *lists[] = { &s->urgent, &s->bulk, &s->routing, &s->waiting, &s->released,
-                             &s->gone, &s->runnable, &s->drain, &s->idle, &s->all_sites,
-                             &s->to_place };
+                             &s->gone, &s->drain, &s->idle, &s->all_sites, &s->to_place };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates, &s->paces };
     for (size_t i = 0; i < sizeof heaps / sizeof *heaps; i++)
         heap_init(heaps[i]);
+    sched_shares_init(s);
     hash_init(&s->domains, c->seed, 0);
     hash_init(&s->reasons, c->seed, REASONS_MAX);
     hash_init(&s->dests, c->seed, 0);
@@ -171,6 +171,7 @@ void sched_free(struct sched **sp)
     heap_free(&s->timers);
     heap_free(&s->gates);
     heap_free(&s->paces);
+    sched_shares_free(s);
     free(s->rules);
     sched_order_free(&s->order);
     sched_order_free(&s->by_age);

@@ -1,0 +1,48 @@
+/* share: how much of all jobs each kind of site may take, so that those which do not answer, be
+ * they thousands, leave room for those that do. */
+#ifndef POSTERN_SCHED_SHARE_H
+#define POSTERN_SCHED_SHARE_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "sched/sched.h"
+
+struct sched_site;
+struct sched_job_slot;
+
+struct sched_shares {
+    struct list runnable[SCHED_SHARES]; /* sites that could start something, the next one first */
+    uint64_t served[SCHED_SHARES];      /* when one of each had its turn, by a serial number */
+    uint64_t serial;
+    uint32_t jobs[SCHED_SHARES]; /* under way, by what their site was when they began */
+    uint32_t silent_jobs;
+    struct heap silent; /* jobs that are not silent yet, by when they will be */
+};
+
+struct sched_trust { /* what is known of a site */
+    int64_t ok_ms;       /* when it last took something */
+    uint32_t usual_ms;   /* how long that took */
+    uint8_t unanswered;  /* jobs begun since, as far as it matters */
+    uint8_t share;       /* the list it is in */
+    bool works, trouble; /* what it did last; neither: nothing yet */
+};
+
+void sched_shares_init(struct sched *s);
+void sched_shares_free(struct sched *s);
+/* A site could start something, or cannot any more; to be told after any change. */
+void sched_share_update(struct sched *s, struct sched_site *t, bool want);
+/* The site whose turn it is; NULL: none may start anything. */
+struct sched_site *sched_share_turn(struct sched *s);
+bool sched_share_any(const struct sched *s); /* might there be one? */
+enum sched_share sched_share_of(const struct sched *s, const struct sched_site *t);
+bool sched_share_crowded(const struct sched *s, const struct sched_site *t);
+
+void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_slot *j);
+void sched_share_end(struct sched *s, struct sched_job_slot *j);
+/* What a job that ended says of its site. */
+void sched_share_learn(struct sched *s, struct sched_site *t, enum sched_news news,
+                       int64_t begun_ms, int64_t now_ms);
+/* Jobs that have become silent. */
+void sched_share_listen(struct sched *s, int64_t now_ms);
+
+#endif
