@@ -372,6 +372,8 @@ static void act_done(struct admin_ask *a, struct doing *d)
         return;
     }
     int kept = keep_flush(q); /* of reroute */
+    if (spool_dirty_since(q->spool) >= 0)
+        store_flush(q); /* by other mail since then, or it is the flush that failed */
     say_row(d, true);
     if (kept || spool_dirty_since(q->spool) >= 0)
         admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
