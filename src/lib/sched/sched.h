@@ -27,11 +27,11 @@
  * sites that took something within the last minute; what has worked, and lately has not answered,
  * leaves them the last eighth, and sites never heard of leave the last quarter. Sites in trouble
  * (what was tried there last failed, or a job there is silent for SCHED_SILENT_MS, longer where
- * deliveries always take long), and further jobs at one never heard of, have one half. A bound
- * holds for the jobs of all that are trusted less together, so the room above it stays free; a job
- * counts as what its site was when it began, or as at a new one once it is silent. Where several
- * kinds may start something, the one goes whose last turn is the longest ago: none starves, since
- * every job ends. The drawbacks: sites in trouble alone use half of the jobs; and many that work
+ * deliveries always take long) have one half. A bound holds for the jobs of all that are trusted
+ * less together, so the room above it stays free; a job counts as what its site was when it began,
+ * or as at a new one once it is silent. New sites and those in trouble have more than one job only
+ * while no new one waits for its first, and half of all is free. Where several kinds may start something, the one goes whose last
+ * turn is the longest ago: none starves, since every job ends. The drawbacks: sites in trouble alone use half of the jobs; and many that work
  * and stop to answer at one moment can take all, before they are known to be silent.
  *
  * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
@@ -402,8 +402,8 @@ int64_t sched_age_ms(uint64_t age); /* and back */
 enum sched_share {
     SCHED_ANSWERS, /* it took something within the last minute */
     SCHED_WORKS,   /* it took what it was given last */
-    SCHED_NEW,     /* nothing is known, and nothing is under way there */
-    SCHED_TROUBLE, /* it failed, or is silent; or it is new and this is not the first job */
+    SCHED_NEW,     /* nothing is known */
+    SCHED_TROUBLE, /* what was tried last failed, or is silent */
     SCHED_SHARES,
 };
 /* Jobs of this share and of those that are trusted less, and how many may be. */

@@ -15,19 +15,27 @@ static uint32_t most(const struct sched *s, int share)
     return max - (uint32_t)((uint64_t)max * kept[share] / 8);
 }
 
-/* A further job at a site that never answered counts like one at a site in trouble. */
-enum sched_share sched_share_of(const struct sched *s, const struct sched_site *t)
+static int kind_of(const struct sched *s, const struct sched_site *t)
 {
     const struct sched_trust *k = &t->trust;
-    if (!k->works)
-        return k->trouble || t->gate.half_open || t->gate.active ? SCHED_TROUBLE : SCHED_NEW;
+    bool trouble = k->trouble || t->gate.half_open;
+    if (trouble || !k->works)
+        return t->gate.active ? SCHED_FURTHER : trouble ? SCHED_TROUBLE : SCHED_NEW;
     return k->unanswered < AHEAD && s->seen_ms - k->ok_ms < RECENT_MS ? SCHED_ANSWERS
                                                                       : SCHED_WORKS;
 }
 
+enum sched_share sched_share_of(const struct sched *s, const struct sched_site *t)
+{
+    int kind = kind_of(s, t);
+    if (kind == SCHED_FURTHER)
+        return t->trust.trouble ? SCHED_TROUBLE : SCHED_NEW;
+    return (enum sched_share)kind;
+}
+
 void sched_shares_init(struct sched *s)
 {
-    for (int i = 0; i < SCHED_SHARES; i++)
+    for (int i = 0; i < SCHED_KINDS; i++)
         list_init(&s->shares.runnable[i]);
     heap_init(&s->shares.silent);
 }
@@ -36,41 +44,50 @@ void sched_shares_free(struct sched *s) { heap_free(&s->shares.silent); }
 
 void sched_share_update(struct sched *s, struct sched_site *t, bool want)
 {
-    enum sched_share share = sched_share_of(s, t);
+    int kind = kind_of(s, t);
     if (list_linked(&t->runnable)) {
-        if (want && t->trust.share == share)
+        if (want && t->trust.kind == kind)
             return;
         list_remove(&t->runnable);
     }
-    t->trust.share = (uint8_t)share;
+    t->trust.kind = (uint8_t)kind;
     if (want)
-        list_append(&s->shares.runnable[share], &t->runnable);
+        list_append(&s->shares.runnable[kind], &t->runnable);
+}
+
+static int earlier(const struct sched_shares *h, int best, int kind)
+{
+    bool better = best < 0 || h->served[kind] < h->served[best];
+    return better && !list_empty(&h->runnable[kind]) ? kind : best;
 }
 
 /* Each share bounds its own jobs and those of all that are trusted less; so one may start where
- * no bound on the way to it is reached. Of those the one whose last turn is the longest ago. */
-static int next_share(const struct sched *s)
+ * no bound on the way to it is reached. Of those the one whose last turn is the longest ago. A
+ * further job at a site not known to work comes after the first ones of all new ones, and leaves
+ * them a quarter: it need not be sure of a turn, since more is known when the first one ends. */
+static int next_kind(const struct sched *s)
 {
     const struct sched_shares *h = &s->shares;
     uint32_t jobs = s->job_count;
     int best = -1;
     for (int i = 0; i < SCHED_SHARES && jobs < most(s, i); i++) {
-        if (!list_empty(&h->runnable[i]) && (best < 0 || h->served[i] < h->served[best]))
-            best = i;
+        best = earlier(h, best, i);
+        if (i == SCHED_NEW && list_empty(&h->runnable[i]) && jobs < most(s, SCHED_TROUBLE))
+            best = earlier(h, best, SCHED_FURTHER);
         jobs -= h->jobs[i];
     }
     return best;
 }
 
-bool sched_share_any(const struct sched *s) { return next_share(s) >= 0; }
+bool sched_share_any(const struct sched *s) { return next_kind(s) >= 0; }
 
 struct sched_site *sched_share_turn(struct sched *s)
 {
     struct sched_shares *h = &s->shares;
-    for (int i; (i = next_share(s)) >= 0;) {
+    for (int i; (i = next_kind(s)) >= 0;) {
         struct sched_site *t = CONTAINER(list_first(&h->runnable[i]), struct sched_site, runnable);
         sched_share_update(s, t, true); /* what it answered may be long ago by now */
-        if (t->trust.share != i)
+        if (t->trust.kind != i)
             continue;
         h->served[i] = ++h->serial;
         return t;
@@ -88,14 +105,13 @@ struct sched_share_info sched_share(const struct sched *s, enum sched_share shar
 
 bool sched_share_crowded(const struct sched *s, const struct sched_site *t)
 {
-    if (!list_linked(&t->runnable))
-        return false;
-    for (int i = 0; i <= t->trust.share; i++) {
-        struct sched_share_info info = sched_share(s, (enum sched_share)i);
-        if (info.jobs >= info.max)
-            return true;
-    }
-    return false;
+    bool crowded = false;
+    uint32_t jobs = s->job_count;
+    int last = t->trust.kind == SCHED_FURTHER ? SCHED_NEW : t->trust.kind;
+    for (int i = 0; i <= last; jobs -= s->shares.jobs[i++])
+        crowded |= jobs >= most(s, i) || (t->trust.kind == SCHED_FURTHER && i == SCHED_NEW &&
+                                          jobs >= most(s, SCHED_TROUBLE));
+    return crowded && list_linked(&t->runnable);
 }
 
 void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_slot *j)
@@ -103,7 +119,8 @@ void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_s
     int64_t silent_ms = (int64_t)t->trust.usual_ms * TIMES;
     if (silent_ms < SCHED_SILENT_MS)
         silent_ms = SCHED_SILENT_MS;
-    j->share = (uint8_t)sched_share_of(s, t);
+    int kind = kind_of(s, t);
+    j->share = kind == SCHED_FURTHER ? SCHED_NEW : (uint8_t)kind;
     s->shares.jobs[j->share]++;
     t->trust.unanswered += t->trust.unanswered < UINT8_MAX;
     heap_add(&s->shares.silent, &j->silent, j->begun_ms + silent_ms);
@@ -123,7 +140,7 @@ void sched_share_learn(struct sched *s, struct sched_site *t, enum sched_news ne
     struct sched_trust *k = &t->trust;
     if (news == SCHED_NEWS_OK) {
         int64_t took_ms = now_ms - begun_ms;
-        *k = (struct sched_trust){ .ok_ms = now_ms, .works = true, .share = k->share };
+        *k = (struct sched_trust){ .ok_ms = now_ms, .works = true, .kind = k->kind };
         k->usual_ms = (uint32_t)(took_ms < SILENT_MOST_MS / TIMES ? took_ms
                                                                   : SILENT_MOST_MS / TIMES);
     } else if (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_BUSY) {

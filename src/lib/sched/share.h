@@ -10,9 +10,12 @@
 struct sched_site;
 struct sched_job_slot;
 
+/* The shares and: a site not known to work where a job is under way. */
+enum { SCHED_FURTHER = SCHED_SHARES, SCHED_KINDS };
+
 struct sched_shares {
-    struct list runnable[SCHED_SHARES]; /* sites that could start something, the next one first */
-    uint64_t served[SCHED_SHARES];      /* when one of each had its turn, by a serial number */
+    struct list runnable[SCHED_KINDS]; /* sites that could start something, the next one first */
+    uint64_t served[SCHED_KINDS];      /* when one of each had its turn, by a serial number */
     uint64_t serial;
     uint32_t jobs[SCHED_SHARES]; /* under way, by what their site was when they began */
     uint32_t silent_jobs;
@@ -23,7 +26,7 @@ struct sched_trust { /* what is known of a site */
     int64_t ok_ms;       /* when it last took something */
     uint32_t usual_ms;   /* how long that took */
     uint8_t unanswered;  /* jobs begun since, as far as it matters */
-    uint8_t share;       /* the list it is in */
+    uint8_t kind;        /* the list it is in */
     bool works, trouble; /* what it did last; neither: nothing yet */
 };
 
