@@ -463,8 +463,23 @@ static void check_mail(struct days *d, const struct mail *m)
     check_delay(d, m);
 }
 
+/* A site that never answers is left alone for longer and longer: what comes again and again at
+ * it is a probe in SITE_MAX_MS, and some at first and for each process that died. */
+static void check_site(struct days *d, const struct host *h)
+{
+    enum { AT_FIRST = 60 };
+    const struct host_plan *p = h->plan;
+    unsigned each = excuses_since(d, 0) * d->play->concurrency;
+    unsigned most = AT_FIRST + each + 2 * (unsigned)(since(d) / SITE_MAX_MS);
+    bool down = p->manner >= ANSWERS && p->manner <= DEAF && p->stage <= AT_HELO && !p->until_ms;
+    if (down && h->connections > most)
+        fail(&d->w, "%s was connected to %u times, more than %u", p->name, h->connections, most);
+}
+
 void book_check(struct days *d)
 {
+    for (size_t i = 0; i < d->host_count; i++)
+        check_site(d, &d->hosts[i]);
     for (unsigned i = 0; i < d->count; i++)
         check_mail(d, &d->mails[i]);
     if (d->play->check)

@@ -24,7 +24,7 @@ static const struct play *const plays[] = {
     &play_rules, &play_rules_kills, &play_alarms, &play_verify, &play_verify_kills, NULL,
 };
 
-enum { SUMMARY_MAX = 4096, LONG_SECONDS = 600, WORLD_SECONDS = 200 };
+enum { SUMMARY_MAX = 4096, LONG_SECONDS = 600, WORLD_SECONDS = 200, FIXED_SEED = 5 };
 
 /* Setting the clock hurries nothing and puts nothing off: not by a millisecond. */
 static bool same_without(const struct play *p, uint64_t seed, uint64_t times)
@@ -60,7 +60,7 @@ static int run_fixed(void)
 {
     bool good = true;
     for (const struct play *const *p = plays; *p; p++)
-        good = ((*p)->longer || run_one(*p, 1, false)) && good;
+        good = ((*p)->longer || run_one(*p, FIXED_SEED, false)) && good;
     return good ? 0 : 1;
 }
 
