@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, smtpclient, temp             # noqa: E402
+from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import STALL, Sink                    # noqa: E402
@@ -514,17 +514,11 @@ CASES = (listing, transcript, always_connects, next_host, background, quarantine
 
 
 def main():
-    temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("queue_face", f"{binary()} is not built")
         return report.code()
-    for case in CASES:
-        if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
-            continue
-        with temp.Dir("face") as where:
-            report.run(f"queue_face/{case.__name__}", case, where)
-    return report.code()
+    return report.cases("queue_face", CASES, at_once=4)
 
 
 if __name__ == "__main__":

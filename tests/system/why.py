@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, ports, smtpclient, temp             # noqa: E402
+from lib import certs, ports, smtpclient                   # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
@@ -570,17 +570,11 @@ CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, two_hosts, rou
 
 
 def main():
-    temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("why", f"{binary()} is not built")
         return report.code()
-    for case in CASES:
-        if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
-            continue
-        with temp.Dir("why") as where:
-            report.run(f"why/{case.__name__}", case, where)
-    return report.code()
+    return report.cases("why", CASES, at_once=4)
 
 
 if __name__ == "__main__":
