@@ -393,6 +393,38 @@ static void a_site_is_given_less(void)
     sched_free(&s);
 }
 
+/* A peer that takes 5 in a second, a few ahead, and refuses the others. */
+static void it_comes_near_to_what_is_allowed(void)
+{
+    struct sched_config c;
+    struct sched_rule rule;
+    struct sched *s = make_ruled(&c, &rule);
+    struct sched_job job;
+    int taken = 0, refused = 0;
+    double room = 5;
+    for (uint64_t k = 1; k <= 3000; k++)
+        add(s, k, "u@x.example");
+    for (int64_t now = 0, last = 0; now < 5 * MINUTE;) {
+        route_all(s, "x", now);
+        for (; sched_next_job(s, at(now), &job); last = now) {
+            room += (double)(now - last) * 5 / SECOND;
+            room = room > 5 ? 5 : room;
+            bool takes = room >= 1;
+            room -= takes;
+            *(takes ? &taken : &refused) += 1;
+            end_job(s, &job, takes ? SCHED_OUT_DELIVERED : SCHED_OUT_DEFERRED,
+                    takes ? SCHED_NEWS_OK : SCHED_NEWS_SLOW, now);
+            route_all(s, "x", now);
+        }
+        int64_t next = sched_next_wake(s, at(now), 3);
+        now = next > now ? next : now + 1;
+    }
+    printf("# of 1500 that were allowed %d, refused %d\n", taken, refused);
+    CHECK(taken > 900);
+    CHECK(refused * 8 < taken);
+    sched_free(&s);
+}
+
 static void rules_make_retries_and_ends(void)
 {
     struct sched_config c;
@@ -981,6 +1013,7 @@ static const struct test tests[] = {
     TEST(senders_take_turns),
     TEST(a_rate_is_kept),
     TEST(a_site_is_given_less),
+    TEST(it_comes_near_to_what_is_allowed),
     TEST(rules_make_retries_and_ends),
     TEST(a_week_of_sleep),
     TEST(stale_is_free_but_bounded),

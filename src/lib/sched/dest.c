@@ -4,8 +4,7 @@
 
 int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t)
 {
-    const struct sched_rule *rule = sched_site_rule(s, t);
-    return sched_pace_interval_us(&t->pace, rule->rate, rule->rate_ms, t->gate.limit <= 1);
+    return sched_pace_interval_us(&t->pace, sched_site_rule_us(s, t), t->gate.limit <= 1);
 }
 
 void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms)

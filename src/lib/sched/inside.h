@@ -278,6 +278,10 @@ static inline const struct sched_rule *sched_rcpt_rule(const struct sched *s,
 {
     return r->dest ? sched_site_rule(s, r->dest->site) : s->rules;
 }
+static inline int64_t sched_site_rule_us(const struct sched *s, const struct sched_site *t)
+{
+    return sched_pace_rule_us(sched_site_rule(s, t)->rate, sched_site_rule(s, t)->rate_ms);
+}
 int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t);
 void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms); /* a message begins */
 void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule);

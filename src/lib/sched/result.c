@@ -25,13 +25,13 @@ static void works(struct sched *s, struct sched_dest *d)
 {
     struct sched_site *t = d->site;
     const struct sched_rule *rule = sched_site_rule(s, t);
-    sched_pace_success(&t->pace);
-    bool one = t->pace.slow && !rule->rate; /* at a time, until that is not too fast any more */
+    sched_pace_success(&t->pace, sched_site_rule_us(s, t));
+    bool one = t->pace.slow_us && !rule->rate; /* at a time, until that is not too fast any more */
     sched_gate_success(&t->gate, one ? 1 : rule->site_initial, one ? 1 : rule->site_max);
     sched_gate_success(&d->gate, UINT32_MAX, UINT32_MAX);
     heap_remove(&s->gates, &t->gate.wake);
     heap_remove(&s->gates, &d->gate.wake);
-    if (!t->pace.slow && t->gate.limit >= rule->site_initial)
+    if (!t->pace.slow_us && t->gate.limit >= rule->site_initial)
         set_why(s, &t->why, SPAN_NONE);
     set_why(s, &d->why, SPAN_NONE);
 }
@@ -44,7 +44,7 @@ static void narrow(struct sched *s, struct sched_site *t, enum sched_news news, 
     bool rated = sched_site_rule(s, t)->rate || t->gate.limit == 1;
     sched_gate_halve(&t->gate);
     if (news != SCHED_NEWS_DOWN && rated && begun_ms >= t->pace.slowed_ms)
-        sched_pace_trouble(&t->pace, now.mono_ms);
+        sched_pace_trouble(&t->pace, sched_site_rule_us(s, t), now.mono_ms);
     sched_site_update(s, t);
 }
 

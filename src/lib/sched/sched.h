@@ -30,9 +30,10 @@
  * deliveries always take long) have one half. A bound holds for the jobs of all that are trusted
  * less together, so the room above it stays free; a job counts as what its site was when it began,
  * or as at a new one once it is silent. New sites and those in trouble have more than one job only
- * while no new one waits for its first, and half of all is free. Where several kinds may start something, the one goes whose last
- * turn is the longest ago: none starves, since every job ends. The drawbacks: sites in trouble alone use half of the jobs; and many that work
- * and stop to answer at one moment can take all, before they are known to be silent.
+ * while no new one waits for its first, and half of all is free. Where several kinds may start
+ * something, the one goes whose last turn is the longest ago: none starves, since every job ends.
+ * The drawbacks: sites in trouble alone use half of the jobs; and many that work and stop to
+ * answer at one moment can take all, before they are known to be silent.
  *
  * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
  * site that asks for less (421, time-outs, replies about load) is given less: half the jobs, then
