@@ -30,7 +30,7 @@ static int cannot_connect(const struct cli_args *a, const char *path)
 
 static void begin(struct ctl *c, const struct cli_args *args)
 {
-    *c = (struct ctl){ .args = args, .fd = -1 };
+    *c = (struct ctl){ .args = args, .fd = -1, .stop_fd = -1 };
     buf_init(&c->in, LINE_MAX_BYTES);
     buf_init(&c->text, LINE_MAX_BYTES);
 }
@@ -138,11 +138,15 @@ bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n)
 
 static bool read_more(struct ctl *c)
 {
-    struct pollfd p = { .fd = c->fd, .events = POLLIN };
+    struct pollfd p[2] = { { .fd = c->fd, .events = POLLIN },
+                           { .fd = c->stop_fd, .events = POLLIN } };
     int ready;
     do
-        ready = poll(&p, 1, ANSWER_MS);
+        ready = poll(p, 2, ANSWER_MS);
     while (ready < 0 && errno == EINTR);
+    c->stopped = ready > 0 && p[1].revents & POLLIN;
+    if (c->stopped)
+        return broken(c, "");
     if (ready <= 0)
         return broken(c, "the gateway does not answer");
     char *to = buf_space(&c->in, READ_BYTES);
@@ -237,7 +241,7 @@ int ctl_run(struct ctl *c, const char *verb, const char *const *args, size_t n,
             row(ctx, line);
     if (got == CTL_OK)
         return EX_OK;
-    return cli_fail(c->args, c->exit, "%s", buf_cstr(&c->text));
+    return c->stopped ? c->exit : cli_fail(c->args, c->exit, "%s", buf_cstr(&c->text));
 }
 
 void ctl_readable(struct buf *to, struct span json)

@@ -13,6 +13,8 @@ struct ctl {
     pid_t master; /* who listens, as the kernel says; 0 when it does not know */
     struct buf in;
     size_t taken; /* bytes of `in` that the last line took */
+    int stop_fd;  /* readable: the answer is not waited for any more; -1: none. The caller's */
+    bool stopped; /* by it */
     int exit;     /* CTL_ERROR: a status of sysexits.h */
     struct buf text; /* and what it says */
 };

@@ -162,6 +162,8 @@ static void take(struct show *s, json_t *row)
         on_over(find_job(s, (uint64_t)row_int(row, "job")));
     else if (json_object_get(row, "job"))
         on_job(s, row);
+    else if (json_object_get(row, "notice") && s->voice->notice)
+        s->voice->notice(s->ctx, row, &s->out);
     else if (json_object_get(row, "total"))
         plain(s, row, s->voice->total);
     else if (json_object_get(row, "summary"))

@@ -18,6 +18,7 @@ struct live_voice {
     void (*result)(void *ctx, const json_t *row, struct buf *out);
     void (*summary)(void *ctx, const json_t *row, struct buf *out);
     void (*alive)(void *ctx, struct buf *out);
+    void (*notice)(void *ctx, const json_t *row, struct buf *out); /* frozen names, slow sites */
 };
 
 /* Asks "live" with these arguments and shows the answer. EX_OK, or a status of sysexits.h: what

@@ -6,12 +6,15 @@
 #include "cli/term.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PREVIEW_ROWS = 5, OUT_MAX_BYTES = 64 << 20 };
+enum { PREVIEW_ROWS = 5, OUT_MAX_BYTES = 64 << 20, ID_MAX_BYTES = 256 };
 
 static json_int_t int_of(const json_t *o, const char *key)
 {
@@ -131,11 +134,70 @@ int queue_act_confirm(const struct cli_args *a, const struct queue_words *words,
     return EX_OK;
 }
 
+/* --- why nothing happens --- */
+
+void queue_act_put_frozen(struct buf *out, struct span name, struct span who, int64_t since_ms)
+{
+    term_put_text(out, name);
+    buf_putz(out, " is frozen");
+    if (who.n) {
+        buf_putz(out, " by ");
+        term_put_text(out, who);
+        buf_putz(out, " since ");
+        term_put_when(out, since_ms);
+    }
+    buf_putz(out, ": nothing is started for it until postern queue thaw ");
+    term_put_text(out, name);
+    buf_putc(out, '\n');
+}
+
+struct held {
+    struct buf id, reason;
+    long long messages;
+};
+
+static void on_held(void *ctx, struct span row)
+{
+    struct held *h = ctx;
+    json_t *o = ctl_json(row, OUT_MAX_BYTES);
+    const json_t *r = json_array_get(json_object_get(o, "recipients"), 0);
+    const char *id = json_string_value(json_object_get(o, "id"));
+    const char *reason = json_string_value(json_object_get(r, "reason"));
+    if (h->messages++ == 0) {
+        term_put_text(&h->id, span_str(id ? id : ""));
+        term_put_text(&h->reason, span_str(reason ? reason : ""));
+    }
+    json_decref(o);
+}
+
+bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
+{
+    struct queue_words w = { .n = 0 };
+    struct held h = { .messages = 0 };
+    for (size_t i = 0; i < words->n; i++)
+        if (strncmp(words->v[i], "action=", 7) != 0)
+            queue_words_plain(&w, words->v[i]);
+    buf_init(&h.id, ID_MAX_BYTES);
+    buf_init(&h.reason, OUT_MAX_BYTES);
+    bool asked = queue_words_plain(&w, "state=held,quarantined") &&
+                 queue_words_plain(&w, "limit=2") && ask(a, "list", &w, on_held, &h) == EX_OK;
+    bool any = asked && h.messages > 0;
+    if (any)
+        cli_fail(a, EX_NOINPUT, "%s%s is held%s%s: postern queue release %s", buf_cstr(&h.id),
+                 h.messages > 1 ? ", with others," : "", h.reason.len ? ": " : "",
+                 buf_cstr(&h.reason), buf_cstr(&h.id));
+    buf_free(&h.id);
+    buf_free(&h.reason);
+    return any;
+}
+
 /* --- doing it --- */
 
 struct doing {
     bool json, terminal, shown;
-    bool changed;
+    bool some; /* that nothing was changed is told otherwise */
+    bool changed, frozen;
+    long long done, of; /* as far as it was told */
 };
 
 static void clear(struct doing *d)
@@ -147,6 +209,8 @@ static void clear(struct doing *d)
 
 static void on_progress(struct doing *d, const json_t *o)
 {
+    d->done = (long long)int_of(o, "progress");
+    d->of = (long long)int_of(o, "of");
     if (!d->terminal)
         return;
     fprintf(stderr, "\r%lld of %lld looked at, %lld changed ", (long long)int_of(o, "looked"),
@@ -166,11 +230,31 @@ static void put_text(FILE *to, const json_t *o, const char *key)
     buf_free(&b);
 }
 
-static void say_done(const json_t *o)
+static struct span span_in(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
+}
+
+static void say_frozen(const json_t *o)
+{
+    struct buf b;
+    buf_init(&b, OUT_MAX_BYTES);
+    queue_act_put_frozen(&b, span_in(o, "frozen_as"), span_in(o, "who"), int_of(o, "since_ms"));
+    fputs(buf_cstr(&b), stderr);
+    buf_free(&b);
+}
+
+static void say_done(const struct doing *d, const json_t *o)
 {
     long long n = (long long)int_of(o, "messages"), r = (long long)int_of(o, "recipients");
-    put_text(stdout, o, "action");
-    printf(": %lld message%s, %lld recipient%s\n", n, n == 1 ? "" : "s", r, r == 1 ? "" : "s");
+    long long frozen = (long long)int_of(o, "frozen");
+    if (n || (!frozen && !d->some)) {
+        put_text(stdout, o, "action");
+        printf(": %lld message%s, %lld recipient%s\n", n, n == 1 ? "" : "s", r, r == 1 ? "" : "s");
+    }
+    if (frozen)
+        say_frozen(o);
     if (int_of(o, "in_session"))
         printf("%lld recipients are being delivered now and were left alone: run it again\n",
                (long long)int_of(o, "in_session"));
@@ -188,6 +272,7 @@ static void on_done(void *ctx, struct span row)
     struct doing *d = ctx;
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
     d->changed |= int_of(o, "messages") > 0;
+    d->frozen |= int_of(o, "frozen") > 0;
     if (json_object_get(o, "progress")) {
         on_progress(d, o);
     } else if (d->json) {
@@ -200,17 +285,53 @@ static void on_done(void *ctx, struct span row)
         fputc('\n', stderr);
     } else {
         clear(d);
-        say_done(o);
+        say_done(d, o);
     }
     json_decref(o);
 }
 
+/* What is interrupted between two messages can be begun again. */
+static int say_interrupted(const struct doing *d)
+{
+    if (d->of)
+        fprintf(stderr, "interrupted: about %lld of %lld messages were changed; the same command "
+                        "does the rest\n", d->done, d->of);
+    else
+        fputs("interrupted: the same command does what was not done\n", stderr);
+    return 128 + SIGINT;
+}
+
+/* A descriptor that is readable after Ctrl-C, instead of the signal; -1: it is as ever. */
+static int catch_interrupt(sigset_t *before)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, before);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
 int queue_act_run(const struct cli_args *a, const struct queue_words *words, bool some)
 {
-    struct doing d = { .json = a->json, .terminal = !a->json && isatty(STDERR_FILENO) };
-    int rc = ask(a, "act", words, on_done, &d);
-    clear(&d);
-    if (rc == EX_OK && some && !d.changed)
+    struct doing d = { .json = a->json, .some = some,
+                       .terminal = !a->json && isatty(STDERR_FILENO) };
+    struct ctl c;
+    sigset_t before;
+    int rc = ctl_open(&c, a);
+    if (rc == EX_OK) {
+        c.stop_fd = catch_interrupt(&before);
+        rc = ctl_run(&c, "act", words->v, words->n, on_done, &d);
+        clear(&d);
+        if (c.stopped)
+            rc = say_interrupted(&d);
+        if (c.stop_fd >= 0)
+            close(c.stop_fd);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+    }
+    ctl_close(&c);
+    if (rc == EX_OK && d.frozen)
+        return EX_TEMPFAIL;
+    if (rc == EX_OK && some && !d.changed && !queue_act_held(a, words))
         return cli_fail(a, EX_NOINPUT, "nothing in the queue was concerned by that");
-    return rc;
+    return rc == EX_OK && some && !d.changed ? EX_NOINPUT : rc;
 }

@@ -14,4 +14,9 @@ int queue_act_confirm(const struct cli_args *a, const struct queue_words *words,
  * nothing was changed. */
 int queue_act_run(const struct cli_args *a, const struct queue_words *words, bool some);
 
+/* A line: what is frozen, by whom and since when, and how to thaw it. */
+void queue_act_put_frozen(struct buf *out, struct span name, struct span who, int64_t since_ms);
+/* Whether some of what the words mean is held: then it is said, with the way to let it go. */
+bool queue_act_held(const struct cli_args *a, const struct queue_words *words);
+
 #endif

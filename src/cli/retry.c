@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "cli/ask.h"
 #include "cli/live.h"
+#include "cli/queue_act.h"
 #include "cli/queue_words.h"
 #include "cli/term.h"
 
@@ -49,7 +50,8 @@ struct retry {
     struct reason reasons[REASONS_MAX];
     size_t reason_count;
     uint64_t other_reasons;
-    bool any_deferred, any_failed;
+    bool any_deferred, any_failed, any_frozen;
+    bool waiting; /* said last */
 };
 
 /* --- what is said --- */
@@ -105,9 +107,9 @@ static void put_place(struct buf *out, const json_t *row)
 static void on_talk(void *ctx, const json_t *row, const json_t *job, bool over, struct buf *out)
 {
     struct span kind = row_text(row, "talk"), text = row_text(row, "text");
-    (void)ctx;
     (void)job;
     (void)over;
+    ((struct retry *)ctx)->waiting = false;
     if (span_eq(kind, SPAN("closed")))
         return;
     buf_putz(out, "    ");
@@ -158,6 +160,7 @@ static void on_result(void *ctx, const json_t *row, struct buf *out)
     struct span words = reply.n ? reply : row_text(row, "text");
     words = span_eq(words, what) ? SPAN_NONE : words;
     bool sent = span_eq(what, SPAN("sent"));
+    r->waiting = false;
     note_result(r, what);
     if (!sent) {
         struct buf b;
@@ -212,15 +215,41 @@ static void on_summary(void *ctx, const json_t *row, struct buf *out)
                    (long long)row_int(row, "left_out"));
 }
 
+/* Once, until something else is said. */
 static void on_alive(void *ctx, struct buf *out)
 {
-    const struct retry *r = ctx;
-    if (r->verbose)
+    struct retry *r = ctx;
+    if (r->verbose && !r->waiting)
         buf_putz(out, "    - waiting ...\n");
+    r->waiting = true;
+}
+
+static void on_notice(void *ctx, const json_t *row, struct buf *out)
+{
+    struct retry *r = ctx;
+    struct span name = row_text(row, "name"), why = row_text(row, "why");
+    if (span_eq(row_text(row, "notice"), SPAN("frozen"))) {
+        r->any_frozen = true;
+        queue_act_put_frozen(out, name, row_text(row, "who"), row_int(row, "since_ms"));
+        return;
+    }
+    r->waiting = true;
+    buf_putz(out, "    - ");
+    term_put_text(out, name);
+    buf_putz(out, " is given one message each ");
+    term_put_age(out, row_int(row, "one_in_ms"));
+    if (why.n) {
+        buf_putz(out, " (");
+        term_put_text(out, why);
+        buf_putc(out, ')');
+    }
+    buf_putz(out, ": the next one in ");
+    term_put_age(out, row_int(row, "wait_ms"));
+    buf_putc(out, '\n');
 }
 
 static const struct live_voice voice = { on_total,  on_run,     on_locked, on_talk,
-                                         on_result, on_summary, on_alive };
+                                         on_result, on_summary, on_alive,  on_notice };
 
 /* --- in JSON: as the gateway says it, without what only holds the rows together --- */
 
@@ -234,6 +263,7 @@ static void on_json(void *ctx, struct span line)
         shown = shown && !json_object_get(row, left_out[i]);
     if (json_object_get(row, "total"))
         r->total = (uint64_t)row_int(row, "total");
+    r->any_frozen |= span_eq(row_text(row, "notice"), SPAN("frozen"));
     if (json_object_get(row, "result"))
         note_result(r, row_text(row, "result"));
     if (shown)
@@ -270,19 +300,24 @@ static int look_on(const struct cli_args *a, struct retry *r)
 
 static int run(const struct cli_args *a, struct retry *r)
 {
-    struct queue_words *w = &r->words;
+    struct queue_words *w = &r->words, chosen;
     char window[32];
     snprintf(window, sizeof window, "window=%d", AT_ONCE);
-    bool fits = queue_words_plain(w, "always") && queue_words_plain(w, window) &&
-                (!r->each || queue_words_plain(w, "patient")) &&
-                (r->verbose || queue_words_plain(w, "silent")) &&
-                (!r->what || queue_words_add(w, "target", r->what));
+    bool fits = !r->what || queue_words_add(w, "target", r->what);
+    chosen = *w;
+    fits = fits && queue_words_plain(w, "always") && queue_words_plain(w, window) &&
+           (!r->each || queue_words_plain(w, "patient")) &&
+           (r->verbose || queue_words_plain(w, "silent"));
     if (!fits)
         return cli_usage_error(a, "more arguments than it takes at once", NULL);
     int rc = look_on(a, r);
     if (rc == EX_OK && !r->total)
-        rc = cli_fail(a, EX_NOINPUT, "nothing waits for %s", r->what ? r->what : "that");
-    return rc != EX_OK ? rc : r->any_failed ? EX_UNAVAILABLE : r->any_deferred ? EX_TEMPFAIL : 0;
+        rc = queue_act_held(a, &chosen)
+                 ? EX_NOINPUT
+                 : cli_fail(a, EX_NOINPUT, "nothing waits for %s", r->what ? r->what : "that");
+    return rc != EX_OK                         ? rc
+           : r->any_failed                     ? EX_UNAVAILABLE
+           : r->any_deferred || r->any_frozen ? EX_TEMPFAIL : EX_OK;
 }
 
 static int take_arg(struct cli_args *a, struct retry *r, int argc, char **argv, int *i)

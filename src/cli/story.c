@@ -138,22 +138,35 @@ static void judge(struct story_target *t)
     }
 }
 
+/* Where an administrator has said where to, mail is not returned because the DNS knows no such
+ * place: it is put off (qmgr/reroute.h). */
+static void judge_given(struct story_target *t)
+{
+    char said[sizeof t->why];
+    if (!t->lookup || t->end != STORY_REFUSED)
+        return;
+    snprintf(said, sizeof said, "%s", t->why);
+    ended(t, STORY_LATER, EX_TEMPFAIL);
+    snprintf(t->why, sizeof t->why,
+             "4.3.5 the next hop that an administrator gave is of no use: %.400s", said);
+}
+
 /* An administrator's rule (postern queue reroute --rule) stands above what the tables say: the
  * running gateway knows of it. */
-static void overrule(struct ask *k, struct story_target *t)
+static bool overrule(struct ask *k, struct story_target *t)
 {
     static const char *const taken[] = { "dest", "hops", "value" };
     struct span addr = row_text(t->given, "address");
     struct span dest = row_text(json_object_get(t->route, "dest"), "queue");
     struct ask_args args = { .n = 0 };
     if (!ask_running(k))
-        return;
+        return false;
     ask_arg(&args, "domain", span_from(addr, span_rfind(addr, '@') + 1));
     ask_arg(&args, "dest", dest);
     json_t *rule = dest.n && span_rfind(addr, '@') < addr.n ? ask_row(k, "reroute", &args) : NULL;
     if (!row_true(rule, "rule")) {
         json_decref(rule);
-        return;
+        return false;
     }
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         json_object_del(t->route, taken[i]);
@@ -170,6 +183,7 @@ static void overrule(struct ask *k, struct story_target *t)
     json_object_set_new(step, "said", json_string(said));
     json_array_append_new(trail, step);
     json_decref(rule);
+    return true;
 }
 
 static bool ask_target(struct ask *k, const struct story_question *q, struct story_target *t)
@@ -177,7 +191,7 @@ static bool ask_target(struct ask *k, const struct story_question *q, struct sto
     t->route = ask_route(k, q, t);
     if (!t->route)
         return false;
-    overrule(k, t);
+    bool given = overrule(k, t);
     const json_t *dest = json_object_get(t->route, "dest");
     struct span hops = row_text(t->route, "hops");
     if (hops.n && !json_object_get(dest, "own_listener") && !q->no_lookup) {
@@ -188,6 +202,8 @@ static bool ask_target(struct ask *k, const struct story_question *q, struct sto
             return false;
     }
     judge(t);
+    if (given)
+        judge_given(t);
     return true;
 }
 
@@ -348,6 +364,7 @@ bool story_hops_ask(struct ask *k, struct span hops, struct story_target *t)
     t->lookup = ask_row(k, "lookup", &args);
     if (t->lookup)
         judge_plan(t);
+    judge_given(t);
     return t->lookup != NULL;
 }
 

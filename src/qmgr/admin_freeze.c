@@ -5,7 +5,9 @@
 
 #include "base/must.h"
 #include "proto/lists.h"
+#include "sched/walk.h"
 
+#include <stdlib.h>
 #include <sysexits.h>
 
 static void say_event(struct admin_ask *a, enum event_name event, const char *past,
@@ -56,6 +58,146 @@ static void end(struct admin_ask *a, int error)
         admin_end(a, ADMIN_OK, "");
 }
 
+/* --- the name --- */
+
+static bool domain_char(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return ascii_isalnum(c) || c == '-' || c == '_' || u >= 0x80;
+}
+
+/* A domain as a recipient has it: no address, no pattern. */
+static bool is_domain(struct span name)
+{
+    bool label = false;
+    if (name.n > 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
+        return true;
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.p[i] == '.' ? !label : !domain_char(name.p[i]))
+            return false;
+        label = name.p[i] != '.';
+    }
+    return label;
+}
+
+static bool is_known_place(struct qmgr *q, struct span name)
+{
+    struct sched_place_info p;
+    return sched_dest(q->sched, name, &p) ||
+           sched_place_find(q->sched, SCHED_PLACE_SITE, name, &p);
+}
+
+/* "mx:a.example", also before there is any mail for it. */
+static bool is_place(struct span name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if ((unsigned char)name.p[i] <= ' ' || name.p[i] == '*')
+            return false;
+    return span_find(name, ':') < name.n && span_find(name, ':') > 0;
+}
+
+/* As it is kept: in lower case, a domain without a dot at its end. False: it can be the name of
+ * nothing. */
+static bool put_name(struct qmgr *q, struct span given, struct buf *to)
+{
+    struct span name = given;
+    bool place = is_known_place(q, given);
+    if (!place && name.n > 1 && name.p[name.n - 1] == '.')
+        name.n--;
+    for (size_t i = 0; i < name.n; i++)
+        buf_putc(to, ascii_lower(name.p[i]));
+    return !to->failed && (place || is_domain(name) || is_place(name));
+}
+
+/* --- what waits for it, in slices --- */
+
+struct freezing {
+    struct buf name;
+    struct queue_walk walk;
+    uint64_t waiting;
+    bool known;
+    int error; /* of keeping it */
+};
+
+static void freezing_gone(struct admin_ask *a)
+{
+    struct freezing *f = a->own;
+    queue_walk_end(&f->walk);
+    buf_free(&f->name);
+    free(f);
+    a->own = NULL;
+}
+
+static void say_frozen(struct admin_ask *a, const struct freezing *f)
+{
+    struct buf b;
+    buf_init(&b, 512);
+    buf_putz(&b, "frozen until it is thawed; deliveries that run now end as they end; ");
+    if (f->waiting)
+        buf_printf(&b, "%llu recipient%s wait%s for it now", (unsigned long long)f->waiting,
+                   f->waiting == 1 ? "" : "s", f->waiting == 1 ? "s" : "");
+    else if (f->known)
+        buf_putz(&b, "nothing waits for it now");
+    else
+        buf_putz(&b, "nothing in the queue is known under that name: it is frozen all the same");
+    row(a, buf_span(&f->name), buf_cstr(&b), NULL);
+    buf_free(&b);
+    end(a, f->error);
+}
+
+static void count_slice(struct admin_ask *a)
+{
+    enum { CELL_UNITS = 4 };
+    struct freezing *f = a->own;
+    struct queue_cell *cell;
+    while ((cell = queue_walk_next(&f->walk)) != NULL) {
+        struct sched_cell_info info;
+        sched_cell(cell, &info);
+        struct sched_rcpt_info as = { .frozen = info.state == QUEUE_FROZEN,
+                                      .addr = { .domain = info.domain },
+                                      .dest = info.dest, .site = info.site };
+        struct span name;
+        if (sched_frozen_as(a->q->sched, &as, &name) && span_ieq(name, buf_span(&f->name)))
+            f->waiting += cell->ages.count;
+        if (admin_spent(a, CELL_UNITS)) {
+            admin_next(a);
+            return;
+        }
+    }
+    say_frozen(a, f);
+}
+
+static void freeze(struct admin_ask *a, struct span name)
+{
+    struct qmgr *q = a->q;
+    bool kept = decision_set(q, KEEP_FROZEN, name, buf_span(&a->who), SPAN_NONE);
+    struct freezing *f = NEW(struct freezing);
+    f->error = keep_flush(q);
+    f->error = kept ? f->error : -1;
+    f->known = is_known_place(q, name);
+    buf_init(&f->name, NOTES_KEY_MAX);
+    buf_puts(&f->name, name);
+    queue_walk_begin(&f->walk, sched_index(q->sched), QUEUE_RCPTS);
+    say_event(a, EVENT_admin_frozen, "frozen", name);
+    a->own = f;
+    a->own_gone = freezing_gone;
+    a->slice = count_slice;
+}
+
+static void freeze_given(struct admin_ask *a, struct span given)
+{
+    struct buf name;
+    buf_init(&name, NOTES_KEY_MAX);
+    if (!put_name(a->q, given, &name))
+        admin_end(a, EX_USAGE, "that is no domain, destination or site: no addresses, and no "
+                               "patterns (`queue sites` has the names)");
+    else if (!sched_freeze(a->q->sched, buf_span(&name)))
+        admin_end(a, EX_NOINPUT, "it is frozen already, or too much is");
+    else
+        freeze(a, buf_span(&name));
+    buf_free(&name);
+}
+
 /* Without a name: all that is frozen. */
 void admin_freeze(struct admin_ask *a, struct wire *args)
 {
@@ -66,29 +208,14 @@ void admin_freeze(struct admin_ask *a, struct wire *args)
         admin_end(a, ADMIN_OK, "");
         return;
     }
-    if (list_next_text(args, &second)) {
+    if (list_next_text(args, &second))
         admin_end(a, EX_USAGE, "freeze takes one domain, destination or site");
-        return;
-    }
-    if (!sched_freeze(q->sched, name)) {
-        admin_end(a, EX_NOINPUT, "it is frozen already, or too much is");
-        return;
-    }
-    bool kept = decision_set(q, KEEP_FROZEN, name, buf_span(&a->who), SPAN_NONE);
-    int error = keep_flush(q);
-    say_event(a, EVENT_admin_frozen, "frozen", name);
-    row(a, name, "frozen: nothing is started for it until it is thawed; deliveries that run now "
-                 "end as they end", NULL);
-    end(a, kept ? error : -1);
+    else
+        freeze_given(a, name);
 }
 
-void admin_thaw(struct admin_ask *a, struct wire *args)
+static void thaw(struct admin_ask *a, struct span name)
 {
-    struct span name, second;
-    if (!list_next_text(args, &name) || list_next_text(args, &second)) {
-        admin_end(a, EX_USAGE, "thaw takes one domain, destination or site");
-        return;
-    }
     if (!sched_thaw(a->q->sched, name)) {
         admin_end(a, EX_NOINPUT, "it is not frozen");
         return;
@@ -99,4 +226,18 @@ void admin_thaw(struct admin_ask *a, struct wire *args)
     row(a, name, "thawed", NULL);
     loop_hook_ask(a->q->env->loop, &a->q->work);
     end(a, error);
+}
+
+/* Also a name that could not be frozen any more. */
+void admin_thaw(struct admin_ask *a, struct wire *args)
+{
+    struct span given, second;
+    struct buf name;
+    if (!list_next_text(args, &given) || list_next_text(args, &second)) {
+        admin_end(a, EX_USAGE, "thaw takes one domain, destination or site");
+        return;
+    }
+    buf_init(&name, NOTES_KEY_MAX);
+    thaw(a, put_name(a->q, given, &name) ? buf_span(&name) : given);
+    buf_free(&name);
 }

@@ -6,6 +6,7 @@
 #include "qmgr/live.h"
 
 #include "base/num.h"
+#include "proto/lists.h"
 
 #include <sysexits.h>
 
@@ -13,6 +14,20 @@ void admin_live_free(struct qmgr *q)
 {
     while (q->lives)
         live_free(q->lives);
+}
+
+/* The words of its filter, for the log. */
+static void note_words(struct live *l, struct wire args)
+{
+    static const char *const options[] = { "background", "always", "patient", "silent" };
+    struct span arg;
+    while (list_next_text(&args, &arg)) {
+        bool word = !span_starts(arg, SPAN("window="));
+        for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+            word &= !span_eq(arg, span_str(options[i]));
+        if (word && l->words.len + arg.n < LIVE_WORDS_MAX)
+            buf_printf(&l->words, "%s%.*s", l->words.len ? " " : "", SPAN_ARG(arg));
+    }
 }
 
 static int take_option(struct admin_ask *a, struct span arg, struct err *err)
@@ -72,6 +87,7 @@ void admin_live(struct admin_ask *a, struct wire *args)
     struct live *l = live_new(a);
     a->own = l;
     a->own_gone = refused;
+    note_words(l, *args);
     if (!query_init(&l->y, a, args, take_option))
         return;
     const char *wrong = choose(l);

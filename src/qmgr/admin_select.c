@@ -27,6 +27,7 @@ struct deed {
     /* Of the recipients d->rcpts; how many it changed, or -errno. */
     int (*apply)(struct doing *d, const struct sched_msg_info *m);
     bool own_session; /* recipients in a session are left alone, and counted */
+    bool thawed;      /* the same for what is frozen */
     const char *note;
 };
 
@@ -40,7 +41,8 @@ struct doing {
     struct queueid id;  /* of the message at hand */
     uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
-    uint64_t of, looked, messages, recipients, in_session, after_attempt;
+    uint64_t of, looked, messages, recipients, in_session, after_attempt, frozen;
+    struct buf frozen_as; /* the first name */
     int64_t told_ms;
 };
 
@@ -50,6 +52,7 @@ static void act_gone(struct admin_ask *a)
     query_free(&d->y);
     buf_free(&d->hop);
     buf_free(&d->why);
+    buf_free(&d->frozen_as);
     free(d->rcpts);
     free(d);
     a->own = NULL;
@@ -69,7 +72,8 @@ static bool any(const struct sched_rcpt_info *r)
 }
 static bool waits(const struct sched_rcpt_info *r)
 {
-    return r->state == SCHED_READY || r->state == SCHED_DEFERRED || r->state == SCHED_WAITING;
+    return r->state == SCHED_READY || r->state == SCHED_DEFERRED || r->state == SCHED_WAITING ||
+           r->frozen;
 }
 
 /* One record for all of a message that are meant; those in a job as admin_act.c has it. */
@@ -225,18 +229,33 @@ static int do_back(struct doing *d, const struct sched_msg_info *m)
 }
 
 static const struct deed deeds[] = {
-    { "hold", "held", EVENT_admin_held, not_held, do_hold, false, NULL },
-    { "release", "released", EVENT_admin_released, is_held, do_release, false, NULL },
-    { "delete", "deleted", EVENT_admin_deleted, any, do_delete, false, NULL },
-    { "retry", "retried", EVENT_admin_retried, waits, do_retry, true, NULL },
-    { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, NULL },
-    { "expire", "expired", EVENT_admin_expired, any, do_expire, true, NULL },
-    { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true,
+    { "hold", "held", EVENT_admin_held, not_held, do_hold, false, false, NULL },
+    { "release", "released", EVENT_admin_released, is_held, do_release, false, false, NULL },
+    { "delete", "deleted", EVENT_admin_deleted, any, do_delete, false, false, NULL },
+    { "retry", "retried", EVENT_admin_retried, waits, do_retry, true, true, NULL },
+    { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, false, NULL },
+    { "expire", "expired", EVENT_admin_expired, any, do_expire, true, false, NULL },
+    { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true, false,
       "until it is delivered, or reroute --back; --rule is for all mail to come" },
-    { "back", "no longer rerouted", EVENT_admin_reroute_back, any, do_back, true, NULL },
+    { "back", "no longer rerouted", EVENT_admin_reroute_back, any, do_back, true, false, NULL },
 };
 
 /* --- one message --- */
+
+/* Whether it is left alone, and counted. */
+static bool left_alone(struct doing *d, const struct sched_rcpt_info *r)
+{
+    struct span name;
+    if (d->deed->own_session && r->state == SCHED_ACTIVE) {
+        d->in_session++;
+        return true;
+    }
+    if (!d->deed->thawed || !r->frozen)
+        return false;
+    if (!d->frozen++ && sched_frozen_as(d->y.a->q->sched, r, &name))
+        buf_puts(&d->frozen_as, name);
+    return true;
+}
 
 /* Those of a message that are meant, or as many as fit in here and in this slice. */
 static void collect(struct doing *d, const struct sched_msg_info *m)
@@ -247,12 +266,8 @@ static void collect(struct doing *d, const struct sched_msg_info *m)
     d->n = 0;
     for (; d->n < RCPTS_AT_ONCE && !over && sched_msg_rcpt(m->here, i, &r); i++) {
         over = admin_spent(d->y.a, 1);
-        if (!query_rcpt(&d->y, m, &r) || !d->deed->concerns(&r))
+        if (!query_rcpt(&d->y, m, &r) || !d->deed->concerns(&r) || left_alone(d, &r))
             continue;
-        if (d->deed->own_session && r.state == SCHED_ACTIVE) {
-            d->in_session++;
-            continue;
-        }
         if (d->n == d->cap) {
             d->cap = d->cap ? d->cap * 2 : 16;
             d->rcpts = must_realloc(d->rcpts, must_mul(d->cap, sizeof *d->rcpts));
@@ -329,6 +344,18 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
 
 /* --- all of them --- */
 
+static void put_frozen(struct doing *d, struct json *j)
+{
+    struct decision by;
+    struct span name;
+    json_uint(j, "frozen", d->frozen);
+    json_str(j, "frozen_as", buf_span(&d->frozen_as));
+    if (decision_get(d->y.a->q, KEEP_FROZEN, buf_span(&d->frozen_as), &name, &by)) {
+        json_str(j, "who", by.who);
+        json_int(j, "since_ms", by.at_ms);
+    }
+}
+
 static void put_done(struct doing *d, struct json *j)
 {
     json_str(j, "action", span_str(d->deed->past));
@@ -336,6 +363,8 @@ static void put_done(struct doing *d, struct json *j)
     json_uint(j, "recipients", d->recipients);
     if (d->in_session)
         json_uint(j, "in_session", d->in_session);
+    if (d->frozen)
+        put_frozen(d, j);
     if (d->after_attempt)
         json_uint(j, "after_attempt", d->after_attempt);
     if (d->deed->note && d->messages)
@@ -445,6 +474,7 @@ void admin_act(struct admin_ask *a, struct wire *args)
     a->own_gone = act_gone;
     buf_init(&d->hop, ENVELOPE_TEXT_MAX);
     buf_init(&d->why, 512);
+    buf_init(&d->frozen_as, NOTES_KEY_MAX);
     if (!query_init(&d->y, a, args, take_option))
         return;
     if (!d->deed || (d->deed->apply == do_reroute) != (d->hop.len > 0)) {

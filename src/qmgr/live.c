@@ -29,6 +29,9 @@ struct live *live_new(struct admin_ask *a)
     list_init(&l->runs);
     hash_init(&l->ahead, loop_random_u64(a->q->env->loop), 0);
     buf_init(&l->out, LIVE_OUT_MAX);
+    buf_init(&l->words, LIVE_WORDS_MAX);
+    buf_init(&l->who, LIVE_WORDS_MAX);
+    buf_puts(&l->who, buf_span(&a->who));
     loop_timer_init(&l->turn, turn, l);
     l->next = a->q->lives;
     a->q->lives = l;
@@ -50,21 +53,29 @@ void live_free(struct live *l)
     query_free(&l->y);
     arena_free(&l->arena);
     buf_free(&l->out);
+    buf_free(&l->words);
+    buf_free(&l->who);
     free(l);
 }
 
 void live_soon(struct live *l) { loop_timer_in(l->q->env->loop, &l->turn, 1); }
 
-static void note_begin(struct live *l)
+/* When it is known how many, once: after the count, or when all of them are going. */
+static void note(struct live *l, uint64_t messages)
 {
     struct events *e = l->q->env->events;
-    struct span who = buf_span(&l->ask->who);
+    struct span who = buf_span(&l->who), words = buf_span(&l->words);
+    if (!who.n)
+        return;
     event_begin(e, EVENT_queue_run);
-    event_int(e, FIELD_count, (int64_t)l->total);
+    event_int(e, FIELD_count, (int64_t)messages);
     event_str(e, FIELD_text, who);
+    event_str(e, FIELD_reason, words);
     event_end(e);
-    log_line(e, EVENT_INFO, "queue run asked by %.*s%s", SPAN_ARG(who),
-             l->chosen ? ", of chosen messages" : "");
+    log_line(e, EVENT_INFO, "queue run asked by %.*s: %s%.*s, %llu message%s", SPAN_ARG(who),
+             words.n ? "of " : "of all", SPAN_ARG(words), (unsigned long long)messages,
+             messages == 1 ? "" : "s");
+    buf_reset(&l->who);
 }
 
 void live_begin(struct live *l)
@@ -72,7 +83,6 @@ void live_begin(struct live *l)
     l->said_ms = loop_mono_ms(l->q->env->loop);
     l->last_seq = l->q->leased_upto;
     l->phase = LIVE_COUNT;
-    note_begin(l);
     live_soon(l);
 }
 
@@ -119,6 +129,7 @@ static void count(struct live *l, int64_t begun_ns)
         l->total = l->sum.messages;
         query_again(&l->y, true);
         l->phase = LIVE_RUN;
+        note(l, l->total);
         live_say_total(l);
     }
     live_soon(l);
@@ -129,16 +140,19 @@ static void alone(struct live *l, int64_t begun_ns)
     struct sched_msg_info m;
     enum query_got next;
     while ((next = next_message(l, begun_ns, &m)) == QUERY_ONE) {
+        l->begun += !l->y.rest;
         live_run_alone(l, &m);
         query_changed(&l->y);
         if (turn_over(l, begun_ns))
             break;
     }
     loop_hook_ask(l->q->env->loop, &l->q->work);
-    if (next == QUERY_END)
+    if (next == QUERY_END) {
+        note(l, l->begun);
         live_free(l);
-    else
+    } else {
         live_soon(l);
+    }
 }
 
 /* --- with somebody who looks on --- */

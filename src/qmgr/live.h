@@ -23,6 +23,8 @@ enum {
     LIVE_KEPT_MAX = 32,
     LIVE_OUT_MAX = 4 << 20,   /* rows that wait for the reader */
     LIVE_TALK_MAX = 1 << 20,  /* with more waiting, dialogue is left out */
+    LIVE_WORDS_MAX = 1024,    /* of its filter in the log */
+    LIVE_TOLD_MAX = 64,       /* frozen names and slow sites that are told of */
     LIVE_OUT_LOW = 256 << 10, /* with more waiting, no message is begun */
 };
 
@@ -49,6 +51,7 @@ struct live_run {
     uint32_t rcpt_count, open; /* open: not heard of yet */
     uint32_t at;               /* the next recipient to find, set going or look at */
     uint32_t jobs;
+    bool frozen;               /* some of it is left alone */
     uint8_t *rcpts;   /* enum live_rcpt */
     struct span held; /* it was held for that, and will be again; malloc'd */
 };
@@ -71,7 +74,10 @@ struct live {
     uint64_t last_seq; /* messages up to it belong to the run */
     uint64_t total, begun;
     struct query_sum sum;
-    uint64_t sent, deferred, failed, other; /* recipients */
+    uint64_t sent, deferred, failed, other, frozen; /* recipients */
+    struct span told[LIVE_TOLD_MAX]; /* in the arena */
+    unsigned told_count;
+    struct buf words, who; /* its filter, as it was asked for, and by whom; who empty: it is said */
     unsigned unreached; /* jobs in a row that reached nobody */
     struct list runs;   /* struct live_run, oldest first */
     unsigned run_count;
@@ -120,6 +126,10 @@ void live_say_result(struct live *l, const struct live_run *r, uint64_t job, con
 /* Without an attempt: what the schedule says of it. */
 void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
                     const struct sched_rcpt_info *info);
+/* A recipient is left alone: for each frozen name it is said once, by whom and since when. */
+void live_say_frozen(struct live *l, const struct sched_rcpt_info *info);
+/* What waits for its site's rate: why and until when, once for each site and interval. */
+void live_say_slow(struct live *l, const struct sched_place_info *site);
 void live_say_end(struct live *l);
 void live_flush(struct live *l);
 

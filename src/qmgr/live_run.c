@@ -119,6 +119,11 @@ static bool find(struct live *l, struct live_run *r, const struct sched_msg_info
             return false;
         if (info.state == SCHED_ACTIVE || !query_rcpt(&l->y, m, &info))
             continue;
+        if (info.frozen) {
+            live_say_frozen(l, &info);
+            r->frozen = true;
+            continue;
+        }
         r->rcpts[r->at] = LIVE_OPEN;
         r->open++;
     }
@@ -160,10 +165,22 @@ static bool found(struct live *l, struct live_run *r)
         return false;
     }
     l->busy = false;
-    if (known)
+    if (r->frozen)
+        l->begun--; /* nothing was begun */
+    else if (known)
         live_say_locked(l, &m);
     live_run_free(l, r);
     return true;
+}
+
+/* Its turn will come, but not now: its site takes only so many. */
+static void look_at_rate(struct live *l, const struct sched_rcpt_info *info, int64_t now_ms)
+{
+    enum { WORTH_A_WORD_MS = 1000 };
+    struct sched_place_info site;
+    if (info->state == SCHED_READY && sched_site_of(l->q->sched, info->dest, &site) &&
+        site.paced_until_ms > now_ms + WORTH_A_WORD_MS)
+        live_say_slow(l, &site);
 }
 
 /* What has not been told by a result: held or deleted meanwhile, put off by somebody else, or
@@ -178,8 +195,15 @@ static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
         sched_retry(l->q->sched, r->seq, rcpt, now);
         return;
     }
-    if (known && !behind && info.state <= SCHED_ACTIVE)
+    if (known && info.frozen) {
+        live_say_frozen(l, &info);
+        close_rcpt(r, rcpt);
         return;
+    }
+    if (known && !behind && info.state <= SCHED_ACTIVE) {
+        look_at_rate(l, &info, now.mono_ms);
+        return;
+    }
     if (known && info.state < SCHED_LIVE)
         live_say_state(l, r, rcpt, &info);
     else

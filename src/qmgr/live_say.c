@@ -1,5 +1,6 @@
 /* What is told of a run: rows of JSON, kept until control asks for them. */
 #include "qmgr/live.h"
+#include "qmgr/keep.h"
 
 #include "base/must.h"
 #include "smtp/client.h"
@@ -236,6 +237,57 @@ void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
     add(l, &j);
 }
 
+/* False: it was told of before. */
+static bool tell_once(struct live *l, struct span name)
+{
+    for (unsigned i = 0; i < l->told_count; i++)
+        if (span_eq(l->told[i], name))
+            return false;
+    struct span kept = l->told_count < LIVE_TOLD_MAX ? arena_dup(l->arena, name) : SPAN_NONE;
+    if (kept.p)
+        l->told[l->told_count++] = kept;
+    return kept.p != NULL;
+}
+
+void live_say_frozen(struct live *l, const struct sched_rcpt_info *info)
+{
+    struct span name, unused;
+    struct decision d;
+    struct buf b;
+    l->frozen++;
+    if (!sched_frozen_as(l->q->sched, info, &name) || !tell_once(l, name))
+        return;
+    struct json j = begin(&b);
+    json_str(&j, "notice", SPAN("frozen"));
+    json_str(&j, "name", name);
+    if (decision_get(l->q, KEEP_FROZEN, name, &unused, &d)) {
+        json_str(&j, "who", d.who);
+        json_int(&j, "since_ms", d.at_ms);
+    }
+    add(l, &j);
+}
+
+void live_say_slow(struct live *l, const struct sched_place_info *site)
+{
+    struct sched_now now = qmgr_now(l->q);
+    struct buf b;
+    buf_init(&b, ROW_MAX);
+    buf_printf(&b, "%lld %.*s", (long long)site->interval_us, SPAN_ARG(site->key));
+    bool news = tell_once(l, buf_span(&b));
+    buf_free(&b);
+    if (!news)
+        return;
+    struct json j = begin(&b);
+    json_str(&j, "notice", SPAN("slow"));
+    json_str(&j, "name", site->key);
+    json_int(&j, "until_ms", now.wall_ms + (site->paced_until_ms - now.mono_ms));
+    json_int(&j, "wait_ms", site->paced_until_ms - now.mono_ms);
+    json_int(&j, "one_in_ms", (site->interval_us + 999) / 1000);
+    if (site->why.n)
+        json_str(&j, "why", site->why);
+    add(l, &j);
+}
+
 void live_say_end(struct live *l)
 {
     struct buf b;
@@ -246,6 +298,7 @@ void live_say_end(struct live *l)
     json_uint(&j, "deferred", l->deferred);
     json_uint(&j, "failed", l->failed);
     json_uint(&j, "other", l->other);
+    json_uint(&j, "frozen", l->frozen);
     json_uint(&j, "left_out", l->left_out);
     json_bool(&j, "gave_up", l->gave_up);
     add(l, &j);

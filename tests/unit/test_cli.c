@@ -404,8 +404,8 @@ static void retries(void)
     r = run(cli_retry, (const char *const[]){ "retry", "--json", "--from", "~root", "y", "--socket",
                                               fake_path, NULL });
     fake_over();
-    CHECK_TEXT(asked, "{\"verb\":\"live\",\"args\":[\"from~root\",\"always\",\"window=8\","
-                      "\"silent\",\"target=y\"]}\n");
+    CHECK_TEXT(asked, "{\"verb\":\"live\",\"args\":[\"from~root\",\"target=y\",\"always\","
+                      "\"window=8\",\"silent\"]}\n");
     CHECK_INT(r->status, EX_TEMPFAIL);
     struct span out = span_str(r->out);
     size_t lines = 0;
