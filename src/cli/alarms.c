@@ -28,8 +28,10 @@ static const char usage[] =
 enum { ALARM_PRESENT = 1, ROW_MAX_BYTES = 1 << 20, SUBJECT_COLUMNS = 50 };
 
 static const struct table_column columns[] = {
-    { "ALARM", false, 0 }, { "FOR", true, 0 }, { "WHERE", false, SUBJECT_COLUMNS },
-    { "SEEN", false, 0 },
+    { .title = "ALARM" },
+    { .title = "FOR", .right = true },
+    { .title = "WHERE", .most = SUBJECT_COLUMNS, .least = 12, .weight = 1 },
+    { .title = "SEEN", .least = 20, .weight = 2 },
 };
 
 struct output {

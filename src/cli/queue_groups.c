@@ -6,25 +6,38 @@
 
 #include <stdlib.h>
 
-enum { AGES = 7, BAR_COLUMNS = 24, SHAPE_ROWS_MAX = 10000, NAME_COLUMNS = 44 };
+enum { LONG_AGE = 4, BAR_COLUMNS = 24, BAR_COLUMNS_MAX = 100, NARROW = 72, SHAPE_ROWS_MAX = 10000,
+       NAME_COLUMNS = 44 };
 
 static const struct table_column columns[] = {
-    { "", false, NAME_COLUMNS }, { "WAITING", true, 0 }, { "SIZE", true, 0 },
-    { "OLDEST", true, 0 },       { "ID", false, 0 },     { "NEWEST", true, 0 },
-    { "NEXT", true, 0 },         { "LAST REASON OF THE OLDEST", false, 200 },
+    { .title = "", .most = NAME_COLUMNS, .least = 12, .weight = 1 },
+    { .title = "WAITING", .right = true },
+    { .title = "SIZE", .right = true, .spare = 2 },
+    { .title = "OLDEST", .right = true },
+    { .title = "ID", .spare = 4 },
+    { .title = "NEWEST", .right = true, .spare = 1 },
+    { .title = "NEXT", .right = true, .spare = 3 },
+    { .title = "LAST REASON OF THE OLDEST", .most = 200, .least = 16, .weight = 3 },
 };
-static const struct table_column shape_columns[] = {
-    { "", false, NAME_COLUMNS }, { "<5m", true, 0 },   { "<15m", true, 0 }, { "<1h", true, 0 },
-    { "<4h", true, 0 },          { "<1d", true, 0 },   { "<3d", true, 0 },  { ">3d", true, 0 },
-    { "WAITING", true, 0 },      { "", false, BAR_COLUMNS },
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+/* Columns of ages: the gateway's ages from..to. */
+struct ages {
+    const char *title;
+    size_t from, to;
 };
-enum { COLUMNS = sizeof columns / sizeof *columns,
-       SHAPE_COLUMNS = sizeof shape_columns / sizeof *shape_columns };
+static const struct ages wide_ages[] = {
+    { "<5m", 0, 0 }, { "<15m", 1, 1 }, { "<1h", 2, 2 }, { "<4h", 3, 3 },
+    { "<1d", 4, 4 }, { "<3d", 5, 5 },  { ">3d", 6, 6 },
+};
+static const struct ages narrow_ages[] = { { "<1h", 0, 2 }, { "<1d", 3, 4 }, { ">1d", 5, 6 } };
 
 struct queue_groups {
     bool shape;
     struct cli_table *table;
     struct table_column titles[TABLE_COLUMNS_MAX]; /* the first one says by what */
+    const struct ages *ages;                       /* of a shape */
+    size_t n_ages;
     unsigned width;
     bool colour;
     int64_t now_ms;
@@ -126,27 +139,31 @@ static void group_row(struct queue_groups *g, const json_t *row)
     buf_free(&b);
 }
 
+static json_int_t waiting_between(const json_t *row, const struct ages *a)
+{
+    json_int_t n = 0;
+    for (size_t i = a->from; i <= a->to; i++)
+        n += json_integer_value(json_array_get(json_object_get(row, "ages"), i));
+    return n;
+}
+
 static void shape_row(struct queue_groups *g, const json_t *row, int64_t most)
 {
     struct buf b;
-    const json_t *ages = json_object_get(row, "ages");
     int64_t waiting = waiting_of(row);
     buf_init(&b, 256);
     cell_name(g, row);
-    for (size_t i = 0; i < AGES; i++) {
-        json_int_t n = json_integer_value(json_array_get(ages, i));
+    for (size_t i = 0; i < g->n_ages; i++) {
+        json_int_t n = waiting_between(row, &g->ages[i]);
         if (n > 0)
             buf_putu(&b, (uint64_t)n);
         else
             buf_putc(&b, '.');
-        cell(g, &b, n > 0 && i >= 4 ? TABLE_YELLOW : TABLE_PLAIN);
+        cell(g, &b, n > 0 && g->ages[i].to >= LONG_AGE ? TABLE_YELLOW : TABLE_PLAIN);
     }
     buf_putu(&b, waiting > 0 ? (uint64_t)waiting : 0);
     cell(g, &b, TABLE_PLAIN);
-    int64_t bar = waiting > 0 ? (waiting * BAR_COLUMNS + most - 1) / most : 0;
-    for (int64_t i = 0; i < bar && i < BAR_COLUMNS; i++)
-        buf_putc(&b, '#');
-    cell(g, &b, TABLE_GREEN);
+    cli_table_cell_bar(g->table, waiting > 0 ? (uint64_t)waiting : 0, (uint64_t)most, TABLE_GREEN);
     cli_table_end_row(g->table);
     buf_free(&b);
 }
@@ -157,7 +174,7 @@ static const char *title_of(const struct queue_groups *g)
         { "domain", "DOMAIN" },   { "site", "SITE" },
         { "reason", "REASON" },   { "state", "STATE" },
         { "sender", "SENDER" },   { "sender-domain", "SENDER'S DOMAIN" },
-        { "listener", "LISTENER" },
+        { "listener", "LISTENER" }, { "client", "CLIENT" },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (span_eq(text_of(g->total, "by"), span_str(names[i][0])))
@@ -165,7 +182,34 @@ static const char *title_of(const struct queue_groups *g)
     return "GROUP";
 }
 
-/* The ages of all that is shown, below the last row. */
+/* Where there is little room, fewer ages, of which each is longer. */
+static size_t shape_titles(struct queue_groups *g)
+{
+    bool narrow = g->width && g->width < NARROW;
+    size_t n = 0;
+    g->ages = narrow ? narrow_ages : wide_ages;
+    g->n_ages = narrow ? sizeof narrow_ages / sizeof *narrow_ages
+                       : sizeof wide_ages / sizeof *wide_ages;
+    g->titles[n++] = (struct table_column){ .most = NAME_COLUMNS, .least = 12, .weight = 3 };
+    for (size_t i = 0; i < g->n_ages; i++)
+        g->titles[n++] = (struct table_column){ .title = g->ages[i].title, .right = true };
+    g->titles[n++] = (struct table_column){ .title = narrow ? "ALL" : "WAITING", .right = true };
+    g->titles[n++] = (struct table_column){ .title = "", .least = 4, .weight = 1, .spare = 1,
+                                            .most = g->width ? BAR_COLUMNS_MAX : BAR_COLUMNS };
+    return n;
+}
+
+static size_t titles(struct queue_groups *g)
+{
+    size_t n = COLUMNS;
+    if (g->shape)
+        n = shape_titles(g);
+    else
+        memcpy(g->titles, columns, sizeof columns);
+    g->titles[0].title = title_of(g);
+    return n;
+}
+
 static void put_total(const struct queue_groups *g, struct buf *out)
 {
     int64_t groups = int_of(g->total, "groups"), shown = int_of(g->total, "shown");
@@ -188,10 +232,8 @@ void queue_groups_end(struct queue_groups *g, struct buf *out)
         buf_putz(out, "nothing in the queue is meant by that\n");
         return;
     }
-    memcpy(g->titles, g->shape ? shape_columns : columns,
-           g->shape ? sizeof shape_columns : sizeof columns);
-    g->titles[0].title = title_of(g);
-    g->table = cli_table_new(g->titles, g->shape ? SHAPE_COLUMNS : COLUMNS, g->width, g->colour);
+    size_t n_columns = titles(g);
+    g->table = cli_table_new(g->titles, n_columns, g->width, g->colour);
     for (size_t i = 0; i < n; i++) {
         int64_t waiting = waiting_of(json_array_get(g->rows, i));
         most = waiting > most ? waiting : most;

@@ -68,9 +68,9 @@ static void on_row(void *ctx, struct span row)
 
 static int ask(const struct cli_args *a, enum queue_rule_verb verb, const struct queue_words *w)
 {
-    static const struct table_column columns[] = { { "MAIL FOR", false, 0 },
-                                                   { "GOES TO", false, 0 },
-                                                   { "SINCE", false, 0 }, { "BY", false, 0 } };
+    static const struct table_column columns[] = {
+        { .title = "MAIL FOR" }, { .title = "GOES TO" }, { .title = "SINCE" }, { .title = "BY" }
+    };
     struct shown s = { .a = a, .verb = verb };
     struct ctl c;
     buf_init(&s.out, OUT_MAX_BYTES);

@@ -12,16 +12,26 @@
 
 enum { ROW_MAX_BYTES = 8 << 20, ADDRESS_COLUMNS = 40, REASON_COLUMNS = 200 };
 
+/* The why is what is asked for: on a narrow terminal the others are cut first. */
 static const struct table_column list_columns[] = {
-    { "ID", false, 0 },        { "AGE", true, 0 },
-    { "SIZE", true, 0 },       { "STATE", false, 0 },
-    { "SENDER", false, ADDRESS_COLUMNS }, { "RECIPIENT", false, ADDRESS_COLUMNS },
-    { "NEXT", true, 0 },       { "REASON", false, REASON_COLUMNS },
+    { .title = "ID" },
+    { .title = "AGE", .right = true, .spare = 4 },
+    { .title = "SIZE", .right = true, .spare = 1 },
+    { .title = "STATE" },
+    { .title = "SENDER", .most = ADDRESS_COLUMNS, .least = 6, .weight = 2, .spare = 2 },
+    { .title = "RECIPIENT", .most = ADDRESS_COLUMNS, .least = 8, .weight = 3 },
+    { .title = "NEXT", .right = true, .spare = 3 },
+    { .title = "REASON", .most = REASON_COLUMNS, .least = 16, .weight = 12 },
 };
 static const struct table_column site_columns[] = {
-    { "KIND", false, 0 },   { "NAME", false, 60 },      { "WAITING", true, 0 },
-    { "DEFERRED", true, 0 }, { "ACTIVE", true, 0 },     { "LIMIT", true, 0 },
-    { "DOWN FOR", true, 0 }, { "WHY", false, REASON_COLUMNS },
+    { .title = "KIND", .spare = 2 },
+    { .title = "NAME", .most = 60, .least = 14, .weight = 1 },
+    { .title = "WAITING", .right = true },
+    { .title = "DEFERRED", .right = true, .spare = 4 },
+    { .title = "ACTIVE", .right = true, .spare = 3 },
+    { .title = "LIMIT", .right = true, .spare = 1 },
+    { .title = "DOWN FOR", .right = true, .spare = 5 },
+    { .title = "WHY", .most = REASON_COLUMNS, .least = 20, .weight = 3 },
 };
 
 struct queue_show {

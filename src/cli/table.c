@@ -9,6 +9,7 @@ enum { TEXT_MAX = 64 << 20, GAP = 2, LAST_LEAST = 10 };
 
 struct cell {
     size_t at, n; /* in text */
+    uint64_t bar, of; /* of: 0: it is no bar */
     enum table_colour colour;
 };
 
@@ -17,7 +18,10 @@ struct cli_table {
     size_t n;
     unsigned width;
     bool colour, titled;
-    unsigned widths[TABLE_COLUMNS_MAX];
+    unsigned needs[TABLE_COLUMNS_MAX];  /* of all that was put and is held */
+    unsigned widths[TABLE_COLUMNS_MAX]; /* of what is put now */
+    bool out[TABLE_COLUMNS_MAX];        /* left out */
+    size_t last;                        /* that is not */
     struct buf text;
     struct cell *cells; /* rows * n, then the row at hand */
     size_t rows, rows_cap, at; /* at: next cell of the row at hand */
@@ -34,7 +38,7 @@ struct cli_table *cli_table_new(const struct table_column *columns, size_t n, un
     t->colour = colour;
     buf_init(&t->text, TEXT_MAX);
     for (size_t i = 0; i < n; i++)
-        t->widths[i] = term_columns(span_str(columns[i].title));
+        t->needs[i] = term_columns(span_str(columns[i].title));
     return t;
 }
 
@@ -53,7 +57,7 @@ static struct span cell_span(const struct cli_table *t, const struct cell *c)
     return span_from(span_to(buf_span(&t->text), c->at + c->n), c->at);
 }
 
-void cli_table_cell_colour(struct cli_table *t, struct span text, enum table_colour colour)
+static struct cell *next_cell(struct cli_table *t, enum table_colour colour)
 {
     MUST(t->at < t->n);
     if (t->rows == t->rows_cap) {
@@ -63,14 +67,33 @@ void cli_table_cell_colour(struct cli_table *t, struct span text, enum table_col
     }
     struct cell *c = &t->cells[t->rows * t->n + t->at];
     *c = (struct cell){ .at = t->text.len, .colour = colour };
-    term_put_text(&t->text, text);
-    c->n = t->text.len - c->at;
-    unsigned wide = term_columns(cell_span(t, c)), most = t->columns[t->at].most;
+    return c;
+}
+
+static void take_cell(struct cli_table *t, unsigned wide)
+{
+    unsigned most = t->columns[t->at].most;
     if (most && wide > most)
         wide = most;
-    if (wide > t->widths[t->at])
-        t->widths[t->at] = wide;
+    if (wide > t->needs[t->at])
+        t->needs[t->at] = wide;
     t->at++;
+}
+
+void cli_table_cell_colour(struct cli_table *t, struct span text, enum table_colour colour)
+{
+    struct cell *c = next_cell(t, colour);
+    term_put_text(&t->text, text);
+    c->n = t->text.len - c->at;
+    take_cell(t, term_columns(cell_span(t, c)));
+}
+
+void cli_table_cell_bar(struct cli_table *t, uint64_t n, uint64_t most, enum table_colour colour)
+{
+    struct cell *c = next_cell(t, colour);
+    c->bar = n < most ? n : most;
+    c->of = most;
+    take_cell(t, t->columns[t->at].most);
 }
 
 void cli_table_cell(struct cli_table *t, struct span text)
@@ -96,71 +119,161 @@ static void blanks(struct buf *out, unsigned n)
         buf_putc(out, ' ');
 }
 
-/* What column i may take in a line. */
-static unsigned room_of(const struct cli_table *t, size_t i)
+/* What column i keeps of its need. */
+static unsigned least_of(const struct cli_table *t, size_t i)
 {
-    unsigned before = 0;
-    if (i + 1 < t->n || !t->width)
-        return i + 1 < t->n ? t->widths[i] : 0;
-    for (size_t k = 0; k < i; k++)
-        before += t->widths[k] + GAP;
-    return t->width > before + LAST_LEAST ? t->width - before : LAST_LEAST;
+    unsigned least = t->columns[i].least;
+    if (!least && i + 1 == t->n)
+        least = LAST_LEAST;
+    return least && least < t->needs[i] ? least : t->needs[i];
 }
 
-static void put_cell(const struct cli_table *t, struct buf *out, size_t i, struct span s,
-                     enum table_colour colour, bool last)
+/* The columns with what they keep, and the gaps. */
+static unsigned least_width(const struct cli_table *t)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < t->n; i++)
+        sum += t->out[i] ? 0 : least_of(t, i) + (sum ? GAP : 0);
+    return sum;
+}
+
+/* The next one of those that may be. False: there is none. */
+static bool leave_out(struct cli_table *t)
+{
+    size_t first = t->n;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->columns[i].spare && !t->out[i] &&
+            (first == t->n || t->columns[i].spare < t->columns[first].spare))
+            first = i;
+    if (first < t->n)
+        t->out[first] = true;
+    return first < t->n;
+}
+
+static unsigned weight_of(const struct cli_table *t, size_t i)
+{
+    if (t->out[i] || t->widths[i] >= t->needs[i])
+        return 0;
+    return t->columns[i].weight ? t->columns[i].weight : 1;
+}
+
+/* What is left goes to those that need it by their weights; what one does not need, to the others;
+ * what does not divide, to the last. */
+static void share_out(struct cli_table *t, unsigned left)
+{
+    for (unsigned given = 1; left && given;) {
+        unsigned weights = 0, of = left;
+        size_t last = t->n;
+        for (size_t i = 0; i < t->n; i++) {
+            weights += weight_of(t, i);
+            last = weight_of(t, i) ? i : last;
+        }
+        given = 0;
+        for (size_t i = 0; i < t->n; i++) {
+            unsigned weight = weight_of(t, i), more = weight ? of * weight / weights : 0;
+            if (i == last && more == 0)
+                more = 1;
+            if (more > t->needs[i] - t->widths[i])
+                more = t->needs[i] - t->widths[i];
+            if (more > left)
+                more = left;
+            t->widths[i] += more;
+            left -= more;
+            given += more;
+        }
+    }
+}
+
+static void lay_out(struct cli_table *t)
+{
+    /* Titles that are put say which columns there are. */
+    while (!t->titled && t->width && least_width(t) > t->width && leave_out(t))
+        ;
+    unsigned least = least_width(t);
+    for (size_t i = 0; i < t->n; i++) {
+        t->widths[i] = t->width ? least_of(t, i) : t->needs[i];
+        t->last = t->out[i] ? t->last : i;
+    }
+    if (t->width > least)
+        share_out(t, t->width - least);
+}
+
+static void put_bar(struct buf *out, const struct cell *c, unsigned room)
+{
+    uint64_t n = (uint64_t)((__uint128_t)c->bar * room / c->of);
+    for (n = n || !c->bar ? n : 1; n; n--)
+        buf_putc(out, '#');
+}
+
+static void put_text(struct buf *out, struct span s, unsigned wide, unsigned room)
+{
+    if (wide <= room) {
+        buf_puts(out, s);
+        return;
+    }
+    buf_puts(out, term_cut(s, room ? room - 1 : 0));
+    buf_putz(out, "\xe2\x80\xa6");
+}
+
+static void put_cell(const struct cli_table *t, struct buf *out, size_t i, const struct cell *c,
+                     bool last)
 {
     static const char *const codes[] = { "", "31", "32", "33", "35" };
-    unsigned room = room_of(t, i), wide = term_columns(s);
-    bool cut = room && wide > room;
-    if (cut) {
-        s = term_cut(s, room - 1);
-        wide = room;
-    }
+    struct span s = c ? cell_span(t, c) : span_str(t->columns[i].title);
+    unsigned room = t->widths[i], wide = term_columns(s);
+    bool coloured = c && t->colour && c->colour != TABLE_PLAIN, bar = c && c->of;
     if (t->columns[i].right)
-        blanks(out, t->widths[i] > wide ? t->widths[i] - wide : 0);
-    if (t->colour && colour != TABLE_PLAIN)
-        buf_printf(out, "\033[%sm", codes[colour]);
-    buf_puts(out, s);
-    if (cut)
-        buf_putz(out, "\xe2\x80\xa6");
-    if (t->colour && colour != TABLE_PLAIN)
+        blanks(out, room > wide ? room - wide : 0);
+    if (coloured)
+        buf_printf(out, "\033[%sm", codes[c->colour]);
+    if (bar)
+        put_bar(out, c, room);
+    else
+        put_text(out, s, wide, room);
+    if (coloured)
         buf_putz(out, "\033[0m");
     if (last)
         return;
     if (!t->columns[i].right)
-        blanks(out, t->widths[i] > wide ? t->widths[i] - wide : 0);
+        blanks(out, room > wide ? room - wide : 0);
     blanks(out, GAP);
 }
 
 /* Cells at the end that are empty leave no blanks behind. */
-static size_t used(const struct cell *row, size_t n)
+static size_t last_used(const struct cli_table *t, const struct cell *row)
 {
-    while (n > 1 && row[n - 1].n == 0)
+    size_t n = t->last;
+    while (n > 0 && (t->out[n] || (row[n].n == 0 && row[n].bar == 0)))
         n--;
     return n;
+}
+
+static void put_line(const struct cli_table *t, struct buf *out, const struct cell *row,
+                     size_t last)
+{
+    for (size_t i = 0; i <= last; i++)
+        if (!t->out[i])
+            put_cell(t, out, i, row ? &row[i] : NULL, i == last);
 }
 
 static void put_titles(const struct cli_table *t, struct buf *out)
 {
     if (t->colour)
         buf_putz(out, "\033[1m");
-    for (size_t i = 0; i < t->n; i++)
-        put_cell(t, out, i, span_str(t->columns[i].title), TABLE_PLAIN, i + 1 == t->n);
+    put_line(t, out, NULL, t->last);
     buf_putz(out, t->colour ? "\033[0m\n" : "\n");
 }
 
 void cli_table_put(struct cli_table *t, struct buf *out)
 {
+    lay_out(t);
     if (t->rows && !t->titled) {
         put_titles(t, out);
         t->titled = true;
     }
     for (size_t r = 0; r < t->rows; r++) {
         const struct cell *row = &t->cells[r * t->n];
-        size_t n = used(row, t->n);
-        for (size_t i = 0; i < n; i++)
-            put_cell(t, out, i, cell_span(t, &row[i]), row[i].colour, i + 1 == n);
+        put_line(t, out, row, last_used(t, row));
         buf_putc(out, '\n');
     }
     t->rows = 0;

@@ -58,8 +58,9 @@ static void ages(void)
 
 /* --- tables --- */
 
-static const struct table_column columns[] = { { "NAME", false, 8 }, { "N", true, 0 },
-                                               { "WHY", false, 0 } };
+static const struct table_column columns[] = {
+    { .title = "NAME", .most = 8 }, { .title = "N", .right = true }, { .title = "WHY" }
+};
 
 static void put_row(struct cli_table *t, const char *a, const char *b, const char *c)
 {
