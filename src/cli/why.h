@@ -27,6 +27,7 @@ struct why {
     json_t *rcpts, *reasons, *places, *attempts, *hosts, *domains; /* arrays of rows */
     struct why_route routes[WHY_ROUTES_MAX];
     size_t route_count;
+    int64_t sent; /* messages in the queue from an address that nothing waits for */
     bool resolver_away, gateway_silent; /* seen while asking */
     bool log_read;
     struct why_log log; /* what it says of what is not in the queue */

@@ -137,6 +137,56 @@ static void ask_routes(struct ask *k, struct why *w)
 
 /* --- the whole --- */
 
+static bool is_place(const struct why *w, struct span name)
+{
+    for (size_t i = 0; i < json_array_size(w->places); i++)
+        if (span_eq(row_text(json_array_get(w->places, i), "name"), name))
+            return true;
+    return false;
+}
+
+/* A recipient of the oldest message that the question was about. */
+static bool is_asked(const struct why *w, const json_t *rcpt)
+{
+    struct span target = row_text(w->group, "target"), to = row_text(rcpt, "to");
+    if (why_is(w->group, "is", "address"))
+        return span_ieq(to, target);
+    if (why_is(w->group, "is", "domain"))
+        return span_ieq(span_from(to, span_rfind(to, '@') + 1), target);
+    return is_place(w, row_text(rcpt, "destination"));
+}
+
+static bool is_of_one(const struct why *w, const json_t *attempt)
+{
+    for (size_t i = 0; i < json_array_size(w->rcpts); i++)
+        if (why_is_about(attempt, row_int(json_array_get(w->rcpts, i), "rcpt")))
+            return true;
+    return false;
+}
+
+/* What has other recipients elsewhere is told for those that were asked about. */
+static void keep_asked(struct why *w)
+{
+    for (size_t i = json_array_size(w->rcpts); i > 0; i--)
+        if (!is_asked(w, json_array_get(w->rcpts, i - 1)))
+            json_array_remove(w->rcpts, i - 1);
+    for (size_t i = json_array_size(w->attempts); i > 0; i--)
+        if (!is_of_one(w, json_array_get(w->attempts, i - 1)))
+            json_array_remove(w->attempts, i - 1);
+}
+
+/* Mail from an address that nothing waits for. */
+static void ask_sent(struct ask *k, const char *target, struct why *w)
+{
+    struct ask_args args = { .n = 0 };
+    if (why_log_kind(span_str(target)) != WHY_LOG_ADDRESS)
+        return;
+    ask_arg(&args, "from", span_str(target));
+    json_t *row = ask_row(k, "count", &args);
+    w->sent = row_int(row, "messages");
+    json_decref(row);
+}
+
 /* Of many messages the oldest stands for all where one has to be asked about. */
 static int ask_oldest(const struct cli_args *a, struct why *w)
 {
@@ -149,6 +199,7 @@ static int ask_oldest(const struct cli_args *a, struct why *w)
     json_decref(w->hosts);
     w->places = places;
     w->hosts = hosts;
+    keep_asked(w);
     return rc == EX_NOINPUT ? EX_OK : rc; /* gone meanwhile */
 }
 
@@ -166,6 +217,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
     if (w->exit == EX_OK) {
         ask_routes(k, w);
     } else if (w->exit == EX_NOINPUT) {
+        ask_sent(k, target, w);
         why_log_read(ask_config(k), target, &w->log);
         w->log_read = true;
     }

@@ -145,29 +145,29 @@ static void put_dialogue(struct why_show *s, const json_t *a, bool all)
     }
 }
 
-static struct span address_of(const struct why *w, int64_t rcpt)
-{
-    for (size_t i = 0; i < json_array_size(w->rcpts); i++)
-        if (row_int(json_array_get(w->rcpts, i), "rcpt") == rcpt)
-            return row_text(json_array_get(w->rcpts, i), "to");
-    return SPAN_NONE;
-}
-
 static void put_whom(struct why_show *s, const json_t *a)
 {
-    const json_t *list = json_object_get(a, "recipients");
+    const json_t *one = NULL;
+    int64_t n = 0;
     if (row_text(a, "of").n) {
         buf_putz(s->out, " of another message there, ");
         why_put(s, row_text(a, "of"));
         return;
     }
-    if (json_array_size(s->w->rcpts) < 2)
+    if (json_array_size(s->w->rcpts) < 2 && !s->w->group)
         return;
+    for (size_t i = 0; i < json_array_size(s->w->rcpts); i++) {
+        const json_t *r = json_array_get(s->w->rcpts, i);
+        if (!why_is_about(a, row_int(r, "rcpt")))
+            continue;
+        one = r;
+        n++;
+    }
     buf_putz(s->out, " for ");
-    if (json_array_size(list) == 1)
-        why_put_addr(s, address_of(s->w, json_integer_value(json_array_get(list, 0))));
+    if (n == 1)
+        why_put_addr(s, row_text(one, "to"));
     else
-        why_put_number(s, (int64_t)json_array_size(list), "recipient", "recipients");
+        why_put_number(s, n, "recipient", "recipients");
 }
 
 static void put_attempt(struct why_show *s, const json_t *a, bool all)
@@ -212,7 +212,7 @@ void why_show_attempts(struct why_show *s)
 
 /* --- then and now --- */
 
-static bool is_about(const json_t *a, int64_t rcpt)
+bool why_is_about(const json_t *a, int64_t rcpt)
 {
     const json_t *list = json_object_get(a, "recipients");
     for (size_t i = 0; i < json_array_size(list); i++)
@@ -262,7 +262,7 @@ static const json_t *last_attempt(const struct why *w, const struct why_route *r
 {
     for (size_t i = 0; i < json_array_size(w->attempts); i++) {
         const json_t *a = json_array_get(w->attempts, i);
-        if (is_about(a, row_int(r->rcpt, "rcpt")))
+        if (why_is_about(a, row_int(r->rcpt, "rcpt")))
             return a;
     }
     return NULL;
@@ -336,22 +336,23 @@ static void put_cached(struct why_show *s, const json_t *lookup)
     buf_putz(s->out, " more)\n");
 }
 
-void why_show_dns(struct why_show *s, const struct why_route *r)
+static const char *const changes[] = {
+    [WHY_DNS_OTHER] = "THE DNS HAS CHANGED",
+    [WHY_DNS_BACK] = "THE DNS ANSWERS NOW",
+    [WHY_DNS_GONE] = "THE DNS SAYS NOW THAT THERE IS NO SUCH PLACE",
+    [WHY_DNS_SILENT] = "THE DNS DOES NOT ANSWER NOW",
+};
+
+static void put_change(struct why_show *s, const struct why_route *r, enum why_dns what,
+                       const json_t *then)
 {
-    static const char *const words[] = {
-        [WHY_DNS_OTHER] = "THE DNS HAS CHANGED",
-        [WHY_DNS_BACK] = "THE DNS ANSWERS NOW",
-        [WHY_DNS_GONE] = "THE DNS SAYS NOW THAT THERE IS NO SUCH PLACE",
-        [WHY_DNS_SILENT] = "THE DNS DOES NOT ANSWER NOW",
-    };
-    const json_t *then, *plan = json_object_get(r->target.lookup, "plan");
-    enum why_dns what = why_dns_now(s->w, r, &then);
-    put_cached(s, r->target.lookup);
-    if (what == WHY_DNS_SAME)
-        buf_putz(s->out, "      the DNS says the same as at the last attempt\n");
-    if (what <= WHY_DNS_SAME)
-        return;
-    buf_printf(s->out, "    " WHY_WARN "%s: then ", words[what]);
+    const json_t *plan = json_object_get(r->target.lookup, "plan");
+    buf_printf(s->out, "  " WHY_WARN "%s", changes[what]);
+    if (s->w->route_count > 1) {
+        buf_putz(s->out, " for ");
+        why_put_addr(s, row_text(r->rcpt, "to"));
+    }
+    buf_putz(s->out, ": then ");
     const json_t *before = json_object_get(then, "try"), *now = json_object_get(plan, "try");
     bool prefs = all_in(before, now, false) && all_in(now, before, false);
     put_then(s, r, then, prefs);
@@ -361,4 +362,35 @@ void why_show_dns(struct why_show *s, const struct why_route *r)
     else
         put_hosts(s, now, prefs);
     buf_putc(s->out, '\n');
+}
+
+void why_show_news(struct why_show *s)
+{
+    for (size_t i = 0; i < s->w->route_count; i++) {
+        const struct why_route *r = &s->w->routes[i];
+        const json_t *then;
+        enum why_dns what = why_dns_now(s->w, r, &then);
+        if (what > WHY_DNS_SAME)
+            put_change(s, r, what, then);
+        if (!r->moved)
+            continue;
+        buf_putz(s->out, "  " WHY_WARN "THE ROUTE HAS CHANGED: ");
+        why_put_addr(s, row_text(r->rcpt, "to"));
+        buf_putz(s->out, " went to ");
+        why_put(s, row_text(r->rcpt, "destination"));
+        buf_putz(s->out, ", now to ");
+        why_put(s, row_text(json_object_get(r->target.route, "dest"), "queue"));
+        buf_putc(s->out, '\n');
+    }
+}
+
+void why_show_dns(struct why_show *s, const struct why_route *r)
+{
+    const json_t *then;
+    enum why_dns what = why_dns_now(s->w, r, &then);
+    put_cached(s, r->target.lookup);
+    if (what == WHY_DNS_SAME)
+        buf_putz(s->out, "      the DNS says the same as at the last attempt\n");
+    else if (what > WHY_DNS_SAME)
+        buf_putz(s->out, "      not what the DNS said at the last attempt\n");
 }

@@ -96,6 +96,13 @@ void why_show_gone(struct why_show *s)
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "
                          "x.\n");
+    if (w->sent) {
+        buf_putz(s->out, "  ");
+        why_put_number(s, w->sent, "message from it waits", "messages from it wait");
+        buf_putz(s->out, ": postern queue --from ");
+        why_put(s, target);
+        buf_putz(s->out, "\n");
+    }
     if (w->frozen) {
         buf_putz(s->out, "  " WHY_WARN "It is frozen");
         why_put_who(s, row_text(w->frozen, "who"), row_int(w->frozen, "since_ms"));

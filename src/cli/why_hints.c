@@ -70,6 +70,20 @@ static bool hint_frozen(struct hints *h)
     return last.n > 0;
 }
 
+static void add_rule(struct hints *h, const json_t *site, const char *what)
+{
+    struct span rule = row_text(site, "rule");
+    struct buf b;
+    if (!rule.n) {
+        add(h, "deliver { } or a delivery_rule", SPAN_NONE, what);
+        return;
+    }
+    buf_init(&b, 4096);
+    buf_printf(&b, "\"%.*s\"", SPAN_ARG(rule));
+    add(h, "delivery_rule", buf_span(&b), what);
+    buf_free(&b);
+}
+
 static void hint_limits(struct hints *h)
 {
     for (size_t i = 0; i < json_array_size(h->w->places); i++) {
@@ -78,10 +92,8 @@ static void hint_limits(struct hints *h)
         bool paced = row_int(site, "paced_until_ms") > h->w->now_ms;
         if (row_int(site, "down_until_ms") || (!full && !paced))
             continue;
-        struct span rule = row_text(site, "rule");
-        add(h, rule.n ? "delivery_rule" : "deliver { } or a delivery_rule", rule,
-                 paced ? "in the configuration: its rate" : "in the configuration: how many at "
-                                                            "once");
+        add_rule(h, site, paced ? "in the configuration: its rate"
+                                : "in the configuration: how many at once");
         add(h, "postern reload", SPAN_NONE, "after that");
         return;
     }

@@ -3,6 +3,10 @@
 #include "cli/why_words.h"
 
 #include "cli/term.h"
+#include "config/show.h"
+#include "queue/reason.h"
+
+#include <string.h>
 
 bool why_is_closed(const json_t *place)
 {
@@ -76,9 +80,38 @@ static void put_rate(struct why_show *s, const json_t *gate)
         return;
     buf_printf(s->out, "    it may be given %lld in ", (long long)rate);
     term_put_age(s->out, row_int(gate, "rate_ms"));
-    buf_putz(s->out, " (delivery_rule ");
-    why_put(s, row_text(gate, "rule"));
-    buf_putz(s->out, ")\n");
+    buf_putz(s->out, ", by its rule\n");
+}
+
+uint32_t why_rule(const struct config *cfg, const json_t *site)
+{
+    struct span name = row_text(site, "rule");
+    int64_t number = row_int(site, "rule_number");
+    if (number > 0 && (size_t)number <= cfg->n_rules && span_eq(cfg->rules[number - 1].name, name))
+        return (uint32_t)number;
+    for (uint32_t i = 0; name.n && i < cfg->n_rules; i++) /* the file has been changed since */
+        if (span_eq(cfg->rules[i].name, name))
+            return i + 1;
+    return 0;
+}
+
+/* delivery_rule "big" (FILE:LINE): what it says */
+static void put_rule(struct why_show *s, const json_t *gate)
+{
+    enum { RULE_BYTES_MAX = 64 << 10 };
+    uint32_t rule = why_rule(ask_config(s->k), gate);
+    struct buf b;
+    if (!row_text(gate, "rule").n)
+        return;
+    buf_init(&b, RULE_BYTES_MAX);
+    if (rule)
+        config_show_rule(&b, ask_config(s->k), rule);
+    else
+        buf_printf(&b, "delivery_rule \"%.*s\"", SPAN_ARG(row_text(gate, "rule")));
+    buf_putz(s->out, "    by ");
+    why_put(s, buf_span(&b));
+    buf_putc(s->out, '\n');
+    buf_free(&b);
 }
 
 /* How fast, and why not faster. */
@@ -133,7 +166,11 @@ static void put_room(struct why_show *s, const json_t *gate, const char *what)
     put_others(s, gate);
     buf_putc(s->out, '\n');
     put_share(s, gate);
+    put_rule(s, gate);
     put_pace(s, gate);
+    if (row_true(gate, "crowded"))
+        buf_putz(s->out, "    it waits for a connection: those for sites like it are all in use "
+                         "(deliver.connections)\n");
 }
 
 /* True: where it is to go is not known yet, which was said. */
@@ -158,14 +195,101 @@ void why_show_place(struct why_show *s, const json_t *place, bool others)
         return;
     bool twice = span_eq(row_text(dest, "frozen"), row_text(site, "frozen"));
     closed |= (!twice && put_frozen(s, site, what)) || put_backed_off(s, site, what);
-    if (closed)
+    if (closed) {
         put_share(s, site);
-    else
+        put_rule(s, site);
+    } else {
         put_room(s, site, what);
+    }
     if (!closed && row_int(dest, "senders") > 1) {
         buf_printf(s->out, "    mail of %lld senders waits there; they take turns, a message of "
                            "each\n", (long long)row_int(dest, "senders"));
     }
+}
+
+/* --- many places --- */
+
+/* What keeps this destination alone, as a class of reasons; 0: nothing, or its site, too. */
+static size_t trouble_of(const json_t *place, char room[QUEUE_CLASS_MAX])
+{
+    const json_t *dest = json_object_get(place, "destination");
+    if (!row_int(dest, "down_until_ms") || why_frozen(place).n ||
+        row_int(json_object_get(place, "site"), "down_until_ms"))
+        return 0;
+    return queue_reason_class(row_text(dest, "why"), room);
+}
+
+static bool same_trouble(const json_t *a, const json_t *b)
+{
+    char room[QUEUE_CLASS_MAX], other[QUEUE_CLASS_MAX];
+    size_t n = trouble_of(a, room), m = trouble_of(b, other);
+    return n && n == m && memcmp(room, other, n) == 0;
+}
+
+static bool same_site(const json_t *a, const json_t *b)
+{
+    struct span site = row_text(json_object_get(a, "site"), "name");
+    return site.n && span_eq(row_text(json_object_get(b, "site"), "name"), site);
+}
+
+struct trouble {
+    size_t n, first; /* first: place that is tried first */
+    int64_t until_ms, recipients;
+};
+
+static struct trouble count_trouble(const json_t *places, size_t from)
+{
+    struct trouble t = { .n = 0 };
+    for (size_t i = from; i < json_array_size(places); i++) {
+        const json_t *place = json_array_get(places, i);
+        const json_t *dest = json_object_get(place, "destination");
+        if (!same_trouble(json_array_get(places, from), place))
+            continue;
+        t.n++;
+        t.recipients += why_sum(json_object_get(dest, "recipients"));
+        if (t.until_ms && row_int(dest, "down_until_ms") >= t.until_ms)
+            continue;
+        t.until_ms = row_int(dest, "down_until_ms");
+        t.first = i;
+    }
+    return t;
+}
+
+static void put_trouble(struct why_show *s, const struct trouble *t)
+{
+    const json_t *first = json_array_get(s->w->places, t->first);
+    buf_printf(s->out, "    %zu destinations are left alone, each as a whole, after failures: ",
+               t->n);
+    why_put(s, row_text(json_object_get(first, "destination"), "why"));
+    buf_putz(s->out, "\n    one delivery tries the first of them, ");
+    why_put(s, row_text(first, "name"));
+    buf_putz(s->out, ", ");
+    why_put_when(s, t->until_ms);
+    buf_putz(s->out, ", then the others; ");
+    why_put_number(s, t->recipients, "recipient waits", "recipients wait");
+    buf_putz(s->out, " there, and no attempt of theirs is used up\n");
+}
+
+void why_show_places(struct why_show *s)
+{
+    const json_t *places = s->w->places;
+    int64_t all = row_int(s->w->group, "places");
+    for (size_t i = 0; i < json_array_size(places); i++) {
+        const json_t *place = json_array_get(places, i);
+        bool told = false, said = false;
+        for (size_t k = 0; k < i; k++) {
+            told |= same_trouble(json_array_get(places, k), place);
+            said |= same_site(json_array_get(places, k), place);
+        }
+        struct trouble t = count_trouble(places, i);
+        if (!told && t.n > 1)
+            put_trouble(s, &t);
+        else if (!told)
+            why_show_place(s, place, said);
+    }
+    if (all > (int64_t)json_array_size(places))
+        buf_printf(s->out, "    (these are %zu of %lld destinations, those with most of the mail)\n",
+                   json_array_size(places), (long long)all);
 }
 
 /* --- the gateway --- */

@@ -214,6 +214,7 @@ static void put_message(struct why_show *s)
     if (!row_true(m, "readable"))
         buf_putz(s->out, "  " WHY_WARN "Its envelope cannot be read in the spool; the log has the "
                          "alarm.\n");
+    why_show_news(s);
     put_situations(s);
     put_end(s);
 }
@@ -225,10 +226,12 @@ static const char *group_words(const json_t *reason)
     static const struct {
         const char *state, *words;
     } table[] = {
-        { "active", "on the way" },           { "ready", "waits with or for its site" },
+        { "active", "on the way" },           { "ready", "waits for its turn at its site" },
         { "deferred", "put off" },            { "waiting", "waits for a queue run" },
         { "held", "held" },                   { "quarantined", "held by the tables" },
     };
+    if (row_true(reason, "with_site"))
+        return "waits with its site";
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (why_is(reason, "state", table[i].state))
             return table[i].words;
@@ -244,7 +247,7 @@ static void put_reasons(struct why_show *s)
         const json_t *r = json_array_get(s->w->reasons, i);
         buf_printf(s->out, "    %6lld  " WHY_HANG "%s", (long long)row_int(r, "recipients"),
                    group_words(r));
-        buf_putz(s->out, row_text(r, "reason").n ? ": " : "");
+        buf_putz(s->out, row_text(r, "reason").n && group_words(r)[0] ? ": " : "");
         why_put(s, row_text(r, "reason"));
         if (row_text(r, "id").n) {
             buf_putz(s->out, "  [");
@@ -272,21 +275,6 @@ static void put_domains(struct why_show *s)
         buf_printf(s->out, " (%lld)", (long long)row_int(d, "recipients"));
     }
     buf_putz(s->out, all > (int64_t)n ? ", and others.\n" : ".\n");
-}
-
-/* Each site once, however many destinations have it. */
-static void put_places(struct why_show *s)
-{
-    const json_t *places = s->w->places;
-    for (size_t i = 0; i < json_array_size(places); i++) {
-        const json_t *place = json_array_get(places, i);
-        struct span site = row_text(json_object_get(place, "site"), "name");
-        bool said = false;
-        for (size_t k = 0; k < i && site.n && !said; k++)
-            said = span_eq(row_text(json_object_get(json_array_get(places, k), "site"), "name"),
-                           site);
-        why_show_place(s, place, said);
-    }
 }
 
 static void put_number(struct why_show *s, const json_t *g)
@@ -325,14 +313,17 @@ static void put_group(struct why_show *s)
     buf_putz(s->out, ", the newest ");
     why_put_when(s, row_int(g, "newest_ms"));
     buf_putz(s->out, ".\n");
-    if (row_int(g, "next_try_ms")) {
+    if (row_true(g, "at_its_turn")) {
+        buf_putz(s->out, "  The next try begins as soon as it is its turn.\n");
+    } else if (row_int(g, "next_try_ms")) {
         buf_putz(s->out, "  The next try is due ");
         why_put_when(s, row_int(g, "next_try_ms"));
         buf_putz(s->out, ".\n");
     }
+    why_show_news(s);
     put_reasons(s);
     put_domains(s);
-    put_places(s);
+    why_show_places(s);
 }
 
 /* --- if it were tried now --- */
@@ -386,13 +377,6 @@ static void put_route(struct why_show *s, const struct why_route *r)
         buf_putc(s->out, ')');
     }
     buf_putc(s->out, '\n');
-    if (r->moved) {
-        buf_putz(s->out, "    " WHY_WARN "THE ROUTE HAS CHANGED: it went to ");
-        why_put(s, row_text(r->rcpt, "destination"));
-        buf_putz(s->out, ", now to ");
-        why_put(s, row_text(dest, "queue"));
-        buf_putc(s->out, '\n');
-    }
     put_plan(s, r->target.lookup);
     why_show_dns(s, r);
 }

@@ -33,6 +33,10 @@ void why_layout(struct buf *out, struct span text, unsigned width, bool colour);
 /* why_place.c: what holds mail back at the destination and site of a row "place". others: it was
  * said of the site already. */
 void why_show_place(struct why_show *s, const json_t *place, bool others);
+/* All of them: each site once, and once what many destinations have in common. */
+void why_show_places(struct why_show *s);
+/* The number of the rule of a row "site" in the configuration; 0: none, or not known there. */
+uint32_t why_rule(const struct config *cfg, const json_t *site);
 void why_show_gateway(struct why_show *s);
 void why_show_hosts(struct why_show *s);
 /* Nothing begins there before its back-off is over or it is thawed. */
@@ -53,6 +57,9 @@ enum why_dns {
 const char *why_dns_name(enum why_dns what); /* "same" ...; NULL: unknown */
 /* What the DNS says now beside what it said at the last attempt. */
 enum why_dns why_dns_now(const struct why *w, const struct why_route *r, const json_t **then_r);
+/* What is other than at the last attempt, for the beginning. */
+void why_show_news(struct why_show *s);
+bool why_is_about(const json_t *attempt, int64_t rcpt);
 void why_show_dns(struct why_show *s, const struct why_route *r);
 
 /* why_hints.c: what can be done: {"do", "what"}; the caller's */

@@ -2,6 +2,7 @@
  * why, and the next try; with their ages for the shape of the queue. Made of the index's cells
  * where these know all that is asked for, else of the messages. */
 #include "qmgr/admin_query.h"
+#include "qmgr/cause.h"
 #include "qmgr/kept.h"
 
 #include "base/must.h"
@@ -202,7 +203,7 @@ static void feed_cell(struct grouping *g, struct queue_cell *c)
     to->recipients += c->kind == QUEUE_RCPTS ? c->ages.count : 0;
     to->oldest = oldest < to->oldest ? oldest : to->oldest;
     to->newest = newest > to->newest ? newest : to->newest;
-    take_next(to, info.next_try_ms);
+    take_next(to, cause_next_ms(g->y.a->q, info.state, info.dest, info.next_try_ms));
     if (g->shape)
         cell_ages(g, c, to);
 }
@@ -249,6 +250,11 @@ static void feed_one(struct grouping *g, const struct sched_msg_info *m, struct 
     take_next(to, next_ms);
 }
 
+static int64_t next_of(const struct grouping *g, const struct sched_rcpt_info *r)
+{
+    return cause_next_ms(g->y.a->q, sched_queue_state(r), r->dest, r->next_try_ms);
+}
+
 /* Ends early when the slice is over; then the message comes again. */
 static void feed_message(struct grouping *g, const struct sched_msg_info *m)
 {
@@ -265,10 +271,11 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
         if (!query_rcpt(&g->y, m, &r))
             continue;
         n++;
+        int64_t next = next_of(g, &r);
         if (bys[g->by].kind == QUEUE_RCPTS)
-            feed_one(g, m, rcpt_key(g->by, &r, room), 1, r.next_try_ms);
-        else if (r.next_try_ms && (!next_ms || r.next_try_ms < next_ms))
-            next_ms = r.next_try_ms;
+            feed_one(g, m, rcpt_key(g->by, &r, room), 1, next);
+        else if (next && (!next_ms || next < next_ms))
+            next_ms = next;
     }
     query_rest(&g->y, i < m->rcpt_count ? i : 0);
     if (bys[g->by].kind == QUEUE_MESSAGES && n)
@@ -388,7 +395,7 @@ static void put_oldest(struct grouping *g, struct group *x, struct json *j)
         if (!query_rcpt(&g->y, &m, &r) || !in_group(g, x, &r))
             continue;
         if (bys[g->by].kind == QUEUE_MESSAGES)
-            take_next(x, r.next_try_ms);
+            take_next(x, next_of(g, &r));
         if (!reason.n)
             reason = r.reason;
     }

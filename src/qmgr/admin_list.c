@@ -1,5 +1,6 @@
 /* What is in the queue, as JSON: messages and totals. */
 #include "qmgr/admin_query.h"
+#include "qmgr/cause.h"
 #include "qmgr/kept.h"
 
 #include "base/must.h"
@@ -19,9 +20,16 @@ static void put_addr(struct json *j, const char *key, struct sched_addr addr)
 
 /* --- list --- */
 
-static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sched_now now,
-                     const struct envelope_rcpt *stored)
+static int64_t next_of(const struct qmgr *q, const struct sched_rcpt_info *r)
 {
+    return cause_next_ms(q, sched_queue_state(r), r->dest, r->next_try_ms);
+}
+
+static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const struct qmgr *q,
+                     struct sched_now now, const struct envelope_rcpt *stored)
+{
+    int64_t next_ms = next_of(q, r);
+
     json_open(j, NULL);
     put_addr(j, "to", r->addr);
     if (r->marks & QMGR_EXPANDED)
@@ -35,8 +43,8 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct sch
     json_uint(j, "attempts", r->attempts);
     if (r->warned)
         json_bool(j, "warned", true);
-    if (r->next_try_ms)
-        json_int(j, "next_try_ms", now.wall_ms + (r->next_try_ms - now.mono_ms));
+    if (next_ms)
+        json_int(j, "next_try_ms", cause_wall(now, next_ms));
     if (r->reason.n)
         json_str(j, "reason", r->reason);
     if (r->dest.n)
@@ -125,7 +133,7 @@ static bool send_message(struct admin_ask *a, struct listing *l, const struct sc
     for (uint32_t n = 0; i < m->rcpt_count && b.len < ADMIN_PART_BYTES &&
                          (n < AT_LEAST || !admin_spent(a, 1)); i++, n++)
         if (sched_msg_rcpt(m->here, i, &r) && (!l->y.fields || query_rcpt(&l->y, m, &r)))
-            put_rcpt(&j, &r, now, own_sender(q, m->seq, i, &r));
+            put_rcpt(&j, &r, q, now, own_sender(q, m->seq, i, &r));
     json_close_array(&j);
     json_close(&j);
     admin_row(a, &b);
@@ -163,8 +171,9 @@ static void sort_key(const struct query *y, const struct sched_msg_info *m, stru
                 memcpy(k->text, d.p, d.n);
             return;
         }
-        if (r.next_try_ms && (uint64_t)r.next_try_ms < k->number)
-            k->number = (uint64_t)r.next_try_ms;
+        int64_t next_ms = next_of(y->a->q, &r);
+        if (next_ms && (uint64_t)next_ms < k->number)
+            k->number = (uint64_t)next_ms;
     }
 }
 

@@ -9,6 +9,7 @@
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
+#include "config/rules.h"
 #include "queue/reason.h"
 
 #include <stdlib.h>
@@ -23,10 +24,14 @@ enum {
     KEY_MAX = QUEUE_CLASS_MAX + 1,
 };
 
-/* Before a reason's class stands its state, as one byte: 'A' + this. */
-enum cause_state { ACTIVE, READY, DEFERRED, WAITING, HELD, QUARANTINED, STATES };
-static const char *const state_names[STATES] = { "active", "ready", "deferred", "waiting", "held",
-                                                 "quarantined" };
+/* Before a reason's class stands its state, as one byte: 'A' + this. As people name them, but for
+ * what is put off with its site (or destination), which others are for themselves. */
+enum { WITH_SITE = QUEUE_STATES, STATES };
+
+static const char *state_name(int state)
+{
+    return queue_state_name(state == WITH_SITE ? QUEUE_DEFERRED : (enum queue_state)state);
+}
 
 enum phase { CELLS, ROWS, GROUP, REASONS, DOMAINS, PLACES, END };
 
@@ -47,6 +52,7 @@ struct cause_scan {
     uint64_t states[STATES];
     uint64_t oldest, newest; /* ages */
     int64_t next_ms;         /* monotonic; 0: none */
+    bool at_turn;            /* some are held back by no time */
 };
 
 static void scan_gone(struct admin_ask *a)
@@ -67,13 +73,18 @@ static void scan_gone(struct admin_ask *a)
 
 static bool name_char(char c) { return ascii_isalnum(c) || c == '-' || c == '.' || c == '_'; }
 
-/* "mx:mx1.example,mx2.example" names mx2.example, "host:[192.0.2.1]:25" names 192.0.2.1. */
+/* "mx:mx1.example,mx2.example" names mx2.example, "host:[192.0.2.1]:25" names 192.0.2.1, and both
+ * name themselves, with and without the share of a rule. */
 static bool key_names(struct span key, struct span host)
 {
+    struct span plain = config_rules_plain_site(key);
+    if (span_ieq(key, host) || span_ieq(plain, host))
+        return true;
+    key = plain;
     if (!host.n || host.n > key.n)
         return false;
     char first = ascii_lower(host.p[0]);
-    for (size_t i = 0; i + host.n <= key.n; i++) {
+    for (size_t i = span_find(key, ':'); i + host.n <= key.n; i++) {
         if (ascii_lower(key.p[i]) != first || (i > 0 && name_char(key.p[i - 1])))
             continue;
         bool ends = i + host.n == key.n || !name_char(key.p[i + host.n]);
@@ -106,25 +117,19 @@ static bool is_address(const struct cause_scan *w, struct sched_addr addr)
 /* --- what was found --- */
 
 struct found {
-    enum cause_state state;
+    int state;
     struct span reason, dest, domain;
     bool by_name;
     uint64_t recipients, age; /* of the oldest */
     int64_t next_ms;
 };
 
-static enum cause_state state_of(enum sched_state at, enum queue_state state)
+static int state_of(enum sched_state at, enum queue_state state)
 {
-    switch (at) {
-    case SCHED_READY: return READY;
-    case SCHED_DEFERRED: return DEFERRED;
-    case SCHED_WAITING: return WAITING;
-    case SCHED_HELD: return state == QUEUE_QUARANTINED ? QUARANTINED : HELD;
-    default: return ACTIVE;
-    }
+    return at == SCHED_READY && state == QUEUE_DEFERRED ? WITH_SITE : (int)state;
 }
 
-static struct span reason_key(enum cause_state state, struct span reason, char room[KEY_MAX])
+static struct span reason_key(int state, struct span reason, char room[KEY_MAX])
 {
     room[0] = (char)('A' + state);
     return span_of(room, 1 + queue_reason_class(reason, room + 1));
@@ -137,6 +142,7 @@ static void see(struct cause_scan *w, const struct found *f)
     w->states[f->state] += f->recipients;
     if (f->next_ms && (!w->next_ms || f->next_ms < w->next_ms))
         w->next_ms = f->next_ms;
+    w->at_turn |= f->state == QUEUE_READY && !f->next_ms;
     if (f->dest.n)
         cause_tally_add(&w->places, f->dest, f->recipients, f->age);
     struct cause_tally *t = cause_tally_add(&w->reasons, reason_key(f->state, f->reason, room),
@@ -155,7 +161,7 @@ static void see_ages(struct cause_scan *w, uint64_t oldest, uint64_t newest)
 
 /* --- from cells --- */
 
-static void see_cell(struct cause_scan *w, struct queue_cell *c)
+static void see_cell(struct admin_ask *a, struct cause_scan *w, struct queue_cell *c)
 {
     struct sched_cell_info info;
     uint64_t oldest, newest;
@@ -176,7 +182,8 @@ static void see_cell(struct cause_scan *w, struct queue_cell *c)
     see_ages(w, oldest, newest);
     struct found f = { .state = state_of(info.at, info.state), .reason = info.reason,
                        .dest = info.dest, .domain = info.domain, .by_name = by_name,
-                       .recipients = c->ages.count, .age = oldest, .next_ms = info.next_try_ms };
+                       .recipients = c->ages.count, .age = oldest,
+                       .next_ms = cause_next_ms(a->q, info.state, info.dest, info.next_try_ms) };
     see(w, &f);
 }
 
@@ -189,7 +196,7 @@ static bool feed_cells(struct admin_ask *a)
         queue_walk_begin(&w->walk, sched_index(a->q->sched), QUEUE_RCPTS);
     w->walking = true;
     while ((c = queue_walk_next(&w->walk)) != NULL) {
-        see_cell(w, c);
+        see_cell(a, w, c);
         if (admin_spent(a, CELL_UNITS))
             return false;
     }
@@ -208,9 +215,11 @@ static void see_message(struct admin_ask *a, const struct sched_msg_info *m)
     for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
         if (r.state >= SCHED_LIVE || !is_address(w, r.addr))
             continue;
-        struct found f = { .state = state_of(r.state, sched_queue_state(&r)),
+        enum queue_state state = sched_queue_state(&r);
+        struct found f = { .state = state_of(r.state, state),
                            .reason = r.reason, .dest = r.dest, .by_name = true,
-                           .recipients = 1, .age = m->age, .next_ms = r.next_try_ms };
+                           .recipients = 1, .age = m->age,
+                           .next_ms = cause_next_ms(a->q, state, r.dest, r.next_try_ms) };
         see(w, &f);
         any = true;
     }
@@ -264,7 +273,7 @@ static bool put_oldest(struct json *j, const struct sched *s, const struct cause
     if (!sched_age_get(s, t->oldest, &m))
         return false;
     for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &r); i++) {
-        enum cause_state state = state_of(r.state, sched_queue_state(&r));
+        int state = state_of(r.state, sched_queue_state(&r));
         if (r.state >= SCHED_LIVE || !span_eq(reason_key(state, r.reason, room), t->node.key))
             continue;
         json_str(j, "reason", r.reason);
@@ -282,7 +291,9 @@ static bool send_reasons(struct admin_ask *a, struct cause_scan *w)
         const struct cause_tally *t = best[i];
         struct buf b;
         struct json j = cause_row(&b, "reason");
-        json_str(&j, "state", span_str(state_names[t->key[0] - 'A']));
+        json_str(&j, "state", span_str(state_name(t->key[0] - 'A')));
+        if (t->key[0] - 'A' == WITH_SITE)
+            json_bool(&j, "with_site", true);
         json_uint(&j, "recipients", t->recipients);
         if (!put_oldest(&j, a->q->sched, t))
             json_str(&j, "reason", span_from(t->node.key, 1));
@@ -330,6 +341,8 @@ static void put_times(struct admin_ask *a, struct cause_scan *w, struct json *j)
         json_str(j, "oldest", span_str(queueid_make(m.seq, m.received_ms).text));
     if (w->next_ms)
         json_int(j, "next_try_ms", cause_wall(now, w->next_ms));
+    if (w->at_turn)
+        json_bool(j, "at_its_turn", true);
 }
 
 static bool send_group(struct admin_ask *a, struct cause_scan *w)
@@ -343,15 +356,17 @@ static bool send_group(struct admin_ask *a, struct cause_scan *w)
     if (w->shared_cells > 1)
         json_bool(&j, "messages_at_most", true);
     json_uint(&j, "bytes", w->bytes);
+    w->states[QUEUE_DEFERRED] += w->states[WITH_SITE];
     json_open(&j, "recipients");
-    for (int s = 0; s < STATES; s++)
+    for (int s = 0; s < QUEUE_STATES; s++)
         if (w->states[s])
-            json_uint(&j, state_names[s], w->states[s]);
+            json_uint(&j, state_name(s), w->states[s]);
     json_close(&j);
     if (w->by_name && w->by_host) /* it is a domain, and mail of others goes there, too */
         json_uint(&j, "of_others", w->by_host);
     if (w->domains.n)
         json_uint(&j, "domains", w->domains.n + w->other_domains);
+    json_uint(&j, "places", w->places.n);
     put_times(a, w, &j);
     if (unseen)
         json_uint(&j, "other_reasons", unseen);

@@ -139,6 +139,15 @@ int64_t cause_expire_ms(const struct qmgr *q, struct span dest)
                                          : q->config->retry.expire_after_ms;
 }
 
+int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span dest,
+                      int64_t next_ms)
+{
+    struct sched_place_info site;
+    if (next_ms || state != QUEUE_READY || !dest.n || !sched_site_of(q->sched, dest, &site))
+        return next_ms;
+    return site.paced_until_ms;
+}
+
 static void put_states(struct json *j, const struct sched_place_info *p)
 {
     json_open(j, "recipients");
@@ -204,6 +213,7 @@ static void put_gate(struct json *j, const char *key, struct qmgr *q,
         json_uint(j, "limit_max", p->limit_max);
     if (rule) {
         json_str(j, "rule", rule->name);
+        json_uint(j, "rule_number", p->rule);
         json_bool(j, "share", config_rules_plain_site(p->key).n < p->key.n);
     }
     put_pace(j, p, now);
@@ -213,6 +223,8 @@ static void put_gate(struct json *j, const char *key, struct qmgr *q,
     }
     if (p->asking)
         json_bool(j, "asking", true);
+    if (p->crowded)
+        json_bool(j, "crowded", true);
     if (p->senders)
         json_uint(j, "senders", p->senders);
     if (p->down_until_ms)

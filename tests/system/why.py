@@ -265,7 +265,8 @@ def route_moved(where):
         s = d.wait(id, lambda s: s["if_tried_now"][0]["moved"])
         assert s["if_tried_now"][0]["route"]["dest"]["queue"] == f"host:[127.0.0.1]:{new.port}"
         text = d.words(id)
-        assert f"THE ROUTE HAS CHANGED: it went to host:[127.0.0.1]:{old.port}, now to" in text
+        assert (f"THE ROUTE HAS CHANGED: <b@dest.example> went to host:[127.0.0.1]:{old.port}, "
+                "now to") in text, text
 
 
 def parked(where):
@@ -296,7 +297,7 @@ def many_at_one_site(where):
                 assert [c.reply().code for _ in range(3)] == [250, 250, 354]
                 c.send("Subject: x\r\n\r\nhello\r\n.\r\n")
                 last = re.search(ID, c.reply().text).group()
-        s = d.wait("dest.example", lambda s: s["group"]["recipients"] == {"ready": MANY})
+        s = d.wait("dest.example", lambda s: s["group"]["recipients"] == {"deferred": MANY})
         assert s["group"]["messages"] == MANY and s["group"]["oldest"] == first, s["group"]
         assert [r["recipients"] for r in s["reasons"]] == [MANY], s["reasons"]
         text = d.why("dest.example")
@@ -382,12 +383,16 @@ def rated(where):
         sink.wait(1)
         d.submit("b@rated.example", sender="b@slow.example")
         id = d.submit("b@rated.example", sender="b@slow.example")
-        d.wait(id, lambda s: s["places"] and s["places"][0]["site"].get("paced_until_ms"))
+        s = d.wait(id, lambda s: s["places"] and s["places"][0]["site"].get("paced_until_ms"))
         text = d.words(id)
-        for words in ("its site is given so many in a time", "it may be given 1 in 1h00m "
-                      "(delivery_rule slow)", "the next one may begin in 59m",
-                      "delivery_rule slow in the configuration: its rate"):
+        for words in ("its site is given so many in a time", "it may be given 1 in 1h00m, by its "
+                      "rule", "the next one may begin in 59m",
+                      'delivery_rule "slow" in the configuration: its rate'):
             assert words in text, (words, text)
+        assert re.search(r'by delivery_rule "slow" \(\S*postern.conf:\d+\): sender = ', text), text
+        for word in ("rated.example", s["places"][0]["site"]["name"]):
+            s = d.story(word)
+            assert s["group"]["next_try_ms"] == s["places"][0]["site"]["paced_until_ms"], s
         assert d.g.cli("queue", "freeze", "cold.example").returncode == 0
         text = d.words("cold.example", code=66)
         assert re.search(r"It is frozen, by .+, .*: mail for it would wait", text), text

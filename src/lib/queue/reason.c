@@ -20,12 +20,33 @@ static bool is_status(struct span w)
     return dots == 2 && w.n <= 9 && (w.p[0] == '2' || w.p[0] == '4' || w.p[0] == '5');
 }
 
+/* "mx1.example.net." is a host's or a domain's; "deferred.", "e.g." and "450-4.7.1" are not. */
+static bool is_host(struct span w)
+{
+    size_t labels = 0, len = 0, longest = 0;
+    bool letter = false;
+    for (size_t i = 0; i < w.n; i++) {
+        bool dot = w.p[i] == '.';
+        if ((!dot && !ascii_isalnum(w.p[i]) && w.p[i] != '-' && w.p[i] != '_') || (dot && !len))
+            return false;
+        letter |= ascii_isalpha(w.p[i]);
+        labels += !dot && !len;
+        len = dot ? 0 : len + 1;
+        longest = len > longest ? len : longest;
+    }
+    return labels >= 2 && longest >= 2 && letter;
+}
+
 static bool is_own(struct span w, bool first)
 {
     if (span_find(w, '@') < w.n)
         return true;
     size_t digits = digits_of(w);
-    if (digits == 0 || is_status(w) || (first && w.n == 3))
+    if (is_status(w) || (first && w.n == 3))
+        return false;
+    if (is_host(w))
+        return true;
+    if (digits == 0)
         return false;
     size_t letters = 0;
     for (size_t i = 0; i < w.n; i++)
@@ -54,7 +75,7 @@ size_t queue_reason_class(struct span reason, char *out)
         while (end < reason.n && !ascii_isblank(reason.p[end]) && !is_edge(reason.p[end]))
             end++;
         struct span w = span_of(reason.p + i, end - i);
-        if (is_own(w, first))
+        if (is_own(w, first) || span_ends(span_of(out, n), SPAN("Name server: ")))
             w = SPAN("*");
         w = span_to(w, QUEUE_CLASS_MAX - n);
         memcpy(out + n, w.p, w.n);
