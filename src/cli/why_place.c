@@ -288,8 +288,8 @@ void why_show_places(struct why_show *s)
             why_show_place(s, place, said);
     }
     if (all > (int64_t)json_array_size(places))
-        buf_printf(s->out, "    (these are %zu of %lld destinations, those with most of the mail)\n",
-                   json_array_size(places), (long long)all);
+        buf_printf(s->out, "    (these are %zu of %lld destinations, those with most of the "
+                           "mail)\n", json_array_size(places), (long long)all);
 }
 
 /* --- the gateway --- */

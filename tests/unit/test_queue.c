@@ -113,7 +113,8 @@ static void classes(void)
         { "451 4.3.0 queue file 9BC0A1345XYZ is busy", "451 4.3.0 queue file * is busy" },
         { "Connection refused by mx1.example.", "Connection refused by *" },
         { "Name server: x: host name lookup failure", "Name server: *: host name lookup failure" },
-        { "451 4.3.0 deferred. See e.g. mx.example, 450-4.7.1", "451 4.3.0 deferred. See e.g. *, *" },
+        { "451 4.3.0 deferred. See e.g. mx.example, 450-4.7.1",
+          "451 4.3.0 deferred. See e.g. *, *" },
         { "421 Too  many\tconnections from 192.0.2.1", "421 Too many connections from *" },
         { "552 5.2.2 mailbox full (1732104000)", "552 5.2.2 mailbox full (*)" },
     };
