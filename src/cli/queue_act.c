@@ -311,6 +311,16 @@ static int catch_interrupt(sigset_t *before)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* What has come in meanwhile has been said, or came too late. */
+static void forget_interrupt(int fd)
+{
+    struct signalfd_siginfo one;
+    while (fd >= 0 && read(fd, &one, sizeof one) > 0)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
 int queue_act_run(const struct cli_args *a, const struct queue_words *words, bool some)
 {
     struct doing d = { .json = a->json, .some = some,
@@ -324,8 +334,7 @@ int queue_act_run(const struct cli_args *a, const struct queue_words *words, boo
         clear(&d);
         if (c.stopped)
             rc = say_interrupted(&d);
-        if (c.stop_fd >= 0)
-            close(c.stop_fd);
+        forget_interrupt(c.stop_fd);
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
     ctl_close(&c);

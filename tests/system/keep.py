@@ -5,6 +5,8 @@ tests/run: anyone"""
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from lib import ports, smtpclient, temp     # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.sink import Sink                   # noqa: E402
+from lib.zonedns import ZoneDns             # noqa: E402
 
 ALARM = {"interval": Word("200ms"), "dns": Word("off"), "listeners": Word("off"), "disk_free": 0,
          "inodes_free": 0, "repeat": Word("1h"), "raise_after": 2, "clear_after": 2}
@@ -132,6 +135,119 @@ def survives(where):
             assert len(raised(g)) == 1
 
 
+def control(g, verb, *args):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(g.dir / "control"))
+        s.sendall(json.dumps({"verb": verb, "args": args}).encode() + b"\n")
+        out = b""
+        while b'"end"' not in out:
+            out += s.recv(1 << 16)
+    return out.decode()
+
+
+def row(g, id):
+    return [r for m in rows(g, "list", "--id", id) for r in m["recipients"]][0]
+
+
+def retried(g, what, code):
+    p = g.cli("retry", what)
+    assert p.returncode == code, p
+    return p.stdout.decode() + p.stderr.decode()
+
+
+def typos(g, good):
+    """A next hop that does not exist costs no mail, whoever has missed that it does not."""
+    id = rows(g, "list", "--domain", "busy.example")[0]["id"]
+    assert "nothing was rerouted" in queue(g, "reroute", "--to", "no.example", id, code=68)
+    queue(g, "reroute", "--rule", "--to", "no.example", "busy.example", code=68)
+    assert "ok" in control(g, "act", "action=reroute", "nexthop=no.example", f"id={id}")
+    until(lambda: "administrator gave, no.example" in row(g, id)["reason"])
+    assert row(g, id)["state"] == "deferred"
+    assert f"{id}: rerouted to no.example by" in g.log()
+    assert "put off again: 4.3.5" in " ".join(g.cli("why", id).stdout.decode().split())
+    queue(g, "reroute", "--back", id)
+    queue(g, "reroute", "--back", id, code=66)
+    until(lambda: "4.2.1 busy" in row(g, id)["reason"] or "busy" in row(g, id)["reason"])
+    assert "ok" in control(g, "reroute", "set=busy.example", "nexthop=no.example")
+    queue(g, "retry", id)
+    until(lambda: "administrator gave, no.example" in row(g, id)["reason"])
+    queue(g, "reroute", "--rule", "--to", f"[127.0.0.1]:{good.port}", "busy.example")
+    good.wait(1, 30)
+
+
+def frozen(g, down):
+    """What is frozen shows at once, behind a back-off too, and is not waited for."""
+    send(g, "u@down.example")
+    until(lambda: rows(g, "count", "--state", "deferred", "--domain", down)[0]["messages"])
+    for name in ("*", "bad name!", "a@b.example", "a..example"):
+        queue(g, "freeze", name, code=64)
+    assert "1 recipient waits" in queue(g, "freeze", "DOWN.Example.")
+    assert "known under that name" in queue(g, "freeze", "other.example")
+    queue(g, "freeze", down, code=66)
+    assert rows(g, "count", "--state", "frozen")[0]["messages"] == 1
+    assert rows(g, "count")[0]["recipients"]["frozen"] == 1
+    [m] = rows(g, "list", "--domain", down)
+    assert m["recipients"][0]["state"] == "frozen" and "next_try_ms" not in m["recipients"][0], m
+    assert [x["state"] for x in rows(g, "oldest", "--by", "state")
+            if "state" in x] == ["frozen"]
+    assert "down.example is frozen by" in retried(g, down, 75)
+    assert "thaw down.example" in queue(g, "retry", m["id"], code=75)
+    queue(g, "thaw", "Down.example.")
+    assert rows(g, "count", "--state", "frozen")[0]["messages"] == 0
+    assert "queue run asked by" in g.log() and "of target=down.example, 1 message" in g.log()
+    queue(g, "delete", m["id"])
+
+
+def held(g, good, hold):
+    r = smtpclient.deliver(hold, "Subject: x\r\n\r\nhello\r\n", sender="a@good.example",
+                           rcpts=["u@good.example"])
+    assert r.code == 250, r
+    [m] = rows(g, "list", "--state", "held")
+    assert f"postern queue release {m['id']}" in retried(g, "u@good.example", 66)
+    queue(g, "freeze", "good.example")
+    queue(g, "release", m["id"])
+    assert rows(g, "count", "--reason", "hold")[0]["messages"] == 0
+    killed(g, "qmgr")
+    queue(g, "thaw", "good.example")
+    good.wait(2, 30)
+
+
+def interrupted(g):
+    send(g, "u@down.example")
+    [m] = rows(g, "list")
+    qmgr = g.roles()["qmgr"][0]
+    os.kill(qmgr, signal.SIGSTOP)
+    try:
+        p = subprocess.Popen([str(binary()), "queue", "bounce", m["id"], "-C", str(g.conf)],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(0.5)
+        p.send_signal(signal.SIGINT)
+        out = p.communicate(timeout=60)[0].decode()
+    finally:
+        os.kill(qmgr, signal.SIGCONT)
+    assert p.returncode == 130 and "the same command does" in out, (p.returncode, out)
+
+
+def words(where):
+    """What is done to the queue says what it does, and no slip costs mail."""
+    dead, hold = ports.free(), ports.free()
+    with ZoneDns() as dns, Sink() as good, Sink() as busy:
+        busy.at("rcpt", "451 4.2.1 busy")
+        with Gateway(where, mailertable={
+                "good.example": ("127.0.0.1", good.port), "busy.example": ("127.0.0.1", busy.port),
+                "down.example": ("127.0.0.1", dead)}, options={
+                    "dns": {"servers": [dns.address], "dnssec": Word("off")},
+                    'listen "hold"': {"address": [f"127.0.0.1:{hold}"], "delivery": Word("hold")},
+                    "processes": {"restart_first": Word("50ms")},
+                    "alarm": ALARM, "retry": {"first": Word("1m"), "max": Word("2m")}}) as g:
+            send(g, "u@busy.example")
+            until(lambda: waiting(g) == 1)
+            typos(g, good)
+            frozen(g, "down.example")
+            held(g, good, hold)
+            interrupted(g)
+
+
 def main():
     temp.exit_on_term()
     report = Report()
@@ -139,7 +255,8 @@ def main():
         report.skip("keep", f"{binary()} is not built")
         return report.code()
     with temp.Dir("keep") as where:
-        report.run("keep/survives", survives, where)
+        report.run("keep/survives", survives, where / "survives")
+        report.run("keep/words", words, where / "words")
     return report.code()
 
 
