@@ -317,6 +317,15 @@ static void rerouting_once(void)
     CHECK(strcmp(dest_of(d, third), "host:[192.0.2.3]:2525") == 0);
     CHECK(strcmp(dest_of(d, other), "host:[10.9.9.9]") == 0);
     CHECK_INT(reroute(d, m, "nexthop=[192.0.2.2]"), ADMIN_OK);
+    CHECK_INT(reroute(d, other, "nexthop=[192.0.2.2]"), ADMIN_OK);
+    rig_run(d->r, MINUTE);
+    CHECK(strcmp(dest_of(d, other), "host:[192.0.2.2]") == 0);
+    CHECK_INT(ask(d, "act", id_of(d, other), "action=back", NULL), ADMIN_OK);
+    CHECK(says(d, "\"messages\":1"));
+    CHECK_INT(ask(d, "act", id_of(d, other), "action=back", NULL), ADMIN_OK);
+    CHECK(says(d, "\"messages\":0"));
+    rig_run(d->r, MINUTE);
+    CHECK(strcmp(dest_of(d, other), "host:[10.9.9.9]") == 0);
     CHECK_INT(ask(d, "delete", id_of(d, third) + 3, NULL), ADMIN_OK);
     killed(d);
     rig_run(d->r, 20 * MINUTE);
@@ -343,6 +352,9 @@ static void rerouting_recipients(void)
     CHECK_INT(ask(d, "act", "to=tmp99@a.example", "action=reroute", "nexthop=[192.0.2.1]", NULL),
               ADMIN_OK);
     CHECK_INT(ask(d, "act", "to=tmp98@b.example", "action=reroute", "nexthop=[192.0.2.2]", NULL),
+              ADMIN_OK);
+    CHECK_INT(ask(d, "act", "to=tmp99@a.example", "action=back", NULL), ADMIN_OK);
+    CHECK_INT(ask(d, "act", "to=tmp99@a.example", "action=reroute", "nexthop=[192.0.2.1]", NULL),
               ADMIN_OK);
     for (int i = 0; i < 2; i++) {
         struct sched_rcpt_info a, b;
