@@ -185,7 +185,7 @@ def frozen(where):
         d.wait(lambda: d.count("--state", "frozen") == 3)
         assert not d.good.messages
         assert d.ids("--reason", "frozen") == ids
-        d.queue("retry", "good.example")
+        d.queue("retry", "good.example", code=75)
         time.sleep(0.5)
         assert not d.good.messages, "a retry does not thaw"
         d.queue("thaw", "good.example")
