@@ -335,6 +335,7 @@ bool reroute_spare(struct qmgr *q, struct job *j, struct span *why_r)
         buf_printf(&b, "the next hop that an administrator gave, %.*s, is of no use: %.*s",
                    SPAN_ARG(span_to(hop, 80)), SPAN_ARG(g->text));
         *why_r = g->text = arena_dup(j->arena, buf_span(&b));
+        g->reply = SPAN_NONE;
         buf_free(&b);
         g->kind = SCHED_OUT_DEFERRED;
         g->enhanced = SPAN("4.3.5"); /* RFC 3463 3.4: it is our system that is set up wrongly */
