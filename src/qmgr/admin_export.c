@@ -3,6 +3,7 @@
 #include "qmgr/admin_query.h"
 
 #include "base/must.h"
+#include "sched/walk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,6 @@ void admin_export(struct admin_ask *a, struct wire *args)
     a->own_gone = export_gone;
     if (!query_init(&x->y, a, args, NULL))
         return;
-    x->looked_to = sched_age_at(qmgr_now(a->q).wall_ms + 1);
+    x->looked_to = sched_walk_end(a->q->sched);
     a->slice = export_slice;
 }

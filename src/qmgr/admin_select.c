@@ -6,6 +6,7 @@
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
+#include "sched/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -483,7 +484,7 @@ void admin_act(struct admin_ask *a, struct wire *args)
         return;
     }
     buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
-    d->looked_to = sched_age_at(qmgr_now(a->q).wall_ms + 1);
+    d->looked_to = sched_walk_end(a->q->sched);
     d->told_ms = loop_mono_ms(a->q->env->loop);
     a->slice = act_slice;
 }

@@ -349,6 +349,22 @@ static void actions(void)
     desk_close(&d);
 }
 
+/* Mail that came before somebody set the clock back is meant, too. */
+static void clock_set_back(void)
+{
+    enum { DAY_MS = 86400000 };
+    static struct desk d;
+    desk_open(&d, 0);
+    for (unsigned i = 0; i < 3; i++)
+        rig_send(d.r, rig_mail(d.r, "s1@src.example", "slow@x.example"));
+    rig_run(d.r, 1000);
+    loop_sim_jump_wall(d.r->l, -DAY_MS);
+    CHECK(ASK(&d, "act", "action=hold", "domain=x.example"));
+    CHECK(strstr(d.last, "\"messages\":3"));
+    rig_answer_slow(d.r, 0);
+    desk_close(&d);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -360,6 +376,7 @@ int main(int argc, char **argv)
         { "slices/why", why },
         { "slices/goes_away", goes_away },
         { "slices/actions", actions },
+        { "slices/clock_set_back", clock_set_back },
     };
     return test_main(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -137,6 +137,12 @@ struct sched_msg *sched_order_from(const struct sched_order *o, uint64_t from)
     return i + 1 < o->n ? o->chunks[i + 1]->m[0] : NULL;
 }
 
+struct sched_msg *sched_order_last(const struct sched_order *o)
+{
+    const struct sched_chunk *c = o->n ? o->chunks[o->n - 1] : NULL;
+    return c ? c->m[c->n - 1] : NULL;
+}
+
 size_t sched_order_some(const struct sched_order *o, uint64_t from, const struct sched_msg **m_r,
                         size_t max)
 {

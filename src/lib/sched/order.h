@@ -25,6 +25,8 @@ void sched_order_remove(struct sched_order *o, const struct sched_msg *m); /* MU
 struct sched_msg *sched_order_get(const struct sched_order *o, uint64_t seq);
 /* The first with a seq >= from; NULL: none. */
 struct sched_msg *sched_order_from(const struct sched_order *o, uint64_t from);
+/* The last of all; NULL: there is none. */
+struct sched_msg *sched_order_last(const struct sched_order *o);
 /* The first ones with a seq >= from, up to max; returns how many. */
 size_t sched_order_some(const struct sched_order *o, uint64_t from, const struct sched_msg **m_r,
                         size_t max);

@@ -8,6 +8,12 @@ size_t sched_walk(const struct sched *s, uint64_t after_age, const struct sched_
     return after_age == UINT64_MAX ? 0 : sched_order_some(&s->by_age, after_age + 1, m_r, n);
 }
 
+uint64_t sched_walk_end(const struct sched *s)
+{
+    const struct sched_msg *last = sched_order_last(&s->by_age);
+    return last ? last->age : 0;
+}
+
 /* Of a message with one recipient, which most are, all of it. */
 void sched_walk_soon(const struct sched_msg *m, bool with_rcpts)
 {

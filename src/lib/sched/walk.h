@@ -9,6 +9,9 @@
  * anything is changed in the schedule, which may free them. */
 size_t sched_walk(const struct sched *s, uint64_t after_age, const struct sched_msg **m_r,
                   size_t n);
+/* The age of the youngest there is; 0: there is none. Not the present time: the clock may have been
+ * set back since it came. */
+uint64_t sched_walk_end(const struct sched *s);
 /* This one is looked at soon, with_rcpts or without. */
 void sched_walk_soon(const struct sched_msg *m, bool with_rcpts);
 /* The next but a few: its first recipient's domain. */
