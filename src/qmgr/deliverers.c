@@ -350,6 +350,15 @@ static enum down failed_before(const struct qmgr *q, struct span dest)
     return site.down_level ? DOWN_SITE : p.down_level ? DOWN_DEST : DOWN_NOT;
 }
 
+static void say_change(struct qmgr *q, struct span dest)
+{
+    enum sched_change change = sched_change(q->sched);
+    if (change == SCHED_SLOWED)
+        say_slowed(q, dest);
+    else if (change == SCHED_RESTORED)
+        say_restored(q, dest);
+}
+
 static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
                        uint64_t keeper)
 {
@@ -366,12 +375,14 @@ static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, stru
         bool site = (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_DEST_DOWN) &&
                     g->kind == SCHED_OUT_DEFERRED;
         j->outcomes[i].kind = site ? SCHED_OUT_SITE : g->kind;
-        j->outcomes[i].reason = g->text.n ? g->text : g->reply;
+        j->outcomes[i].reason = g->reply.n ? g->reply : g->text; /* with its code */
     }
     struct sched_result res = { .outcomes = j->outcomes, .news = news, .why = why,
                                 .keeper = keeper };
-    if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), j->verdicts))
+    if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), j->verdicts)) {
+        say_change(q, j->dest);
         verdict_job(q, j, j->verdicts);
+    }
     live_result(q, j, news, keeper);
     if (down_until(q, j->dest) > down_ms)
         say_backed_off(q, j->dest, why);

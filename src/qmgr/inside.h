@@ -328,6 +328,8 @@ void say_eightbit(struct qmgr *q, uint64_t seq, struct span host);
 void say_backed_off(struct qmgr *q, struct span dest, struct span why);
 void say_probed(struct qmgr *q, const struct sched_job *j); /* that time is over: one job tries */
 void say_back(struct qmgr *q, struct span dest, bool dest_alone); /* it works again */
+void say_slowed(struct qmgr *q, struct span dest);
+void say_restored(struct qmgr *q, struct span dest);
 
 /* settle.c: facts are recorded, and reported where that is due. Changes their order. */
 void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n);

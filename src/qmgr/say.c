@@ -291,6 +291,50 @@ void say_back(struct qmgr *q, struct span dest, bool dest_alone)
     log_end(e);
 }
 
+/* The site asked for less, and is given less: how many at once, one in how long, and why. */
+void say_slowed(struct qmgr *q, struct span dest)
+{
+    struct events *e = q->env->events;
+    struct sched_place_info p;
+    if (!sched_site_of(q->sched, dest, &p))
+        return;
+    struct span place = p.key.n ? p.key : dest;
+    long long ms = (long long)((p.interval_us + 999) / 1000);
+    event_begin(e, EVENT_site_slowed);
+    event_str(e, FIELD_site, place);
+    event_int(e, FIELD_count, p.limit);
+    if (ms)
+        event_int(e, FIELD_ms, ms);
+    event_str(e, FIELD_text, span_to(p.why, TEXT_SHOWN));
+    event_end(e);
+    struct buf *b = log_begin(e, EVENT_NOTICE);
+    buf_putz(b, "site ");
+    log_text(b, place, ADDRESS_SHOWN);
+    buf_printf(b, " is given less: %u at once", p.limit);
+    if (ms)
+        buf_printf(b, ", one in %lld ms", ms);
+    buf_putz(b, ": ");
+    log_text(b, p.why, TEXT_SHOWN);
+    log_end(e);
+}
+
+void say_restored(struct qmgr *q, struct span dest)
+{
+    struct events *e = q->env->events;
+    struct sched_place_info p;
+    if (!sched_site_of(q->sched, dest, &p))
+        return;
+    struct span place = p.key.n ? p.key : dest;
+    event_begin(e, EVENT_site_restored);
+    event_str(e, FIELD_site, place);
+    event_end(e);
+    struct buf *b = log_begin(e, EVENT_NOTICE);
+    buf_putz(b, "site ");
+    log_text(b, place, ADDRESS_SHOWN);
+    buf_putz(b, " is given as much as before");
+    log_end(e);
+}
+
 /* Where to, and what decided. */
 void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d)
 {

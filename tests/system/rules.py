@@ -155,6 +155,23 @@ def back_again(where):
             g.wait_log(r"site .*works again")
 
 
+def slowed(where):
+    """A site that asks for less is given less, and as much as before when it takes mail again:
+    each is said once, with the cause."""
+    with Sink() as sink, Gateway(where, mailertable={"a.example": ("127.0.0.1", sink.port)},
+                                 options={"deliver": {"concurrency_initial": 2},
+                                          "retry": {"first": Word("1s")}}) as g:
+        sink.at("mail", "450 4.7.28 too much of it", times=1)
+        send(g, "u@a.example")
+        sink.wait(1, 30)
+        until(lambda: [e for e in g.events() if e["event"] == "site_restored"])
+        said = [e for e in g.events() if e["event"] in ("site_slowed", "site_restored")]
+        assert len(said) == 2, said
+        assert said[0]["count"] == 1 and "too much of it" in said[0]["text"], said
+        g.wait_log(r"site .* is given less: 1 at once: .*too much of it")
+        g.wait_log(r"site .* is given as much as before")
+
+
 def one_site(where):
     """Many domains with one MX set are one site before anything is sent to any of them: it can be
     frozen, has a rule by the name of its MX, and that rule's limit holds from the first one on."""
@@ -170,7 +187,7 @@ def one_site(where):
         for d in domains:
             send(g, f"u@{d}")
         place = until(lambda: [p for p in places(g) if p.get("site") == "mx:mx1.shared.test"
-                               and "destination" not in p and p["recipients"]["ready"] == 12])
+                               and "destination" not in p and p["recipients"]["frozen"] == 12])
         assert place[0]["rule"] == "shared", place
         p = g.cli("queue", "oldest", "--by", "site", "--json")
         assert b"mx:mx1.shared.test" in p.stdout, p
@@ -185,7 +202,7 @@ def one_site(where):
 def main():
     r = Report()
     with temp.Dir("rules") as where:
-        for f in (connections, source, one_site, rate, tls_and_end, back_again):
+        for f in (connections, source, one_site, rate, tls_and_end, back_again, slowed):
             r.run(f.__name__.replace("_", " "), f, where / f.__name__)
     return r.code()
 

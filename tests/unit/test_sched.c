@@ -59,6 +59,7 @@ static size_t route_all(struct sched *s, const char *dest, int64_t now_ms)
 }
 
 static struct sched_verdict verdicts[SCHED_JOB_RCPTS_MAX];
+static int changes[SCHED_RESTORED + 1]; /* of the pace of sites */
 
 static bool end_job(struct sched *s, const struct sched_job *job, enum sched_outcome_kind kind,
                     enum sched_news news, int64_t now_ms)
@@ -67,7 +68,9 @@ static bool end_job(struct sched *s, const struct sched_job *job, enum sched_out
     for (uint32_t i = 0; i < job->rcpt_count; i++)
         out[i] = (struct sched_outcome){ kind, SPAN("because") };
     struct sched_result res = { .outcomes = out, .news = news, .why = SPAN("trouble") };
-    return sched_job_result(s, job->id, &res, at(now_ms), verdicts);
+    bool known = sched_job_result(s, job->id, &res, at(now_ms), verdicts);
+    changes[sched_change(s)]++;
+    return known;
 }
 
 static uint32_t state_of(struct sched *s, uint64_t seq, uint32_t i)
@@ -375,6 +378,7 @@ static void a_site_is_given_less(void)
     struct sched_rule rule;
     struct sched *s = make_ruled(&c, &rule);
     struct sched_place_info p;
+    memset(changes, 0, sizeof changes);
     for (uint64_t k = 1; k <= 3000; k++)
         add(s, k, "u@x.example");
     int refused = begun(s, 0, MINUTE, SCHED_NEWS_SLOW);
@@ -384,12 +388,14 @@ static void a_site_is_given_less(void)
     CHECK(p.slow >= 5 && p.interval_us >= 16 * 1000000);
     CHECK_INT(p.down_until_ms, 0);
     CHECK_SPAN(p.why, SPAN("trouble"));
+    CHECK(changes[SCHED_SLOWED] >= 1 && changes[SCHED_SLOWED] <= 2);
     CHECK(begun(s, MINUTE, 30 * MINUTE, SCHED_NEWS_OK) > 1000);
     CHECK(sched_site_of(s, SPAN("x"), &p));
     CHECK_INT(p.slow, 0);
     CHECK_INT(p.interval_us, 0);
     CHECK_INT(p.limit, 4);
     CHECK_SPAN(p.why, SPAN_NONE);
+    CHECK_INT(changes[SCHED_RESTORED], 1);
     sched_free(&s);
 }
 
@@ -880,6 +886,44 @@ static void frozen_shares(void)
     }
 }
 
+/* Also what waits for its own time, or for its site's, and what comes in later. */
+static void frozen_at_once(void)
+{
+    struct sched *s = make();
+    struct sched_rcpt_info r;
+    struct sched_job job;
+    struct span name;
+    for (uint64_t i = 1; i <= 2; i++)
+        add(s, i, "u@X.example");
+    CHECK_INT(route_all(s, "x", 0), 2);
+    CHECK(sched_next_job(s, at(0), &job));
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 0);
+    CHECK(sched_next_job(s, at(0), &job));
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 0);
+    CHECK_INT(state_of(s, 1, 0), SCHED_DEFERRED);
+    CHECK_INT(state_of(s, 2, 0), SCHED_READY);
+    CHECK(sched_freeze(s, SPAN("x.EXAMPLE")));
+    add(s, 3, "v@x.example");
+    add(s, 4, "v@y.example");
+    for (uint64_t i = 1; i <= 4; i++) {
+        CHECK(sched_rcpt(s, i, 0, &r));
+        CHECK_INT(r.frozen, i < 4);
+        CHECK_INT(sched_queue_state(&r), i < 4 ? QUEUE_FROZEN : QUEUE_READY);
+        CHECK_INT(sched_frozen_as(s, &r, &name), i < 4);
+        if (i < 4)
+            CHECK_SPAN(name, SPAN("x.example"));
+        CHECK_INT(r.next_try_ms, 0);
+    }
+    CHECK_INT(sched_hold(s, 3, SCHED_ALL, SPAN("held by x")), 1);
+    CHECK(sched_rcpt(s, 3, 0, &r) && sched_queue_state(&r) == QUEUE_HELD);
+    CHECK_INT(sched_release(s, 3, SCHED_ALL, SPAN("released by x"), at(0)), 1);
+    CHECK(sched_thaw(s, SPAN("x.example")));
+    CHECK(sched_rcpt(s, 3, 0, &r) && !r.frozen);
+    CHECK_SPAN(r.reason, SPAN("released by x"));
+    CHECK(sched_rcpt(s, 1, 0, &r) && sched_queue_state(&r) == QUEUE_DEFERRED);
+    sched_free(&s);
+}
+
 static void kept_connections(void)
 {
     struct sched *s = make();
@@ -1029,7 +1073,7 @@ static const struct test tests[] = {
     TEST(edited_routes_reach_waiting_mail),
     TEST(retry_passes_the_back_off),
     TEST(one_destination_with_dns_trouble),
-    TEST(frozen_shares),
+    TEST(frozen_shares),         TEST(frozen_at_once),
     TEST(kept_connections),
     TEST(addresses_are_kept_as_given),
     TEST(many_reasons_are_bounded),

@@ -81,6 +81,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(site_backed_off, EVENT_NOTICE, F(site) F(ms) F(text)) \
     X(site_probed, EVENT_INFO, F(site) F(id)) \
     X(site_back, EVENT_NOTICE, F(site)) \
+    X(site_slowed, EVENT_NOTICE, F(site) F(count) F(ms) F(text)) \
+    X(site_restored, EVENT_NOTICE, F(site)) \
     X(queue_run, EVENT_INFO, F(count) F(text) F(reason)) \
     X(admin_held, EVENT_NOTICE, F(id) F(count) F(text)) \
     X(admin_released, EVENT_NOTICE, F(id) F(count) F(text)) \

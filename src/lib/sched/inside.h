@@ -129,6 +129,8 @@ struct sched_site {
     struct list ring;     /* its dests that could yield something */
     struct list runnable; /* in s->shares */
     struct sched_trust trust;
+    uint32_t told; /* how much slower it was said to be; 0: it was not */
+    int64_t tell_ms; /* not again before */
     struct list all;      /* in s->all_sites */
     uint32_t n[SCHED_LIVE];
     uint32_t dests;
@@ -172,6 +174,7 @@ struct sched {
     struct list urgent, bulk, routing, waiting, released, gone;
     struct list drain, idle, all_sites, to_place;
     struct sched_shares shares;
+    enum sched_change change;
     uint32_t idle_count;
     struct sched_job_slot **jobs;
     uint32_t job_slots, job_free, job_count;

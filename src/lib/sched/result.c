@@ -36,6 +36,33 @@ static void works(struct sched *s, struct sched_dest *d)
     set_why(s, &d->why, SPAN_NONE);
 }
 
+/* How much less than its rule has a site is given; 0: no less. One that backs off is told of as
+ * such. */
+static uint32_t lack(const struct sched *s, const struct sched_site *t)
+{
+    uint32_t initial = sched_site_rule(s, t)->site_initial, limit = t->gate.limit;
+    if (sched_gate_closed(&t->gate) || t->gate.half_open)
+        return t->told;
+    uint32_t doubled = sched_pace_doubled(&t->pace, sched_site_rule_us(s, t));
+    if (doubled)
+        return initial + doubled;
+    return t->why && limit < initial ? initial - limit : 0;
+}
+
+static enum sched_change changed(const struct sched *s, struct sched_site *t, int64_t now_ms)
+{
+    enum { TELL_MS = 60000 };
+    uint32_t less = lack(s, t), told = t->told;
+    if (less ? less <= told || now_ms < t->tell_ms : !told)
+        return SCHED_SAME;
+    t->told = less;
+    if (less)
+        t->tell_ms = now_ms + TELL_MS;
+    return less ? SCHED_SLOWED : SCHED_RESTORED;
+}
+
+enum sched_change sched_change(const struct sched *s) { return s->change; }
+
 /* Half of what there was: jobs at once; and where that is no more than one, or a rate is set,
  * how fast they begin. A site that cannot be reached needs no rate: it backs off. */
 static void narrow(struct sched *s, struct sched_site *t, enum sched_news news, int64_t begun_ms,
@@ -190,6 +217,7 @@ bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_resul
     leave_gates(s, j);
     learn(s, j->dest, res, waits, j->begun_ms, now);
     sched_share_learn(s, j->dest->site, res->news, j->begun_ms, now.mono_ms);
+    s->change = changed(s, j->dest->site, now.mono_ms);
     keep(j->dest->site, res->keeper);
     s->delay_for = 0;
     for (uint32_t k = j->rcpt_count; k > 0; k--) { /* from the end: SITE goes to the front */

@@ -287,6 +287,14 @@ struct sched_result {
 /* Ends the job. verdicts_r has room for its rcpt_count. False when the id is not known. */
 bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_result *res,
                       struct sched_now now, struct sched_verdict *verdicts_r);
+/* What that did to the pace of its site: told once for each change, when it is slowed further at
+ * most once a minute. Of the last sched_job_result. */
+enum sched_change {
+    SCHED_SAME,
+    SCHED_SLOWED,   /* fewer jobs at once than its rule begins with, or slower ones */
+    SCHED_RESTORED, /* no less than its rule has, any more */
+};
+enum sched_change sched_change(const struct sched *s);
 /* The process that had it is gone: its recipients come due after a small delay, flagged as
  * possible duplicates. verdicts_r may be NULL. */
 bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
