@@ -18,10 +18,54 @@ int cli_fail(const struct cli_args *a, int rc, const char *fmt, ...)
     return rc;
 }
 
+enum { OPTIONS_MAX = 64, OPTION_MAX = 32, USAGE_LINES = 15 };
+
+struct options {
+    char text[OPTIONS_MAX][OPTION_MAX];
+    const char *names[OPTIONS_MAX];
+    size_t n;
+};
+
+/* All that begins with "--" in a usage. */
+static void read_options(struct options *o, const char *usage)
+{
+    o->n = 0;
+    for (const char *at = usage; o->n < OPTIONS_MAX && (at = strstr(at, "--")) != NULL;) {
+        size_t n = strspn(at, "-abcdefghijklmnopqrstuvwxyz");
+        if (n > 2 && n < OPTION_MAX) {
+            memcpy(o->text[o->n], at, n);
+            o->text[o->n][n] = '\0';
+            o->names[o->n] = o->text[o->n];
+            o->n++;
+        }
+        at += n;
+    }
+}
+
+/* A long usage would push what is wrong off the screen. */
+static void put_usage(const struct cli_args *a)
+{
+    size_t lines = 0;
+    for (const char *c = a->usage; *c; c++)
+        lines += *c == '\n';
+    if (lines <= USAGE_LINES)
+        fputs(a->usage, stderr);
+    else
+        fprintf(stderr, "postern %s --help says what it takes\n", a->verb);
+}
+
 int cli_usage_error(const struct cli_args *a, const char *what, const char *arg)
 {
-    fprintf(stderr, "postern %s: %s%s%s\n%s", a->verb, what, arg ? ": " : "", arg ? arg : "",
-            a->usage);
+    struct options o = { .n = 0 };
+    bool option = arg && arg[0] == '-' && strncmp(what, "unknown", 7) == 0;
+    if (option)
+        read_options(&o, a->usage);
+    struct span name = option ? span_to(span_str(arg), strcspn(arg, "=")) : SPAN_NONE;
+    const char *meant = option ? config_suggest_among(o.names, o.n, name) : NULL;
+    fprintf(stderr, "postern %s: %s%s%s%s%s%s\n", a->verb, what, arg ? ": " : "", arg ? arg : "",
+            meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
+    if (!meant)
+        put_usage(a);
     return EX_USAGE;
 }
 
@@ -31,7 +75,7 @@ int cli_unknown(const struct cli_args *a, const char *what, const char *const *n
     fprintf(stderr, "postern %s: \"%.200s\" is not known%s%s%s\n", a->verb, what,
             meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
     if (!meant)
-        fputs(a->usage, stderr);
+        put_usage(a);
     return EX_USAGE;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/queue_words.h"
 #include "cli/term.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <time.h>
@@ -101,6 +102,7 @@ struct request {
     const char *ids[QUEUE_WORDS_MAX]; /* and other words */
     size_t n;
     struct queue_words words;
+    size_t asked; /* so many of them are what is asked for; then come limit, sort ... */
 };
 
 struct output {
@@ -263,6 +265,36 @@ static void on_row(void *ctx, struct span json)
         flush(o);
 }
 
+static void on_count(void *ctx, struct span row)
+{
+    struct queue_totals *t = ctx;
+    json_t *o = ctl_json(row, OUT_MAX_BYTES);
+    t->meant = (uint64_t)json_integer_value(json_object_get(o, "messages"));
+    t->meant_at_most = json_is_true(json_object_get(o, "messages_at_most"));
+    json_decref(o);
+}
+
+/* Where not all may have been shown, or nothing, it is counted what there is. */
+static void find_totals(const struct request *rq, struct output *o)
+{
+    struct queue_totals t = { 0 };
+    uint64_t limit = UINT64_MAX;
+    bool list = rq->verb->what == QUEUE_LIST, sorted = rq->sort && strcmp(rq->sort, "age") != 0;
+    if (rq->limit)
+        num_u64(span_str(rq->limit), &limit);
+    bool some = list && (sorted || queue_show_messages(o->show) >= limit);
+    bool nothing = (list || rq->verb->may & GROUPED) && queue_show_nothing(o->show) && limit > 0;
+    struct ctl c;
+    if ((some || nothing) && ctl_open(&c, &rq->a) == EX_OK) {
+        t.known = ctl_run(&c, "count", rq->words.v, nothing ? 0 : rq->asked, on_count,
+                          &t) == EX_OK;
+        ctl_close(&c);
+    }
+    t.all = t.meant;
+    t.meant = nothing ? 0 : t.meant;
+    queue_show_totals(o->show, t);
+}
+
 static int ask(struct request *rq)
 {
     struct ctl c;
@@ -275,8 +307,11 @@ static int ask(struct request *rq)
                             term_colour(STDOUT_FILENO), (int64_t)time(NULL) * 1000);
     if (rc == EX_OK) {
         rc = ctl_run(&c, rq->verb->ask, rq->words.v, rq->words.n, on_row, &o);
-        if (rc == EX_OK && !o.json)
+        if (rc == EX_OK && !o.json) {
+            flush(&o);
+            find_totals(rq, &o);
             queue_show_end(o.show, &o.out);
+        }
         flush(&o);
         if (rc == EX_OK && o.failed)
             rc = cli_fail(&rq->a, EX_IOERR, "the output cannot be written");
@@ -338,6 +373,7 @@ static int run(struct request *rq)
         return act(rq);
     for (size_t i = 0; i < rq->n; i++)
         queue_words_plain(&rq->words, rq->ids[i]);
+    rq->asked = rq->words.n;
     if (!put_options(rq))
         return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
     return ask(rq);

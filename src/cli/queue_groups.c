@@ -213,25 +213,24 @@ static size_t titles(struct queue_groups *g)
 static void put_total(const struct queue_groups *g, struct buf *out)
 {
     int64_t groups = int_of(g->total, "groups"), shown = int_of(g->total, "shown");
-    buf_printf(out, "%s%lld message%s, ",
-               json_is_true(json_object_get(g->total, "messages_at_most")) ? "at most " : "",
-               (long long)int_of(g->total, "messages"),
-               int_of(g->total, "messages") == 1 ? "" : "s");
+    if (json_is_true(json_object_get(g->total, "messages_at_most")))
+        buf_putz(out, "at most ");
+    term_put_counted(out, (uint64_t)int_of(g->total, "messages"), "message");
+    buf_putz(out, ", ");
     num_put_size(out, (uint64_t)int_of(g->total, "bytes"));
-    buf_printf(out, ", %lld group%s", (long long)groups, groups == 1 ? "" : "s");
+    buf_putz(out, ", ");
+    term_put_counted(out, (uint64_t)groups, "group");
     if (groups > shown)
         buf_printf(out, ", %lld not shown (--limit N)", (long long)(groups - shown));
     buf_putc(out, '\n');
 }
 
+bool queue_groups_none(const struct queue_groups *g) { return json_array_size(g->rows) == 0; }
+
 void queue_groups_end(struct queue_groups *g, struct buf *out)
 {
     size_t n = json_array_size(g->rows);
     int64_t most = 0;
-    if (n == 0) {
-        buf_putz(out, "nothing in the queue is meant by that\n");
-        return;
-    }
     size_t n_columns = titles(g);
     g->table = cli_table_new(g->titles, n_columns, g->width, g->colour);
     for (size_t i = 0; i < n; i++) {

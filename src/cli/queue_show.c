@@ -17,11 +17,11 @@ static const struct table_column list_columns[] = {
     { .title = "ID" },
     { .title = "AGE", .right = true, .spare = 4 },
     { .title = "SIZE", .right = true, .spare = 1 },
-    { .title = "STATE" },
+    { .title = "STATE", .spare = 5 },
     { .title = "SENDER", .most = ADDRESS_COLUMNS, .least = 6, .weight = 2, .spare = 2 },
     { .title = "RECIPIENT", .most = ADDRESS_COLUMNS, .least = 8, .weight = 3 },
     { .title = "NEXT", .right = true, .spare = 3 },
-    { .title = "REASON", .most = REASON_COLUMNS, .least = 16, .weight = 12 },
+    { .title = "REASON", .most = REASON_COLUMNS, .least = 14, .weight = 12 },
 };
 static const struct table_column site_columns[] = {
     { .title = "KIND", .spare = 2 },
@@ -40,6 +40,7 @@ struct queue_show {
     struct queue_groups *groups;
     int64_t now_ms;
     uint64_t messages, recipients, bytes, not_shown, states[QUEUE_STATES];
+    struct queue_totals totals;
     bool any;
 };
 
@@ -191,22 +192,48 @@ static void list_row(struct queue_show *s, const json_t *m)
     }
 }
 
-static const char *plural(uint64_t n) { return n == 1 ? "" : "s"; }
+static void put_nothing(const struct queue_show *s, struct buf *out)
+{
+    if (!s->totals.known) {
+        buf_putz(out, "nothing in the queue is meant by that\n");
+    } else if (s->totals.all) {
+        buf_putz(out, "nothing in the queue is meant by that (");
+        term_put_counted(out, s->totals.all, "message");
+        buf_printf(out, " wait%s)\n", s->totals.all == 1 ? "s" : "");
+    } else {
+        buf_putz(out, "the queue is empty\n");
+    }
+}
 
 static void list_end(const struct queue_show *s, struct buf *out)
 {
-    if (!s->messages) {
-        buf_putz(out, "the queue is empty\n");
+    bool more = s->totals.meant > s->messages;
+    if (!s->messages && !more) {
+        put_nothing(s, out);
         return;
     }
-    buf_printf(out, "%llu message%s, ", (unsigned long long)s->messages, plural(s->messages));
+    if (more) {
+        term_put_count(out, s->messages);
+        buf_printf(out, " of %s", s->totals.meant_at_most ? "at most " : "");
+        term_put_counted(out, s->totals.meant, "message");
+        buf_putz(out, " shown (--limit)");
+        if (!s->messages) {
+            buf_putc(out, '\n');
+            return;
+        }
+    } else {
+        term_put_counted(out, s->messages, "message");
+    }
+    buf_putz(out, ", ");
     num_put_size(out, s->bytes);
-    buf_printf(out, ", %llu recipient%s", (unsigned long long)s->recipients,
-               plural(s->recipients));
+    buf_putz(out, ", ");
+    term_put_counted(out, s->recipients, "recipient");
     for (int i = 0; i < QUEUE_STATES; i++)
-        if (s->states[i] && i != QUEUE_READY)
-            buf_printf(out, ", %llu %s", (unsigned long long)s->states[i],
-                       queue_state_name((enum queue_state)i));
+        if (s->states[i] && i != QUEUE_READY) {
+            buf_putz(out, ", ");
+            term_put_count(out, s->states[i]);
+            buf_printf(out, " %s", queue_state_name((enum queue_state)i));
+        }
     buf_putc(out, '\n');
 }
 
@@ -253,7 +280,7 @@ static void sites_end(const struct queue_show *s, struct buf *out)
     if (!s->any)
         buf_putz(out, "no destination has mail waiting\n");
     if (s->not_shown)
-        buf_printf(out, "%llu more, with less waiting, are not shown (--limit N)\n",
+        buf_printf(out, "%llu more that are up, with less waiting, are not shown (--limit N)\n",
                    (unsigned long long)s->not_shown);
 }
 
@@ -268,11 +295,14 @@ static void pad(struct buf *out, size_t has, size_t wants)
 /* Of a filter. */
 static void count_some(const json_t *c, struct buf *out)
 {
-    buf_printf(out, "%s%lld messages", json_is_true(json_object_get(c, "messages_at_most"))
-                                           ? "at most " : "", (long long)int_of(c, "messages"));
-    if (json_object_get(c, "matching"))
-        buf_printf(out, ", %lld recipients", (long long)int_of(c, "matching"));
+    if (json_is_true(json_object_get(c, "messages_at_most")))
+        buf_putz(out, "at most ");
+    term_put_counted(out, (uint64_t)int_of(c, "messages"), "message");
     buf_putz(out, ", ");
+    if (json_object_get(c, "matching")) {
+        term_put_counted(out, (uint64_t)int_of(c, "matching"), "recipient");
+        buf_putz(out, ", ");
+    }
     num_put_size(out, (uint64_t)int_of(c, "bytes"));
     buf_putc(out, '\n');
 }
@@ -371,6 +401,15 @@ void queue_show_rest(struct queue_show *s, struct buf *out)
         cli_table_put(s->table, out);
 }
 
+bool queue_show_nothing(const struct queue_show *s)
+{
+    return s->groups ? queue_groups_none(s->groups) : !s->messages;
+}
+
+uint64_t queue_show_messages(const struct queue_show *s) { return s->messages; }
+
+void queue_show_totals(struct queue_show *s, struct queue_totals totals) { s->totals = totals; }
+
 void queue_show_end(struct queue_show *s, struct buf *out)
 {
     queue_show_rest(s, out);
@@ -378,6 +417,8 @@ void queue_show_end(struct queue_show *s, struct buf *out)
         list_end(s, out);
     else if (s->what == QUEUE_SITES)
         sites_end(s, out);
+    else if (s->groups && queue_groups_none(s->groups))
+        put_nothing(s, out);
     else if (s->groups)
         queue_groups_end(s->groups, out);
 }

@@ -17,6 +17,17 @@ void queue_show_free(struct queue_show **s);
 void queue_show_row(struct queue_show *s, struct span json, struct buf *out, struct buf *err);
 /* Only the rest of the rows, without totals. */
 void queue_show_rest(struct queue_show *s, struct buf *out);
+/* Of a list or of groups: none came; messages of a list. */
+bool queue_show_nothing(const struct queue_show *s);
+uint64_t queue_show_messages(const struct queue_show *s);
+/* How many there are besides those that came, where that is known: then the end says so. */
+struct queue_totals {
+    bool known;
+    uint64_t all;   /* in the queue */
+    uint64_t meant; /* by the filters of a list */
+    bool meant_at_most;
+};
+void queue_show_totals(struct queue_show *s, struct queue_totals totals);
 /* The rest, and the totals. */
 void queue_show_end(struct queue_show *s, struct buf *out);
 

@@ -258,9 +258,12 @@ static void put_line(const struct cli_table *t, struct buf *out, const struct ce
 
 static void put_titles(const struct cli_table *t, struct buf *out)
 {
+    size_t last = t->last;
+    while (last > 0 && (t->out[last] || !t->columns[last].title[0]))
+        last--;
     if (t->colour)
         buf_putz(out, "\033[1m");
-    put_line(t, out, NULL, t->last);
+    put_line(t, out, NULL, last);
     buf_putz(out, t->colour ? "\033[0m\n" : "\n");
 }
 

@@ -69,6 +69,22 @@ struct span term_cut(struct span s, unsigned columns)
     return s;
 }
 
+void term_put_count(struct buf *b, uint64_t n)
+{
+    if (n >= 1000) {
+        term_put_count(b, n / 1000);
+        buf_printf(b, ",%03u", (unsigned)(n % 1000));
+    } else {
+        buf_putu(b, n);
+    }
+}
+
+void term_put_counted(struct buf *b, uint64_t n, const char *what)
+{
+    term_put_count(b, n);
+    buf_printf(b, " %s%s", what, n == 1 ? "" : "s");
+}
+
 void term_put_age(struct buf *b, int64_t ms)
 {
     long long s = ms > 0 ? ms / 1000 : 0;

@@ -18,6 +18,10 @@ unsigned term_columns(struct span s);
 /* As much of s as fits into so many columns; never cuts a character. */
 struct span term_cut(struct span s, unsigned columns);
 
+/* "1,234,567" */
+void term_put_count(struct buf *b, uint64_t n);
+/* "17 messages", "1 recipient" */
+void term_put_counted(struct buf *b, uint64_t n, const char *what);
 /* "2026-11-20 17:05", local time. */
 void term_put_when(struct buf *b, int64_t wall_ms);
 /* "42s", "5m", "3h12m", "2d05h": two units, for ages and waits. */

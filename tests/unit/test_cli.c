@@ -107,6 +107,63 @@ static void cut_to_the_terminal(void)
     cli_table_free(&t);
 }
 
+/* Names give way before the why does, by their weights; then columns are left out. */
+static void shared_out(void)
+{
+    static const struct table_column shared[] = {
+        { .title = "N", .right = true, .spare = 1 },
+        { .title = "NAME", .least = 4, .weight = 1 },
+        { .title = "WHY", .least = 6, .weight = 3 },
+    };
+    static const struct { unsigned width; const char *want; } table[] = {
+        { 0, "N  NAME          WHY\n1  longer.names  because of that\n" },
+        { 32, "N  NAME          WHY\n1  longer.names  because of that\n" },
+        { 27, "N  NAME     WHY\n1  longer\xe2\x80\xa6  because of that\n" },
+        { 15, "N  NAME  WHY\n1  lon\xe2\x80\xa6  becau\xe2\x80\xa6\n" },
+        { 14, "NAME  WHY\nlon\xe2\x80\xa6  because\xe2\x80\xa6\n" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct buf out;
+        struct cli_table *t = cli_table_new(shared, 3, table[i].width, false);
+        buf_init(&out, 4096);
+        put_row(t, "1", "longer.names", "because of that");
+        cli_table_put(t, &out);
+        CHECK_TEXT(buf_cstr(&out), table[i].want);
+        buf_free(&out);
+        cli_table_free(&t);
+    }
+}
+
+/* Of different numbers bars of different lengths, in any width. */
+static void bars(void)
+{
+    static const struct table_column barred[] = {
+        { .title = "NAME", .least = 4 }, { .title = "", .most = 24, .least = 4 }
+    };
+    for (unsigned width = 10; width < 40; width++) {
+        struct buf out;
+        struct cli_table *t = cli_table_new(barred, 2, width, false);
+        size_t longest = 0, before = 0;
+        buf_init(&out, 4096);
+        for (uint64_t n = 0; n < 4; n++) {
+            cli_table_cell(t, SPAN("abcdefgh"));
+            cli_table_cell_bar(t, n * n * 1000, 9000, TABLE_PLAIN);
+            cli_table_end_row(t);
+        }
+        cli_table_put(t, &out);
+        CHECK(span_starts(buf_span(&out), SPAN("NAME\n")));
+        for (const char *at = strchr(buf_cstr(&out), '\n') + 1; *at; at = strchr(at, '\n') + 1) {
+            size_t n = strcspn(at, "\n"), bar = n - strcspn(at, "#\n");
+            CHECK(bar >= before && (bar > before || bar < 2));
+            before = bar;
+            longest = term_columns(span_of(at, n));
+        }
+        CHECK(longest == (width > 34 ? 34 : width));
+        buf_free(&out);
+        cli_table_free(&t);
+    }
+}
+
 /* --- rows --- */
 
 static void readable_rows(void)
@@ -478,7 +535,8 @@ static void stop_that_lasts(void)
 
 static const struct test tests[] = {
     TEST(harmless_text),    TEST(columns_and_cuts),  TEST(ages),
-    TEST(aligned),          TEST(cut_to_the_terminal), TEST(readable_rows),
+    TEST(aligned),          TEST(cut_to_the_terminal), TEST(shared_out), TEST(bars),
+    TEST(readable_rows),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
     TEST(frozen_are_shown), TEST(filters_are_words), TEST(rules_of_rerouting), TEST(retries),
