@@ -58,16 +58,27 @@ static void hint_waiting(struct hints *h, struct span id, struct span whom, bool
         add(h, "postern queue run", SPAN_NONE, "sends what waits for a queue run");
 }
 
+/* Once for a name. */
+static void add_thaw(struct hints *h, struct span name)
+{
+    enum { VERB = sizeof "postern queue thaw " - 1 };
+    for (size_t i = 0; i < json_array_size(h->list); i++)
+        if (span_eq(span_from(row_text(json_array_get(h->list, i), "do"), VERB), name))
+            return;
+    if (name.n)
+        add(h, "postern queue thaw", name, "lets it be sent again");
+}
+
 static bool hint_frozen(struct hints *h)
 {
-    struct span last = SPAN_NONE;
-    for (size_t i = 0; i < json_array_size(h->w->places); i++) {
-        struct span name = why_frozen(json_array_get(h->w->places, i));
-        if (name.n && !span_eq(name, last))
-            add(h, "postern queue thaw", name, "lets it be sent again");
-        last = name.n ? name : last;
-    }
-    return last.n > 0;
+    const json_t *lists[] = { h->w->reasons, h->w->rcpts };
+    size_t before = json_array_size(h->list);
+    for (size_t i = 0; i < json_array_size(h->w->places); i++)
+        add_thaw(h, why_frozen(json_array_get(h->w->places, i)));
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < json_array_size(lists[k]); i++)
+            add_thaw(h, row_text(json_array_get(lists[k], i), "frozen_as"));
+    return json_array_size(h->list) > before;
 }
 
 static void add_rule(struct hints *h, const json_t *site, const char *what)

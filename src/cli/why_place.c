@@ -33,6 +33,15 @@ static void put_name(struct why_show *s, const json_t *gate, const char *what)
     why_put(s, row_text(gate, "name"));
 }
 
+void why_put_frozen(struct why_show *s, const json_t *row)
+{
+    if (!row_text(row, "frozen_as").n)
+        return;
+    buf_putz(s->out, ", as ");
+    why_put(s, row_text(row, "frozen_as"));
+    why_put_who(s, row_text(row, "frozen_by"), row_int(row, "frozen_ms"));
+}
+
 /* True: a person froze it, which was said. */
 static bool put_frozen(struct why_show *s, const json_t *gate, const char *what)
 {

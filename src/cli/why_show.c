@@ -137,6 +137,7 @@ static void put_situation(struct why_show *s, size_t i)
         why_put(s, row_text(r, "state"));
     else
         put_tried(s, r);
+    why_put_frozen(s, r);
     if (row_int(r, "begun_ms")) {
         buf_putz(s->out, ", begun ");
         why_put_when(s, row_int(r, "begun_ms"));
@@ -249,6 +250,7 @@ static void put_reasons(struct why_show *s)
                    group_words(r));
         buf_putz(s->out, row_text(r, "reason").n && group_words(r)[0] ? ": " : "");
         why_put(s, row_text(r, "reason"));
+        why_put_frozen(s, r);
         if (row_text(r, "id").n) {
             buf_putz(s->out, "  [");
             why_put(s, row_text(r, "id"));

@@ -41,6 +41,8 @@ void why_show_gateway(struct why_show *s);
 void why_show_hosts(struct why_show *s);
 /* Nothing begins there before its back-off is over or it is thawed. */
 bool why_is_closed(const json_t *place);
+/* " as NAME, by root, 3h ago", of a row that says so */
+void why_put_frozen(struct why_show *s, const json_t *row);
 /* The name under which the place is frozen; empty: it is not. */
 struct span why_frozen(const json_t *place);
 

@@ -109,6 +109,8 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     json_bool(&j, "warned", r->warned);
     json_bool(&j, "duplicate", r->duplicate);
     json_bool(&j, "frozen", r->frozen);
+    if (r->frozen)
+        cause_put_frozen(&j, a->q, r);
     json_bool(&j, "quarantined", r->quarantined);
     if (r->next_try_ms)
         json_int(&j, "next_try_ms", cause_wall(now, r->next_try_ms));

@@ -265,12 +265,12 @@ static bool feed_rows(struct admin_ask *a)
 /* --- saying it --- */
 
 /* Of the oldest: its own words and its id. False: it has gone since. */
-static bool put_oldest(struct json *j, const struct sched *s, const struct cause_tally *t)
+static bool put_oldest(struct json *j, struct qmgr *q, const struct cause_tally *t)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     char room[KEY_MAX];
-    if (!sched_age_get(s, t->oldest, &m))
+    if (!sched_age_get(q->sched, t->oldest, &m))
         return false;
     for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &r); i++) {
         int state = state_of(r.state, sched_queue_state(&r));
@@ -278,6 +278,8 @@ static bool put_oldest(struct json *j, const struct sched *s, const struct cause
             continue;
         json_str(j, "reason", r.reason);
         json_str(j, "id", span_str(queueid_make(m.seq, m.received_ms).text));
+        if (r.frozen)
+            cause_put_frozen(j, q, &r);
         return true;
     }
     return false;
@@ -295,7 +297,7 @@ static bool send_reasons(struct admin_ask *a, struct cause_scan *w)
         if (t->key[0] - 'A' == WITH_SITE)
             json_bool(&j, "with_site", true);
         json_uint(&j, "recipients", t->recipients);
-        if (!put_oldest(&j, a->q->sched, t))
+        if (!put_oldest(&j, a->q, t))
             json_str(&j, "reason", span_from(t->node.key, 1));
         cause_row_end(a, &j, &b);
     }

@@ -16,6 +16,7 @@ struct dns_backend {
     /* Forgets what it keeps itself; NULL: it keeps nothing. */
     void (*forget)(void *ctx);
     void *ctx;
+    struct span servers; /* who is asked, as text; alive as long as ctx; may be empty */
 };
 
 #endif

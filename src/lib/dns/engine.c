@@ -321,7 +321,8 @@ void dns_engine_free(struct dns_engine **ep)
 
 struct dns_backend dns_engine_backend(struct dns_engine *e)
 {
-    return (struct dns_backend){ .ask = engine_ask, .cancel = engine_cancel, .ctx = e };
+    return (struct dns_backend){ .ask = engine_ask, .cancel = engine_cancel, .ctx = e,
+                                 .servers = buf_span(&e->servers) };
 }
 
 bool dns_engine_validating(const struct dns_engine *e) { return !e->probing && e->validating; }

@@ -214,6 +214,16 @@ static bool is_null_mx(const struct dns_answer *ans)
     return ans->count > 0 && !ans->odd;
 }
 
+/* "MX: no answer in time from 192.0.2.53:53" */
+static struct span failure(struct dns_mx *m, const char *type, const struct dns_answer *ans)
+{
+    enum { PART_MAX = 200 };
+    return mx_text(m, "%s: %s%s%.*s%s%.*s", type,
+                   ans->status == DNS_TIMEOUT ? "no answer in time" : "no usable answer",
+                   ans->server.n ? " from " : "", SPAN_ARG(span_to(ans->server, PART_MAX)),
+                   ans->why.n ? ", " : "", SPAN_ARG(span_to(ans->why, PART_MAX)));
+}
+
 static void told_mx(struct dns_mx *m, size_t i, const struct dns_answer *ans)
 {
     struct mx_hop *h = &m->hops[i];
@@ -241,9 +251,8 @@ static void told_mx(struct dns_mx *m, size_t i, const struct dns_answer *ans)
         break;
     default: /* never taken for "no MX": mail would go to the wrong host (RFC 5321 5.1) */
         fail_hop(h, DNS_PLAN_LATER, "4.4.3",
-                 mx_text(m, "Name server: %s: host name lookup failure (MX: %s%s%.*s)", h->name.s,
-                         ans->status == DNS_TIMEOUT ? "no answer in time" : "no usable answer",
-                         ans->why.n ? ", " : "", SPAN_ARG(span_to(ans->why, 200))));
+                 mx_text(m, "Name server: %s: host name lookup failure (%.*s)", h->name.s,
+                         SPAN_ARG(failure(m, "MX", ans))));
     }
 }
 
@@ -251,6 +260,8 @@ static void told_addrs(struct dns_mx *m, struct mx_host *h, int kind, const stru
 {
     h->ask[kind] = ASK_TOLD;
     h->status[kind] = ans->status;
+    if (ans->status >= DNS_SERVFAIL && !h->failed.n)
+        h->failed = failure(m, kind ? "AAAA" : "A", ans);
     if (ans->status < DNS_SERVFAIL && ans->ttl_s < h->ttl_s)
         h->ttl_s = ans->ttl_s;
     h->secure = h->secure && ans->security == DNS_SECURE;

@@ -19,6 +19,7 @@ struct mx_host {
     uint64_t lot;         /* drawn: the order among equals */
     enum ask ask[2];      /* A, AAAA */
     enum dns_status status[2];
+    struct span failed;   /* of a question without a usable answer: which, who was asked */
     uint32_t ttl_s;       /* of what was told, answers without records included */
     bool secure, own, cut;
     struct netaddr addrs[2][HOST_ADDRS_MAX]; /* A, AAAA; with port */

@@ -164,7 +164,8 @@ static void fail_hosts(struct dns_mx *m)
     const char *domain = m->hops[0].name.s;
     if (unknown)
         verdict(&m->plan, DNS_PLAN_LATER, SPAN("4.4.3"),
-                mx_text(m, "Name server: %s: host name lookup failure", unknown->name.s));
+                mx_text(m, "Name server: %s: host name lookup failure (%.*s)", unknown->name.s,
+                        SPAN_ARG(unknown->failed)));
     else if (!first)
         verdict(&m->plan, DNS_PLAN_FAIL, SPAN("5.4.4"),
                 mx_text(m, "No MX host of %s has a usable name", domain));

@@ -133,6 +133,7 @@ static void too_late(void *ctx)
         r->backend.cancel(r->backend.ctx, f->id);
     r->stats.timeouts++;
     land(f, &(struct dns_raw){ .status = DNS_TIMEOUT,
+                               .server = out ? r->backend.servers : SPAN_NONE,
                                .why = out ? SPAN_NONE : SPAN("too many questions before it") });
 }
 
