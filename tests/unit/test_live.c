@@ -325,6 +325,44 @@ static void held_again(void)
     desk_end(&d);
 }
 
+/* What is frozen is said once and left alone, when it was before, and when it is meanwhile. */
+static void frozen(void)
+{
+    static const char *const all[] = { "always", "silent", "window=1", NULL };
+    struct desk d;
+    struct span name;
+    desk_begin(&d, 61);
+    put_off_many(&d);
+    MUST(rig_send(d.r, rig_mail(d.r, "s@src.example", "tmp1.0@y.example")));
+    rig_run(d.r, SECOND_MS);
+    CHECK(sched_freeze(d.r->q->sched, SPAN("x.example")));
+    ask(&d, "live", all);
+    rig_run(d.r, 3 * SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(delivered(&d), 0);
+    CHECK_INT(rig_address(d.r, "tmp1.0@y.example")->delivered, 1);
+    CHECK_INT(count(&d, "\"notice\":\"frozen\",\"name\":\"x.example\""), 1);
+    CHECK_INT(count(&d, "\"run\":"), 1);
+    CHECK_INT(count(&d, "\"locked\":"), 0);
+    CHECK_INT(count(&d, "\"messages\":1,\"sent\":1"), 1);
+    CHECK_INT(count(&d, "\"frozen\":150"), 1);
+    CHECK(sched_thaw(d.r->q->sched, SPAN("x.example")));
+    buf_reset(&d.rows);
+    ask(&d, "live", all);
+    for (int i = 0; i < 20; i++)
+        rig_turn(d.r);
+    CHECK(sched_freeze(d.r->q->sched, SPAN("x.example")));
+    rig_run(d.r, 10 * SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK(!d.r->q->lives);
+    CHECK_INT(count(&d, "\"notice\":\"frozen\""), 1);
+    CHECK(delivered(&d) < MANY);
+    struct sched_rcpt_info r;
+    CHECK(sched_rcpt(d.r->q->sched, d.r->mails[MANY - 1].seq, 0, &r) && r.frozen &&
+          sched_frozen_as(d.r->q->sched, &r, &name));
+    desk_end(&d);
+}
+
 static void refused(void)
 {
     static const char *const bad[][2] = { { "window=0" }, { "window=33" }, { "loud" },
@@ -344,6 +382,7 @@ static void refused(void)
     desk_end(&d);
 }
 
-static const struct test tests[] = { TEST(choices),    TEST(tried_now), TEST(looked_away),
-                                     TEST(reads_nothing), TEST(held_again), TEST(refused) };
+static const struct test tests[] = { TEST(choices),       TEST(tried_now),  TEST(looked_away),
+                                     TEST(reads_nothing), TEST(held_again), TEST(frozen),
+                                     TEST(refused) };
 TEST_MAIN(tests)
