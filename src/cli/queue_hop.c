@@ -8,21 +8,21 @@
 
 enum { ARENA_MAX = 64 << 10 };
 
-/* NULL: nobody has answered. */
-static json_t *look_up(const struct cli_args *a, const struct route_dest *d)
+/* *row_r NULL: nobody has answered. A status that is not EX_OK has been said. */
+static int look_up(const struct cli_args *a, const struct route_dest *d, json_t **row_r)
 {
     struct ask *k;
     struct buf hops;
     struct ask_args args = { .n = 0 };
-    json_t *row = NULL;
     buf_init(&hops, ASK_ARG_MAX);
     dns_hops_put(&hops, d->hops, d->hop_count);
     ask_arg(&args, "hops", buf_span(&hops));
-    if (!hops.failed && ask_open(&k, a) == EX_OK && ask_running(k))
-        row = ask_row(k, "lookup", &args);
+    int rc = ask_open(&k, a);
+    if (rc == EX_OK && !hops.failed && ask_running(k))
+        *row_r = ask_row(k, "lookup", &args);
     ask_close(&k);
     buf_free(&hops);
-    return row;
+    return rc;
 }
 
 /* An address needs no question. */
@@ -40,10 +40,10 @@ int queue_hop_check(const struct cli_args *a, const char *hop)
     struct route_dest d = { .hop_count = 0 };
     struct err unused;
     bool named = route_value_or_hops(span_str(hop), arena, &d, &unused) && has_name(&d);
-    json_t *row = named ? look_up(a, &d) : NULL;
+    json_t *row = NULL;
+    int rc = named ? look_up(a, &d, &row) : EX_OK;
     const json_t *plan = json_object_get(row, "plan");
     struct span verdict = row_text(plan, "verdict"), text = row_text(plan, "text");
-    int rc = EX_OK;
     if (span_eq(verdict, SPAN("fail")))
         rc = cli_fail(a, EX_NOHOST, "nothing was rerouted: %s is no next hop: %.*s", hop,
                       SPAN_ARG(text));
