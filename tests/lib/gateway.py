@@ -98,6 +98,7 @@ class Gateway:
                     **({} if "dns" in self.options else {"timeout": Word("1s")})},
             "log": {"tag": "postern", "file": str(self.logfile), "events": f"{d}/events.jsonl"},
             "control": {"socket": f"{d}/control"},
+            "processes": {"finish": Word("5s")},     # of sinks that stall nobody waits for the end
             "alarm": {"interval": 0},        # tests that are about it say otherwise
         }
         if self.mailertable:

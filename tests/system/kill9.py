@@ -20,7 +20,7 @@ LONG = os.environ.get("POSTERN_LONG") == "1"
 COUNT, ROUNDS = (400000, 20) if LONG else (30000, 2)
 CONNECTIONS = 20
 FAST = {"processes": {"restart_first": Word("50ms"), "restart_max": Word("200ms"),
-                      "smtpd": 2, "deliver": 2}}
+                      "smtpd": 2, "deliver": 2, "finish": Word("30s")}}
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 
 
