@@ -24,6 +24,7 @@ struct why {
     const char *target;
     json_t *now, *message, *group;       /* rows of qmgr (qmgr/admin_why.c); one of the last two */
     json_t *frozen, *rule;               /* rows; when nothing waits for it */
+    json_t *servers; /* array: {"server", "type", "name", "said"}; NULL: not asked */
     json_t *rcpts, *reasons, *places, *attempts, *hosts, *domains; /* arrays of rows */
     struct why_route routes[WHY_ROUTES_MAX];
     size_t route_count;
@@ -39,6 +40,9 @@ struct why {
 bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w_r);
 void why_free(struct why *w);
 json_t *why_json(const struct why *w, const struct ask *k);
+
+/* why_dns.c: blocks for some seconds at most; the caller's. */
+json_t *why_ask_servers(const struct why *w, const struct config *cfg);
 
 /* why_show.c. width: in columns. */
 void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose,

@@ -216,6 +216,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
         w->now_ms = (int64_t)time(NULL) * 1000;
     if (w->exit == EX_OK) {
         ask_routes(k, w);
+        w->servers = why_ask_servers(w, ask_config(k));
     } else if (w->exit == EX_NOINPUT) {
         ask_sent(k, target, w);
         why_log_read(ask_config(k), target, &w->log);
@@ -227,7 +228,8 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
 void why_free(struct why *w)
 {
     json_t *rows[] = { w->now,    w->message,  w->group, w->frozen, w->rcpts, w->reasons,
-                       w->places, w->attempts, w->hosts, w->domains, w->rule };
+                       w->places, w->attempts, w->hosts, w->domains, w->rule,
+                       w->servers };
     for (size_t i = 0; i < w->route_count; i++)
         story_target_free(&w->routes[i].target);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -278,6 +280,7 @@ json_t *why_json(const struct why *w, const struct ask *k)
     put(row, w->group ? "oldest" : "message", w->message);
     put(row, "frozen", w->frozen);
     put(row, "rule", w->rule);
+    put(row, "name_servers", w->servers);
     put(row, "recipients", w->rcpts);
     put(row, "reasons", w->reasons);
     put(row, "domains", w->domains);

@@ -391,6 +391,7 @@ static void put_routes(struct why_show *s)
                                  : "\n  " WHY_HEAD "If it were tried now\n");
     for (size_t i = 0; i < s->w->route_count; i++)
         put_route(s, &s->w->routes[i]);
+    why_show_servers(s);
 }
 
 /* --- the whole --- */

@@ -64,6 +64,9 @@ void why_show_news(struct why_show *s);
 bool why_is_about(const json_t *attempt, int64_t rcpt);
 void why_show_dns(struct why_show *s, const struct why_route *r);
 
+/* why_dns.c: what the name servers say themselves, where the gateway has no answer from them. */
+void why_show_servers(struct why_show *s);
+
 /* why_hints.c: what can be done: {"do", "what"}; the caller's */
 json_t *why_hints(const struct why *w, const struct ask *k);
 void why_show_hints(struct why_show *s);

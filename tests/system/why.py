@@ -206,7 +206,10 @@ def dns_then_and_now(where):
             broken, moved = d.submit("x@broken.test"), d.submit("x@dest.test")
             (a,) = d.wait_attempts(broken, 1)["attempts"]
             assert a["stage"] == "DNS" and a["dns"]["verdict"] == "later", a
-            assert "host name lookup failure" in a["dns"]["text"], a
+            assert f"lookup failure (MX: no usable answer from {dns.address})" in \
+                a["dns"]["text"], a
+            assert d.story(broken)["name_servers"][0]["said"] == "SERVFAIL"
+            assert f"name server {dns.address} says: SERVFAIL" in d.words(broken)
             (now,) = d.story(broken)["if_tried_now"]
             assert not now["dns_differs"], now
             (a,) = d.wait_attempts(moved, 1)["attempts"]
@@ -316,11 +319,25 @@ def one_reason(where):
             sink.at("rcpt", f"451 4.7.1 <u{i}@dest.example>: come back in {7 * i + 3} seconds",
                     match=b"u%d@" % i)
         sink.at("rcpt", "452 4.2.2 mailbox full", match=b"full@")
+        sink.at("rcpt", "450 4.2.1 busy", match=b"x@other.example")
         ids = [d.submit(f"u{i}@dest.example") for i in range(4)] + [d.submit("full@dest.example")]
         for id in ids:
             d.wait_attempts(id, 1)
         s = d.story("dest.example")
         assert [r["recipients"] for r in s["reasons"]] == [4, 1], s["reasons"]
+        r = d.g.cli("queue", "oldest", "--by", "reason", "--reason", "4.7.1", "--json")
+        groups = [json.loads(line) for line in r.stdout.splitlines()]
+        assert [g["recipients"] for g in groups if "recipients" in g and "oldest_id" in g] == [4], \
+            r.stdout
+        id = d.submit("z@third.example", "x@other.example")     # one message, two domains
+        d.wait_attempts(id, 1)
+        s = d.story("other.example")
+        assert [r["to"] for r in s["recipients"]] == ["x@other.example"], s["recipients"]
+        assert "for <x@other.example>" in d.words("other.example")
+        text = d.words("a@client.example", code=66)
+        assert "6 messages from it wait: postern queue --from a@client.example" in text, text
+        for word in ("mx", "host"):
+            assert "nothing in the queue is for it" in d.words(word, code=66)
 
 
 RULES = {
@@ -399,6 +416,7 @@ def rated(where):
         id = d.submit("a@cold.example")
         s = d.wait(id, lambda s: s["recipients"][0]["frozen"])
         text = d.words(id)
+        assert re.search(r"frozen where it goes, as cold.example, by .+ ago", text), text
         assert "postern queue thaw cold.example" in text and "ROUTE HAS CHANGED" not in text, text
         assert "frozen by an administrator" in d.words("cold.example")
 
@@ -566,7 +584,8 @@ def nobody_there(where):
     d.g.configure()
     r = subprocess.run([str(binary()), "why", "dest.example", "-C", str(d.g.conf)],
                        capture_output=True, timeout=60)
-    assert r.returncode == 69 and b"no gateway answers" in r.stderr, r
+    assert r.returncode == 69, r
+    assert b"only a running gateway knows its queue, and there is none: no gateway" in r.stderr, r
 
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, two_hosts, route_moved,
