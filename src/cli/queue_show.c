@@ -239,6 +239,17 @@ static void list_end(const struct queue_show *s, struct buf *out)
 
 /* --- sites --- */
 
+/* Of a destination without a site, for it is not known where its MX are. */
+static void cell_place(struct cli_table *t, struct span name, struct span of)
+{
+    struct buf b;
+    buf_init(&b, ROW_MAX_BYTES);
+    if (!name.n)
+        buf_printf(&b, "(MX not known: %.*s)", SPAN_ARG(of));
+    cli_table_cell(t, name.n ? name : buf_span(&b));
+    buf_free(&b);
+}
+
 static void site_row(struct queue_show *s, const json_t *p)
 {
     const json_t *states = json_object_get(p, "recipients");
@@ -256,7 +267,7 @@ static void site_row(struct queue_show *s, const json_t *p)
     }
     struct span name = text_of(p, site ? "site" : "destination");
     cli_table_cell(t, site ? SPAN("site") : SPAN("destination"));
-    cli_table_cell(t, name.n ? name : SPAN("(MX not asked for yet)"));
+    cell_place(t, name, text_of(p, "of"));
     cell_number(t, waiting);
     cell_number(t, int_of(states, "deferred"));
     cell_number(t, int_of(p, "active"));
@@ -280,8 +291,8 @@ static void sites_end(const struct queue_show *s, struct buf *out)
     if (!s->any)
         buf_putz(out, "no destination has mail waiting\n");
     if (s->not_shown)
-        buf_printf(out, "%llu more that are up, with less waiting, are not shown (--limit N)\n",
-                   (unsigned long long)s->not_shown);
+        buf_printf(out, "%llu more are not shown (--limit N): those that are down come first, then "
+                        "where most waits\n", (unsigned long long)s->not_shown);
 }
 
 /* --- count, and what was done --- */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { VALUE_MAX = 1024 };
+
 static const struct {
     const char *option, *field;
     char op; /* '=' unless the value begins with another; '>' for amounts */
@@ -44,6 +46,34 @@ bool queue_words_add(struct queue_words *w, const char *name, const char *value)
     return add_parts(w, (const char *const[]){ name, "=", value }, 3);
 }
 
+/* Several with commas, where a comma is no part of such a value: as several options. Of a state
+ * qmgr reads them itself. */
+static bool has_several(const char *field, const char *value)
+{
+    static const char *const some[] = { "id", "to", "from", "domain", "client", "listener" };
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        if (strcmp(field, some[i]) == 0)
+            return !strchr(value, '"');
+    return false;
+}
+
+static bool add_condition(struct queue_words *w, bool negated, const char *field, const char *op,
+                          const char *value)
+{
+    while (has_several(field, value) && strchr(value, ',')) {
+        char one[VALUE_MAX];
+        size_t n = strcspn(value, ",");
+        if (n >= sizeof one)
+            return false;
+        memcpy(one, value, n);
+        one[n] = '\0';
+        value += n + 1;
+        if (n && !add_parts(w, (const char *const[]){ negated ? "!" : "", field, op, one }, 4))
+            return false;
+    }
+    return add_parts(w, (const char *const[]){ negated ? "!" : "", field, op, value }, 4);
+}
+
 int queue_words_option(struct queue_words *w, const char *option, const char *value)
 {
     option = strcmp(option, "--rcpt") == 0 ? "--to" : option;
@@ -58,10 +88,7 @@ int queue_words_option(struct queue_words *w, const char *option, const char *va
         if (*value && strchr(amount ? "<>" : "~=", *value))
             op[0] = *value++;
         w->filters++;
-        return add_parts(w, (const char *const[]){ negated ? "!" : "", options[i].field, op,
-                                                   value }, 4)
-                   ? 1
-                   : -1;
+        return add_condition(w, negated, options[i].field, op, value) ? 1 : -1;
     }
     return 0;
 }

@@ -19,11 +19,14 @@ struct queue_words {
 int queue_words_option(struct queue_words *w, const char *option, const char *value);
 /* What the options are, for a usage. */
 #define QUEUE_WORDS_HELP \
-    "filters (all have to hold; of several for one thing, one; \"!VALUE\" negates):\n" \
-    "  --to --from ADDRESS, DOMAIN or PATTERN with \"*\"; \"~TEXT\": a part (--rcpt is --to)\n" \
-    "  --domain of the recipient  --site MX set or destination  --reason TEXT (a part)\n" \
-    "  --state ready|active|deferred|frozen|waiting|held|quarantined  --listener NAME\n" \
-    "  --client ADDRESS[/BITS]  --id ID  --age '>2h' or '<30m'  --size '>1M' or '<10K'\n"
+    "filters (all have to hold; of several for one thing, also with commas, one; \"!VALUE\"\n" \
+    "negates, \"~TEXT\" is a part, \"*\" any text):\n" \
+    "  --to --from ADDRESS or DOMAIN (--rcpt is --to)  --domain DOMAIN of the recipient;\n" \
+    "                 .DOMAIN: all below it\n" \
+    "  --site SITE    as `queue sites` names it, a destination, or a host in it\n" \
+    "  --state ready|active|deferred|frozen|waiting|held|quarantined\n" \
+    "  --reason TEXT (a part)  --client ADDRESS[/BITS]  --listener NAME  --id ID\n" \
+    "  --age '>2h' or '<30m'  --size '>1M' or '<10K'; without a sign: more than\n"
 /* "name=value". False: no room. */
 bool queue_words_add(struct queue_words *w, const char *name, const char *value);
 /* As it is; borrowed. */

@@ -73,6 +73,8 @@ static void on_place(void *arg, enum sched_place_kind kind, struct span key,
     uint64_t down_first = p->down_until_ms ? UINT64_C(1) << 40 : 0, live = live_of(p);
     if (!live && !p->active && !p->down_until_ms)
         return;
+    if (kind == SCHED_PLACE_NAMELESS && !p->active && !p->down_until_ms)
+        return; /* its destination's row says it all */
     all->seen++;
     struct place *x = must_alloc(sizeof *x + key.n);
     x->kind = kind;
@@ -136,13 +138,15 @@ static void put_pace(struct json *j, const struct sched_place_info *p, const str
 }
 
 static void put_place(struct admin_ask *a, struct json *j, enum sched_place_kind kind,
-                      const struct sched_place_info *p)
+                      struct span key, const struct sched_place_info *p)
 {
     struct sched_now now = qmgr_now(a->q);
     uint64_t n[QUEUE_STATES] = { 0 };
     place_states(p, n);
     json_open(j, NULL);
     json_str(j, kind == SCHED_PLACE_DEST ? "destination" : "site", p->key);
+    if (kind == SCHED_PLACE_NAMELESS)
+        json_str(j, "of", key);
     if (kind == SCHED_PLACE_DEST && p->site.n)
         json_str(j, "site", p->site);
     admin_put_states(j, n);
@@ -154,8 +158,8 @@ static void put_place(struct admin_ask *a, struct json *j, enum sched_place_kind
         json_int(j, "down_until_ms", now.wall_ms + (p->down_until_ms - now.mono_ms));
         json_uint(j, "failures", p->down_level);
     }
-    if (p->why.n)
-        json_str(j, "why", p->why);
+    if (p->why.n && (p->down_until_ms || kind != SCHED_PLACE_DEST))
+        json_str(j, "why", p->why); /* a destination's is over when its back-off is */
     json_close(j);
 }
 
@@ -167,7 +171,7 @@ static void send_place(struct admin_ask *a, const struct place *x)
         return; /* gone since */
     buf_init(&b, ADMIN_ROW_MAX);
     struct json j = json_writer(&b);
-    put_place(a, &j, x->kind, &p);
+    put_place(a, &j, x->kind, span_of(x->key, x->len), &p);
     admin_row(a, &b);
     buf_free(&b);
 }

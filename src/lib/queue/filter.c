@@ -85,6 +85,17 @@ static int take_text(struct term *t, struct span value, struct err *err)
     return cidr_parse(value, &t->net, err) ? 1 : -1;
 }
 
+/* A whole one is one that there could be. */
+static int take_id(struct term *t, struct span value, struct err *err)
+{
+    uint64_t seq;
+    if (t->part || span_find(value, '*') < value.n || queueid_seq(value, &seq))
+        return take_text(t, value, err);
+    err_set(err, "\"%.*s\" is no message's id (a part of one: \"~PART\", or with \"*\")",
+            SPAN_ARG(span_to(value, 40)));
+    return -1;
+}
+
 static int take_target(struct term *t, struct span value, struct err *err)
 {
     uint64_t seq;
@@ -100,9 +111,19 @@ static int take_age(struct term *t, struct span value, struct err *err)
     return -1;
 }
 
+/* "10k" and "100KB" are what "10K" and "100K" are. */
 static int take_size(struct term *t, struct span value, struct err *err)
 {
-    if (num_size_bytes(value, &t->size_bytes))
+    char text[32];
+    struct span v = value;
+    size_t n = 0;
+    if (v.n > 1 && ascii_lower(v.p[v.n - 1]) == 'b')
+        v.n--;
+    for (; n < v.n && n < sizeof text; n++) {
+        char c = v.p[n];
+        text[n] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
+    if (n == v.n && num_size_bytes(span_of(text, n), &t->size_bytes))
         return 1;
     err_set(err, "\"%.*s\" is no size: 312, 10K, 1M", SPAN_ARG(span_to(value, 40)));
     return -1;
@@ -112,7 +133,7 @@ static const struct field {
     const char *name, *ops;
     int (*take)(struct term *t, struct span value, struct err *err);
 } fields[QUEUE_FIELDS] = {
-    [QUEUE_ID] = { "id", "=~", take_text },
+    [QUEUE_ID] = { "id", "=~", take_id },
     [QUEUE_FROM] = { "from", "=~", take_text },
     [QUEUE_TO] = { "to", "=~", take_text },
     [QUEUE_DOMAIN] = { "domain", "=~", take_text },
@@ -192,7 +213,8 @@ struct span queue_filter_exact(const struct queue_filter *f, enum queue_field fi
     const struct term *found = NULL;
     for (size_t i = 0; i < f->n; i++) {
         const struct term *t = &f->terms[i];
-        bool open = t->part || (field != QUEUE_TARGET && memchr(t->value, '*', t->value_len));
+        bool open = t->part || t->value[0] == '.' ||
+                    (field != QUEUE_TARGET && memchr(t->value, '*', t->value_len));
         if (t->field != field)
             continue;
         if (found || t->any || t->negated || open)
@@ -239,9 +261,44 @@ static bool has_part(struct span text, struct span part)
     return false;
 }
 
+/* ".example.com" is all below it. */
+static bool domain_is(struct span pattern, struct span domain)
+{
+    if (!span_starts(pattern, SPAN(".")))
+        return queue_wild(pattern, domain);
+    for (size_t i = 1; i < domain.n; i++)
+        if (domain.p[i] == '.' && queue_wild(pattern, span_from(domain, i)))
+            return true;
+    return false;
+}
+
+/* One of the hosts in "mx:a.example,b.example" or "host:[192.0.2.1]:25". */
+static bool has_host(struct span place, struct span pattern)
+{
+    struct span rest = span_from(place, span_find(place, ':') + 1);
+    while (rest.n) {
+        bool closed = rest.p[0] == '[';
+        size_t n = closed ? span_find(rest, ']') : 0;
+        while (n < rest.n && !strchr(",: ", rest.p[n]))
+            n++;
+        struct span host = span_to(rest, n);
+        if (n && queue_wild(pattern, host))
+            return true;
+        if (closed && n > 2 && queue_wild(pattern, span_of(host.p + 1, n - 2)))
+            return true;
+        rest = span_from(rest, n + 1);
+    }
+    return false;
+}
+
 static bool text_holds(const struct term *t, struct span text)
 {
     return t->part ? has_part(text, value_of(t)) : queue_wild(value_of(t), text);
+}
+
+static bool place_holds(const struct term *t, struct span place)
+{
+    return place.n && (text_holds(t, place) || (!t->part && has_host(place, value_of(t))));
 }
 
 static enum queue_match holds(bool yes) { return yes ? QUEUE_YES : QUEUE_NO; }
@@ -289,7 +346,7 @@ static bool addr_holds(const struct term *t, struct queue_addr a)
     /* "example.com" and "@example.com" */
     struct span domain = span_from(v, v.n && v.p[0] == '@');
     return span_find(domain, '@') == domain.n && domain_of(a).n &&
-           queue_wild(domain, domain_of(a));
+           domain_is(domain, domain_of(a));
 }
 
 /* What the domain alone decides; the local part is not known. */
@@ -302,8 +359,8 @@ static enum queue_match domain_decides(const struct term *t, struct span domain)
     if (span_eq(v, SPAN("<>")))
         return domain.n ? QUEUE_NO : QUEUE_MAYBE;
     if (at == v.n) /* a local user of that name is possible without a domain only */
-        return domain.n ? holds(span_ieq(v, domain)) : QUEUE_MAYBE;
-    if (!span_ieq(span_from(v, at + 1), domain))
+        return domain.n ? holds(domain_is(v, domain)) : QUEUE_MAYBE;
+    if (at == 0 ? !domain_is(span_from(v, 1), domain) : !span_ieq(span_from(v, at + 1), domain))
         return QUEUE_NO;
     return at == 0 && domain.n ? QUEUE_YES : QUEUE_MAYBE;
 }
@@ -344,13 +401,20 @@ static bool id_holds(const struct term *t, struct span id)
     return open && !t->is_id ? text_holds(t, id) : span_eq(value_of(t), id);
 }
 
+/* As a person names the host; a pattern is not meant here. */
+static bool site_has(struct span site, struct span host)
+{
+    return site.n && span_find(host, '*') == host.n && has_host(site, host);
+}
+
 static enum queue_match target_holds(const struct term *t, const struct queue_facts *x)
 {
     struct span v = value_of(t);
     if (t->is_id)
         return x->known & 1u << QUEUE_ID ? holds(id_holds(t, x->id)) : QUEUE_MAYBE;
     bool place = (x->known & 1u << QUEUE_SITE) != 0;
-    if (place && ((x->site.n && span_eq(x->site, v)) || (x->dest.n && span_eq(x->dest, v))))
+    if (place && ((x->site.n && span_ieq(x->site, v)) || (x->dest.n && span_eq(x->dest, v)) ||
+                  site_has(x->site, v)))
         return QUEUE_YES;
     bool whole = (x->known & 1u << QUEUE_TO) != 0;
     size_t at = span_rfind(v, '@');
@@ -376,10 +440,10 @@ static enum queue_match term_holds(const struct term *t, const struct queue_fact
         return QUEUE_MAYBE;
     switch (t->field) {
     case QUEUE_ID: return holds(id_holds(t, x->id));
-    case QUEUE_DOMAIN: return holds(text_holds(t, domain_of(x->to)));
-    case QUEUE_SITE:
-        return holds((x->site.n && text_holds(t, x->site)) ||
-                     (x->dest.n && text_holds(t, x->dest)));
+    case QUEUE_DOMAIN:
+        return holds(t->part ? text_holds(t, domain_of(x->to))
+                             : domain_is(value_of(t), domain_of(x->to)));
+    case QUEUE_SITE: return holds(place_holds(t, x->site) || place_holds(t, x->dest));
     case QUEUE_CLIENT: return client_holds(t, &x->client);
     case QUEUE_LISTENER: return holds(text_holds(t, x->listener));
     case QUEUE_REASON: return reason_holds(t, x);

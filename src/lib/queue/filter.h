@@ -9,11 +9,13 @@
  *           but for a whole id: two ids may differ in it alone.
  *           from, to: an address, "@domain", a domain, or "<>" for the null sender
  *           client: with "=" an address or a net ("192.0.2.0/24")
+ *           domain, and that of from and to: ".example.com" is all below it
+ *           site: with "=" a site or a destination, or one of the hosts in it
  *           target: only "=", without "*": what reads as an id is that message; else the address
- *           of a recipient, its domain, its destination or its site
+ *           of a recipient, its domain, its destination, its site or one of the site's hosts
  *   state : "=" one or several of ready, active, deferred, frozen, waiting, held, quarantined
  *           ("a,b")
- *   age   : ">2h" "<30m"                size : ">1M" "<10K"
+ *   age   : ">2h" "<30m"                size : ">1M" "<10k" ">100KB"
  *
  * A filter without words holds for everything. What concerns recipients (to, domain, site, state,
  * reason, target) must hold for one and the same recipient, and such recipients alone are chosen.
