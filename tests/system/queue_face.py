@@ -116,7 +116,7 @@ def listing(where):
 \t\t/mqueue/q0 (2 requests)
 -----Q-ID----- --Size-- -----Q-Time----- ------------Sender/Recipient-----------
 IDIDIDIDIDIDID     SIZE Fri Nov 20 08:46 <y@drj.com>
-                 (Deferred: greylisted, come back in a long while, perhaps eve)
+                 (Deferred: 451 4.7.1 greylisted, come back in a long while, p)
 \t\t\t\t\t <user@refused.test>
 IDIDIDIDIDIDID     SIZE Fri Nov 20 08:46 <>
 \t\t\t\t\t <root@drj.com>
@@ -126,7 +126,7 @@ IDIDIDIDIDIDID     SIZE Fri Nov 20 08:46 <>
 \t\t/mqueue/q0 (1 request)
 -----Q-ID----- --Size-- -Priority- ---Q-Time--- --------Sender/Recipient--------
 IDIDIDIDIDIDID     SIZE    PRIO Nov 20 08:46 <y@drj.com>
-                 (Deferred: greylisted, come back in a long while, perhaps eve)
+                 (Deferred: 451 4.7.1 greylisted, come back in a long while, p)
 \t\t\t\t\t\t<user@refused.test>
 \t\tTotal requests: 1
 """)
@@ -267,7 +267,7 @@ def background(where):
     with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
         sink.at("rcpt", "451 4.7.1 later", match=b"grey@")
         d.mail("grey@dest.example", port=d.g.port)
-        d.wait_mailq("Deferred: later")
+        d.wait_mailq("Deferred: 451 4.7.1 later")
         d.mail("one@wait.example")
         d.mail("two@other.example")
         sink.clear()
