@@ -66,7 +66,7 @@ class Desk:
     def held(self):
         rows = [json.loads(line) for line in self.g.cli("queue", "--json").stdout.splitlines()]
         return {r["to"]: r.get("reason", "") for m in rows for r in m["recipients"]
-                if r["state"] == "held"}
+                if r["state"] in ("held", "quarantined")}
 
 
 def came(sink, n):
