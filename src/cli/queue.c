@@ -36,8 +36,8 @@ static const char usage[] =
     "\n"
     "list     every message that waits, a line for each recipient: why, and when it is tried\n"
     "count    how many, by state; with a filter, how many it means\n"
-    "oldest   for each domain (site, reason, state, sender, sender-domain, listener): how many\n"
-    "         wait, the oldest of them, why, and the next try\n"
+    "oldest   for each domain (site, reason, state, sender, sender-domain, listener, client):\n"
+    "         how many wait, the oldest of them, why, and the next try\n"
     "shape    ages and domains as a table\n"
     "sites    destinations and the sites (MX sets) behind them: those that are down first\n"
     "run      sends what waits for a queue run (listeners with delivery = queue_only)\n"
@@ -45,7 +45,7 @@ static const char usage[] =
     "delete   removes a message for good; its sender is not told, but with --bounce\n"
     "bounce   returns it to its sender now; expire: as if its time were over\n"
     "retry    now, past any back-off: a message, what goes to an address, to a domain, or to a\n"
-    "         destination or site as `sites` names it\n"
+    "         destination or site as `sites` names it, or by one of its hosts\n"
     "reroute  to another next hop until it is delivered, or --back; --rule: all mail, until the\n"
     "         rule is withdrawn by --remove; --list shows the rules\n"
     "freeze   starts nothing more for a domain, destination or site, until thaw; without a\n"
@@ -60,10 +60,12 @@ static const char usage[] =
     "  --socket PATH  the gateway's admin socket\n"
     "  --limit N      so many messages, groups, or destinations and sites\n"
     "  --yes          does it without asking\n"
+    "  --dry-run      shows and counts what an action means, and changes nothing\n"
     "  --json         JSON objects, one a line\n"
     "\n"
-    "exit status: 0 done, 66 no such message (some of them), 69 no gateway answers, 75 try\n"
-    "later, 77 not allowed, 68 the next hop does not exist, 64 usage\n";
+    "exit status: 0 done, 64 usage, 66 no such message (some of them), 68 the next hop does not\n"
+    "exist, 69 no gateway answers, 73 or 74 a file cannot be written, 75 try later, 77 not\n"
+    "allowed, 130 interrupted\n";
 
 enum { FLUSH_BYTES = 64 << 10, OUT_MAX_BYTES = 64 << 20 };
 
@@ -98,7 +100,7 @@ struct request {
     struct cli_args a;
     const struct verb *verb;
     const char *limit, *sort, *by, *hop;
-    bool yes, bounce, rule, remove, list, back, all;
+    bool yes, dry, bounce, rule, remove, list, back, all;
     const char *ids[QUEUE_WORDS_MAX]; /* and other words */
     size_t n;
     struct queue_words words;
@@ -145,7 +147,7 @@ static int take_option(struct request *rq, const char *option, const char *value
     struct { const char *option; bool *to; } flags[] = {
         { "--yes", &rq->yes }, { "--bounce", &rq->bounce }, { "--rule", &rq->rule },
         { "--all", &rq->all }, { "--remove", &rq->remove }, { "--list", &rq->list },
-        { "--back", &rq->back },
+        { "--back", &rq->back }, { "--dry-run", &rq->dry },
     };
     struct { const char *option; const char **to; } values[] = {
         { "--limit", &rq->limit }, { "--sort", &rq->sort }, { "--by", &rq->by },
@@ -192,7 +194,7 @@ static int check_options(const struct request *rq)
     if (rq->words.filters && !(may & FILTERS))
         return cli_usage_error(&rq->a, "takes no filter", v);
     enum queue_rule_verb rule = rule_verb(rq);
-    if ((rq->bounce && !is(rq, "delete")) || ((rule || rq->back) && !is(rq, "reroute")) ||
+    if ((rq->dry && (!(may & ACTS) || rule)) || (rq->bounce && !is(rq, "delete")) || ((rule || rq->back) && !is(rq, "reroute")) ||
         rq->rule + rq->remove + rq->list + rq->back > 1 ||
         (rq->hop && (rule > QUEUE_RULE_SET || rq->back)))
         return cli_usage_error(&rq->a, "takes no such option", v);
@@ -345,15 +347,17 @@ static int act(struct request *rq)
     bool by_filter = w->filters || rq->all, nothing = false, fits = true;
     const char *verb = rq->bounce ? "bounce" : rq->back ? "back" : rq->verb->name;
     size_t own = rq->verb->words_min;
+    if (rule_verb(rq))
+        return queue_rule(&rq->a, rule_verb(rq), w, rq->ids, rq->n, rq->hop);
     int rc = rq->hop ? queue_hop_check(&rq->a, rq->hop) : EX_OK;
     if (rc != EX_OK)
         return rc;
-    if (rule_verb(rq))
-        return queue_rule(&rq->a, rule_verb(rq), w, rq->ids, rq->n, rq->hop);
     for (size_t i = own; i < rq->n; i++)
         fits = fits && queue_words_add(w, is(rq, "retry") ? "target" : "id", rq->ids[i]);
     if (!fits)
         return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
+    if (rq->dry)
+        return queue_act_dry_run(&rq->a, w, rq->back ? "reroute --back" : verb);
     if (is(rq, "export"))
         return queue_export(&rq->a, w, rq->ids[0]);
     if (by_filter)
@@ -369,7 +373,7 @@ static int act(struct request *rq)
 static int run(struct request *rq)
 {
     bool by_filter = rq->words.filters || rq->all;
-    if (rq->verb->may & ACTS && (by_filter || rq->bounce || !(rq->verb->may & PLAIN_IDS)))
+    if (rq->verb->may & ACTS && (by_filter || rq->bounce || rq->dry || !(rq->verb->may & PLAIN_IDS)))
         return act(rq);
     for (size_t i = 0; i < rq->n; i++)
         queue_words_plain(&rq->words, rq->ids[i]);

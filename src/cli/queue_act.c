@@ -102,29 +102,62 @@ static bool answered_yes(void)
     return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
+/* Counts; nothing to do is said. */
+static int count(const struct cli_args *a, const struct queue_words *words, struct counted *c)
+{
+    int rc = ask(a, "count", words, on_count, c);
+    if (rc == EX_OK && c->messages == 0)
+        fputs("nothing in the queue is meant by that\n", stderr);
+    return rc;
+}
+
+static int show(const struct cli_args *a, const struct queue_words *words, const struct counted *c)
+{
+    int rc = preview(a, words);
+    if (rc == EX_OK && c->messages > PREVIEW_ROWS)
+        fputs("...\n", stderr);
+    return rc;
+}
+
+int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words, const char *verb)
+{
+    struct counted c = { 0 };
+    int rc = count(a, words, &c);
+    if (rc == EX_OK && c.messages && !a->json)
+        rc = show(a, words, &c);
+    if (rc != EX_OK || (!c.messages && !a->json))
+        return rc;
+    if (a->json) {
+        printf("{\"dry_run\":\"%s\",\"messages\":%lld,\"recipients\":%lld,\"bytes\":%lld}\n",
+               verb, c.messages, c.recipients, c.bytes);
+        return rc;
+    }
+    say_count(&c, stdout);
+    printf(": what %s would be about; nothing was changed\n", verb);
+    return rc;
+}
+
+static int refuse(const struct cli_args *a, const struct counted *c, const char *verb)
+{
+    say_count(c, stderr);
+    fputs(" are meant\n", stderr);
+    return cli_fail(a, EX_USAGE, "%s of all that a filter means is asked about first: there is "
+                    "no terminal to ask on, so say --yes (or --dry-run to see which)", verb);
+}
+
 int queue_act_confirm(const struct cli_args *a, const struct queue_words *words, const char *verb,
                       bool yes, bool *nothing_r)
 {
     struct counted c = { 0 };
-    if (!yes && !isatty(STDIN_FILENO))
-        return cli_fail(a, EX_USAGE, "%s of all that a filter means is asked about first: there is "
-                        "no terminal to ask on, so say --yes (and `queue count` with the same "
-                        "filter to see how many)", verb);
-    int rc = ask(a, "count", words, on_count, &c);
-    if (rc != EX_OK)
-        return rc;
+    int rc = count(a, words, &c);
     *nothing_r = c.messages == 0;
-    if (*nothing_r) {
-        fputs("nothing in the queue is meant by that\n", stderr);
-        return EX_OK;
-    }
-    if (yes)
-        return EX_OK;
-    rc = preview(a, words);
+    if (rc != EX_OK || *nothing_r || yes)
+        return rc;
+    if (!isatty(STDIN_FILENO))
+        return refuse(a, &c, verb);
+    rc = show(a, words, &c);
     if (rc != EX_OK)
         return rc;
-    if (c.messages > PREVIEW_ROWS)
-        fputs("...\n", stderr);
     say_count(&c, stderr);
     fprintf(stderr, ": %s? [y/N] ", verb);
     if (answered_yes())

@@ -10,6 +10,8 @@
  * sysexits.h. */
 int queue_act_confirm(const struct cli_args *a, const struct queue_words *words, const char *verb,
                       bool yes, bool *nothing_r);
+/* Shows and counts what `words` mean; nothing is changed. A status of sysexits.h. */
+int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words, const char *verb);
 /* Does it: "act" with action=verb and the words; progress on a terminal. `some`: EX_NOINPUT when
  * nothing was changed. */
 int queue_act_run(const struct cli_args *a, const struct queue_words *words, bool some);

@@ -116,6 +116,20 @@ static void on_export(void *ctx, struct span row)
     json_decref(o);
 }
 
+static void say_exported(const struct export *x, const char *directory)
+{
+    struct buf b;
+    buf_init(&b, 256);
+    term_put_counted(&b, x->files, "message");
+    buf_putz(&b, " exported");
+    if (x->kept)
+        buf_printf(&b, ", %llu there already", x->kept);
+    if (x->failed)
+        buf_printf(&b, ", %llu failed", x->failed);
+    printf("%s: %s\n", buf_cstr(&b), directory);
+    buf_free(&b);
+}
+
 int queue_export(const struct cli_args *a, const struct queue_words *words, const char *directory)
 {
     struct export x = { .a = a, .file = -1 };
@@ -127,11 +141,12 @@ int queue_export(const struct cli_args *a, const struct queue_words *words, cons
     int rc = ask(a, "export", words, on_export, &x);
     finish(&x, false);
     close(x.dir);
+    if (rc != EX_OK && !x.files && !x.kept && !x.failed)
+        return rc;
     if (a->json)
         printf("{\"exported\":%llu,\"there_already\":%llu,\"failed\":%llu}\n", x.files, x.kept,
                x.failed);
     else
-        printf("%llu message%s exported to %s%s\n", x.files, x.files == 1 ? "" : "s", directory,
-               x.kept ? "; others are there already" : "");
+        say_exported(&x, directory);
     return rc == EX_OK && x.failed ? EX_IOERR : rc;
 }

@@ -111,7 +111,8 @@ static void cell_name(struct queue_groups *g, const json_t *row)
     else if (span_eq(by, SPAN("site")))
         cli_table_cell(g->table, SPAN("(not routed yet)"));
     else
-        cli_table_cell(g->table, SPAN("(none)"));
+        cli_table_cell(g->table, span_eq(by, SPAN("client")) ? SPAN("(this host)")
+                                                             : SPAN("(none)"));
 }
 
 static void group_row(struct queue_groups *g, const json_t *row)

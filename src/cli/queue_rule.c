@@ -1,6 +1,7 @@
 #include "cli/queue_rule.h"
 
 #include "cli/ctl.h"
+#include "cli/queue_hop.h"
 #include "cli/table.h"
 #include "cli/term.h"
 
@@ -117,5 +118,6 @@ int queue_rule(const struct cli_args *a, enum queue_rule_verb verb,
         return cli_usage_error(a, count ? "takes no name" : "of what? a domain, destination or "
                                "site is missing", verb == QUEUE_RULE_SET ? "--rule"
                                : verb == QUEUE_RULE_LIST ? "--list" : "--remove");
-    return ask(a, verb, &w);
+    int rc = hop ? queue_hop_check(a, hop) : EX_OK;
+    return rc == EX_OK ? ask(a, verb, &w) : rc;
 }

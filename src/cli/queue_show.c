@@ -339,7 +339,9 @@ static void count_row(const json_t *c, struct buf *out)
                (long long)int_of(c, "jobs"), (long long)int_of(c, "destinations"),
                (long long)int_of(c, "sites"));
     num_put_size(out, (uint64_t)int_of(c, "spool_disk_bytes"));
-    buf_printf(out, " on disk in %lld segments%s\n", (long long)int_of(c, "spool_segments"),
+    buf_putz(out, " on disk in ");
+    term_put_counted(out, (uint64_t)int_of(c, "spool_segments"), "segment");
+    buf_printf(out, "%s\n",
                json_is_true(json_object_get(c, "spool_full")) ? ", FULL: new mail is refused" : "");
 }
 

@@ -23,7 +23,7 @@ enum {
 };
 
 enum group_by { BY_DOMAIN, BY_SITE, BY_REASON, BY_STATE, BY_SENDER, BY_SENDER_DOMAIN, BY_LISTENER,
-                BY_COUNT };
+                BY_CLIENT, BY_COUNT };
 
 static const struct by {
     const char *name;
@@ -36,6 +36,7 @@ static const struct by {
     [BY_SENDER] = { "sender", QUEUE_MESSAGES },
     [BY_SENDER_DOMAIN] = { "sender-domain", QUEUE_MESSAGES },
     [BY_LISTENER] = { "listener", QUEUE_MESSAGES },
+    [BY_CLIENT] = { "client", QUEUE_MESSAGES }, /* no cell knows it: each message is looked at */
 };
 
 /* The upper ends of the columns of the shape; the last has none. */
@@ -255,16 +256,30 @@ static int64_t next_of(const struct grouping *g, const struct sched_rcpt_info *r
     return cause_next_ms(g->y.a->q, sched_queue_state(r), r->dest, r->next_try_ms);
 }
 
+static struct span message_key(enum group_by by, const struct sched_msg_info *m, struct buf *room)
+{
+    struct netaddr client;
+    switch (by) {
+    case BY_SENDER: sched_addr_put(room, m->sender); return buf_span(room);
+    case BY_SENDER_DOMAIN: return m->sender.domain;
+    case BY_CLIENT:
+        query_client(m, &client);
+        if (client.family != NETADDR_NONE)
+            netaddr_put_ip(room, &client);
+        return buf_span(room);
+    default: return sched_msg_listener(m->here);
+    }
+}
+
 /* Ends early when the slice is over; then the message comes again. */
 static void feed_message(struct grouping *g, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
-    struct buf sender;
+    struct buf text;
     char room[QUEUE_CLASS_MAX];
     uint64_t n = 0;
     int64_t next_ms = 0;
-    buf_init(&sender, ENVELOPE_ADDR_MAX + 8);
-    sched_addr_put(&sender, m->sender);
+    buf_init(&text, ENVELOPE_ADDR_MAX + 8);
     uint32_t i = g->y.rest;
     for (bool over = false; !over && sched_msg_rcpt(m->here, i, &r); i++) {
         over = admin_spent(g->y.a, GROUP_UNITS);
@@ -279,11 +294,8 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
     }
     query_rest(&g->y, i < m->rcpt_count ? i : 0);
     if (bys[g->by].kind == QUEUE_MESSAGES && n)
-        feed_one(g, m, g->by == BY_SENDER          ? buf_span(&sender)
-                       : g->by == BY_SENDER_DOMAIN ? m->sender.domain
-                                                   : sched_msg_listener(m->here),
-                 n, next_ms);
-    buf_free(&sender);
+        feed_one(g, m, message_key(g->by, m, &text), n, next_ms);
+    buf_free(&text);
 }
 
 static bool feed_rows(struct grouping *g)
@@ -467,7 +479,7 @@ static bool say(struct grouping *g)
 
 static bool cells_know_all(const struct grouping *g)
 {
-    return !(g->y.fields & ~query_kind_fields(bys[g->by].kind));
+    return g->by != BY_CLIENT && !(g->y.fields & ~query_kind_fields(bys[g->by].kind));
 }
 
 /* A reason's cells may answer "maybe": then the messages are looked at. */
@@ -536,7 +548,8 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
         g->by = (enum group_by)i;
         return 1;
     }
-    err_set(err, "by is one of domain, site, reason, state, sender, sender-domain, listener");
+    err_set(err, "by is one of domain, site, reason, state, sender, sender-domain, listener, "
+                 "client");
     return -1;
 }
 

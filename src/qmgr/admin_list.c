@@ -97,6 +97,19 @@ static void list_gone(struct admin_ask *a)
     a->own = NULL;
 }
 
+static void put_client(struct json *j, const struct sched_msg_info *m)
+{
+    struct netaddr client;
+    struct buf b;
+    query_client(m, &client);
+    if (client.family == NETADDR_NONE)
+        return;
+    buf_init(&b, NETADDR_TEXT_MAX);
+    netaddr_put_ip(&b, &client);
+    json_str(j, "client", buf_span(&b));
+    buf_free(&b);
+}
+
 static void put_message(struct json *j, const struct sched_msg_info *m, struct sched_now now,
                         uint32_t part)
 {
@@ -110,6 +123,7 @@ static void put_message(struct json *j, const struct sched_msg_info *m, struct s
         json_bool(j, "eightbit", true);
     put_addr(j, "sender", m->sender);
     json_str(j, "listener", sched_msg_listener(m->here));
+    put_client(j, m);
     json_uint(j, "rcpts", m->rcpt_count);
     json_uint(j, "waiting", m->live_count);
 }

@@ -152,7 +152,7 @@ enum queue_match query_cell(const struct query *y, const struct queue_cell *c,
     return queue_filter_match(y->filter, &x);
 }
 
-static void client_of(const struct sched_msg_info *m, struct netaddr *a_r)
+void query_client(const struct sched_msg_info *m, struct netaddr *a_r)
 {
     struct span ip = sched_msg_client(m->here);
     *a_r = (struct netaddr){ .family = ip.n == 4    ? NETADDR_V4
@@ -179,7 +179,7 @@ static void message_facts(const struct query *y, const struct sched_msg_info *m,
         x->id = span_str(id->text);
     }
     if (y->fields & BIT(QUEUE_CLIENT))
-        client_of(m, &x->client);
+        query_client(m, &x->client);
 }
 
 static void rcpt_facts(const struct sched_rcpt_info *r, struct queue_facts *x)

@@ -80,6 +80,8 @@ enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_in
 enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum);
 bool query_time_is_up(const struct query *y, int64_t begun_ns);
 /* Of a message that query_next gave. Only live recipients. */
+/* Who sent it to us; of no family when it came by a program of this host. */
+void query_client(const struct sched_msg_info *m, struct netaddr *a_r);
 bool query_rcpt(const struct query *y, const struct sched_msg_info *m,
                 const struct sched_rcpt_info *r);
 /* Whether any message is meant, in one piece. */
