@@ -219,7 +219,7 @@ static void remember(struct job *j, size_t i, const struct smtp_outcome *o)
     last->enhanced = copied(j, o->enhanced);
     last->reply = copied(j, o->reply);
     last->text = copied(j, o->text);
-    j->why = last->text.n ? last->text : last->reply;
+    j->why = last->reply.n ? last->reply : last->text; /* with its code */
 }
 
 static void remember_for_all(struct job *j, const struct smtp_outcome *o)
