@@ -205,7 +205,7 @@ def many(where):
         assert [m["id"] for m in rows] == sorted(ids, key=lambda id: id[6:]), len(rows)
         assert len(d.rows("list", "--limit", "7")) == 7
         table = d.queue().splitlines()
-        assert len(table) == MANY + 2 and table[-1].startswith(f"{MANY} messages, "), table[-1]
+        assert len(table) == MANY + 2 and table[-1].startswith(f"{MANY:,} messages, "), table[-1]
         # Who goes away in the middle of a list harms nobody.
         p = subprocess.Popen([str(binary()), "queue", "--json", "-C", str(d.g.conf)],
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
