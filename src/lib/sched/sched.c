@@ -81,6 +81,7 @@ void sched_configure(struct sched *s, const struct sched_config *c)
     s->cfg.seed = seed;
     s->cfg.rules = NULL;
     take_rules(s, c);
+    sched_shares_configure(s);
     if (s->cfg.idle_dests_max < 16)
         s->cfg.idle_dests_max = 16;
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {

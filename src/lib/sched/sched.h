@@ -30,8 +30,8 @@
  * deliveries always take long) have one half. A bound holds for the jobs of all that are trusted
  * less together, so the room above it stays free; a job counts as what its site was when it began,
  * or as at a new one once it is silent. New sites and those in trouble have more than one job only
- * while no new one waits for its first, and half of all is free. Where several kinds may start
- * something, the one goes whose last turn is the longest ago: none starves, since every job ends.
+ * while no new one waits for its first, and half of all is free. Of those that may start
+ * something the one goes that waits the longest: none starves, since every job ends.
  * The drawbacks: sites in trouble alone use half of the jobs; and many that work and stop to
  * answer at one moment can take all, before they are known to be silent.
  *

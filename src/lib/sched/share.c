@@ -8,11 +8,12 @@ enum {
 };
 
 /* Of all jobs: one at least. */
-static uint32_t most(const struct sched *s, int share)
+void sched_shares_configure(struct sched *s)
 {
     static const uint8_t kept[SCHED_SHARES] = { 0, 1, 2, 4 }; /* eighths for the others */
     uint32_t max = s->cfg.jobs_max;
-    return max - (uint32_t)((uint64_t)max * kept[share] / 8);
+    for (int i = 0; i < SCHED_SHARES; i++)
+        s->shares.most[i] = max - (uint32_t)((uint64_t)max * kept[i] / 8);
 }
 
 static int kind_of(const struct sched *s, const struct sched_site *t)
@@ -44,25 +45,33 @@ void sched_shares_free(struct sched *s) { heap_free(&s->shares.silent); }
 
 void sched_share_update(struct sched *s, struct sched_site *t, bool want)
 {
-    int kind = kind_of(s, t);
+    int kind = want ? kind_of(s, t) : t->trust.kind;
     if (list_linked(&t->runnable)) {
         if (want && t->trust.kind == kind)
             return;
         list_remove(&t->runnable);
     }
     t->trust.kind = (uint8_t)kind;
-    if (want)
-        list_append(&s->shares.runnable[kind], &t->runnable);
+    if (!want)
+        return;
+    t->trust.waits = ++s->shares.serial;
+    list_append(&s->shares.runnable[kind], &t->runnable);
+}
+
+static uint64_t waits_since(const struct sched_shares *h, int kind)
+{
+    return CONTAINER(h->runnable[kind].next, struct sched_site, runnable)->trust.waits;
 }
 
 static int earlier(const struct sched_shares *h, int best, int kind)
 {
-    bool better = best < 0 || h->served[kind] < h->served[best];
-    return better && !list_empty(&h->runnable[kind]) ? kind : best;
+    if (list_empty(&h->runnable[kind]))
+        return best;
+    return best < 0 || waits_since(h, kind) < waits_since(h, best) ? kind : best;
 }
 
 /* Each share bounds its own jobs and those of all that are trusted less; so one may start where
- * no bound on the way to it is reached. Of those the one whose last turn is the longest ago. A
+ * no bound on the way to it is reached. Of those it is the one that waits the longest. A
  * further job at a site not known to work comes after the first ones of all new ones, and leaves
  * them a quarter: it need not be sure of a turn, since more is known when the first one ends. */
 static int next_kind(const struct sched *s)
@@ -70,9 +79,9 @@ static int next_kind(const struct sched *s)
     const struct sched_shares *h = &s->shares;
     uint32_t jobs = s->job_count;
     int best = -1;
-    for (int i = 0; i < SCHED_SHARES && jobs < most(s, i); i++) {
+    for (int i = 0; i < SCHED_SHARES && jobs < h->most[i]; i++) {
         best = earlier(h, best, i);
-        if (i == SCHED_NEW && list_empty(&h->runnable[i]) && jobs < most(s, SCHED_TROUBLE))
+        if (i == SCHED_NEW && list_empty(&h->runnable[i]) && jobs < h->most[SCHED_TROUBLE])
             best = earlier(h, best, SCHED_FURTHER);
         jobs -= h->jobs[i];
     }
@@ -87,17 +96,15 @@ struct sched_site *sched_share_turn(struct sched *s)
     for (int i; (i = next_kind(s)) >= 0;) {
         struct sched_site *t = CONTAINER(list_first(&h->runnable[i]), struct sched_site, runnable);
         sched_share_update(s, t, true); /* what it answered may be long ago by now */
-        if (t->trust.kind != i)
-            continue;
-        h->served[i] = ++h->serial;
-        return t;
+        if (t->trust.kind == i)
+            return t;
     }
     return NULL;
 }
 
 struct sched_share_info sched_share(const struct sched *s, enum sched_share share)
 {
-    struct sched_share_info info = { .max = most(s, share), .jobs = s->job_count };
+    struct sched_share_info info = { .max = s->shares.most[share], .jobs = s->job_count };
     for (int i = 0; i < (int)share; i++)
         info.jobs -= s->shares.jobs[i];
     return info;
@@ -105,12 +112,13 @@ struct sched_share_info sched_share(const struct sched *s, enum sched_share shar
 
 bool sched_share_crowded(const struct sched *s, const struct sched_site *t)
 {
+    const struct sched_shares *h = &s->shares;
     bool crowded = false;
     uint32_t jobs = s->job_count;
     int last = t->trust.kind == SCHED_FURTHER ? SCHED_NEW : t->trust.kind;
-    for (int i = 0; i <= last; jobs -= s->shares.jobs[i++])
-        crowded |= jobs >= most(s, i) || (t->trust.kind == SCHED_FURTHER && i == SCHED_NEW &&
-                                          jobs >= most(s, SCHED_TROUBLE));
+    for (int i = 0; i <= last; jobs -= h->jobs[i++])
+        crowded |= jobs >= h->most[i] || (t->trust.kind == SCHED_FURTHER && i == SCHED_NEW &&
+                                          jobs >= h->most[SCHED_TROUBLE]);
     return crowded && list_linked(&t->runnable);
 }
 
@@ -140,7 +148,10 @@ void sched_share_learn(struct sched *s, struct sched_site *t, enum sched_news ne
     struct sched_trust *k = &t->trust;
     if (news == SCHED_NEWS_OK) {
         int64_t took_ms = now_ms - begun_ms;
-        *k = (struct sched_trust){ .ok_ms = now_ms, .works = true, .kind = k->kind };
+        k->works = true;
+        k->trouble = false;
+        k->ok_ms = now_ms;
+        k->unanswered = 0;
         k->usual_ms = (uint32_t)(took_ms < SILENT_MOST_MS / TIMES ? took_ms
                                                                   : SILENT_MOST_MS / TIMES);
     } else if (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_BUSY) {

@@ -15,8 +15,8 @@ enum { SCHED_FURTHER = SCHED_SHARES, SCHED_KINDS };
 
 struct sched_shares {
     struct list runnable[SCHED_KINDS]; /* sites that could start something, the next one first */
-    uint64_t served[SCHED_KINDS];      /* when one of each had its turn, by a serial number */
-    uint64_t serial;
+    uint64_t serial; /* of those that came to wait */
+    uint32_t most[SCHED_SHARES]; /* jobs of each and of those that are trusted less */
     uint32_t jobs[SCHED_SHARES]; /* under way, by what their site was when they began */
     uint32_t silent_jobs;
     struct heap silent; /* jobs that are not silent yet, by when they will be */
@@ -24,6 +24,7 @@ struct sched_shares {
 
 struct sched_trust { /* what is known of a site */
     int64_t ok_ms;       /* when it last took something */
+    uint64_t waits;      /* for a turn, since then */
     uint32_t usual_ms;   /* how long that took */
     uint8_t unanswered;  /* jobs begun since, as far as it matters */
     uint8_t kind;        /* the list it is in */
@@ -31,6 +32,7 @@ struct sched_trust { /* what is known of a site */
 };
 
 void sched_shares_init(struct sched *s);
+void sched_shares_configure(struct sched *s);
 void sched_shares_free(struct sched *s);
 /* A site could start something, or cannot any more; to be told after any change. */
 void sched_share_update(struct sched *s, struct sched_site *t, bool want);
