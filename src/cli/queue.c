@@ -194,7 +194,8 @@ static int check_options(const struct request *rq)
     if (rq->words.filters && !(may & FILTERS))
         return cli_usage_error(&rq->a, "takes no filter", v);
     enum queue_rule_verb rule = rule_verb(rq);
-    if ((rq->dry && (!(may & ACTS) || rule)) || (rq->bounce && !is(rq, "delete")) || ((rule || rq->back) && !is(rq, "reroute")) ||
+    if ((rq->dry && (!(may & ACTS) || rule)) || (rq->bounce && !is(rq, "delete")) ||
+        ((rule || rq->back) && !is(rq, "reroute")) ||
         rq->rule + rq->remove + rq->list + rq->back > 1 ||
         (rq->hop && (rule > QUEUE_RULE_SET || rq->back)))
         return cli_usage_error(&rq->a, "takes no such option", v);
@@ -373,7 +374,8 @@ static int act(struct request *rq)
 static int run(struct request *rq)
 {
     bool by_filter = rq->words.filters || rq->all;
-    if (rq->verb->may & ACTS && (by_filter || rq->bounce || rq->dry || !(rq->verb->may & PLAIN_IDS)))
+    bool plain = rq->verb->may & PLAIN_IDS && !by_filter && !rq->bounce && !rq->dry;
+    if (rq->verb->may & ACTS && !plain)
         return act(rq);
     for (size_t i = 0; i < rq->n; i++)
         queue_words_plain(&rq->words, rq->ids[i]);

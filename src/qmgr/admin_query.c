@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "base/num.h"
+#include "config/table.h"
 #include "proto/lists.h"
 #include "sched/walk.h"
 
@@ -56,6 +57,38 @@ static int take_option(struct query *y, struct span arg, struct err *err)
     return -1;
 }
 
+static const char *listener_like(const struct config *cfg, struct span name)
+{
+    const char **names = must_calloc(cfg->n_listens + 1, sizeof *names);
+    for (size_t i = 0; i < cfg->n_listens; i++)
+        names[i] = cfg->listens[i].name.p;
+    names[cfg->n_listens] = "submit";
+    const char *like = config_suggest_among(names, cfg->n_listens + 1, name);
+    free(names);
+    return like;
+}
+
+/* A name that is wrong would mean nothing, without a word. Mail may wait of one that is no longer
+ * there. */
+static int check_listener(const struct query *y, struct span word, struct err *err)
+{
+    const struct config *cfg = y->q->config;
+    struct span name = span_from(word, span_starts(word, SPAN("!")));
+    if (!span_starts(name, SPAN("listener=")))
+        return 1;
+    name = span_from(name, 9);
+    bool known = span_find(name, '*') < name.n || span_ieq(name, SPAN("submit")) ||
+                 sched_walk_listener(y->q->sched, name);
+    for (size_t i = 0; i < cfg->n_listens && !known; i++)
+        known = span_ieq(name, cfg->listens[i].name);
+    if (known)
+        return 1;
+    const char *like = listener_like(cfg, name);
+    err_set(err, "there is no listener \"%.*s\"%s%s%s", SPAN_ARG(span_to(name, 80)),
+            like ? "; did you mean \"" : "", like ? like : "", like ? "\"?" : "");
+    return -1;
+}
+
 bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
                 int (*other)(struct admin_ask *a, struct span arg, struct err *err))
 {
@@ -67,6 +100,7 @@ bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
         int rc = take_option(y, arg, &err);
         rc = rc ? rc : other ? other(a, arg, &err) : 0;
         rc = rc ? rc : queue_filter_word(y->filter, arg, &err);
+        rc = rc == 1 ? check_listener(y, arg, &err) : rc;
         if (rc == 0)
             err_set(&err, "\"%.*s\" is no condition", SPAN_ARG(span_to(arg, 80)));
         if (rc <= 0) {

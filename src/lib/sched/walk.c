@@ -57,3 +57,8 @@ bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_
                                      .whole = (r->flags & RCPT_WHOLE) != 0 };
     return true;
 }
+
+bool sched_walk_listener(const struct sched *s, struct span name)
+{
+    return hash_get(&s->listeners, name) != NULL;
+}

@@ -21,6 +21,9 @@ void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r);
 /* As sched_msg_rcpt, but no more than the state and the address. */
 bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
 
+/* Whether any message came in by that listener. */
+bool sched_walk_listener(const struct sched *s, struct span name);
+
 /* Destinations, and the sites behind them, a few at a time. */
 enum sched_place_kind {
     SCHED_PLACE_DEST,
