@@ -293,13 +293,22 @@ static void on_leads(void *ctx, const struct reroute_rule *r)
 {
     struct leads *l = ctx;
     struct route_dest d;
+    arena_reset(l->arena);
     if (l->hop.n || !by_rule(l->q, r, l->arena, &d) || !span_starts(l->dest, d.queue))
         return;
     if (l->dest.n == d.queue.n || l->dest.p[d.queue.n] == ' ') /* a share of it */
         l->hop = r->hop;
 }
 
-/* Empty: no administrator has sent it there. */
+static struct span ruled_hop(struct qmgr *q, struct span dest)
+{
+    struct leads l = { q, arena_new(CHECK_ARENA_MAX), dest, SPAN_NONE };
+    reroute_rules(q, on_leads, &l);
+    arena_free(&l.arena);
+    return l.hop;
+}
+
+/* Empty: it has no way of its own, nor its domain. */
 static struct span given_hop(struct qmgr *q, const struct job *j, uint32_t rcpt)
 {
     const struct way *w = way_of(find(q, j->seq), rcpt);
@@ -309,10 +318,7 @@ static struct span given_hop(struct qmgr *q, const struct job *j, uint32_t rcpt)
         return text_of(w->hop);
     if (sched_rcpt(q->sched, j->seq, rcpt, &r) && reroute_rule_get(q, domain_of(r.addr), &rule))
         return rule.hop;
-    struct leads l = { q, arena_new(CHECK_ARENA_MAX), j->dest, SPAN_NONE };
-    reroute_rules(q, on_leads, &l);
-    arena_free(&l.arena);
-    return l.hop;
+    return SPAN_NONE;
 }
 
 /* No host was ever asked. */
@@ -324,11 +330,18 @@ static bool failed_in_dns(const struct job_rcpt *g)
 
 bool reroute_spare(struct qmgr *q, struct job *j, struct span *why_r)
 {
-    bool any = false;
+    bool any = false, looked = false;
+    struct span ruled = SPAN_NONE; /* one for all of a job: looked for once */
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
-        struct span hop = failed_in_dns(g) ? given_hop(q, j, j->rcpts[i]) : SPAN_NONE;
         struct buf b;
+        if (!failed_in_dns(g))
+            continue;
+        struct span hop = given_hop(q, j, j->rcpts[i]);
+        if (!hop.n && !looked)
+            ruled = ruled_hop(q, j->dest);
+        looked |= !hop.n;
+        hop = hop.n ? hop : ruled;
         if (!hop.n)
             continue;
         buf_init(&b, REROUTE_HOP_MAX + ROUTE_TEXT_MAX);

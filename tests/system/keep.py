@@ -167,11 +167,17 @@ def typos(g, good):
     assert "put off again: 4.3.5" in " ".join(g.cli("why", id).stdout.decode().split())
     queue(g, "reroute", "--back", id)
     queue(g, "reroute", "--back", id, code=66)
-    until(lambda: "4.2.1 busy" in row(g, id)["reason"] or "busy" in row(g, id)["reason"])
+    until(lambda: row(g, id)["reason"].endswith("busy"))
     assert "ok" in control(g, "reroute", "set=busy.example", "nexthop=no.example")
     queue(g, "retry", id)
     until(lambda: "administrator gave, no.example" in row(g, id)["reason"])
-    queue(g, "reroute", "--rule", "--to", f"[127.0.0.1]:{good.port}", "busy.example")
+    queue(g, "reroute", "--remove", "busy.example")
+    until(lambda: row(g, id)["reason"].endswith("busy"))
+    [at] = [r["destination"] for m in rows(g, "list", "--id", id) for r in m["recipients"]]
+    assert "ok" in control(g, "reroute", f"set={at}", "nexthop=no.example")  # a place's
+    queue(g, "retry", id)
+    until(lambda: "administrator gave, no.example" in row(g, id)["reason"])
+    queue(g, "reroute", "--rule", "--to", f"[127.0.0.1]:{good.port}", at)
     good.wait(1, 30)
 
 
