@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum { LONG_AGE = 4, BAR_COLUMNS = 24, BAR_COLUMNS_MAX = 100, NARROW = 72, SHAPE_ROWS_MAX = 10000,
-       NAME_COLUMNS = 44 };
+       NAME_COLUMNS = 44, REASON_COLUMNS = 100 };
 
 static const struct table_column columns[] = {
     { .title = "", .most = NAME_COLUMNS, .least = 12, .weight = 1 },
@@ -208,6 +208,8 @@ static size_t titles(struct queue_groups *g)
     else
         memcpy(g->titles, columns, sizeof columns);
     g->titles[0].title = title_of(g);
+    if (span_eq(text_of(g->total, "by"), SPAN("reason")))
+        g->titles[0].most = REASON_COLUMNS;
     return n;
 }
 
