@@ -178,8 +178,11 @@ static void put_room(struct why_show *s, const json_t *gate, const char *what)
     put_rule(s, gate);
     put_pace(s, gate);
     if (row_true(gate, "crowded"))
-        buf_putz(s->out, "    it waits for a connection: those for sites like it are all in use "
-                         "(deliver.connections)\n");
+        buf_printf(s->out, "    it waits for a connection: those for sites like it are all in use "
+                           "(%lld of %lld; of deliver.connections the rest is for sites that "
+                           "answer)\n",
+                   (long long)row_int(gate, "crowded_jobs"),
+                   (long long)row_int(gate, "crowded_max"));
 }
 
 /* True: where it is to go is not known yet, which was said. */
@@ -279,10 +282,21 @@ static void put_trouble(struct why_show *s, const struct trouble *t)
     buf_putz(s->out, " there, and no attempt of theirs is used up\n");
 }
 
+/* What a person holds or has frozen does not wait for its site. */
+static bool any_waits_there(const struct why *w)
+{
+    static const char *const states[] = { "ready", "active", "deferred" };
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (row_int(json_object_get(w->group, "recipients"), states[i]))
+            return true;
+    return false;
+}
+
 void why_show_places(struct why_show *s)
 {
     const json_t *places = s->w->places;
     int64_t all = row_int(s->w->group, "places");
+    bool any = any_waits_there(s->w);
     for (size_t i = 0; i < json_array_size(places); i++) {
         const json_t *place = json_array_get(places, i);
         bool told = false, said = false;
@@ -290,13 +304,15 @@ void why_show_places(struct why_show *s)
             told |= same_trouble(json_array_get(places, k), place);
             said |= same_site(json_array_get(places, k), place);
         }
+        if (!any && !why_frozen(place).n)
+            continue;
         struct trouble t = count_trouble(places, i);
         if (!told && t.n > 1)
             put_trouble(s, &t);
         else if (!told)
             why_show_place(s, place, said);
     }
-    if (all > (int64_t)json_array_size(places))
+    if (any && all > (int64_t)json_array_size(places))
         buf_printf(s->out, "    (these are %zu of %lld destinations, those with most of the "
                            "mail)\n", json_array_size(places), (long long)all);
 }
@@ -329,6 +345,10 @@ void why_show_gateway(struct why_show *s)
     if (row_int(now, "jobs_max") && row_int(now, "jobs") >= row_int(now, "jobs_max"))
         buf_printf(s->out, "  All %lld outgoing connections are in use (deliver.connections): what "
                            "is due waits for one.\n", (long long)row_int(now, "jobs_max"));
+    if (row_int(now, "jobs_silent") * 2 >= row_int(now, "jobs_max") && row_int(now, "jobs_max"))
+        buf_printf(s->out, "  %lld of %lld outgoing connections (deliver.connections) are at "
+                           "sites that do not answer.\n", (long long)row_int(now, "jobs_silent"),
+                   (long long)row_int(now, "jobs_max"));
 }
 
 /* --- hosts --- */

@@ -147,7 +147,9 @@ static void put_situation(struct why_show *s, size_t i)
         return;
     put_reason(s, r);
     put_next(s, r);
-    if (place && !why_is(r, "state", "held") && !why_is(r, "state", "waiting"))
+    bool parked = why_is(r, "state", "held") || why_is(r, "state", "waiting") ||
+                  (row_true(r, "frozen") && !why_frozen(place).n);
+    if (place && !parked)
         why_show_place(s, place, false);
 }
 

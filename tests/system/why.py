@@ -418,7 +418,9 @@ def rated(where):
         text = d.words(id)
         assert re.search(r"frozen where it goes, as cold.example, by .+ ago", text), text
         assert "postern queue thaw cold.example" in text and "ROUTE HAS CHANGED" not in text, text
-        assert "frozen by an administrator" in d.words("cold.example")
+        text = d.words("cold.example")
+        assert "frozen by an administrator, as cold.example, by" in text, text
+        assert "under way" not in text and "left alone" not in text, text
 
 
 def rerouted(where):
