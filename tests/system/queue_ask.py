@@ -103,6 +103,19 @@ def filters(where):
         assert d.ids("--sort", "size", "--limit", "3") == busy[:0:-1]
         assert d.ids("--sort", "domain")[:4] == busy
         assert d.count("--domain", "busy.example") == 4 and d.count("--domain", "none.example") == 0
+        assert d.ids("--domain", ".example") == held + busy and not d.ids("--domain", ".y.example")
+        assert d.ids("--domain", "busy.example,none.example") == busy
+        assert d.ids("--to", "!@good.example,v1@busy.example") == [busy[0], *busy[2:]]
+        assert d.ids("--site", "127.0.0.1") == busy and not d.ids("--site", "host")
+        assert d.ids("--size", "<10k") == d.ids("--size", "<10KB") == held + busy[:1]
+        assert d.ids("--listener", "hold,mx") == held + busy
+        assert 'did you mean "hold"' in d.queue("list", "--listener", "hodl", code=64)
+        assert "no message's id" in d.queue("list", "--id", "nonsense", code=64)
+        assert d.queue("list", "--domain", "none.example") == \
+            "nothing in the queue is meant by that (8 messages wait)\n"
+        assert d.queue("list", "--limit", "0") == "0 of 8 messages shown (--limit)\n"
+        assert "3 of 4 messages shown" in d.queue("list", "--state", "held", "--limit", "3")
+        assert "did you mean \"--from\"?" in d.queue("count", "--form", "x", code=64)
         d.queue("list", "--age", "soon", code=64)
         d.queue("list", "--state", "asleep", code=64)
 
@@ -125,6 +138,9 @@ def groups(where):
         assert sorted(r["messages"] for r in reasons) == [4, 4], reasons
         some = d.rows("oldest", "--from", "s0@sender.example")[1:]
         assert [(r["domain"], r["messages"]) for r in some] == [("busy.example", 2)], some
+        clients = d.rows("oldest", "--by", "client")
+        assert clients[0]["messages"] == 8 and clients[1]["client"] == "127.0.0.1", clients
+        assert clients[1]["messages"] == 8 and clients[1]["recipients"] == 8, clients
         shape = d.rows("shape")[1:]
         assert all(sum(r["ages"]) == 4 and r["ages"][0] == 4 for r in shape), shape
         text = d.queue("oldest") + d.queue("shape")
@@ -135,7 +151,11 @@ def actions(where):
     with Desk(where) as d:
         held, busy = fill(d)
         out = d.queue("release", "--state", "held", code=64)
-        assert "--yes" in out, out
+        assert "--yes" in out and "4 messages, 4 recipients" in out, out
+        out = d.queue("release", "--state", "held", "--dry-run")
+        assert held[3] in out and "4 messages, 4 recipients" in out, out
+        assert d.rows("delete", "--dry-run", held[0])[0]["messages"] == 1
+        d.queue("list", "--dry-run", code=64)
         assert d.count("--state", "held") == 4
         done = d.rows("release", "--state", "held", "--to", "u0@good.example", "--yes")
         assert done[-1]["messages"] == 1, done
