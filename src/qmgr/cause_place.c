@@ -117,6 +117,7 @@ void cause_send_now(struct admin_ask *a)
     json_bool(&j, "spool_stuck", store_stuck(q));
     json_bool(&j, "spool_full", q->full);
     json_uint(&j, "jobs", sched_totals(q->sched).jobs);
+    json_uint(&j, "jobs_silent", sched_totals(q->sched).silent_jobs);
     json_uint(&j, "jobs_max", q->config->deliver.connections);
     json_bool(&j, "finishing", q->finishing);
     cause_row_end(a, &j, &b);
@@ -239,8 +240,11 @@ static void put_gate(struct json *j, const char *key, struct qmgr *q,
     }
     if (p->asking)
         json_bool(j, "asking", true);
-    if (p->crowded)
+    if (p->crowded) {
         json_bool(j, "crowded", true);
+        json_uint(j, "crowded_jobs", p->full.jobs);
+        json_uint(j, "crowded_max", p->full.max);
+    }
     if (p->senders)
         json_uint(j, "senders", p->senders);
     if (p->down_until_ms)

@@ -280,7 +280,7 @@ static void it_is_told(void)
     turn(w);
     CHECK_INT(w->running, 6);
     CHECK(sched_site_of(w->s, SPAN("d9"), &p));
-    CHECK(p.crowded && p.share == SCHED_NEW);
+    CHECK(p.crowded && p.share == SCHED_NEW && p.full.jobs == 6 && p.full.max == 6);
     CHECK_INT(sched_share(w->s, SCHED_NEW).jobs, 6);
     CHECK_INT(sched_share(w->s, SCHED_NEW).max, 6);
     CHECK(sched_site_of(w->s, SPAN("d1"), &p));

@@ -195,7 +195,7 @@ static void show_site(const struct sched *s, const struct sched_site *t,
     p_r->interval_us = sched_site_interval_us(s, t);
     p_r->slow = sched_pace_doubled(&t->pace, sched_site_rule_us(s, t));
     p_r->share = sched_share_of(s, t);
-    p_r->crowded = sched_share_crowded(s, t);
+    p_r->crowded = sched_share_crowded(s, t, &p_r->full);
     p_r->paced_until_ms = heap_linked(&t->pace.wake) ? t->pace.wake.key : 0;
 }
 

@@ -445,7 +445,8 @@ struct sched_place_info { /* a destination or a site */
     int64_t interval_us;    /* at present between two messages; 0: none */
     uint32_t slow;          /* how often the interval was doubled */
     enum sched_share share; /* for its next job */
-    bool crowded;           /* it waits only because its share of all jobs is taken */
+    bool crowded;           /* it waits only because its share of all jobs is taken: */
+    struct sched_share_info full;
     int64_t paced_until_ms; /* nothing begins before; 0: no matter of the rate */
     bool frozen;            /* by a person */
     bool asking;            /* of a destination: nothing begins before its site is known */

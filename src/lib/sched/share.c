@@ -110,16 +110,22 @@ struct sched_share_info sched_share(const struct sched *s, enum sched_share shar
     return info;
 }
 
-bool sched_share_crowded(const struct sched *s, const struct sched_site *t)
+bool sched_share_crowded(const struct sched *s, const struct sched_site *t,
+                         struct sched_share_info *full_r)
 {
     const struct sched_shares *h = &s->shares;
-    bool crowded = false;
+    bool further = t->trust.kind == SCHED_FURTHER;
+    int last = further ? SCHED_NEW : t->trust.kind;
     uint32_t jobs = s->job_count;
-    int last = t->trust.kind == SCHED_FURTHER ? SCHED_NEW : t->trust.kind;
-    for (int i = 0; i <= last; jobs -= h->jobs[i++])
-        crowded |= jobs >= h->most[i] || (t->trust.kind == SCHED_FURTHER && i == SCHED_NEW &&
-                                          jobs >= h->most[SCHED_TROUBLE]);
-    return crowded && list_linked(&t->runnable);
+    if (!list_linked(&t->runnable))
+        return false;
+    for (int i = 0; i <= last; jobs -= h->jobs[i++]) {
+        uint32_t max = h->most[further && i == SCHED_NEW ? SCHED_TROUBLE : i];
+        *full_r = (struct sched_share_info){ jobs, max };
+        if (jobs >= max)
+            return true;
+    }
+    return false;
 }
 
 void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_slot *j)

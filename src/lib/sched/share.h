@@ -40,7 +40,9 @@ void sched_share_update(struct sched *s, struct sched_site *t, bool want);
 struct sched_site *sched_share_turn(struct sched *s);
 bool sched_share_any(const struct sched *s); /* might there be one? */
 enum sched_share sched_share_of(const struct sched *s, const struct sched_site *t);
-bool sched_share_crowded(const struct sched *s, const struct sched_site *t);
+/* True: it could start something, but for the bound of *full_r. */
+bool sched_share_crowded(const struct sched *s, const struct sched_site *t,
+                         struct sched_share_info *full_r);
 
 void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_slot *j);
 void sched_share_end(struct sched *s, struct sched_job_slot *j);
