@@ -112,7 +112,7 @@ static bool put_name(struct qmgr *q, struct span given, struct buf *to)
 /* --- what waits for it, in slices --- */
 
 struct freezing {
-    struct buf name;
+    struct buf name, site; /* site: one that has a host of that name */
     struct queue_walk walk;
     uint64_t waiting;
     bool known;
@@ -124,6 +124,7 @@ static void freezing_gone(struct admin_ask *a)
     struct freezing *f = a->own;
     queue_walk_end(&f->walk);
     buf_free(&f->name);
+    buf_free(&f->site);
     free(f);
     a->own = NULL;
 }
@@ -131,18 +132,30 @@ static void freezing_gone(struct admin_ask *a)
 static void say_frozen(struct admin_ask *a, const struct freezing *f)
 {
     struct buf b;
-    buf_init(&b, 512);
+    buf_init(&b, 512 + NOTES_KEY_MAX);
     buf_putz(&b, "frozen until it is thawed; deliveries that run now end as they end; ");
     if (f->waiting)
         buf_printf(&b, "%llu recipient%s wait%s for it now", (unsigned long long)f->waiting,
                    f->waiting == 1 ? "" : "s", f->waiting == 1 ? "s" : "");
     else if (f->known)
         buf_putz(&b, "nothing waits for it now");
+    else if (f->site.len)
+        buf_printf(&b, "but that is a host of the site %.*s, which is not frozen: freeze it by "
+                       "the site's name", SPAN_ARG(buf_span(&f->site)));
     else
         buf_putz(&b, "nothing in the queue is known under that name: it is frozen all the same");
     row(a, buf_span(&f->name), buf_cstr(&b), NULL);
     buf_free(&b);
     end(a, f->error);
+}
+
+/* What tells more than that nothing waits. */
+static void look_alike(struct freezing *f, const struct sched_cell_info *c)
+{
+    struct span name = buf_span(&f->name);
+    f->known |= span_ieq(c->domain, name);
+    if (!f->site.len && c->site.n <= NOTES_KEY_MAX && queue_place_has(c->site, name))
+        buf_puts(&f->site, c->site);
 }
 
 static void count_slice(struct admin_ask *a)
@@ -159,6 +172,8 @@ static void count_slice(struct admin_ask *a)
         struct span name;
         if (sched_frozen_as(a->q->sched, &as, &name) && span_ieq(name, buf_span(&f->name)))
             f->waiting += cell->ages.count;
+        else
+            look_alike(f, &info);
         if (admin_spent(a, CELL_UNITS)) {
             admin_next(a);
             return;
@@ -177,6 +192,7 @@ static void freeze(struct admin_ask *a, struct span name)
     f->known = is_known_place(q, name);
     buf_init(&f->name, NOTES_KEY_MAX);
     buf_puts(&f->name, name);
+    buf_init(&f->site, NOTES_KEY_MAX);
     queue_walk_begin(&f->walk, sched_index(q->sched), QUEUE_RCPTS);
     say_event(a, EVENT_admin_frozen, "frozen", name);
     a->own = f;

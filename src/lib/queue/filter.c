@@ -272,8 +272,7 @@ static bool domain_is(struct span pattern, struct span domain)
     return false;
 }
 
-/* One of the hosts in "mx:a.example,b.example" or "host:[192.0.2.1]:25". */
-static bool has_host(struct span place, struct span pattern)
+bool queue_place_has(struct span place, struct span pattern)
 {
     struct span rest = span_from(place, span_find(place, ':') + 1);
     while (rest.n) {
@@ -298,7 +297,7 @@ static bool text_holds(const struct term *t, struct span text)
 
 static bool place_holds(const struct term *t, struct span place)
 {
-    return place.n && (text_holds(t, place) || (!t->part && has_host(place, value_of(t))));
+    return place.n && (text_holds(t, place) || (!t->part && queue_place_has(place, value_of(t))));
 }
 
 static enum queue_match holds(bool yes) { return yes ? QUEUE_YES : QUEUE_NO; }
@@ -404,7 +403,7 @@ static bool id_holds(const struct term *t, struct span id)
 /* As a person names the host; a pattern is not meant here. */
 static bool site_has(struct span site, struct span host)
 {
-    return site.n && span_find(host, '*') == host.n && has_host(site, host);
+    return site.n && span_find(host, '*') == host.n && queue_place_has(site, host);
 }
 
 static enum queue_match target_holds(const struct term *t, const struct queue_facts *x)

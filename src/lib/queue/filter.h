@@ -119,5 +119,7 @@ struct span queue_filter_exact(const struct queue_filter *f, enum queue_field fi
 
 /* Whether text matches a pattern with "*", ASCII letters alike. */
 bool queue_wild(struct span pattern, struct span text);
+/* Whether one of the hosts in "mx:a.example,b.example" or "host:[192.0.2.1]:25" does. */
+bool queue_place_has(struct span place, struct span pattern);
 
 #endif
