@@ -138,13 +138,20 @@ static void hint_rerouted(struct hints *h, struct span id)
     }
 }
 
+/* What retry takes for all mail at a host: the site, or a destination that has none yet. */
+static struct span site_of(const struct why *w)
+{
+    const json_t *place = json_array_get(w->places, 0);
+    struct span site = row_text(json_object_get(place, "site"), "name");
+    return site.n && span_find(site, ' ') == site.n ? site : row_text(place, "name");
+}
+
 json_t *why_hints(const struct why *w, const struct ask *k)
 {
     struct hints hints = { w, k, json_array() }, *h = &hints;
     struct span id = row_text(w->message, "id"), target = span_str(w->target);
-    const json_t *place = json_array_get(w->places, 0);
     struct span whom = !w->group                      ? id
-                       : why_is(w->group, "is", "host") ? row_text(place, "name")
+                       : why_is(w->group, "is", "host") ? site_of(w)
                                                         : target;
     hint_gateway(h);
     bool frozen = hint_frozen(h);
