@@ -158,9 +158,17 @@ static void put_place(struct admin_ask *a, struct json *j, enum sched_place_kind
         json_int(j, "down_until_ms", now.wall_ms + (p->down_until_ms - now.mono_ms));
         json_uint(j, "failures", p->down_level);
     }
-    if (p->why.n && (p->down_until_ms || kind != SCHED_PLACE_DEST))
+    if (p->frozen)
+        json_str(j, "why", SPAN(SCHED_FROZEN_REASON));
+    else if (p->why.n && (p->down_until_ms || kind != SCHED_PLACE_DEST))
         json_str(j, "why", p->why); /* a destination's is over when its back-off is */
     json_close(j);
+}
+
+static bool is_frozen_site(struct qmgr *q, struct span site)
+{
+    struct sched_place_info p;
+    return sched_place_find(q->sched, SCHED_PLACE_SITE, site, &p) && p.frozen;
 }
 
 static void send_place(struct admin_ask *a, const struct place *x)
@@ -169,6 +177,7 @@ static void send_place(struct admin_ask *a, const struct place *x)
     struct buf b;
     if (!sched_place_find(a->q->sched, x->kind, span_of(x->key, x->len), &p))
         return; /* gone since */
+    p.frozen |= x->kind == SCHED_PLACE_DEST && p.site.n && is_frozen_site(a->q, p.site);
     buf_init(&b, ADMIN_ROW_MAX);
     struct json j = json_writer(&b);
     put_place(a, &j, x->kind, span_of(x->key, x->len), &p);
