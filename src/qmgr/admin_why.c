@@ -177,6 +177,18 @@ static void load_stories(struct admin_ask *a, struct look *l, uint64_t seq)
         l->story_count = 0;
 }
 
+/* That message is gone. */
+static void take_story(struct look *l, const struct dest *d)
+{
+    if (!d->story)
+        return;
+    l->stories = arena_alloc(l->mem, sizeof *l->stories);
+    struct span text = arena_dup(l->mem, span_of(d->story, d->story_len));
+    l->story_count = l->stories && text.p;
+    if (l->story_count)
+        *l->stories = (struct spool_story){ .text = text };
+}
+
 /* It waits for a place where the attempts of others have failed: the last of those. */
 static void load_story_of_another(struct admin_ask *a, struct look *l,
                                   const struct sched_msg_info *m)
@@ -185,10 +197,13 @@ static void load_story_of_another(struct admin_ask *a, struct look *l,
     struct sched_msg_info other;
     for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && i < RCPTS_SHOWN; i++) {
         const struct dest *d = r.state < SCHED_LIVE && r.dest.n ? dest_find(a->q, r.dest) : NULL;
-        if (!d || !d->failed_seq || !sched_msg(a->q->sched, d->failed_seq, &other))
+        if (!d || !d->failed_seq)
             continue;
-        l->of = queueid_make(other.seq, other.received_ms);
-        load_stories(a, l, other.seq);
+        l->of = d->failed_id;
+        if (sched_msg(a->q->sched, d->failed_seq, &other))
+            load_stories(a, l, other.seq);
+        else
+            take_story(l, d);
         l->story_count = l->story_count > 1 ? 1 : l->story_count;
         return;
     }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STUCK_LOOK_MS = 1000 };
+enum { STUCK_LOOK_MS = 1000, TOLD_MAX = 512, TOLD_BYTES_MAX = 16 << 10 };
 
 struct sched_now qmgr_now(const struct qmgr *q)
 {
@@ -24,11 +24,54 @@ const struct dest *dest_find(const struct qmgr *q, struct span key)
     return n ? CONTAINER(n, struct dest, node) : NULL;
 }
 
-void dest_failed(struct qmgr *q, struct span key, uint64_t seq)
+static void forget_story(struct qmgr *q, struct dest *d)
+{
+    if (!d->story)
+        return;
+    list_remove(&d->told);
+    q->told_count--;
+    free(d->story);
+    d->story = NULL;
+}
+
+static void dest_free(struct qmgr *q, struct dest *d)
+{
+    forget_story(q, d);
+    free(d);
+}
+
+void dest_failed(struct qmgr *q, struct span key, uint64_t seq, struct span story)
 {
     struct hash_node *n = hash_get(&q->dests, key);
-    if (n)
-        CONTAINER(n, struct dest, node)->failed_seq = seq;
+    struct sched_msg_info m;
+    if (!n || !sched_msg(q->sched, seq, &m))
+        return;
+    struct dest *d = CONTAINER(n, struct dest, node);
+    d->failed_seq = seq;
+    d->failed_id = queueid_make(seq, m.received_ms);
+    forget_story(q, d);
+    if (!story.n || story.n > TOLD_BYTES_MAX)
+        return;
+    if (q->told_count == TOLD_MAX)
+        forget_story(q, CONTAINER(list_first(&q->told), struct dest, told));
+    d->story = must_alloc(story.n);
+    d->story_len = story.n;
+    memcpy(d->story, story.p, story.n);
+    list_append(&q->told, &d->told);
+    q->told_count++;
+}
+
+static void take_story(struct dest *to, struct dest *from)
+{
+    to->failed_seq = from->failed_seq;
+    to->failed_id = from->failed_id;
+    if (!from->story)
+        return;
+    to->story = from->story;
+    to->story_len = from->story_len;
+    list_append(&from->told, &to->told); /* in its place */
+    list_remove(&from->told);
+    from->story = NULL;
 }
 
 static bool is_dest_idle(const struct qmgr *q, const struct dest *d)
@@ -45,7 +88,7 @@ static void dests_trim(struct qmgr *q)
         struct dest *d = CONTAINER(n, struct dest, node);
         if (is_dest_idle(q, d)) {
             hash_remove(&q->dests, n);
-            free(d);
+            dest_free(q, d);
         }
     }
     q->dests_trim_at = 2 * q->dests.n > DESTS_MAX ? 2 * q->dests.n : DESTS_MAX;
@@ -54,21 +97,18 @@ static void dests_trim(struct qmgr *q)
 static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct span codec)
 {
     const struct dest *known = dest_find(q, rd->queue);
-    uint64_t failed_seq = known ? known->failed_seq : 0;
     if (known && span_eq(span_of(known->bytes + known->key_len + known->mailer_len,
                                  known->codec_len),
                          codec))
         return;
-    if (known) {
-        struct dest *old = (struct dest *)known;
+    struct dest *old = (struct dest *)known;
+    if (old)
         hash_remove(&q->dests, &old->node);
-        free(old);
-    }
     if (q->dests.n >= DESTS_MAX && q->dests.n >= q->dests_trim_at)
         dests_trim(q);
     struct span mailer = span_str(route_mailer_name(rd->mailer));
     struct dest *d = must_alloc(sizeof *d + rd->queue.n + mailer.n + codec.n);
-    d->failed_seq = failed_seq;
+    *d = (struct dest){ .failed_seq = 0 };
     d->key_len = rd->queue.n;
     d->mailer_len = mailer.n;
     d->codec_len = codec.n;
@@ -77,6 +117,10 @@ static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct sp
     memcpy(d->bytes + d->key_len + d->mailer_len, codec.p, codec.n);
     d->mailer = span_of(d->bytes + d->key_len, d->mailer_len);
     hash_add(&q->dests, &d->node, span_of(d->bytes, d->key_len));
+    if (!old)
+        return;
+    take_story(d, old);
+    dest_free(q, old);
 }
 
 void dests_free(struct qmgr *q)
@@ -84,7 +128,7 @@ void dests_free(struct qmgr *q)
     for (struct hash_node *n = hash_next(&q->dests, NULL), *next; n; n = next) {
         next = hash_next(&q->dests, n);
         hash_remove(&q->dests, n);
-        free(CONTAINER(n, struct dest, node));
+        dest_free(q, CONTAINER(n, struct dest, node));
     }
     hash_free(&q->dests);
 }

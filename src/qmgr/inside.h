@@ -105,6 +105,10 @@ struct dest {
     struct hash_node node;
     struct span mailer;
     uint64_t failed_seq; /* the message whose attempt failed last; 0: none */
+    struct queueid failed_id;
+    char *story; /* of that attempt, also when the message is gone; NULL: not kept */
+    size_t story_len;
+    struct list told; /* in q->told: those that have one, the newest last */
     size_t key_len, mailer_len, codec_len;
     char bytes[]; /* key, mailer, codec */
 };
@@ -164,6 +168,8 @@ struct qmgr {
     } seen; /* the envelope that was read last: its recipients are asked for one by one */
     struct hash dests; /* struct dest by key: what the router last said a key means */
     size_t dests_trim_at;
+    struct list told; /* struct dest with a story, the oldest first */
+    size_t told_count;
     uint64_t next_own_txn;
     struct loop_hook work, flush, serve, extents;
     struct waiting_extent waiting[EXTENTS_MAX];
@@ -227,7 +233,8 @@ void dispatch_router(struct qmgr *q, int fd);
 void dispatch_pump(struct qmgr *q);
 struct sched_now qmgr_now(const struct qmgr *q);
 const struct dest *dest_find(const struct qmgr *q, struct span key);
-void dest_failed(struct qmgr *q, struct span key, uint64_t seq); /* an attempt, with a story */
+/* An attempt, with its story: of some hundred destinations the last one is remembered. */
+void dest_failed(struct qmgr *q, struct span key, uint64_t seq, struct span story);
 void dests_free(struct qmgr *q);
 
 /* qmgr.c */

@@ -82,6 +82,7 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     sites_new(q);
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
+    list_init(&q->told);
     list_init(&q->wants);
     list_init(&q->reports_asking);
     list_init(&q->reports);

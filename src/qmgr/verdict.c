@@ -48,7 +48,7 @@ static void keep_story(struct qmgr *q, const struct job *j, const struct sched_v
             rcpts[n++] = v[i].rcpt;
     if (n) {
         spool_story(q->spool, j->seq, &(struct spool_story){ rcpts, n, j->story });
-        dest_failed(q, j->dest, j->seq);
+        dest_failed(q, j->dest, j->seq, j->story);
     }
     free(rcpts);
 }

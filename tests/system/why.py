@@ -310,6 +310,12 @@ def many_at_one_site(where):
         (a,) = d.story(last)["attempts"]
         assert a["of"] and a["of"] != last, a
         assert f"of another message there, {a['of']}" in d.why(last)
+        # It is still known when the message that made it has left.
+        p = d.g.cli("queue", "delete", a["of"], "--yes")
+        assert p.returncode == 0, p
+        (b,) = d.story(last)["attempts"]
+        assert b["of"] == a["of"] and b["at_ms"] == a["at_ms"], (a, b)
+        assert f"of another message there, {a['of']}" in d.why(last)
 
 
 def one_reason(where):
