@@ -62,6 +62,8 @@ int cli_usage_error(const struct cli_args *a, const char *what, const char *arg)
         read_options(&o, a->usage);
     struct span name = option ? span_to(span_str(arg), strcspn(arg, "=")) : SPAN_NONE;
     const char *meant = option ? config_suggest_among(o.names, o.n, name) : NULL;
+    if (meant && span_eq(name, span_str(meant)))
+        meant = NULL; /* its value is missing */
     fprintf(stderr, "postern %s: %s%s%s%s%s%s\n", a->verb, what, arg ? ": " : "", arg ? arg : "",
             meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
     if (!meant)

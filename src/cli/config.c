@@ -1,6 +1,7 @@
 #include "cli/config.h"
 
 #include "base/must.h"
+#include "cli/args.h"
 #include "cli/config_diff.h"
 #include "cli/config_import.h"
 #include "config/files.h"
@@ -52,8 +53,7 @@ struct request {
 
 static int usage_error(const char *what, const char *arg)
 {
-    fprintf(stderr, "postern config: %s%s%s\n%s", what, arg ? ": " : "", arg ? arg : "", usage);
-    return EX_USAGE;
+    return cli_usage_error(&(struct cli_args){ .verb = "config", .usage = usage }, what, arg);
 }
 
 static int flush(FILE *to, struct buf *b)

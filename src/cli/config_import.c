@@ -1,6 +1,7 @@
 #include "cli/config_import.h"
 
 #include "base/must.h"
+#include "cli/args.h"
 #include "mc/mc.h"
 
 #include <errno.h>
@@ -25,9 +26,8 @@ static const char usage[] =
 
 static int usage_error(const char *what, const char *arg)
 {
-    fprintf(stderr, "postern config import: %s%s%s\n%s", what, arg ? ": " : "", arg ? arg : "",
-            usage);
-    return EX_USAGE;
+    struct cli_args a = { .verb = "config import", .usage = usage };
+    return cli_usage_error(&a, what, arg);
 }
 
 static int fail(int rc, const char *what)

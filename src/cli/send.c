@@ -1,5 +1,6 @@
 #include "cli/send.h"
 
+#include "cli/args.h"
 #include "cli/send_run.h"
 
 #include "base/must.h"
@@ -44,8 +45,7 @@ static const char usage[] =
 
 static int usage_error(const char *what, const char *arg)
 {
-    fprintf(stderr, "postern send: %s%s%s\n%s", what, arg ? ": " : "", arg ? arg : "", usage);
-    return EX_USAGE;
+    return cli_usage_error(&(struct cli_args){ .verb = "send", .usage = usage }, what, arg);
 }
 
 /* --- the message --- */
@@ -176,7 +176,7 @@ static int take_option(struct request *rq, int opt, char *arg)
     case OPT_HELP:
         fputs(usage, stdout);
         return EX_OK;
-    default: return usage_error("unknown option, or its value is missing", NULL);
+    default: return EX_USAGE;
     }
 }
 
@@ -195,6 +195,8 @@ static int read_options(int argc, char **argv, struct request *rq)
     optind = 0;
     opterr = 0;
     for (int opt; (opt = getopt_long(argc, argv, "m:s:r:qh", longs, NULL)) != -1;) {
+        if (opt == '?')
+            return usage_error("unknown option, or its value is missing", argv[optind - 1]);
         int rc = take_option(rq, opt == 'h' ? OPT_HELP : opt, optarg);
         if (rc >= 0)
             return rc;

@@ -1,5 +1,6 @@
 #include "cli/sink.h"
 
+#include "cli/args.h"
 #include "cli/sink_server.h"
 
 #include "base/json.h"
@@ -38,8 +39,7 @@ static const char *const stages[SINK_STAGES] = {
 
 static int usage_error(const char *what, const char *arg)
 {
-    fprintf(stderr, "postern sink: %s%s%s\n%s", what, arg ? ": " : "", arg ? arg : "", usage);
-    return EX_USAGE;
+    return cli_usage_error(&(struct cli_args){ .verb = "sink", .usage = usage }, what, arg);
 }
 
 static void put_line(struct buf *b)
@@ -195,7 +195,7 @@ static int take_option(struct sink_options *o, int opt, const char *arg)
     case OPT_HELP:
         fputs(usage, stdout);
         return EX_OK;
-    default: return usage_error("unknown option, or its value is missing", NULL);
+    default: return EX_USAGE;
     }
 }
 
@@ -214,6 +214,8 @@ static int read_options(int argc, char **argv, struct sink_options *o)
     optind = 0;
     opterr = 0;
     for (int opt; (opt = getopt_long(argc, argv, "l:w:n:qh", longs, NULL)) != -1;) {
+        if (opt == '?')
+            return usage_error("unknown option, or its value is missing", argv[optind - 1]);
         int rc = take_option(o, opt == 'h' ? OPT_HELP : opt, optarg);
         if (rc >= 0)
             return rc;

@@ -381,6 +381,19 @@ static void frozen_are_shown(void)
     CHECK(strstr(r->out, "a.example: frozen since 1970-01-") && strstr(r->out, " by ann\n"));
 }
 
+static void meant_options(void)
+{
+    struct run *r = QUEUE("count", "--form", "x");
+    CHECK_INT(r->status, EX_USAGE);
+    CHECK_TEXT(r->err, "postern queue: unknown option: --form; did you mean \"--from\"?\n");
+    r = QUEUE("count", "--domian=x");
+    CHECK(strstr(r->err, "did you mean \"--domain\"?"));
+    r = QUEUE("count", "--zzzzzz");
+    CHECK(!strstr(r->err, "did you mean") && strstr(r->err, "postern queue --help"));
+    r = SPOOL("export", "--damagd", "x");
+    CHECK(strstr(r->err, "did you mean \"--damaged\"?"));
+}
+
 static void filters_are_words(void)
 {
     fake("{\"end\":\"ok\"}\n");
@@ -539,7 +552,8 @@ static const struct test tests[] = {
     TEST(readable_rows),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
-    TEST(frozen_are_shown), TEST(filters_are_words), TEST(rules_of_rerouting), TEST(retries),
+    TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
+    TEST(rules_of_rerouting), TEST(retries),
     TEST(json_is_passed_on),
     TEST(cut_off),          TEST(reload_refused),
     TEST(stop_without_waiting), TEST(stop_that_lasts),
