@@ -18,8 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     struct span rest = span_of(data + 1, n - 1);
     struct buf out, err;
-    struct queue_show *s =
-        queue_show_new((enum queue_what)(data[0] % 4), data[0] & 16 ? 80 : 0, false, 1000);
+    static const unsigned widths[] = { 0, 20, 40, 100 };
+    struct queue_show *s = queue_show_new((enum queue_what)(data[0] % (QUEUE_SHAPE + 1)),
+                                          widths[data[0] >> 4 & 3], false, 1000);
     buf_init(&out, 8 << 20);
     buf_init(&err, 8 << 20);
     while (rest.n) {
