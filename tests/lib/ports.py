@@ -4,11 +4,28 @@ import socket
 import time
 
 
+taken = []      # sockets by which ports are ours until we end
+
+
+def take(port):
+    """False: another test has it in mind, of this run or of one beside it."""
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.bind(f"\0postern-test-port-{port}")
+    except OSError:
+        s.close()
+        return False
+    taken.append(s)
+    return True
+
+
 def free(host="127.0.0.1"):
     """A port nobody listens on now, outside the range the kernel hands to outgoing connections,
     so that a client's socket cannot take it before the server does."""
     for _ in range(200):
         port = random.randrange(12000, 32000)
+        if not take(port):
+            continue
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
             try:
                 s.bind((host, port))

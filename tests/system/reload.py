@@ -195,7 +195,7 @@ def refused(where):
         assert re.search(r":\d+:\d+", text), text
         r = g.cli("reload")
         assert r.returncode != 0 and b"hostnam" in r.stderr + r.stdout, r
-        g.conf.write_text(good + "processes {\n    smtpd = 7\n}\n")
+        g.conf.write_text(good.replace("processes {", "processes {\n    smtpd = 7", 1))
         text = reload(g, accepted=False)["text"]
         assert "processes.smtpd" in text and "cannot change" in text, text
         g.conf.write_text(good.replace(f'"127.0.0.1:{g.port}"',
