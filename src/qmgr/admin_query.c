@@ -57,17 +57,6 @@ static int take_option(struct query *y, struct span arg, struct err *err)
     return -1;
 }
 
-static const char *listener_like(const struct config *cfg, struct span name)
-{
-    const char **names = must_calloc(cfg->n_listens + 1, sizeof *names);
-    for (size_t i = 0; i < cfg->n_listens; i++)
-        names[i] = cfg->listens[i].name.p;
-    names[cfg->n_listens] = "submit";
-    const char *like = config_suggest_among(names, cfg->n_listens + 1, name);
-    free(names);
-    return like;
-}
-
 /* A name that is wrong would mean nothing, without a word. Mail may wait of one that is no longer
  * there. */
 static int check_listener(const struct query *y, struct span word, struct err *err)
@@ -83,7 +72,7 @@ static int check_listener(const struct query *y, struct span word, struct err *e
         known = span_ieq(name, cfg->listens[i].name);
     if (known)
         return 1;
-    const char *like = listener_like(cfg, name);
+    const char *like = config_suggest_listener(cfg, name);
     err_set(err, "there is no listener \"%.*s\"%s%s%s", SPAN_ARG(span_to(name, 80)),
             like ? "; did you mean \"" : "", like ? like : "", like ? "\"?" : "");
     return -1;

@@ -211,7 +211,7 @@ static void many_recipients(void)
     desk_close(&d);
 }
 
-/* Every destination and its site, of which nobody knows the name; more of them come meanwhile. */
+/* Every destination, and no row for its site, which nobody knows; more of them come meanwhile. */
 static void every_site(void)
 {
     enum { PLACES = 3000 };
@@ -223,10 +223,10 @@ static void every_site(void)
     for (unsigned i = 1; i <= PLACES; i++)
         add_routed(d.r, i);
     CHECK(ask(&d, words));
-    CHECK_INT(d.rows, 2 * PLACES);
+    CHECK_INT(d.rows, PLACES);
     CHECK(ASK(&d, "sites", "limit=100"));
     CHECK_INT(d.rows, 101);
-    CHECK(strstr(d.last, "\"not_shown\":5900"));
+    CHECK(strstr(d.last, "\"not_shown\":2900"));
     send_question(&d, words);
     d.rows = d.ended = 0;
     unsigned more = 0;
@@ -237,7 +237,7 @@ static void every_site(void)
     }
     CHECK_INT(d.ended, 1);
     CHECK(more > 2 * PLACES / 3); /* the table has grown under the walk */
-    CHECK(d.rows >= 2 * PLACES);
+    CHECK(d.rows >= PLACES);
     desk_close(&d);
 }
 

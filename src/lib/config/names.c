@@ -3,6 +3,8 @@
 
 #include "base/must.h"
 
+#include <stdlib.h>
+
 enum { NAME_MAX_LEN = 40 }; /* no name of ours is longer; longer ones have no suggestion */
 
 const struct config_section *config_section_find(struct span name)
@@ -209,4 +211,15 @@ void config_suggest_dotted(struct buf *b, struct span name)
     }
     if (best)
         config_option_put_name(b, best);
+}
+
+const char *config_suggest_listener(const struct config *cfg, struct span name)
+{
+    const char **names = must_calloc(cfg->n_listens + 1, sizeof *names);
+    for (size_t i = 0; i < cfg->n_listens; i++)
+        names[i] = cfg->listens[i].name.p; /* a NUL follows */
+    names[cfg->n_listens] = "submit";
+    const char *like = config_suggest_among(names, cfg->n_listens + 1, name);
+    free(names);
+    return like;
 }

@@ -6,7 +6,6 @@
 #include "config/table.h"
 #include "config/value.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct check {
@@ -117,17 +116,6 @@ static void check_hidden(const struct check *c, size_t j)
 
 /* --- each by itself --- */
 
-static const char *listener_like(const struct config *cfg, struct span name)
-{
-    const char **names = must_calloc(cfg->n_listens + 1, sizeof *names);
-    for (size_t n = 0; n < cfg->n_listens; n++)
-        names[n] = cfg->listens[n].name.p;
-    names[cfg->n_listens] = "submit";
-    const char *like = config_suggest_among(names, cfg->n_listens + 1, name);
-    free(names);
-    return like;
-}
-
 static void check_listeners(const struct check *c, size_t i)
 {
     const struct config_texts *l = &c->cfg->rules[i].listener;
@@ -138,7 +126,7 @@ static void check_listeners(const struct check *c, size_t i)
         if (known)
             continue;
         struct buf b;
-        const char *meant = listener_like(c->cfg, l->v[k]);
+        const char *meant = config_suggest_listener(c->cfg, l->v[k]);
         buf_init(&b, 512);
         buf_printf(&b, "names the listener \"%.*s\", which does not exist", SHOWN(l->v[k]));
         if (meant)

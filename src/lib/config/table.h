@@ -104,6 +104,8 @@ const char *config_suggest_option(struct span section, struct span name);
 const char *config_suggest_section(struct span name);
 const char *config_suggest_word(const struct config_option *o, struct span word);
 void config_suggest_dotted(struct buf *b, struct span name); /* puts it, or nothing */
+/* Of the listeners that are configured, and the one of local programs. */
+const char *config_suggest_listener(const struct config *cfg, struct span name);
 /* The same for names of any other kind (verbs of the command line). */
 const char *config_suggest_among(const char *const *names, size_t n, struct span name);
 
