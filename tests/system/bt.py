@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`sendmail -bt` and `-bv`, word for word: both traces of the posts, and every format that
 sendmail was seen to print, on a staged zone; with the gateway running and from the files alone.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: long sanitizers tests/run: anyone"""
 import os
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """makemap and newaliases say and return what sendmail's do; a map is never half there, whoever is
 killed or short of space; `postern map` reads what makemap wrote.
-tests/run: sanitizers"""
+tests/run: long sanitizers"""
 import json
 import os
 import random

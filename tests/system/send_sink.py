@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`postern send` against `postern sink`: bytes as they were, every stage that can go wrong, and
-the exit codes scripts rely on. tests/run: sanitizers tests/run: anyone"""
+the exit codes scripts rely on. tests/run: long sanitizers tests/run: anyone"""
 import json
 import subprocess
 import sys

@@ -2,7 +2,7 @@
 """SMTP smuggling, in through a real socket and out to a sink that records every byte: what one
 client sent as one message arrives as one message or not at all, and never does a CR or LF of its
 own leave this gateway.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: long sanitizers tests/run: anyone"""
 import re
 import sys
 import time
