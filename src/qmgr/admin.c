@@ -136,6 +136,15 @@ void admin_slice_over(struct admin_ask *a)
     said(a->q, a->number, 0, SPAN_NONE);
 }
 
+void admin_put_addr(struct json *j, const char *key, struct sched_addr addr)
+{
+    struct buf b;
+    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
+    sched_addr_put(&b, addr);
+    json_str(j, key, buf_span(&b));
+    buf_free(&b);
+}
+
 /* Now and then control is told all the same: it waits no longer than a minute. */
 void admin_next(struct admin_ask *a)
 {

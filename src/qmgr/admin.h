@@ -88,6 +88,8 @@ void admin_next(struct admin_ask *a);
 /* The next one begins when control has passed on what was said. */
 void admin_slice_over(struct admin_ask *a);
 
+void admin_put_addr(struct json *j, const char *key, struct sched_addr addr);
+
 /* admin_sites.c */
 void admin_put_states(struct json *j, const uint64_t n[QUEUE_STATES]);
 

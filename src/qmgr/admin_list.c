@@ -9,15 +9,6 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-static void put_addr(struct json *j, const char *key, struct sched_addr addr)
-{
-    struct buf b;
-    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
-    sched_addr_put(&b, addr);
-    json_str(j, key, buf_span(&b));
-    buf_free(&b);
-}
-
 /* --- list --- */
 
 static int64_t next_of(const struct qmgr *q, const struct sched_rcpt_info *r)
@@ -31,7 +22,7 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const stru
     int64_t next_ms = next_of(q, r);
 
     json_open(j, NULL);
-    put_addr(j, "to", r->addr);
+    admin_put_addr(j, "to", r->addr);
     if (r->marks & QMGR_EXPANDED)
         json_bool(j, "expanded", true);
     if (stored && stored->own_sender)
@@ -121,7 +112,7 @@ static void put_message(struct json *j, const struct sched_msg_info *m, struct s
     json_uint(j, "size", m->size_bytes);
     if (m->flags & ENVELOPE_8BITMIME)
         json_bool(j, "eightbit", true);
-    put_addr(j, "sender", m->sender);
+    admin_put_addr(j, "sender", m->sender);
     json_str(j, "listener", sched_msg_listener(m->here));
     put_client(j, m);
     json_uint(j, "rcpts", m->rcpt_count);

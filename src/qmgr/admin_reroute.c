@@ -101,21 +101,6 @@ static void change(struct admin_ask *a, const struct asked *k)
         admin_end(a, ADMIN_OK, "");
 }
 
-static void put_dest(struct json *j, const struct route_dest *d)
-{
-    struct buf b;
-    buf_init(&b, ROUTE_KEY_MAX);
-    route_dest_json(j, "dest", d);
-    if (d->hop_count) {
-        dns_hops_put(&b, d->hops, d->hop_count);
-        json_str(j, "hops", buf_span(&b));
-    }
-    buf_reset(&b);
-    route_dest_put_value(&b, d);
-    json_str(j, "value", buf_span(&b));
-    buf_free(&b);
-}
-
 static void show_for(struct admin_ask *a, const struct asked *k)
 {
     struct arena *arena = arena_new(ARENA_MAX);
@@ -129,7 +114,7 @@ static void show_for(struct admin_ask *a, const struct asked *k)
     json_bool(&j, "rule", found);
     if (found) {
         put_rule(&j, &r);
-        put_dest(&j, &d);
+        route_dest_show_json(&j, &d);
     }
     json_close(&j);
     admin_row(a, &b);

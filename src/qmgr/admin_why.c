@@ -59,11 +59,9 @@ static void put_hops(struct json *j, const struct route_dest *d)
 static void put_rule(struct json *j, struct qmgr *q, struct sched_addr addr,
                      const struct route_dest *d)
 {
-    struct span domain = addr.domain.n ? addr.domain
-                                       : span_from(addr.local, span_rfind(addr.local, '@') + 1);
     struct reroute_rule rule;
     struct route_dest by;
-    if (!reroute_rule_for(q, domain, SPAN_NONE, q->routed, &rule, &by) ||
+    if (!reroute_rule_for(q, sched_addr_domain(addr), SPAN_NONE, q->routed, &rule, &by) ||
         !span_eq(by.matched, d->matched))
         return;
     json_str(j, "reroute_rule", rule.name);
@@ -100,7 +98,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     struct buf b;
     struct json j = cause_row(&b, "recipient");
     json_uint(&j, "rcpt", rcpt);
-    cause_put_addr(&j, "to", r->addr);
+    admin_put_addr(&j, "to", r->addr);
     json_str(&j, "state", span_str(sched_state_name(r->state)));
     json_bool(&j, "final", r->state >= SCHED_LIVE);
     json_uint(&j, "attempts", r->attempts);
@@ -139,7 +137,7 @@ static void send_message(struct admin_ask *a, const struct sched_msg_info *m)
     json_str(&j, "id", span_str(queueid_make(m->seq, m->received_ms).text));
     json_int(&j, "received_ms", m->received_ms);
     json_uint(&j, "size", m->size_bytes);
-    cause_put_addr(&j, "sender", m->sender);
+    admin_put_addr(&j, "sender", m->sender);
     json_uint(&j, "rcpts", m->rcpt_count);
     json_uint(&j, "waiting", m->live_count);
     json_str(&j, "listener", sched_msg_listener(m->here));

@@ -33,7 +33,6 @@ size_t cause_tally_best(const struct hash *h, struct cause_tally **best_r, size_
 /* Begins {"kind":...; cause_row_end sends the row and frees b. */
 struct json cause_row(struct buf *b, const char *kind);
 void cause_row_end(struct admin_ask *a, struct json *j, struct buf *b);
-void cause_put_addr(struct json *j, const char *key, struct sched_addr addr);
 void cause_put_who(struct json *j, struct span who, int64_t at_ms); /* of a person's decision */
 int64_t cause_wall(struct sched_now now, int64_t mono_ms);
 

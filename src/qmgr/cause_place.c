@@ -88,15 +88,6 @@ void cause_row_end(struct admin_ask *a, struct json *j, struct buf *b)
     buf_free(b);
 }
 
-void cause_put_addr(struct json *j, const char *key, struct sched_addr addr)
-{
-    struct buf b;
-    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
-    sched_addr_put(&b, addr);
-    json_str(j, key, buf_span(&b));
-    buf_free(&b);
-}
-
 void cause_put_who(struct json *j, struct span who, int64_t at_ms)
 {
     json_str(j, "who", who);

@@ -27,20 +27,11 @@ static void add(struct live *l, struct json *j)
     buf_free(j->out);
 }
 
-static void put_addr(struct json *j, const char *key, struct sched_addr addr)
-{
-    struct buf b;
-    buf_init(&b, ENVELOPE_ADDR_MAX + 8);
-    sched_addr_put(&b, addr);
-    json_str(j, key, buf_span(&b));
-    buf_free(&b);
-}
-
 static void put_rcpt(struct live *l, struct json *j, const char *key, uint64_t seq, uint32_t rcpt)
 {
     struct sched_rcpt_info info;
     if (sched_rcpt(l->q->sched, seq, rcpt, &info))
-        put_addr(j, key, info.addr);
+        admin_put_addr(j, key, info.addr);
     else
         json_str(j, key, SPAN_NONE);
 }
@@ -66,7 +57,7 @@ static void put_message(struct live *l, struct json *j, const struct sched_msg_i
     json_uint(j, "of", l->total > l->begun ? l->total : l->begun);
     json_uint(j, "size", m->size_bytes);
     json_int(j, "age_ms", loop_wall_ms(l->q->env->loop) - m->received_ms);
-    put_addr(j, "sender", m->sender);
+    admin_put_addr(j, "sender", m->sender);
 }
 
 void live_say_run(struct live *l, const struct live_run *r, const struct sched_msg_info *m)

@@ -250,13 +250,6 @@ static bool rule_of_dest(struct qmgr *q, struct span dest, struct reroute_rule *
                        reroute_rule_get(q, p.site, r_r)));
 }
 
-static struct span domain_of(struct sched_addr addr)
-{
-    if (addr.whole)
-        return span_from(addr.local, span_rfind(addr.local, '@') + 1);
-    return addr.domain;
-}
-
 bool reroute_find(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct arena *a,
                   struct route_dest *d_r)
 {
@@ -266,7 +259,7 @@ bool reroute_find(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct arena *a,
     struct sched_rcpt_info r;
     struct reroute_rule rule;
     return sched_rcpt(q->sched, seq, rcpt, &r) &&
-           reroute_rule_get(q, domain_of(r.addr), &rule) && by_rule(q, &rule, a, d_r);
+           reroute_rule_get(q, sched_addr_domain(r.addr), &rule) && by_rule(q, &rule, a, d_r);
 }
 
 bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d)
@@ -316,7 +309,8 @@ static struct span given_hop(struct qmgr *q, const struct job *j, uint32_t rcpt)
     struct sched_rcpt_info r;
     if (w)
         return text_of(w->hop);
-    if (sched_rcpt(q->sched, j->seq, rcpt, &r) && reroute_rule_get(q, domain_of(r.addr), &rule))
+    if (sched_rcpt(q->sched, j->seq, rcpt, &r) &&
+        reroute_rule_get(q, sched_addr_domain(r.addr), &rule))
         return rule.hop;
     return SPAN_NONE;
 }

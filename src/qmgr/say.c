@@ -274,21 +274,25 @@ void say_probed(struct qmgr *q, const struct sched_job *j)
     event_end(e);
 }
 
-void say_back(struct qmgr *q, struct span dest, bool dest_alone)
+static void say_site(struct qmgr *q, enum event_name event, struct span place, const char *words)
 {
     struct events *e = q->env->events;
-    struct sched_place_info p;
-    if (!sched_dest(q->sched, dest, &p))
-        return;
-    struct span place = p.site.n && !dest_alone ? p.site : p.key;
-    event_begin(e, EVENT_site_back);
+    event_begin(e, event);
     event_str(e, FIELD_site, place);
     event_end(e);
     struct buf *b = log_begin(e, EVENT_NOTICE);
     buf_putz(b, "site ");
     log_text(b, place, ADDRESS_SHOWN);
-    buf_putz(b, " works again");
+    buf_putc(b, ' ');
+    buf_putz(b, words);
     log_end(e);
+}
+
+void say_back(struct qmgr *q, struct span dest, bool dest_alone)
+{
+    struct sched_place_info p;
+    if (sched_dest(q->sched, dest, &p))
+        say_site(q, EVENT_site_back, p.site.n && !dest_alone ? p.site : p.key, "works again");
 }
 
 /* The site asked for less, and is given less: how many at once, one in how long, and why. */
@@ -320,19 +324,9 @@ void say_slowed(struct qmgr *q, struct span dest)
 
 void say_restored(struct qmgr *q, struct span dest)
 {
-    struct events *e = q->env->events;
     struct sched_place_info p;
-    if (!sched_site_of(q->sched, dest, &p))
-        return;
-    struct span place = p.key.n ? p.key : dest;
-    event_begin(e, EVENT_site_restored);
-    event_str(e, FIELD_site, place);
-    event_end(e);
-    struct buf *b = log_begin(e, EVENT_NOTICE);
-    buf_putz(b, "site ");
-    log_text(b, place, ADDRESS_SHOWN);
-    buf_putz(b, " is given as much as before");
-    log_end(e);
+    if (sched_site_of(q->sched, dest, &p))
+        say_site(q, EVENT_site_restored, p.key.n ? p.key : dest, "is given as much as before");
 }
 
 /* Where to, and what decided. */

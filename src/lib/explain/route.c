@@ -93,17 +93,7 @@ static bool find(struct answer *w)
         json_str(&w->j, "need_canon", dns_name_span(&a.name));
         return true;
     }
-    route_dest_json(&w->j, "dest", &d);
-    struct buf b;
-    buf_init(&b, ROUTE_KEY_MAX);
-    if (d.hop_count) {
-        dns_hops_put(&b, d.hops, d.hop_count);
-        json_str(&w->j, "hops", buf_span(&b));
-    }
-    buf_reset(&b);
-    route_dest_put_value(&b, &d);
-    json_str(&w->j, "value", buf_span(&b));
-    buf_free(&b);
+    route_dest_show_json(&w->j, &d);
     return true;
 }
 

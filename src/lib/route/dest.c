@@ -92,6 +92,21 @@ void route_dest_json(struct json *j, const char *key, const struct route_dest *d
     json_close(j);
 }
 
+void route_dest_show_json(struct json *j, const struct route_dest *d)
+{
+    struct buf b;
+    buf_init(&b, ROUTE_KEY_MAX);
+    route_dest_json(j, "dest", d);
+    if (d->hop_count) {
+        dns_hops_put(&b, d->hops, d->hop_count);
+        json_str(j, "hops", buf_span(&b));
+    }
+    buf_reset(&b);
+    route_dest_put_value(&b, d);
+    json_str(j, "value", buf_span(&b));
+    buf_free(&b);
+}
+
 bool route_dest_make_queue(struct route_dest *d, struct arena *a)
 {
     struct buf b;

@@ -11,6 +11,11 @@ void sched_addr_put(struct buf *b, struct sched_addr a)
     buf_puts(b, a.domain);
 }
 
+struct span sched_addr_domain(struct sched_addr a)
+{
+    return a.whole ? span_from(a.local, span_rfind(a.local, '@') + 1) : a.domain;
+}
+
 bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r)
 {
     struct sched_msg *m = sched_order_get(&s->order, seq);

@@ -363,6 +363,7 @@ struct sched_addr { /* local@domain, or local alone when there is no domain */
     bool whole; /* local holds the whole address, as its domain was not in lower case */
 };
 void sched_addr_put(struct buf *b, struct sched_addr a); /* the address as it was given */
+struct span sched_addr_domain(struct sched_addr a); /* as it was given, when a.whole */
 
 struct sched_msg_info { /* spans are valid until the next change */
     uint64_t seq;
