@@ -86,8 +86,13 @@ def fetch(name):
     """Make build/peers/NAME/root; returns True when something had to be fetched."""
     if have(name):
         return False
-    STORE.mkdir(parents=True, exist_ok=True)
-    with open(STORE / "lock", "w") as lock:     # two tests may want the same peer at once
+    try:
+        STORE.mkdir(parents=True, exist_ok=True)
+        lock = open(STORE / "lock", "w")
+    except PermissionError as e:                # a test that runs as another user than the build
+        raise Unavailable(f"{name} is not unpacked, and {STORE} is not mine to write: "
+                          f"tools/peers fetch {name}") from e
+    with lock:                                  # two tests may want the same peer at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if have(name):
             return False
