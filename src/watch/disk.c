@@ -52,7 +52,7 @@ void disk_look(struct watch *w)
         }
         free(pattern);
     }
-    alarms_round(w->alarms, ALARM_DISK, watch_now(w));
-    alarms_round(w->alarms, ALARM_INODES, watch_now(w));
+    alarms_round(w->alarms, ALARM_DISK);
+    alarms_round(w->alarms, ALARM_INODES);
     checks_looked(w, ALARM_DISK);
 }

@@ -172,7 +172,7 @@ static void judge_sites(struct watch *w)
     if (open)
         alarms_unknown(w->alarms, ALARM_SITE_AGE);
     else
-        alarms_round(w->alarms, ALARM_SITE_AGE, watch_now(w));
+        alarms_round(w->alarms, ALARM_SITE_AGE);
     judge_expiry(w, oldest);
 }
 

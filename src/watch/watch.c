@@ -165,7 +165,7 @@ static void look_at_deaths(struct watch *w)
                       "ended unasked %llu times within ten minutes", (unsigned long long)n);
     }
     if (since_ms >= w->born_ms)
-        alarms_round(w->alarms, ALARM_CRASHES, watch_now(w));
+        alarms_round(w->alarms, ALARM_CRASHES);
     else /* those before this process are not remembered */
         alarms_unknown(w->alarms, ALARM_CRASHES);
 }

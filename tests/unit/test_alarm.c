@@ -203,13 +203,13 @@ static void test_rounds(void)
     alarms_seen(a, ALARM_SITE_AGE, SPAN("one"), true, SPAN("t"), at(1));
     alarms_seen(a, ALARM_SITE_AGE, SPAN("two"), true, SPAN("t"), at(1));
     alarms_seen(a, ALARM_DISK, SPAN("one"), true, SPAN("t"), at(1));
-    alarms_round(a, ALARM_SITE_AGE, at(1));
+    alarms_round(a, ALARM_SITE_AGE);
     CHECK(alarms_present(a) == 3);
     while (alarms_news(a, at(1), &al) != ALARM_NONE)
         CHECK(al.told == 1);
     for (int round = 0; round < 2; round++) { /* "two" is not seen any more */
         alarms_seen(a, ALARM_SITE_AGE, SPAN("one"), true, SPAN("t2"), at(2));
-        alarms_round(a, ALARM_SITE_AGE, at(2));
+        alarms_round(a, ALARM_SITE_AGE);
     }
     CHECK(alarms_news(a, at(3), &al) == ALARM_CLEARED && span_eq(al.subject, SPAN("two")));
     CHECK(alarms_news(a, at(3), &al) == ALARM_NONE);
@@ -217,6 +217,25 @@ static void test_rounds(void)
           span_eq(al.text, SPAN("t2")));
     CHECK(alarms_next(a, &where, &al) && al.kind == ALARM_DISK);
     CHECK(!alarms_next(a, &where, &al));
+    alarms_free(&a);
+}
+
+/* A directory that is looked at by itself and is of a round as well: each look is one. */
+static void test_round_of_good_ones(void)
+{
+    struct alarms *a = alarms_new(&usual);
+    struct alarm al;
+    for (int look = 0; look < 2; look++) {
+        alarms_seen(a, ALARM_DISK, SPAN("/spool"), true, SPAN("full"), at(look));
+        alarms_round(a, ALARM_DISK);
+    }
+    CHECK(alarms_news(a, at(2), &al) == ALARM_RAISED);
+    for (unsigned look = 1; look <= usual.clear_after; look++) {
+        CHECK(alarms_present(a) == 1);
+        alarms_seen(a, ALARM_DISK, SPAN("/spool"), false, SPAN_NONE, at(10 + look));
+        alarms_round(a, ALARM_DISK);
+    }
+    CHECK(alarms_present(a) == 0 && alarms_news(a, at(20), &al) == ALARM_CLEARED);
     alarms_free(&a);
 }
 
@@ -342,6 +361,7 @@ static void test_letter(void)
 static const struct test tests[] = {
     { "hysteresis", test_hysteresis }, { "repeated", test_repeat },
     { "between two tellings", test_between_tellings }, { "rounds", test_rounds },
+    { "rounds of what is looked at by itself", test_round_of_good_ones },
     { "not watched any more", test_unwatched }, { "own limits", test_own_limits },
     { "bounds", test_bounds }, { "letter", test_letter },
     { "restored", test_restored }, { "restored and seen", test_restored_and_seen },

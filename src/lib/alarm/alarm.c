@@ -139,7 +139,6 @@ static void see_bad(struct alarms *a, struct item *it, const struct alarm_look *
 {
     unsigned raise_after = look->raise_after ? look->raise_after : a->config.raise_after;
     set_text(it, look->text);
-    it->seen = true;
     it->good = 0;
     if (!it->bad && !it->raised) {
         it->since_ms = now.mono_ms;
@@ -166,8 +165,10 @@ void alarms_look(struct alarms *a, const struct alarm_look *look, struct alarm_n
     struct item *it = find(a, look->kind, look->subject);
     if (!it && look->bad)
         it = make(a, look->kind, look->subject);
-    if (it)
+    if (it) {
         it->restored = false;
+        it->seen = true;
+    }
     if (it && look->bad)
         see_bad(a, it, look, now);
     else if (it)
@@ -181,9 +182,8 @@ void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bo
     alarms_look(a, &look, now);
 }
 
-void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now)
+void alarms_round(struct alarms *a, enum alarm_kind kind)
 {
-    (void)now;
     LIST_EACH(n, &a->items) {
         struct item *it = CONTAINER(n, struct item, node);
         bool seen = it->seen;

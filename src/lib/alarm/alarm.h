@@ -67,8 +67,8 @@ struct alarm_look {
 void alarms_look(struct alarms *a, const struct alarm_look *look, struct alarm_now now);
 void alarms_seen(struct alarms *a, enum alarm_kind kind, struct span subject, bool bad,
                  struct span text, struct alarm_now now);
-/* All of a kind has been looked at: what was not said to be bad since the last round is good. */
-void alarms_round(struct alarms *a, enum alarm_kind kind, struct alarm_now now);
+/* All of a kind has been looked at: of what nothing was said since the last round, it is good. */
+void alarms_round(struct alarms *a, enum alarm_kind kind);
 /* What is not looked at any more (configuration): subjects of this kind that `still` (NULL: none)
  * does not know. It is over at once, and its text says why; what nobody was told of ends without a
  * word. */

@@ -7,7 +7,7 @@
 enum { ALARM_LETTER_MAX = 256 << 10, ALARM_LETTER_NEWS = 200 };
 
 struct alarm_letter {
-    struct span hostname, to; /* to: as in the To field, several joined by ", " */
+    struct span hostname, to; /* to: as in the To field, several joined by ",\r\n\t" */
     int64_t now_wall_ms, now_mono_ms;
     uint64_t random; /* for the Message-ID */
     struct buf *body;
