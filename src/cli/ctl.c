@@ -178,8 +178,11 @@ static void unescape(struct buf *to, struct span s)
             continue;
         }
         unsigned char byte = 0;
+        bool c1 = i + 1 < s.n && s.p[i + 1] == '0';
         for (size_t k = i + 3; k < i + 5 && k < s.n; k++)
             byte = (unsigned char)(byte << 4 | (s.p[k] <= '9' ? s.p[k] - '0' : (s.p[k] & 7) + 9));
+        if (c1 && byte >= 0x80) /* U+0080 to U+009F */
+            buf_putc(to, (char)0xc2);
         buf_putc(to, (char)byte);
         i += 4;
     }

@@ -178,6 +178,16 @@ static void json_escapes_reversibly(void)
     buf_free(&b);
 }
 
+/* U+009B is to a terminal what ESC [ is. */
+static void json_escapes_c1_controls(void)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    json_put_string(&b, SPAN("\xc2\x80 \xc2\x9b" "2J \xc2\xa0\xc2\x7f"));
+    CHECK_SPAN(buf_span(&b), SPAN("\"\\u0080 \\u009b2J \xc2\xa0\\udcc2\\u007f\""));
+    buf_free(&b);
+}
+
 static void arena_is_bounded(void)
 {
     struct arena *a = arena_new(4096);
@@ -194,6 +204,6 @@ static const struct test tests[] = {
     TEST(span_words_and_trim), TEST(buf_is_a_bounded_queue), TEST(buf_keeps_order_when_it_moves),
     TEST(heap_yields_in_order), TEST(hash_finds_what_was_added),
     TEST(wire_round_trip_and_truncation), TEST(crc32c_known_answers), TEST(num_reads_units),
-    TEST(json_escapes_reversibly), TEST(arena_is_bounded),
+    TEST(json_escapes_reversibly), TEST(json_escapes_c1_controls), TEST(arena_is_bounded),
 };
 TEST_MAIN(tests)

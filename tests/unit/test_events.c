@@ -71,6 +71,17 @@ static void a_pipe_that_nobody_reads_holds_nobody_up(void)
     loop_free(&l);
 }
 
-static const struct test tests[] = { TEST(a_full_disk_ends_no_turn),
+/* U+009B is to a terminal what ESC [ is. */
+static void text_of_strangers_is_made_harmless(void)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    log_text(&b, SPAN("a\x1b[2J\xff\\ \xc2\x9b" "2J \xc3\xa9\n"), 100);
+    CHECK_SPAN(buf_span(&b), SPAN("a\\x1b[2J\\xff\\\\ \\xc2\\x9b2J \xc3\xa9\\x0a"));
+    buf_free(&b);
+}
+
+static const struct test tests[] = { TEST(text_of_strangers_is_made_harmless),
+                                     TEST(a_full_disk_ends_no_turn),
                                      TEST(a_pipe_that_nobody_reads_holds_nobody_up) };
 TEST_MAIN(tests)

@@ -20,15 +20,21 @@ size_t utf8_length(struct span s)
     return n;
 }
 
-static void put_escaped(struct buf *out, unsigned char c)
+static void put_escaped(struct buf *out, unsigned char c, bool character)
 {
     static const char hex[] = "0123456789abcdef";
     char u[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
-    if (c >= 0x80) {
+    if (!character) {
         u[2] = 'd';
         u[3] = 'c';
     }
     buf_put(out, u, sizeof u);
+}
+
+/* U+0080 to U+009F: terminals obey them. */
+static bool is_c1(const char *p, size_t n)
+{
+    return n == 2 && (unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0;
 }
 
 void json_put_string(struct buf *out, struct span v)
@@ -38,7 +44,8 @@ void json_put_string(struct buf *out, struct span v)
     while (i < v.n) {
         unsigned char c = (unsigned char)v.p[i];
         size_t n = c < 0x80 ? 1 : utf8_length(span_from(v, i));
-        if (n && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+        bool c1 = is_c1(v.p + i, n);
+        if (n && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !c1) {
             i += n;
             continue;
         }
@@ -47,7 +54,7 @@ void json_put_string(struct buf *out, struct span v)
             buf_putc(out, '\\');
             buf_putc(out, (char)c);
         } else {
-            put_escaped(out, c);
+            put_escaped(out, c1 ? (unsigned char)v.p[++i] : c, c1 || c < 0x80);
         }
         from = ++i;
     }

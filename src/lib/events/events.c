@@ -310,9 +310,13 @@ void log_text(struct buf *b, struct span s, size_t max_bytes)
         }
         unsigned char c = (unsigned char)s.p[i];
         size_t n = utf8_length(span_from(s, i));
+        bool c1 = n == 2 && c == 0xc2 && (unsigned char)s.p[i + 1] < 0xa0; /* terminals obey them */
         if (n == 0 || c < 0x20 || c == 0x7f) {
             buf_printf(b, "\\x%02x", c);
             i++;
+        } else if (c1) {
+            buf_printf(b, "\\x%02x\\x%02x", c, (unsigned char)s.p[i + 1]);
+            i += 2;
         } else {
             if (c == '\\')
                 buf_putc(b, '\\');
