@@ -184,8 +184,14 @@ static const char *read_lines(struct reader *r, const char *path, json_t *list)
     static const char late[] = "more than is worth reading came before it";
     if (r->bytes >= r->bytes_max)
         return late;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        return "it is no file"; /* a pipe: what is in it is for another */
+    }
     char *line = must_alloc(LINE_MAX_BYTES);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t before = r->bytes;
     off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
     bool cut = end > FILE_BYTES_MAX && !span_ends(span_str(path), SPAN(".gz"));
     if (end >= 0)
@@ -194,7 +200,7 @@ static const char *read_lines(struct reader *r, const char *path, json_t *list)
     const char *why = f ? NULL : strerror(errno);
     int error = Z_OK;
     while (f && r->bytes < r->bytes_max && gzgets(f, line, LINE_MAX_BYTES)) {
-        r->bytes += strlen(line);
+        r->bytes = before + (uint64_t)gztell(f);
         keep_line(r, list, line);
     }
     if (f)

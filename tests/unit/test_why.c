@@ -5,6 +5,7 @@
 #include "cli/why_words.h"
 #include "envelope/queueid.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -170,6 +171,44 @@ static void damaged(void)
     why_log_free(&l);
 }
 
+/* A log that goes into a pipe is for who reads that, and would be waited for. */
+static void no_file(void)
+{
+    struct why_log l;
+    char path[200];
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    CHECK(mkfifo(path, 0600) == 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    static const char line[] = "{\"event\":\"received\",\"to\":\"a@b.example\"}\n";
+    char back[sizeof line];
+    CHECK(fd >= 0 && write(fd, line, sizeof line - 1) == sizeof line - 1);
+    alarm(20);
+    look("pipe", true, "a@b.example", &l);
+    alarm(0);
+    CHECK(says(&l, ""));
+    CHECK_SPAN(row_text(json_array_get(l.files, 0), "why"), SPAN("it is no file"));
+    CHECK(read(fd, back, sizeof back) == sizeof line - 1);
+    close(fd);
+    why_log_free(&l);
+}
+
+/* What a crash leaves of a file, packed: little to keep, much to read. */
+static void zeros(void)
+{
+    static char zeros[1 << 20];
+    struct why_log l;
+    char path[200];
+    put_file("zeros", "", 0);
+    snprintf(path, sizeof path, "%s/zeros.1.gz", folder);
+    gzFile f = gzopen(path, "w1");
+    for (int i = 0; f && i < 70; i++)
+        CHECK(gzwrite(f, zeros, sizeof zeros) == sizeof zeros);
+    CHECK(f && gzclose(f) == Z_OK);
+    look("zeros", true, "b.example", &l);
+    CHECK_SPAN(row_text(json_array_get(l.files, 1), "why"), SPAN("not to its end, it is long"));
+    why_log_free(&l);
+}
+
 static void begin(void) { CHECK(mkdtemp(folder) != NULL); }
 
 static void end(void)
@@ -178,7 +217,7 @@ static void end(void)
     snprintf(command, sizeof command, "%s", folder);
     static const char *const names[] = { "ev", "ev-20261119", "ev.2.gz", "ev.3", "ev.4.xz",
                                          "evening.1", "mail.log", "mail.log.1", "torn",
-                                         "torn.1.gz" };
+                                         "torn.1.gz", "pipe", "zeros", "zeros.1.gz" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(command, sizeof command, "%s/%s", folder, names[i]);
         unlink(command);
@@ -188,6 +227,7 @@ static void end(void)
 
 static const struct test tests[] = {
     TEST(begin),          TEST(lines_are_broken), TEST(events_of_rotated_logs),
-    TEST(without_events), TEST(damaged),          TEST(end),
+    TEST(without_events), TEST(damaged),          TEST(no_file),
+    TEST(zeros),          TEST(end),
 };
 TEST_MAIN(tests)
