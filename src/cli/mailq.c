@@ -240,8 +240,7 @@ int sendmail_mailq(const struct sendmail_flags *f)
 static void on_count(void *ctx, struct span json)
 {
     const char *name = ctx;
-    json_error_t why;
-    json_t *row = json_loadb(json.p, json.n, 0, &why);
+    json_t *row = ctl_json(json, ROW_MAX_BYTES);
     struct buf b;
     const char *state;
     json_t *n;

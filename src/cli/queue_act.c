@@ -334,14 +334,17 @@ static int say_interrupted(const struct doing *d)
     return 128 + SIGINT;
 }
 
-/* A descriptor that is readable after Ctrl-C, instead of the signal; -1: it is as ever. */
+/* A descriptor that is readable after Ctrl-C, instead of the signal; -1: that ends us as ever. */
 static int catch_interrupt(sigset_t *before)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, before);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        sigprocmask(SIG_SETMASK, before, NULL);
+    return fd;
 }
 
 /* What has come in meanwhile has been said, or came too late. */

@@ -5,7 +5,7 @@
 #include "cli/args.h"
 #include "cli/queue_words.h"
 
-/* Shows what `words` mean and asks on the terminal whether to go on ("past": "held"). `yes`: only
+/* Shows what `words` mean and asks on the terminal whether to go on (verb: "hold"). `yes`: only
  * counts. EX_OK: go on; *nothing_r: there is nothing to do, and that is said. Else a status of
  * sysexits.h. */
 int queue_act_confirm(const struct cli_args *a, const struct queue_words *words, const char *verb,

@@ -32,8 +32,7 @@ static const char denied[] = "You do not have permission to process the queue";
 static void say_changed(void *ctx, struct span line)
 {
     struct hold *h = ctx;
-    json_error_t why;
-    json_t *row = json_loadb(line.p, line.n, 0, &why);
+    json_t *row = ctl_json(line, 1 << 20);
     struct span id = row_text(row, "id"), error = row_text(row, "error");
     struct buf b;
     buf_init(&b, 4096);

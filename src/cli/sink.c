@@ -2,6 +2,7 @@
 
 #include "cli/args.h"
 #include "cli/sink_server.h"
+#include "cli/term.h"
 
 #include "base/json.h"
 #include "base/must.h"
@@ -83,14 +84,12 @@ static void on_message(struct sink *s, const struct sink_message *m)
     if (s->opt->json) {
         message_json(m, &b);
     } else {
-        buf_printf(&b, "message %llu: %llu bytes from <%.*s> to %.*s%s%s",
-                   (unsigned long long)m->number, (unsigned long long)m->bytes,
-                   SPAN_ARG(m->sender), SPAN_ARG(m->rcpts), m->file ? " in " : "",
-                   m->file ? m->file : "");
-        char *p = b.mem + b.off; /* what strangers typed goes to a terminal */
-        for (size_t i = 0; i < b.len; i++)
-            if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
-                p[i] = '?';
+        buf_printf(&b, "message %llu: %llu bytes from <", (unsigned long long)m->number,
+                   (unsigned long long)m->bytes);
+        term_put_text(&b, m->sender);
+        buf_putz(&b, "> to ");
+        term_put_text(&b, m->rcpts);
+        buf_printf(&b, "%s%s", m->file ? " in " : "", m->file ? m->file : "");
     }
     put_line(&b);
 }

@@ -77,7 +77,8 @@ static bool file_done(struct conn *c, char *final, size_t size)
         return c->sink->opt->dir == NULL;
     snprintf(part, sizeof part, "%s.part", c->path);
     snprintf(final, size, "%s.eml", c->path);
-    bool good = fclose(c->file) == 0;
+    bool good = !ferror(c->file); /* the disk may have had no room for a part of it */
+    good &= fclose(c->file) == 0;
     c->file = NULL;
     good = good && rename(part, final) == 0;
     if (!good)

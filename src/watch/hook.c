@@ -155,8 +155,12 @@ static void end(struct hook *h, const char *why)
     if (why)
         event_str(e, FIELD_text, span_str(why));
     event_end(e);
-    if (why)
-        log_line(e, EVENT_WARNING, "alarm.webhook: %s", why);
+    if (why) {
+        struct buf *b = log_begin(e, EVENT_WARNING);
+        buf_putz(b, "alarm.webhook: ");
+        log_text(b, span_str(why), sizeof h->error);
+        log_end(e);
+    }
     if (!why || n->tries >= TRIES_MAX)
         note_free(h, n);
     if (!why)

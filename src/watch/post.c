@@ -118,6 +118,7 @@ static void on_over(void *ctx)
     }
     if (p->by_relay && p->tls_failed && !p->no_tls) {
         p->no_tls = true; /* better in plain text than not at all */
+        p->tls_failed = false;
         connect_relay(p);
     } else if (p->by_relay && p->at + 1 < p->addr_count) {
         p->at++;
