@@ -12,5 +12,5 @@ def make(directory, name="test", kind="rsa", host="localhost"):
     subprocess.run(["openssl", "req", "-x509", "-newkey", *new, "-nodes", "-days", "30",
                     "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host},IP:127.0.0.1",
                     "-keyout", str(key), "-out", str(crt)],
-                   check=True, capture_output=True, timeout=60)
+                   check=True, capture_output=True, timeout=90)
     return crt, key

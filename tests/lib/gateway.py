@@ -136,7 +136,7 @@ class Gateway:
         self.conf.write_text(config_text(self.settings()))
 
     # -- life
-    def start(self, timeout_s=30):
+    def start(self, timeout_s=90):
         if not binary().exists():
             raise FileNotFoundError(f"{binary()} is not built")
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ class Gateway:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, timeout_s=30):
+    def stop(self, timeout_s=90):
         """SIGTERM to the master; its exit code. Children that stay behind are ended, as we
         started them too, and that is an error."""
         if self.process is None:
@@ -206,10 +206,10 @@ class Gateway:
 
     def events(self):
         path = self.dir / "events.jsonl"
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else [""]
+        return [json.loads(line) for line in lines[:-1] if line.endswith("}")]
 
-    def wait_log(self, pattern, timeout_s=20):
+    def wait_log(self, pattern, timeout_s=90):
         """Wait for a line of the log that matches; the match."""
         end = time.monotonic() + timeout_s
         while True:
@@ -221,7 +221,7 @@ class Gateway:
                                    f"{self.log()[-2000:]}")
             time.sleep(0.05)
 
-    def cli(self, *args, data=None, timeout_s=60):
+    def cli(self, *args, data=None, timeout_s=90):
         """Run a subcommand against this gateway."""
         return subprocess.run([str(binary()), *map(str, args), "-C", str(self.conf)], input=data,
                               capture_output=True, timeout=timeout_s,

@@ -90,7 +90,7 @@ class Load:
         path = self.dir / "arrived"
         path.unlink(missing_ok=True)
         self.sink.send_signal(signal.SIGUSR1)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 90
         while not path.exists():
             if time.monotonic() > end:
                 raise TimeoutError(f"the sink does not answer ({self.sink.poll()})")

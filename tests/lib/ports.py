@@ -47,6 +47,8 @@ def wait_banner(host, port, timeout_s, alive=lambda: True):
                 got = s.recv(1000)
                 if got.startswith(b"220"):
                     s.sendall(b"QUIT\r\n")
+                    while s.recv(1000):         # until it is gone: its place is free again
+                        pass
                     return got
                 last = f"greets with {got!r}"
         except OSError as e:
@@ -55,7 +57,7 @@ def wait_banner(host, port, timeout_s, alive=lambda: True):
     raise TimeoutError(f"{host}:{port}: {last} after {timeout_s} s")
 
 
-def wait_listening(port, timeout_s=10):
+def wait_listening(port, timeout_s=90):
     """Wait until somebody listens on an IPv4 port, without connecting to it."""
     want, end = f":{port:04X}", time.monotonic() + timeout_s
     while time.monotonic() < end:
@@ -73,4 +75,6 @@ def refused(port, host="127.0.0.1"):
         socket.create_connection((host, port), 2).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:        # it was closed with us in its queue
+        pass
     return False

@@ -78,7 +78,7 @@ def pss_bytes(pids):
     return total
 
 
-def stop(process, timeout_s=10):
+def stop(process, timeout_s=90):
     """End a process that we started (Popen): SIGTERM, and SIGKILL when it does not listen."""
     if process is None or process.poll() is not None:
         return
@@ -96,7 +96,7 @@ def start_time(pid):
     return fields[19] if fields and fields[0] != "Z" else None
 
 
-def end_all(pids, grace_s=2):
+def end_all(pids, grace_s=20):
     """Wait for processes of ours that are told to end already, then kill what is left of them;
     the pids that had to be killed."""
     known = {p: start_time(p) for p in pids}

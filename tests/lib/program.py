@@ -84,7 +84,7 @@ class Program:
 def end_group(pgid):
     """Kill what is left of a group we started; whether anything was."""
     time.sleep(0.01)            # those that were just told to end
-    for wait_s in (0, 0.2, 1):
+    for wait_s in (0, 0.2, 1, 10):
         time.sleep(wait_s)
         if not proc.group(pgid):
             return False

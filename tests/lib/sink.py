@@ -147,7 +147,7 @@ class Sink:
         with self.changed:
             self.rules.clear()
 
-    def wait(self, count, timeout_s=20):
+    def wait(self, count, timeout_s=90):
         """The accepted messages, once there are `count`."""
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.messages) >= count, timeout_s):
@@ -155,7 +155,7 @@ class Sink:
                                    f"{timeout_s} s")
             return list(self.messages)
 
-    def wait_session(self, count, timeout_s=20):
+    def wait_session(self, count, timeout_s=90):
         with self.changed:
             if not self.changed.wait_for(lambda: self.sessions >= count, timeout_s):
                 raise TimeoutError(f"sink: {self.sessions} of {count} connections")

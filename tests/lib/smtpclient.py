@@ -20,7 +20,7 @@ class Closed(Exception):
 class Client:
     """with Client(port) as c: c.greeting.code; c.cmd("EHLO me").lines; c.send(b"raw")"""
 
-    def __init__(self, port, host="127.0.0.1", timeout_s=20, source=None, greet=True):
+    def __init__(self, port, host="127.0.0.1", timeout_s=90, source=None, greet=True):
         self.sock = socket.create_connection((host, port), timeout_s,
                                              source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

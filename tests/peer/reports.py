@@ -131,7 +131,7 @@ def theirs(where):
         send(w.gateway.port, ("ok@peer.example", "NOTIFY=SUCCESS ORCPT=rfc822;o+2Bk@peer.example"),
              ("gone@peer.example", "NOTIFY=FAILURE ORCPT=rfc822;first@peer.example"),
              ("quiet@peer.example", "NOTIFY=NEVER"), mail="RET=HDRS ENVID=mine+2B1")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 90
         told = {}
         while len(told) < 2 and time.monotonic() < end:
             told = {}
@@ -164,7 +164,7 @@ def stands_for_others(where):
             for name in ("two", "list"):
                 asked = f"NOTIFY=SUCCESS ORCPT=rfc822;{name}@x"
                 send(first.port, (f"{name}@gateway.example", asked), mail=f"ENVID={name}")
-            end = time.monotonic() + 60
+            end = time.monotonic() + 90
             while len(w.back.messages) < 5 and time.monotonic() < end:
                 time.sleep(0.1)
             time.sleep(1)

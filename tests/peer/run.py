@@ -81,7 +81,7 @@ def submit(port, mail, tag):
         return reply
 
 
-def arrived(sink, subject, recipients, timeout_s=20):
+def arrived(sink, subject, recipients, timeout_s=90):
     """The sink's message(s) with this subject, once they hold all the recipients."""
     mark = f"\r\nSubject: {subject}\r\n".encode()
 
@@ -124,7 +124,7 @@ def check_logged(gateway, reply, mail):
     found = re.search(r"\b[A-Za-z0-9]{8,}\b", reply.text)
     assert found, f"no queue id in {reply.text!r}"
     for rcpt in mail.rcpts:
-        gateway.wait_log(rf"{found.group()}: to=\S*<?{re.escape(rcpt)}>?.*stat=Sent", 10)
+        gateway.wait_log(rf"{found.group()}: to=\S*<?{re.escape(rcpt)}>?.*stat=Sent")
 
 
 def check_trace(sink, name, secure, lines):

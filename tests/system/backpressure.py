@@ -20,7 +20,7 @@ LARGE, LARGE_BYTES = (200, 50_000_000) if LONG else (40, 20_000_000)
 MEMORY_MAX = 300_000_000
 SLOWER_MAX = 5
 SMALL = 4000 if LONG else 600
-NOISE_MS = 0 if LONG else 100           # a short run beside whatever else this machine does
+NOISE = 0 if LONG else 0.1      # of the whole time: a short run beside what else is done here
 
 
 class Memory(threading.Thread):
@@ -103,7 +103,8 @@ def large_and_small(where):
             assert r.sink["corrupt"] == 0, str(r)
         assert len(little.accepted) > 50, "too few small ones to say anything"
         assert memory.most <= MEMORY_MAX, str(memory)
-        assert p99 <= max(SLOWER_MAX * idle_p99, NOISE_MS), \
+        noise_ms = max(1000, took * 1000) * NOISE
+        assert p99 <= max(SLOWER_MAX * idle_p99, noise_ms), \
             f"p99 {p99} ms beside large mail, {idle_p99} idle"
 
 

@@ -298,7 +298,7 @@ def masquerade(face):
     def tries(config, cases):
         lines = "".join(f"/tryflags {f}\n/try esmtp {a}\n" for f, a, _ in cases)
         r = subprocess.run([str(face.link), "-C", str(config), "-bt"], input=lines.encode(),
-                           capture_output=True, timeout=60)
+                           capture_output=True, timeout=90)
         return [line.split("addr = ")[1] for line in r.stdout.decode().splitlines()
                 if line.startswith("Rcode = ")]
     same(tries(conf, MASQUERADED), [want for _, _, want in MASQUERADED])

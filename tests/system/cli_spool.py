@@ -61,7 +61,7 @@ def same_bytes(where):
             assert m.data == shown[name], name
         for id in ids.values():
             g.wait_log(rf"{id}: to=.*stat=Sent")
-        end = time.monotonic() + 5      # outcomes are on disk a second later at most
+        end = time.monotonic() + 90     # outcomes are on disk a second later at most
         while (r := g.cli("spool", "cat", ids["small"])).returncode == 0:
             assert time.monotonic() < end, "delivered, and still there"
             time.sleep(0.1)

@@ -65,7 +65,7 @@ class Hops:
             reply = c.data(content)
             assert reply.code == 250, reply
 
-    def report(self, sink=None, count=1, timeout_s=20):
+    def report(self, sink=None, count=1, timeout_s=90):
         """The count-th message at the sink, taken apart."""
         return Parsed((sink or self.back).wait(count, timeout_s)[count - 1])
 
@@ -107,7 +107,7 @@ def events(g, name):
     return [e for e in g.events() if e["event"] == name]
 
 
-def wait_for(what, truth, timeout_s=20):
+def wait_for(what, truth, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not (found := truth()):
         if time.monotonic() > end:
@@ -232,7 +232,7 @@ def passed_on(where):
                mail="ENVID=second")
         g.stop()
         g.start()
-        m = h.far.wait(2, 30)[1]
+        m = h.far.wait(2)[1]
         assert b"ENVID=second" in m.mail and b"ORCPT=rfc822;orig@far.example" in m.rcpts[0], m
 
 

@@ -17,15 +17,16 @@ from lib.report import Report                       # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
-SHORT = Word("400ms")
+SHORT, AMPLE = Word("2s"), Word("1m")
 STAGES = ("connect", "initial", "helo", "mail", "rcpt", "data_init", "data_block", "data_final",
           "rset", "quit", "misc")
 PLAIN = ["PIPELINING", "8BITMIME"]                  # DATA, not BDAT
 STEPS = ["8BITMIME"]                                # one command at a time
 
 
-def config(**timeouts):
-    return {"timeout": {**{s: SHORT for s in STAGES}, "attempt": Word("20s"), **timeouts},
+def config(clock=AMPLE, **timeouts):
+    """clock: of each stage, but for those named."""
+    return {"timeout": {**{s: clock for s in STAGES}, "attempt": Word("5m"), **timeouts},
             "retry": {"first": Word("1h")}, "deliver": {"idle": Word("2s")},
             "processes": {"finish": Word("1s")}}
 
@@ -38,7 +39,7 @@ def events(g, name, to):
     return [e for e in g.events() if e["event"] == name and to in str(e.get("to"))]
 
 
-def wait_for(what, truth, timeout_s=15):
+def wait_for(what, truth, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not (found := truth()):
         if time.monotonic() > end:
@@ -74,13 +75,13 @@ def next_host(where):
                     first = bad.port
                 domain = f"{name}-{how}.example"
                 table[domain], second[domain] = hops(first, good.port), good
-        g = stack.enter_context(Gateway(where, mailertable=table, options=config()))
+        g = stack.enter_context(Gateway(where, mailertable=table, options=config(SHORT)))
         for domain in table:
             r = smtpclient.deliver(g.port, MESSAGE, rcpts=[f"b@{domain}"])
             assert r.code == 250, r
         for domain, good in second.items():
             try:
-                good.wait(1, 10)
+                good.wait(1)
             except TimeoutError:
                 report.append(f"{domain} got nothing")
                 continue
@@ -101,7 +102,8 @@ def after_the_dot(where):
             bad.at(stage, action)
             table[f"{name}.example"] = hops(bad.port, good.port)
             pairs[f"{name}.example"] = good
-        g = stack.enter_context(Gateway(where, mailertable=table, options=config()))
+        g = stack.enter_context(Gateway(where, mailertable=table,
+                                        options=config(data_final=SHORT)))
         for domain in table:
             assert smtpclient.deliver(g.port, MESSAGE, rcpts=[f"b@{domain}"]).code == 250
         for domain, good in pairs.items():
@@ -123,7 +125,7 @@ def all_bad(where):
             line = g.wait_log(r"to=<b@d\.example>.*stat=Deferred.*").group()
             assert "not now" in line or "421" in line, line
             bad.clear()
-            bad.wait(1, 30)
+            bad.wait(1)
             assert not good.messages
 
 
@@ -136,16 +138,14 @@ def stage_clocks(where):
         for stage, option in stages.items():
             bad = stack.enter_context(Sink(extensions=STEPS))
             bad.at(stage, STALL)
-            timeouts = {s: Word("1m") for s in STAGES}
-            timeouts[option] = SHORT
-            options = {**config(), "timeout": {**timeouts, "attempt": Word("5m")}}
-            g = stack.enter_context(Gateway(where / stage, options=options,
+            g = stack.enter_context(Gateway(where / stage,
+                                            options=config(Word("10m"), **{option: Word("1s")}),
                                             smart_host=("127.0.0.1", bad.port)))
             assert smtpclient.deliver(g.port, MESSAGE, rcpts=["b@d.example"]).code == 250
             running[stage] = g
         for stage, g in running.items():
             try:
-                g.wait_log(r"to=<b@d\.example>.*stat=Deferred", 5)
+                g.wait_log(r"to=<b@d\.example>.*stat=Deferred")
             except TimeoutError:
                 raise TimeoutError(f"{stage}: not after timeout.{stages[stage]}") from None
 
@@ -160,15 +160,16 @@ def attempt_clock(where):
             where, mailertable={"d.example": hops(*(b.port for b in bad))},
             options=config(initial=Word("700ms"), attempt=Word("1500ms"))))
         assert smtpclient.deliver(g.port, MESSAGE, rcpts=["b@d.example"]).code == 250
-        g.wait_log(r"to=<b@d\.example>.*stat=Deferred", 6)
+        g.wait_log(r"to=<b@d\.example>.*stat=Deferred")
         asked = sum(b.sessions for b in bad)
-        assert 2 <= asked <= 3, f"{asked} hosts asked in 1.5 s"
+        assert 1 <= asked <= 3, f"{asked} hosts asked in 1.5 s"
 
 
 def kept(where):
     """Many messages over one connection; one that has died before MAIL costs nothing."""
+    options = {**config(), "deliver": {"idle": Word("6s")}}
     with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port),
-                                 options=config()) as g:
+                                 options=options) as g:
         def one(count):
             assert smtpclient.deliver(g.port, MESSAGE).code == 250
             sink.wait(count)
@@ -189,7 +190,7 @@ def kept(where):
         assert not bad, bad
         assert len(sink.messages) == 6
         wait_for("the idle one is closed with QUIT", lambda: any(
-            who == "C" and line == b"QUIT" for _, who, line in sink.dialogue), 6)
+            who == "C" and line == b"QUIT" for _, who, line in sink.dialogue))
 
 
 def helo(where):

@@ -93,7 +93,7 @@ def numbers(sink):
     return sorted(int(m.data.split(b"Subject: ")[1].split(b"\r\n")[0]) for m in sink.messages)
 
 
-def wait_452(port, n, size=2000, timeout_s=10):
+def wait_452(port, n, size=2000, timeout_s=90):
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         r = smtpclient.deliver(port, content(n, size))
@@ -105,7 +105,7 @@ def wait_452(port, n, size=2000, timeout_s=10):
     raise TimeoutError("never 452")
 
 
-def wait_250(port, text, timeout_s=15):
+def wait_250(port, text, timeout_s=90):
     end = time.monotonic() + timeout_s
     while (r := smtpclient.deliver(port, text)).code != 250:
         assert r.code in (451, 452), r

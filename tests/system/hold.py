@@ -64,7 +64,7 @@ class Desk:
                 return m["recipients"][0]
         return {"state": "gone"}
 
-    def wait_state(self, id, state, timeout_s=20):
+    def wait_state(self, id, state, timeout_s=90):
         end = time.monotonic() + timeout_s
         while self.rcpt(id)["state"] != state:
             assert time.monotonic() < end, f"{self.rcpt(id)} is not {state}"
@@ -74,7 +74,7 @@ class Desk:
     def crash(self, role="qmgr"):
         victim = self.g.roles()[role][0]
         os.kill(victim, signal.SIGKILL)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while self.g.roles().get(role, [victim]) == [victim] or self.g.cli("queue").returncode:
             assert time.monotonic() < end, f"{role} does not come back"
             time.sleep(0.05)

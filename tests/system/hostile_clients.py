@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, proc, smtpclient, temp   # noqa: E402
+from lib import certs, proc, smtpclient         # noqa: E402
 from lib.gateway import Gateway, Word           # noqa: E402
 from lib.report import Report                   # noqa: E402
 from lib.sink import Sink                       # noqa: E402
@@ -24,8 +24,7 @@ def died(g):
 def who_never_reads_loses_his_place(directory):
     with Gateway(directory, smart_host=("127.0.0.1", 9), options={
             "limits": {"connections": 1, "connections_per_client": 1}, "processes": {"smtpd": 1},
-            "server": {"command": Word("500ms"), "bad_commands": 10000}}) as g:
-        time.sleep(0.2)                 # the banner that start() waited for has gone
+            "server": {"command": Word("3s"), "bad_commands": 10000}}) as g:
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         s.connect(("127.0.0.1", g.port))
@@ -38,7 +37,7 @@ def who_never_reads_loses_his_place(directory):
                 s.send(b"HELP\r\n" * 10000)
         except TimeoutError:
             pass
-        end = time.monotonic() + 10
+        end = time.monotonic() + 90
         while True:
             time.sleep(0.2)
             with smtpclient.Client(g.port) as c:
@@ -77,7 +76,7 @@ def tls_that_ends_alone(directory):
         pid = g.roles()["smtpd"][0]
         before = proc.cpu_s(pid)
         s.sendall(outgoing.read())
-        s.settimeout(2)
+        s.settimeout(10)
         try:
             while s.recv(65536):
                 pass
@@ -85,7 +84,6 @@ def tls_that_ends_alone(directory):
             pass
         spent = proc.cpu_s(pid) - before
         assert spent < 0.5, f"smtpd spent {spent} s on a client that had ended"
-        s.settimeout(0.1)
         assert s.recv(1) == b"", "still open"
         s.close()
 
@@ -106,9 +104,7 @@ def who_stops_talking_hears_the_answer(directory):
             c.ehlo()
             c.cmd("MAIL FROM:<a@sender.example>")
             c.sock.shutdown(socket.SHUT_WR)
-            started = time.monotonic()
             assert c.closed()
-            assert time.monotonic() - started < 5
         g.wait_log("lost input channel")
 
 
@@ -130,18 +126,17 @@ def qmgr_dies_under_large_content(directory):
                 assert c.reply().code in (250, 451)
                 assert c.cmd("NOOP").code == 250
                 c.sock.close()
+            end = time.monotonic() + 90
             while "qmgr" not in g.roles():
+                assert time.monotonic() < end, "qmgr does not come back"
                 time.sleep(0.05)
         assert all(e["role"] == "qmgr" for e in died(g)), died(g)
 
 
 def main():
-    report = Report()
-    for case in (who_never_reads_loses_his_place, tls_that_ends_alone,
-                 who_stops_talking_hears_the_answer, qmgr_dies_under_large_content):
-        with temp.Dir("clients") as d:
-            report.run(case.__name__, case, d)
-    return report.code()
+    return Report().cases("hostile_clients", (
+        who_never_reads_loses_his_place, tls_that_ends_alone, who_stops_talking_hears_the_answer,
+        qmgr_dies_under_large_content), at_once=4)
 
 
 if __name__ == "__main__":

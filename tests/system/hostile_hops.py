@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, proc, smtpclient, temp   # noqa: E402
+from lib import certs, proc, smtpclient         # noqa: E402
 from lib.gateway import Gateway, Word           # noqa: E402
 from lib.report import Report                   # noqa: E402
 from lib.sink import Sink                       # noqa: E402
@@ -38,7 +38,7 @@ def too_large_for_a_kept_connection(directory):
         sink.wait(1)
         g.wait_log(r"to=<one@dest\.example>.*stat=Sent")
         send(g, "two@dest.example", 200000)
-        g.wait_log(r"to=<two@dest\.example>.*5\.3\.4", 15)
+        g.wait_log(r"to=<two@dest\.example>.*5\.3\.4")
         assert not died(g), died(g)
 
 
@@ -94,7 +94,7 @@ def reset_behind_the_last_reply(directory):
         for i in range(60):
             send(g, f"r{i}@dest.example")
         for i in range(60):
-            g.wait_log(rf"to=<r{i}@dest\.example>.*stat=Sent", 30)
+            g.wait_log(rf"to=<r{i}@dest\.example>.*stat=Sent")
         assert not died(g), died(g)
 
 
@@ -108,7 +108,7 @@ def no_time_left_is_not_delivered(directory):
                 "deliver": {"port": sink.port},
                 "timeout": {"attempt": Word("200ms")}}) as g:
             send(g, "late@dest.example")
-            stat = g.wait_log(r"to=<late@dest\.example>.*stat=(\w+)", 20).group(1)
+            stat = g.wait_log(r"to=<late@dest\.example>.*stat=(\w+)").group(1)
             assert stat == "Deferred", stat
             assert not sink.messages
 
@@ -149,7 +149,7 @@ def tls_that_ends_alone(directory):
     cert = certs.make(directory, "hop.example")
     with EndsTls(cert) as hop, Gateway(directory, smart_host=("127.0.0.1", hop.port)) as g:
         send(g, "tls@dest.example")
-        g.wait_log(r"to=<tls@dest\.example>.*stat=Deferred", 10)
+        g.wait_log(r"to=<tls@dest\.example>.*stat=Deferred")
         pid = g.roles()["deliver"][0]
         before = proc.cpu_s(pid)
         time.sleep(1)
@@ -164,18 +164,15 @@ def a_resolver_that_hangs(directory):
         os.kill(resolver, signal.SIGSTOP)
         try:
             send(g, "hang@dest.example")
-            g.wait_log(r"to=<hang@dest\.example>.*stat=Deferred", 10)
+            g.wait_log(r"to=<hang@dest\.example>.*stat=Deferred")
         finally:
             os.kill(resolver, signal.SIGCONT)
 
 
 def main():
-    report = Report()
-    for case in (too_large_for_a_kept_connection, reset_behind_the_last_reply,
-                 no_time_left_is_not_delivered, tls_that_ends_alone, a_resolver_that_hangs):
-        with temp.Dir("hops") as d:
-            report.run(case.__name__, case, d)
-    return report.code()
+    return Report().cases("hostile_hops", (
+        too_large_for_a_kept_connection, reset_behind_the_last_reply,
+        no_time_left_is_not_delivered, tls_that_ends_alone, a_resolver_that_hangs), at_once=5)
 
 
 if __name__ == "__main__":

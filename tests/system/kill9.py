@@ -24,7 +24,7 @@ FAST = {"processes": {"restart_first": Word("50ms"), "restart_max": Word("200ms"
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 
 
-def wait_for(what, truth, timeout_s=20):
+def wait_for(what, truth, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not (found := truth()):
         if time.monotonic() > end:
@@ -100,23 +100,21 @@ def backoff(where):
     """The time before a restart doubles, and the restart says so when it has reached its end."""
     options = {"processes": {"restart_first": Word("100ms"), "restart_max": Word("800ms")}}
     with Gateway(where, smart_host=("127.0.0.1", 9), options=options) as g:
-        took = []
-        for _ in range(5):
+        took, want = [], [0.1, 0.2, 0.4, 0.8, 0.8]
+        for _ in want:
             pid = g.roles()["router"][0]
-            os.kill(pid, signal.SIGKILL)
             started = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
             wait_for("router", lambda pid=pid: g.roles().get("router", [pid]) != [pid])
             took.append(time.monotonic() - started)
-        want = [0.1, 0.2, 0.4, 0.8, 0.8]
-        for t, w in zip(took, want):
-            assert w * 0.9 <= t <= w + 0.35, f"{took} against {want}"
+        assert all(t >= w for t, w in zip(took, want)), f"{took} against {want}"
         delayed = [e for e in g.events() if e["event"] == "child_restart_delayed"]
-        assert delayed and delayed[-1]["role"] == "router", delayed
+        assert [(e["role"], e["ms"]) for e in delayed] == [("router", 800)] * 2, delayed
 
 
 def qmgr_away(where):
     """451, and the session stays; when qmgr is back the same session goes on."""
-    options = {"processes": {"restart_first": Word("1500ms"), "restart_max": Word("1500ms")}}
+    options = {"processes": {"restart_first": Word("5s"), "restart_max": Word("5s")}}
     with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port),
                                  options=options) as g, \
             smtpclient.Client(g.port) as c, smtpclient.Client(g.port) as half:
@@ -128,8 +126,7 @@ def qmgr_away(where):
         half.send(b"Subject: half\r\n\r\n")
         qmgr = g.roles()["qmgr"][0]
         os.kill(qmgr, signal.SIGKILL)
-        wait_for("its end", lambda: "qmgr" not in g.roles())
-        time.sleep(0.1)
+        wait_for("its end is known", lambda: ended(g, "qmgr"))
         half.send(b"rest\r\n.\r\n")
         reply = half.reply()
         assert reply.code == 451, reply
@@ -147,6 +144,10 @@ def qmgr_away(where):
         assert len(sink.wait(2)) == 2, sink.messages
 
 
+def ended(g, role):
+    return [e for e in g.events() if e["event"] == "child_died" and e["role"] == role]
+
+
 def taken(c):
     c.cmd("RSET")
     reply = c.envelope("a@x.example", "b@x.example")
@@ -155,13 +156,12 @@ def taken(c):
 
 def router_away(where):
     """Without router recipients get 451; queued mail waits for it."""
-    options = {"processes": {"restart_first": Word("1s"), "restart_max": Word("1s")}}
+    options = {"processes": {"restart_first": Word("5s"), "restart_max": Word("5s")}}
     with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port),
                                  options=options) as g, smtpclient.Client(g.port) as c:
         c.ehlo()
         os.kill(g.roles()["router"][0], signal.SIGKILL)
-        wait_for("its end", lambda: "router" not in g.roles())
-        time.sleep(0.1)
+        wait_for("its end is known", lambda: ended(g, "router"))
         reply = c.envelope("a@x.example", "b@x.example")
         assert reply.code == 451, reply
         wait_for("mail is taken again", lambda: taken(c))
@@ -189,11 +189,11 @@ def master_dies(where):
                 g.process.kill()
                 g.process.wait()
                 died = time.monotonic()
-                wait_for("listeners closed", lambda: ports.refused(g.port), 5)
+                wait_for("listeners closed", lambda: ports.refused(g.port))
                 half.send(b"Subject: half\r\n\r\nit was under way\r\n.\r\n")
                 reply = half.reply()
                 assert reply.code == 250, reply
-            proc_gone(children, 30)
+            proc_gone(children)
             took = time.monotonic() - died
             assert "now@slow.example" in [r for m in slow.messages for r in m.recipients], \
                 "a delivery under way was not finished"
@@ -209,10 +209,10 @@ def master_dies(where):
             g.stop()
 
 
-def proc_gone(pids, timeout_s):
+def proc_gone(pids):
     known = {p: proc.start_time(p) for p in pids}
     wait_for("the children's end", lambda: not any(
-        t is not None and proc.start_time(p) == t for p, t in known.items()), timeout_s)
+        t is not None and proc.start_time(p) == t for p, t in known.items()))
 
 
 def restart_everything(where):
@@ -228,7 +228,7 @@ def restart_everything(where):
                 for pid in everybody:
                     os.kill(pid, signal.SIGKILL)
                 g.process.wait()
-                proc_gone(everybody, 5)
+                proc_gone(everybody)
                 g.process = None
                 g.start()
             load.wait_arrived()
@@ -240,14 +240,14 @@ def restart_everything(where):
 def twice(where):
     """A second start on the same configuration, or on the same spool, is refused with words."""
     with Sink() as sink, Gateway(where / "a", smart_host=("127.0.0.1", sink.port)) as g:
-        same = g.cli("run", timeout_s=20)
+        same = g.cli("run", timeout_s=90)
         words = same.stderr.decode()
         assert same.returncode != 0 and "another gateway" in words, (same.returncode, words)
         other = Gateway(where / "b", smart_host=("127.0.0.1", sink.port), options={
             "spool": {"directories": [f"{g.dir}/spool/q0"]}})
         other.dir.mkdir()
         other.configure()
-        r = other.cli("run", timeout_s=20)
+        r = other.cli("run", timeout_s=90)
         words = r.stderr.decode() + r.stdout.decode() + other.log()
         assert r.returncode != 0, r.returncode
         assert "q0" in words and ("lock" in words or "another" in words), words
@@ -256,8 +256,10 @@ def twice(where):
 
 
 def main():
-    return Report().cases("kill9", (
-        each_role, backoff, qmgr_away, router_away, master_dies, restart_everything, twice))
+    report = Report()
+    report.cases("kill9", (each_role,))
+    return report.cases("kill9", (qmgr_away, router_away, master_dies, restart_everything, backoff,
+                                  twice), at_once=6)
 
 
 if __name__ == "__main__":

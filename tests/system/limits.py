@@ -47,7 +47,7 @@ class Desk:
         assert reply.code == 250, reply
 
 
-def wait_for(what, truth, timeout_s=10):
+def wait_for(what, truth, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not (found := truth()):
         if time.monotonic() > end:
@@ -56,13 +56,10 @@ def wait_for(what, truth, timeout_s=10):
     return found
 
 
-def ended(c, began, at_least, at_most):
-    """421, closed, after so many seconds."""
+def ended(c):
     reply = c.reply()
-    took = time.monotonic() - began
     assert reply.code == 421, reply
     assert c.closed()
-    assert at_least <= took <= at_most, f"{took:.2f} s, not {at_least} to {at_most}: {reply}"
     return reply
 
 
@@ -141,9 +138,8 @@ def lines(where):
             reply = c.data(b"Subject: x\r\n\r\n" + b"l" * 999 + b"\r\n")
             assert reply.code == 554 and "1000" in reply.text, reply
             assert c.cmd("NOOP " + "n" * 1000).code == 250
-            began = time.monotonic()
             c.send("NOOP " + "n" * 1100 + "\r\n")
-            ended(c, began, 0, 2)
+            ended(c)
         assert b"l" * 998 + b"\r\n" in d.sink.wait(1)[0].data
     with Desk(where / "none") as d:         # by default there is no limit
         with d.client() as c:
@@ -193,9 +189,8 @@ def errors(where):
                 assert c.cmd("RSET").code == 250 and c.cmd("NOOP").code == 250
             for wrong in ("NONSENSE", "RCPT TO:<b@y.example>", "MAIL FROM:<"):
                 assert c.cmd(wrong).code // 100 == 5, wrong
-            began = time.monotonic()
             assert c.cmd("DATA").code == 503
-            ended(c, began, 0, 2)
+            ended(c)
         with d.client() as c:                # many at once: no more than the limit is answered
             c.send("NONSENSE\r\n" * 1000)
             codes = []
@@ -208,45 +203,49 @@ def errors(where):
         d.works()
 
 
-def dripping(c, until):
+def talking(steady, talks, until, wrong):
+    """One says a line of a message again and again, one a command."""
     while time.monotonic() < until:
-        c.send(b"x\r\n")
+        steady.send(b"x\r\n")
+        reply = talks.cmd("NOOP")
+        if reply.code != 250:
+            wrong.append(reply)
         time.sleep(0.1)
 
 
 def times(where):
     """server.command for each wait, in commands and in content; server.transaction for a client
-    that is slow and steady; and a client that stalls hinders no other."""
-    with Desk(where, server={"command": Word("1s"), "transaction": Word("2s")}) as d:
-        with d.client() as idle, d.client() as half, d.client() as data, d.client() as steady:
-            began = time.monotonic()
+    that is slow and steady; who talks at all may stay; and a client that stalls hinders no
+    other."""
+    with Desk(where, server={"command": Word("4s"), "transaction": Word("8s")}) as d:
+        began, wrong = time.monotonic(), []
+        with d.client() as idle, d.client() as half, d.client() as data, d.client() as steady, \
+                d.client() as talks:
             half.send("MAIL FROM:<a@x.exa")
             data.envelope("a@x.example", "b@y.example")
             data.cmd("DATA")
             data.send(b"Subject: x\r\n\r\nhel")
             steady.envelope("a@x.example", "b@y.example")
             steady.cmd("DATA")
-            drip = threading.Thread(target=dripping, args=(steady, began + 1.8), daemon=True)
-            drip.start()
+            talk = threading.Thread(target=talking, args=(steady, talks, began + 7.5, wrong))
+            talk.start()
             d.works()
             for c in (idle, half, data):
-                assert "4.4.2" in ended(c, began, 0.9, 1.7).text
-            drip.join()
-            ended(steady, began, 1.9, 2.8)
-        with d.client() as c:                # who talks at all may stay
-            for _ in range(6):
-                time.sleep(0.5)
-                assert c.cmd("NOOP").code == 250
+                assert "4.4.2" in ended(c).text
+                assert time.monotonic() - began >= 4
+            talk.join()
+            ended(steady)
+            assert time.monotonic() - began >= 8 and not wrong, wrong
         assert len(d.sink.wait(1)) == 1
         d.g.wait_log(r"timeout waiting for input from localhost \[127\.0\.0\.1\] to mx")
 
 
 def greeting_pause(where):
     """Who talks before the greeting is refused; who waits is greeted after the pause."""
-    with Desk(where, server={"greeting_pause": Word("400ms")}) as d:
+    with Desk(where, server={"greeting_pause": Word("2s")}) as d:
         began = time.monotonic()
         with d.client() as c:
-            assert time.monotonic() - began >= 0.39
+            assert time.monotonic() - began >= 1.9
             c.envelope("a@x.example", "b@y.example")
             assert c.data(MESSAGE).code == 250
         with smtpclient.Client(d.port, greet=False) as c:
@@ -259,7 +258,8 @@ def greeting_pause(where):
 
 def main():
     return Report().cases("limits", (
-        recipients, bytes_of_a_message, lines, connections, errors, times, greeting_pause))
+        recipients, bytes_of_a_message, lines, connections, errors, times, greeting_pause),
+        at_once=4)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def held_and_let_go(capture, upstream, sink):
 
 def hand_in(gateway, rcpt):
     r = subprocess.run([str(binary()), "-C", str(gateway.conf), "-i", "-fz@capture.example.net",
-                        rcpt], input=MESSAGE, capture_output=True, timeout=60)
+                        rcpt], input=MESSAGE, capture_output=True, timeout=90)
     assert r.returncode == 0 and not r.stdout + r.stderr, r
 
 
@@ -157,7 +157,7 @@ def queue_only_by_flag(directory):
 
 def said(*args, **named):
     return subprocess.run([str(binary()), *map(str, args)], capture_output=True, text=True,
-                          timeout=60, **named)
+                          timeout=90, **named)
 
 
 def five_mistakes(directory):

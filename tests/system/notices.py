@@ -12,7 +12,7 @@ from lib.report import Report               # noqa: E402
 from lib.sink import Sink                   # noqa: E402
 
 
-def wait_events(g, name, n=1, timeout_s=20):
+def wait_events(g, name, n=1, timeout_s=90):
     end = time.monotonic() + timeout_s
     while True:
         found = [e for e in g.events() if e["event"] == name]

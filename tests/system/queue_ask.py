@@ -64,7 +64,7 @@ class Desk:
     def count(self, *args):
         return self.rows("count", *args)[0]["messages"]
 
-    def wait(self, what, timeout_s=30):
+    def wait(self, what, timeout_s=90):
         end = time.monotonic() + timeout_s
         while not what():
             assert time.monotonic() < end, self.queue("list")
@@ -236,7 +236,7 @@ def asked_on_a_terminal(where):
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             os.close(child)
             os.write(parent, answer.encode() + b"\n")
-            out = p.communicate(timeout=60)[0].decode()
+            out = p.communicate(timeout=90)[0].decode()
             os.close(parent)
             assert p.returncode == 0 and "4 messages" in out and "u0@good.example" in out, out
             assert d.count("--state", "held") == left, out

@@ -25,7 +25,7 @@ def events(g, name):
     return [e for e in g.events() if e["event"] == name]
 
 
-def wait_for(what, truth, timeout_s=15):
+def wait_for(what, truth, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not (found := truth()):
         if time.monotonic() > end:
@@ -67,7 +67,7 @@ class Knocker(threading.Thread):
     def run(self):
         while not self.over:
             try:
-                with smtpclient.Client(self.port, timeout_s=10) as c:
+                with smtpclient.Client(self.port, timeout_s=90) as c:
                     if c.greeting.code != 220 or c.cmd("QUIT").code != 221:
                         self.wrong.append(str(c.greeting))
                 self.count += 1

@@ -111,7 +111,7 @@ class Stage:
     def bt(self, rcpt, sender):
         r = subprocess.run([str(self.link), "-C", str(self.gateway.conf), "-bt"],
                            input=f".Df{sender}\n3,0 {rcpt}\n".encode(), capture_output=True,
-                           timeout=60)
+                           timeout=90)
         assert r.returncode == 0, r
         return r.stdout.decode()
 
@@ -197,7 +197,7 @@ def agree(s, sinks):
         mark = f"agree-{n}"
         reply = smtpclient.deliver(s.gateway.port, f"Subject: {mark}\r\n\r\nx\r\n", sender, [rcpt])
         assert reply.code == 250, reply
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         found = []
         while not found and time.monotonic() < end:
             found = [k for k in sinks for m in list(k.messages)
@@ -219,7 +219,7 @@ def diff(s):
 
     def ask(*args):
         return subprocess.run([str(binary()), "config", "diff", "-C", str(new), *args],
-                              capture_output=True, timeout=60)
+                              capture_output=True, timeout=90)
     out = ask().stdout.decode()
     assert 'relay.domains: {"ours.test"} -> {"others.test"}  (live)\n' in out, out
     assert re.search(r"spool\.directories: .*needs a restart", out), out

@@ -211,7 +211,7 @@ root2:      nobody@sender.example
         d.taken("nobody@far.example", sender="root@ours.example", source="127.0.0.9")
         assert sink.wait(1)[0].recipients == ["admin@sender.example"], sink.messages
         d.taken("nobody@far.example", sender="", source="127.0.0.9")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while "nobody@sender.example" not in d.held():
             assert time.monotonic() < end, d.held()
             time.sleep(0.1)
@@ -332,7 +332,7 @@ def ports_of(s):
 
 def waited(d, domain):
     """ms from the receipt to the delivery."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 90
     while True:
         for e in d.g.events():
             if e["event"] == "delivered" and e["to"].endswith("@" + domain):
@@ -361,7 +361,7 @@ def edited(where):
         assert r.code == 451, r
         time.sleep(0.1)
         d.write("mailertable", f"moved.example relay:{hop(('127.0.0.1', new.port))}\n")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while d.send("u@moved.example").code != 250:
             assert time.monotonic() < end, "the edited map is not taken"
             time.sleep(0.2)
@@ -375,7 +375,7 @@ def edited(where):
         refused = [e for e in d.g.events() if e["event"] == "map_refused"]
         assert len(refused) == 1 and "\n" in refused[0]["text"], refused
         d.write("mailertable", "")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while not old.messages:
             assert time.monotonic() < end, "the mended map is not taken"
             d.taken("w@moved.example")

@@ -16,7 +16,7 @@ from lib.zonedns import ZoneDns             # noqa: E402
 MAIL = "Subject: x\r\n\r\nhello\r\n"
 
 
-def until(what, wait_s=40, why=""):
+def until(what, wait_s=90, why=""):
     end = time.monotonic() + wait_s
     while True:
         found = what()
@@ -105,7 +105,7 @@ def rate(where):
         shown = until(lambda: [p for p in places(g) if p.get("rule") == "slow" and "site" in p
                                and "destination" not in p])
         assert shown[0]["rate"] == "2/s" and shown[0]["one_in_ms"] == 500, shown
-        m = sink.wait(7, 60)
+        m = sink.wait(7)
         assert time.monotonic() - begun > 2
         times = [x.time_s for x in m[1:]]
         for i in range(len(times) - 2):
@@ -121,7 +121,7 @@ def rate(where):
         g.options = {}
         g.configure()
         assert g.cli("reload").returncode == 0
-        sink.wait(10, 40)
+        sink.wait(10)
 
 
 def tls_and_end(where):
@@ -134,7 +134,7 @@ def tls_and_end(where):
         send(g, "u@a.example", "s@x.example")
         send(g, "u@b.example")
         sink.wait(1)
-        g.wait_log(r"to=<u@a\.example>.*stat=Deferred", 30)
+        g.wait_log(r"to=<u@a\.example>.*stat=Deferred")
         time.sleep(1)
         assert [m.recipients for m in sink.messages] == [["u@b.example"]], sink.messages
 
@@ -147,7 +147,7 @@ def back_again(where):
         send(g, "u@a.example")
         until(lambda: [e for e in g.events() if e["event"] == "site_backed_off"])
         with Sink(port=port) as sink:
-            sink.wait(1, 30)
+            sink.wait(1)
             back = until(lambda: [e for e in g.events() if e["event"] == "site_back"])
             seen = [e["event"] for e in g.events()
                     if e["event"].startswith("site_") and e["site"] == back[0]["site"]]
@@ -163,7 +163,7 @@ def slowed(where):
                                           "retry": {"first": Word("1s")}}) as g:
         sink.at("mail", "450 4.7.28 too much of it", times=1)
         send(g, "u@a.example")
-        sink.wait(1, 30)
+        sink.wait(1)
         until(lambda: [e for e in g.events() if e["event"] == "site_restored"])
         said = [e for e in g.events() if e["event"] in ("site_slowed", "site_restored")]
         assert len(said) == 2, said

@@ -32,21 +32,21 @@ class OurSink:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.terminate()
-        self.code = self.process.wait(20)
+        self.code = self.process.wait(90)
         self.process.stdout.close()
 
     def finish(self):
         """What it printed until it ended (by itself, or now by a signal)."""
         self.process.terminate()
         lines = [json.loads(x) for x in self.process.stdout]
-        self.process.wait(20)
+        self.process.wait(90)
         return lines
 
 
 def send(port, *options, message=MESSAGE, rcpts=("b@x.test", "c@x.test"), sender="a@x.test"):
     to = [w for r in rcpts for w in ("-r", r)]
     r = subprocess.run([binary(), "send", "-m", f"127.0.0.1:{port}", "-s", sender, *to,
-                        *map(str, options)], input=message, capture_output=True, timeout=60)
+                        *map(str, options)], input=message, capture_output=True, timeout=90)
     assert b"Sanitizer" not in r.stderr, r.stderr.decode()
     return r
 
@@ -111,7 +111,7 @@ def counts():
         document = json.loads(r.stdout)
         assert [x["result"] for x in document["recipients"]] == ["accepted", "accepted"]
         assert any(s["line"].startswith("MAIL FROM:<>") for s in document["steps"])
-        assert sink.process.wait(20) == 0
+        assert sink.process.wait(90) == 0
 
 
 def tls(where):
@@ -139,7 +139,7 @@ def exit_codes(where):
         assert send(sink.port, rcpts=["b@x.test>\r\nDATA"]).returncode == 69
         assert [x["event"] for x in sink.finish()] == ["end"]
     for verb in ("send", "sink"):
-        r = subprocess.run([binary(), verb, "--help"], capture_output=True, timeout=20)
+        r = subprocess.run([binary(), verb, "--help"], capture_output=True, timeout=90)
         assert r.returncode == 0 and b"usage: postern " in r.stdout, verb
 
 

@@ -64,7 +64,7 @@ class Face:
     def waiting(self):
         return [p for p in self.spool.iterdir() if p.name.startswith("m-")]
 
-    def run(self, *args, data=b"", uid=None, timeout_s=60, **env):
+    def run(self, *args, data=b"", uid=None, timeout_s=90, **env):
         who = dict(user=uid, group=uid, extra_groups=[]) if uid is not None else {}
         return subprocess.run([self.path, *args], input=data, capture_output=True,
                               timeout=timeout_s, cwd="/",
@@ -76,7 +76,7 @@ class Face:
         r = self.run(*args, data=data, uid=uid)
         assert r.returncode == 0, (args, r)
         assert r.stdout == b"" and r.stderr == b"", (args, r)
-        m = self.sink.wait(before + 1, timeout_s=60)[-1]
+        m = self.sink.wait(before + 1)[-1]
         assert sorted(m.recipients) == sorted(rcpts), (args, m.recipients, rcpts)
         if sender is not None:
             assert m.sender == sender, (args, m.sender, sender)
@@ -175,7 +175,7 @@ def content(where):
         before = len(f.sink.messages)
         r = f.run("-t", data=b"To: " + ",\n ".join(many).encode() + b"\n\nx\n")
         assert r.returncode == 0, r
-        end = time.monotonic() + 60
+        end = time.monotonic() + 90
         got = []
         while len(got) < len(many) and time.monotonic() < end:
             time.sleep(0.1)
@@ -299,7 +299,7 @@ def smtp_on_a_pipe(where):
         assert len(f.waiting()) == 1
         assert f.run("-bs", data=dialogue[:60]).returncode == 0 and len(f.waiting()) == 1
         f.gateway.start()
-        m = f.sink.wait(4, timeout_s=60)[-1]
+        m = f.sink.wait(4)[-1]
         assert m.recipients == ["away@to.example"] and m.body == b"x\r\n.\r\n", m
         import smtplib                                   # a caller that waits for each reply
         class Pipe(smtplib.SMTP):
@@ -311,7 +311,7 @@ def smtp_on_a_pipe(where):
         end.close()
         with Pipe("x") as smtp:
             smtp.sendmail("a@from.example", ["v@to.example"], b"Subject: s\r\n\r\nx\r\n")
-        assert child.wait(30) == 0
+        assert child.wait(90) == 0
         assert f.sink.wait(5)[-1].recipients == ["v@to.example"]
 
 
@@ -369,7 +369,7 @@ def spooled(where):
         r = f.run("-v", "later@to.example", data=b"x\n")
         assert b"queued in" in r.stdout, r
         f.gateway.start()
-        got = {m.body: m for m in f.sink.wait(2, timeout_s=60)}
+        got = {m.body: m for m in f.sink.wait(2)}
         m = got[b"spooled\r\n"]
         assert sorted(m.recipients) == ["b@to.example", "c@to.example", "u@to.example"]
         assert m.sender == "s@from.example" and b"ENVID=E1" in m.mail, m.mail
@@ -378,7 +378,7 @@ def spooled(where):
         empty(f)
 
 
-def empty(f, timeout_s=60):
+def empty(f, timeout_s=90):
     end = time.monotonic() + timeout_s
     while f.waiting():
         assert time.monotonic() < end, f.waiting()
@@ -408,7 +408,7 @@ def spooled_by_another(where):
                                user=OTHER, group=OTHER, extra_groups=[])
             assert p.returncode in (64, 77), (args, p)
         f.gateway.start()
-        m = f.sink.wait(1, timeout_s=60)[0]
+        m = f.sink.wait(1)[0]
         assert field(m, "Received")[0].startswith("(from www-data@localhost)"), m.headers
         assert field(m, "X-Authentication-Warning"), m.headers
 
@@ -430,7 +430,7 @@ def strange_files(where):
         os.utime(f.spool / "tmp-old", (1, 1))
         (f.spool / "tmp-new").write_bytes(b"x")
         f.gateway.start()
-        f.sink.wait(1, timeout_s=60)
+        f.sink.wait(1)
         empty(f)
         names = {p.name for p in f.spool.iterdir()}
         want = {f"bad-{n}" for n in [*bad, "m-dir"]} | {"other", "tmp-new"}
@@ -447,7 +447,7 @@ def refused_later(where):
         r = f.run("-fback@to.example", "u@no.example", "v@to.example", data=b"Subject: q\n\nx\n")
         assert r.returncode == 0, r
         f.gateway.start()
-        got = f.sink.wait(2, timeout_s=60)
+        got = f.sink.wait(2)
         report = [m for m in got if m.sender == ""][0]
         assert report.recipients == ["back@to.example"] and b"no such user here" in report.data
         assert [m.recipients for m in got if m.sender] == [["v@to.example"]]
@@ -533,7 +533,7 @@ def daemon(where):
     assert r.returncode == 78 and b"did you mean" in r.stderr, r
     f.gateway.configure()
     p = subprocess.Popen([f.path, "-bD"], stderr=subprocess.DEVNULL)
-    f.gateway.wait_log(r"(?s)starting daemon.*starting daemon", timeout_s=60)
+    f.gateway.wait_log(r"(?s)starting daemon.*starting daemon", timeout_s=90)
     proc.stop(p, 60)
     assert p.returncode == 0
     f.sink.stop()
@@ -554,7 +554,7 @@ def submitter(f, args, data, env=None, rcpts=("u@to.example",), body=None, sende
     r = subprocess.run([str(a) for a in args], input=data, capture_output=True, timeout=120,
                        env={**(env or os.environ), "HOME": str(f.where / "home")}, cwd="/")
     assert r.returncode == 0, r
-    m = f.sink.wait(before + 1, timeout_s=60)[-1]
+    m = f.sink.wait(before + 1)[-1]
     assert sorted(m.recipients) == sorted(rcpts), (m.recipients, r)
     if sender:
         assert m.sender == sender, m.sender

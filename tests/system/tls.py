@@ -23,7 +23,7 @@ V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 FAST = {"restart_first": Word("50ms"), "restart_max": Word("200ms")}
 
 
-def wait_for(what, truth, timeout_s=15):
+def wait_for(what, truth, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not (found := truth()):
         if time.monotonic() > end:
@@ -75,7 +75,7 @@ def s_client(port, *options):
     """What openssl's own client says of a handshake."""
     r = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-connect",
                         f"127.0.0.1:{port}", *options], input=b"QUIT\r\n", capture_output=True,
-                       timeout=20)
+                       timeout=90)
     return r.stdout.decode(errors="replace") + r.stderr.decode(errors="replace")
 
 
@@ -283,7 +283,7 @@ class Many:
                     self.wrong.append(repr(e))
 
     def one(self):
-        with smtpclient.Client(self.port, timeout_s=15) as c:
+        with smtpclient.Client(self.port, timeout_s=90) as c:
             c.ehlo()
             assert c.cmd("STARTTLS").code == 220
             with self.lock:
@@ -295,7 +295,7 @@ class Many:
         with self.lock:
             self.done += 1
 
-    def join(self, timeout_s=30):
+    def join(self, timeout_s=90):
         for t in self.threads:
             t.join(timeout_s)
 
@@ -572,7 +572,7 @@ def secrets_of(key):
     """The numbers of a private key that nobody else may know, as they stand in memory: as in
     the file, and turned round as the library keeps them."""
     text = subprocess.run(["openssl", "pkey", "-in", str(key), "-text", "-noout"], check=True,
-                          capture_output=True, text=True, timeout=20).stdout
+                          capture_output=True, text=True, timeout=90).stdout
     found = []
     for name in ("priv", "prime1", "privateExponent"):
         m = re.search(rf"^{name}:\n((?:\s+[0-9a-f:]+\n)+)", text, re.M)

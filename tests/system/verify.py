@@ -43,7 +43,7 @@ class Desk(Gateway):
 
     def ask(self, *rcpts, source=None, sender="s@sender.example", alone=False):
         """The replies to the recipients, in one flight with MAIL or not; nothing is sent."""
-        with smtpclient.Client(self.port, source=source, timeout_s=60) as c:
+        with smtpclient.Client(self.port, source=source, timeout_s=90) as c:
             c.ehlo()
             if alone:
                 assert c.cmd(f"MAIL FROM:<{sender}>").code == 250
@@ -66,7 +66,7 @@ def codes(replies):
     return [r.code for r in replies]
 
 
-def wait_for(what, text, timeout_s=20):
+def wait_for(what, text, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < end, text

@@ -70,7 +70,7 @@ class Desk:
     def story(self, target, code=0):
         return json.loads(self.why("--json", target, code=code))
 
-    def wait(self, target, wanted, timeout_s=60):
+    def wait(self, target, wanted, timeout_s=90):
         """The story, once it is as wanted."""
         end = time.monotonic() + timeout_s
         while not wanted(story := self.story(target)):
@@ -88,7 +88,7 @@ class Desk:
     def crash(self, role="qmgr"):
         victim = self.g.roles()[role][0]
         os.kill(victim, signal.SIGKILL)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while self.g.roles().get(role, [victim]) == [victim] or \
                 self.g.cli("queue", "count").returncode:
             assert time.monotonic() < end, f"{role} does not come back"
@@ -591,7 +591,7 @@ def nobody_there(where):
     (where / "g").mkdir()
     d.g.configure()
     r = subprocess.run([str(binary()), "why", "dest.example", "-C", str(d.g.conf)],
-                       capture_output=True, timeout=60)
+                       capture_output=True, timeout=90)
     assert r.returncode == 69, r
     assert b"only a running gateway knows its queue, and there is none: no gateway" in r.stderr, r
 

@@ -106,7 +106,7 @@ class Peer:
         jail = Path(__file__).with_name("jail.py")
         return [sys.executable, str(jail), str(self.dir / spec), *argv]
 
-    def start(self, timeout_s=20):
+    def start(self, timeout_s=90):
         if os.geteuid() != 0:
             raise fetch.Unavailable("only root can give a peer a file system of its own")
         fetch.fetch(self.name)
@@ -154,7 +154,7 @@ class Peer:
         files = sorted(self.maildir.glob("new/*"), key=lambda p: p.stat().st_mtime_ns)
         return [p.read_bytes() for p in files]
 
-    def wait_messages(self, count, timeout_s=20):
+    def wait_messages(self, count, timeout_s=90):
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             got = self.messages()
@@ -165,7 +165,7 @@ class Peer:
                            f"{timeout_s} s\n{self.log()[-2000:]}")
 
     # -- using it as a client
-    def sendmail(self, args, data, timeout_s=30):
+    def sendmail(self, args, data, timeout_s=90):
         """Submit a message as a local user would; the peer's queue takes it from there."""
         argv = self.jailed([*self.sendmail_command(), *args], "jail-tool.json")
         r = subprocess.run(argv, input=data, capture_output=True, timeout=timeout_s)
