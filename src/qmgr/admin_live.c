@@ -3,6 +3,7 @@
  *   always       past any back-off   patient  ... however often nobody answered
  *   silent       results without dialogue
  *   window=N     so many messages at once */
+#include "qmgr/keep.h"
 #include "qmgr/live.h"
 
 #include "base/num.h"
@@ -95,6 +96,8 @@ void admin_live(struct admin_ask *a, struct wire *args)
         admin_end(a, EX_USAGE, wrong);
         return;
     }
+    if (!l->chosen)
+        keep_run(a->q);
     live_begin(l);
     if (l->background) {
         a->own = NULL;

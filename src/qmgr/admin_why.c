@@ -123,7 +123,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
         json_str(&j, "site", r->site);
     if (r->state < SCHED_LIVE) {
         put_rerouted(&j, a->q, m->seq, rcpt, r->addr);
-        json_int(&j, "expire_after_ms", cause_expire_ms(a->q, r->dest));
+        json_int(&j, "expire_after_ms", sched_expire_ms(a->q->sched, r->dest));
     }
     cause_row_end(a, &j, &b);
 }

@@ -48,8 +48,6 @@ void cause_put_frozen(struct json *j, struct qmgr *q, const struct sched_rcpt_in
  * the next one begin. 0: none, or no matter of time. */
 int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span dest,
                       int64_t next_ms);
-/* What is given up after this long; 0: nothing. */
-int64_t cause_expire_ms(const struct qmgr *q, struct span dest);
 
 /* All mail for a word that is no queue id: ends the question. */
 void cause_group(struct admin_ask *a, struct span target);

@@ -121,16 +121,6 @@ static const struct config_rule *rule_of(const struct qmgr *q, uint32_t rule)
     return rule && rule <= q->config->n_rules ? &q->config->rules[rule - 1] : NULL;
 }
 
-int64_t cause_expire_ms(const struct qmgr *q, struct span dest)
-{
-    struct sched_place_info site;
-    const struct config_rule *rule = NULL;
-    if (dest.n && sched_site_of(q->sched, dest, &site))
-        rule = rule_of(q, site.rule);
-    return rule && rule->expire_after_ms ? rule->expire_after_ms
-                                         : q->config->retry.expire_after_ms;
-}
-
 int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span dest,
                       int64_t next_ms)
 {

@@ -59,6 +59,7 @@ void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
     struct span unused;
     q->keeper->ran_ms = decision_get(q, RUN, SPAN_NONE, &unused, &run) ? run.at_ms : -1;
     q->keeper->ran_upto = spool_ids_upto(q->spool);
+    sched_run_before(q->sched, q->keeper->ran_ms);
 }
 
 void keep_free(struct qmgr *q)

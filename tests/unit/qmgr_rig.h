@@ -25,6 +25,7 @@ struct rig_mail {
     const char *rcpts[RIG_RCPTS_MAX];
     unsigned rcpt_count;
     uint8_t notify, flags[RIG_RCPTS_MAX]; /* enum envelope_rcpt_flag */
+    uint32_t envelope_flags;
     size_t extra_bytes; /* content beyond a few lines; streamed when it is large */
     bool sent, committed, refused;
     unsigned code; /* of the refusal */

@@ -498,6 +498,31 @@ static void queue_runs(void)
     desk_free(d);
 }
 
+/* By its listener, without a question to the router; and a run at which nobody looks on. */
+static void runs_of_queue_only(void)
+{
+    static const char *const verbs[] = { "run", "live" };
+    for (size_t i = 0; i < 2; i++) {
+        struct desk *d = desk_new(20 + i);
+        struct rig_mail *m = rig_mail(d->r, "ok.sender@a.example", "wait1@a.example");
+        m->envelope_flags = ENVELOPE_QUEUE_ONLY;
+        MUST(rig_send(d->r, m));
+        rig_run(d->r, 10 * MINUTE);
+        killed(d);
+        rig_run(d->r, 10 * MINUTE);
+        CHECK(!delivered(d, "wait1@a.example"));
+        unplug_deliver(d);
+        CHECK_INT(ask(d, verbs[i], i ? "background" : NULL, NULL), ADMIN_OK);
+        power_cut(d, 1);
+        m = rig_mail(d->r, "ok.sender@a.example", "wait2@a.example");
+        m->envelope_flags = ENVELOPE_QUEUE_ONLY;
+        MUST(rig_send(d->r, m));
+        rig_run(d->r, 10 * MINUTE);
+        CHECK(delivered(d, "wait1@a.example") && !delivered(d, "wait2@a.example"));
+        desk_free(d);
+    }
+}
+
 static void retries_of_what_waits(void)
 {
     struct desk *d = desk_new(12);
@@ -553,7 +578,7 @@ static const struct test tests[] = {
     TEST(alarms_are_kept), TEST(alarms_and_a_broken_disk),
     TEST(freezing), TEST(freezing_on_a_broken_disk),
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
-    TEST(queue_runs), TEST(retries_of_what_waits),
+    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

@@ -138,12 +138,12 @@ static bool due(struct sched *s, struct sched_rcpt *r, void *arg)
     (void)arg;
     if (r->state != SCHED_DEFERRED && r->state != SCHED_WAITING)
         return false;
-    if (r->state == SCHED_WAITING)
-        r->marks |= MARK_RELEASED;
-    if (r->dest && r->state == SCHED_DEFERRED)
-        sched_rcpt_backlog(s, r, false);
-    else
-        sched_rcpt_pending(s, r, &s->bulk);
+    if (r->state == SCHED_DEFERRED) {
+        sched_rcpt_due(s, r);
+        return true;
+    }
+    r->marks |= MARK_RELEASED;
+    sched_rcpt_pending(s, r, &s->bulk);
     return true;
 }
 

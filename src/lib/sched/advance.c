@@ -22,14 +22,6 @@ static void next_may_begin(struct sched *s, struct sched_site *t)
     sched_site_update(s, t);
 }
 
-static void due_again(struct sched *s, struct sched_rcpt *r)
-{
-    if (r->dest)
-        sched_rcpt_backlog(s, r, false);
-    else
-        sched_rcpt_pending(s, r, &s->bulk);
-}
-
 void sched_advance(struct sched *s, struct sched_now now)
 {
     struct heap_node *node;
@@ -45,7 +37,7 @@ void sched_advance(struct sched *s, struct sched_now now)
         node = heap_min(&s->deferred);
         if (!node || node->key > now.mono_ms)
             break;
-        due_again(s, CONTAINER(node, struct sched_rcpt, at.due));
+        sched_rcpt_due(s, CONTAINER(node, struct sched_rcpt, at.due));
     }
 }
 
@@ -148,6 +140,16 @@ void sched_run_queue(struct sched *s)
     s->released.prev->next = first;
     last->next = &s->released;
     s->released.prev = last;
+}
+
+void sched_run_before(struct sched *s, int64_t received_ms)
+{
+    LIST_EACH(l, &s->waiting) {
+        if (sched_age_ms(sched_msg_of(sched_rcpt_at(l))->age) > received_ms)
+            continue;
+        list_remove(l);
+        list_append(&s->released, l);
+    }
 }
 
 void sched_route_lost(struct sched *s)

@@ -88,6 +88,7 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
         memcpy(d->key, key.p, key.n);
     hash_add(&s->dests, &d->node, span_of(d->key, key.n));
     d->gate.frozen = sched_frozen_key(s, key);
+    d->apart = sched_frozen_apart(key);
     d->site = site_new(s, SPAN_NONE);
     d->site->dests = 1;
     return d;

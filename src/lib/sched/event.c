@@ -64,11 +64,12 @@ void sched_timer_arm(struct sched *s, struct sched_msg *m, struct sched_now now)
         heap_change(&s->timers, &m->at.timer, with_grace(s, m, first_ms, now));
 }
 
-/* One of its recipients has another rule now. Only ever earlier: a timer that fires too early is
- * set anew then, and one that is put off each time a route is asked would never fire. */
-void sched_timer_hurry(struct sched *s, struct sched_msg *m, struct sched_now now)
+/* Its rule is another one now. Only ever earlier: a timer that fires too early is set anew then,
+ * and one that is put off each time a route is asked would never fire. */
+void sched_timer_hurry(struct sched *s, struct sched_rcpt *r, struct sched_now now)
 {
-    int64_t first_ms = first_due(s, m);
+    struct sched_msg *m = sched_msg_of(r);
+    int64_t first_ms = due_at(s, r);
     if (first_ms == INT64_MAX || !heap_linked(&m->at.timer) || first_ms >= m->at.timer.key)
         return;
     int64_t key = with_grace(s, m, first_ms, now);
@@ -85,8 +86,8 @@ void sched_timers_look(struct sched *s, struct sched_now now)
         if (!m)
             return;
         s->look_from = m->seq + 1;
-        if (m->live)
-            sched_timer_hurry(s, m, now);
+        for (uint32_t k = 0; k < m->rcpt_count; k++)
+            sched_timer_hurry(s, &m->rcpts[k], now);
     }
 }
 

@@ -49,6 +49,8 @@ bool sched_frozen_key(const struct sched *s, struct span key)
     return is_frozen(s, key) || is_frozen(s, without_share(key));
 }
 
+bool sched_frozen_apart(struct span key) { return span_starts(key, SPAN(FROZEN_DEST)); }
+
 struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r, struct span key,
                               struct buf *room)
 {

@@ -112,6 +112,7 @@ struct sched_dest {
     struct list drain;       /* in s->drain: all that wait here are routed anew */
     struct list idle;        /* in s->idle while unused */
     struct list place;       /* in s->to_place: the owner is to be asked */
+    bool apart;              /* of a frozen domain: it is at no site */
     int64_t placed_until_ms; /* until then its site is known */
     uint8_t placing;         /* enum placing */
     uint32_t n[SCHED_LIVE];
@@ -156,6 +157,7 @@ struct sched_job_slot {
 struct sched {
     struct sched_config cfg;
     struct sched_rule *rules; /* [0]: the configuration's own */
+    struct sched_rule patient; /* the same, with the latest end of all rules */
     int64_t seen_ms;          /* when we were called last */
     int64_t leapt_ms;         /* when time was seen to have passed by us; 0: never */
     bool looking;             /* at all timers, since rules have changed: from here on */
@@ -212,6 +214,7 @@ void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state s
 void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason);
 void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct sched_now now);
 void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front);
+void sched_rcpt_due(struct sched *s, struct sched_rcpt *r); /* DEFERRED, and its time has come */
 int64_t sched_rcpt_next_try(const struct sched_rcpt *r);
 void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r);
 
@@ -219,6 +222,7 @@ void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct s
 /* Of a domain that comes into use. */
 bool sched_frozen_domain(const struct sched *s, struct span domain);
 bool sched_frozen_key(const struct sched *s, struct span key); /* of a destination or site */
+bool sched_frozen_apart(struct span key); /* a destination made for a frozen domain */
 /* Where a recipient is to wait that was routed to key: in `room`, which is empty, or key. */
 struct span sched_frozen_dest(const struct sched *s, const struct sched_rcpt *r, struct span key,
                               struct buf *room);
@@ -276,10 +280,16 @@ static inline const struct sched_rule *sched_site_rule(const struct sched *s,
 {
     return &s->rules[t->rule];
 }
+/* As long as it is not known which one holds, nothing ends that any of them lets go on. */
+static inline const struct sched_rule *sched_dest_rule(const struct sched *s,
+                                                       const struct sched_dest *d)
+{
+    return !d || (d->apart && !d->site->rule) ? &s->patient : sched_site_rule(s, d->site);
+}
 static inline const struct sched_rule *sched_rcpt_rule(const struct sched *s,
                                                        const struct sched_rcpt *r)
 {
-    return r->dest ? sched_site_rule(s, r->dest->site) : s->rules;
+    return sched_dest_rule(s, r->dest);
 }
 static inline int64_t sched_site_rule_us(const struct sched *s, const struct sched_site *t)
 {
@@ -305,7 +315,7 @@ void sched_job_free(struct sched *s, struct sched_job_slot *j);
 
 /* event.c */
 void sched_timer_arm(struct sched *s, struct sched_msg *m, struct sched_now now);
-void sched_timer_hurry(struct sched *s, struct sched_msg *m, struct sched_now now);
+void sched_timer_hurry(struct sched *s, struct sched_rcpt *r, struct sched_now now);
 void sched_timers_look(struct sched *s, struct sched_now now);
 void sched_time_seen(struct sched *s, struct sched_now now);
 

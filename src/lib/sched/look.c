@@ -176,6 +176,13 @@ bool sched_dest(const struct sched *s, struct span key, struct sched_place_info 
     return node != NULL;
 }
 
+int64_t sched_expire_ms(const struct sched *s, struct span dest_key)
+{
+    struct hash_node *node = hash_get(&s->dests, dest_key);
+    return sched_dest_rule(s, node ? CONTAINER(node, struct sched_dest, node) : NULL)
+        ->expire_after_ms;
+}
+
 void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg)
 {

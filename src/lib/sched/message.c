@@ -190,7 +190,8 @@ static bool restore_one(struct sched *s, struct sched_msg *m, struct sched_rcpt 
     now_e.attempts = r->attempts;
     sched_rcpt_leave(s, r);
     place_rcpt(s, m, r, &now_e, now);
-    sched_timer_arm(s, m, now);
+    if (!heap_linked(&m->at.timer) && r->state != SCHED_HELD && r->state != SCHED_WAITING)
+        sched_timer_arm(s, m, now);
     return true;
 }
 

@@ -53,7 +53,7 @@ static void hurry_line(struct sched *s, const struct sched_line *line)
 {
     struct sched_now now = { .mono_ms = s->seen_ms };
     for (struct list *l = line->rcpts.next; l != &line->rcpts; l = l->next)
-        sched_timer_hurry(s, sched_msg_of(sched_rcpt_at(l)), now);
+        sched_timer_hurry(s, sched_rcpt_at(l), now);
 }
 
 static void hurry_queue(struct sched *s, const struct sched_queue *q)
@@ -85,10 +85,10 @@ static bool ends_earlier(const struct sched_rule *now, const struct sched_rule *
 bool sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule)
 {
     struct sched_dest *d = sched_dest_get(s, dest_key);
-    const struct sched_rule *old = sched_site_rule(s, d->site);
+    const struct sched_rule *old = sched_dest_rule(s, d);
     bool moved = sched_dest_bind(s, d, site_key);
     sched_site_set_rule(s, d->site, rule);
-    if (ends_earlier(sched_site_rule(s, d->site), old))
+    if (ends_earlier(sched_dest_rule(s, d), old))
         hurry(s, d);
     sched_dest_update(s, d); /* it may be new, and idle */
     return moved;

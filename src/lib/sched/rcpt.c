@@ -112,8 +112,7 @@ void sched_rcpt_defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms)
 void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct sched_now now)
 {
     r->routed_s = (uint32_t)(now.mono_ms / 1000) + 1;
-    if (r->dest->site->rule)
-        sched_timer_hurry(s, sched_msg_of(r), now);
+    sched_timer_hurry(s, r, now);
     sched_rcpt_enter(s, r, SCHED_READY);
     if (front)
         list_append(&r->dest->granted.rcpts, &r->at.link);
@@ -130,6 +129,15 @@ void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front)
     sched_rcpt_enter(s, r, SCHED_READY);
     sched_queue_add(s, &r->dest->backlog, r, front);
     sched_dest_update(s, r->dest);
+}
+
+/* Where it does not go any more it does not wait for a slot, nor for the end of a back-off. */
+void sched_rcpt_due(struct sched *s, struct sched_rcpt *r)
+{
+    if (r->dest && r->epoch == s->epoch)
+        sched_rcpt_backlog(s, r, false);
+    else
+        sched_rcpt_pending(s, r, &s->bulk);
 }
 
 void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state state)

@@ -111,7 +111,7 @@ static void defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms)
     if (r->flags & RCPT_DELETE) {
         sched_rcpt_finish(s, r, SCHED_DELETED);
     } else if (r->flags & RCPT_HOLD) {
-        r->flags &= (uint8_t)~RCPT_HOLD;
+        r->flags &= (uint8_t)~(RCPT_HOLD | RCPT_EXPIRE); /* as any other that is held */
         sched_rcpt_leave(s, r);
         sched_rcpt_enter(s, r, SCHED_HELD);
         sched_dest_update(s, r->dest);

@@ -52,13 +52,23 @@ static void check_rule(const struct sched_rule *r)
     MUST(r->expire_after_ms > 0 && r->warn_after_ms >= 0);
 }
 
+static void be_patient(struct sched_rule *p, const struct sched_rule *r)
+{
+    if (r->expire_after_ms > p->expire_after_ms)
+        p->expire_after_ms = r->expire_after_ms;
+    if (!r->warn_after_ms || (p->warn_after_ms && r->warn_after_ms > p->warn_after_ms))
+        p->warn_after_ms = r->warn_after_ms;
+}
+
 static void take_rules(struct sched *s, const struct sched_config *c)
 {
     s->rules = must_realloc(s->rules, must_mul(c->rule_count + 1, sizeof *s->rules));
     sched_rule_defaults(&s->rules[0], c);
+    s->patient = s->rules[0];
     for (uint32_t i = 0; i < c->rule_count; i++) {
         check_rule(&c->rules[i]);
         s->rules[i + 1] = c->rules[i];
+        be_patient(&s->patient, &c->rules[i]);
     }
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
         CONTAINER(l, struct sched_site, all)->rule = 0;

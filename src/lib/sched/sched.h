@@ -51,7 +51,8 @@
  * message, when it is added: that gives its age, at which it then goes on ageing, so that setting
  * the clock expires nothing and hurries nothing. Nothing expires within grace_ms of being added
  * or released. Expiry and warning are timers of their own and fire also behind a wedged site;
- * they rest while a message is held or waits for a queue run.
+ * they rest while a message is held or waits for a queue run. Of mail whose rule is not known (it
+ * was not routed since a restart, or its domain is frozen) they are the latest of any rule's.
  *
  * Every operation is O(1) or O(log n) in the number of messages (plus the recipients touched);
  * single-message actions are also O(recipients of that message). */
@@ -327,6 +328,8 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
 /* --- actions; `rcpt` is an index or SCHED_ALL; each returns how many recipients it changed --- */
 
 void sched_run_queue(struct sched *s); /* all WAITING become due, in order */
+/* At start: those of mail received until then do, as there has been a run since it came. */
+void sched_run_before(struct sched *s, int64_t received_ms);
 /* Due now, and past any back-off of its destination and site. */
 uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* Due now, as when its time comes (or the queue run it waits for): a back-off stays. */
@@ -456,6 +459,8 @@ struct sched_place_info { /* a destination or a site */
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
 /* The site behind a destination. */
 bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r);
+/* The age at which mail is given up there; empty: of mail that has no destination yet. */
+int64_t sched_expire_ms(const struct sched *s, struct span dest_key);
 /* Calls fn for each; it must not change the schedule. */
 void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg);
