@@ -346,8 +346,9 @@ void why_show_gateway(struct why_show *s)
         buf_printf(s->out, "  All %lld outgoing connections are in use (deliver.connections): what "
                            "is due waits for one.\n", (long long)row_int(now, "jobs_max"));
     if (row_int(now, "jobs_silent") * 2 >= row_int(now, "jobs_max") && row_int(now, "jobs_max"))
-        buf_printf(s->out, "  %lld of %lld outgoing connections (deliver.connections) are at "
-                           "sites that do not answer.\n", (long long)row_int(now, "jobs_silent"),
+        buf_printf(s->out, "  %lld outgoing connections are at sites that do not answer (there are "
+                           "%lld for all, deliver.connections; at sites that worked, those that "
+                           "hang do not count).\n", (long long)row_int(now, "jobs_silent"),
                    (long long)row_int(now, "jobs_max"));
 }
 

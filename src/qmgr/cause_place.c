@@ -107,7 +107,7 @@ void cause_send_now(struct admin_ask *a)
     json_int(&j, "delivers", delivers);
     json_bool(&j, "spool_stuck", store_stuck(q));
     json_bool(&j, "spool_full", q->full);
-    json_uint(&j, "jobs", sched_totals(q->sched).jobs);
+    json_uint(&j, "jobs", sched_share(q->sched, SCHED_ANSWERS).jobs);
     json_uint(&j, "jobs_silent", sched_totals(q->sched).silent_jobs);
     json_uint(&j, "jobs_max", q->config->deliver.connections);
     json_bool(&j, "finishing", q->finishing);

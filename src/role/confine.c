@@ -142,7 +142,7 @@ bool confine(enum role_id role, const struct config *cfg, struct events *events,
         .empty_root = opens || !empty_root[0] ? NULL : empty_root,
         .paths = paths.rules,
         .path_count = paths.n,
-        .files = (cfg->limits.connections + cfg->deliver.connections) * FILES_PER_SESSION +
+        .files = (cfg->limits.connections + 2 * cfg->deliver.connections) * FILES_PER_SESSION +
                  FILES_SPARE,
         .off = !cfg->sandbox.seccomp && !cfg->sandbox.landlock,
     };

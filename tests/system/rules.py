@@ -2,6 +2,7 @@
 """delivery_rule: source address, connections, rate, TLS and the end of mail for some domains,
 senders and listeners; live on a reload; a site that is left alone and works again."""
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -199,10 +200,41 @@ def one_site(where):
         assert sorted(asked) == sorted(domains), asked
 
 
+def all_at_once(where):
+    """As many sites as there are connections worked until now and stop at one moment, with mail
+    for each: what still answers has its mail a second later, and from then on at once."""
+    sites, options = 100, {"deliver": {"connections": 100}, "limits": {
+        "connections_per_client": 500}}
+    with Sink() as live, Sink(host="0.0.0.0") as mute, Gateway(where, options=options, mailertable={
+            "live.example": ("127.0.0.1", live.port),
+            **{f"s{i}.example": (f"127.0.1.{i + 1}", mute.port) for i in range(sites)}}) as g:
+        def live_takes_s():
+            n, begun = len(live.messages), time.monotonic()
+            send(g, "u@live.example")
+            live.wait(n + 1, 60)
+            return time.monotonic() - begun
+
+        live_takes_s()
+        for i in range(sites):
+            send(g, f"u@s{i}.example")
+        mute.wait(sites)
+        mute.at("mail", STALL, stall_s=120)
+        for k in range(4):
+            for i in range(sites):
+                send(g, f"u@s{i}.example", sender=f"a{k}@client.example")
+        first, after = live_takes_s(), sorted(live_takes_s() for _ in range(20))
+        hang = [p["active"] for p in places(g) if "site" in p and "destination" not in p]
+        print(f"# {sum(hang)} hang; {first * 1000:.0f} ms, then {after[10] * 1000:.0f} ms")
+        assert sum(hang) >= sites and first < 15 and after[-1] < 10, (hang, first, after)
+
+
 def main():
     r = Report()
     with temp.Dir("rules") as where:
-        for f in (connections, source, one_site, rate, tls_and_end, back_again, slowed):
+        cases = (connections, source, one_site, rate, tls_and_end, back_again, slowed)
+        if os.environ.get("POSTERN_LONG") == "1":
+            cases += (all_at_once,)
+        for f in cases:
             r.run(f.__name__.replace("_", " "), f, where / f.__name__)
     return r.code()
 

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MESSAGES_MAX = 4000, RCPTS_MAX = 12, DESTS = 12, SITES = 4, JOBS_MAX = 64, ASKS_MAX = 4096,
+enum { MESSAGES_MAX = 4000, RCPTS_MAX = 12, DESTS = 12, SITES = 4, JOBS_MAX = 128, ASKS_MAX = 4096,
        RATE_MAX = 100 };
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
@@ -400,10 +400,11 @@ static void audit(struct world *w, bool still)
     uint32_t jobs = 0;
     for (int i = 0; i < JOBS_MAX; i++)
         jobs += w->jobs[i].used;
-    HOLDS(t.jobs == jobs && jobs <= w->cfg.jobs_max && t.silent_jobs <= jobs);
+    HOLDS(t.jobs == jobs && t.silent_jobs <= jobs);
     struct sched_share_info trouble = sched_share(w->s, SCHED_TROUBLE);
     HOLDS(trouble.jobs <= trouble.max && trouble.max > 0);
-    HOLDS(sched_share(w->s, SCHED_ANSWERS).jobs == jobs);
+    uint32_t counted = sched_share(w->s, SCHED_ANSWERS).jobs, most = w->cfg.jobs_max;
+    HOLDS(counted <= most && jobs <= counted + (t.silent_jobs < most ? t.silent_jobs : most));
 }
 
 /* One turn of the owner's loop; true when everything that could be asked now was. */
@@ -430,7 +431,7 @@ static bool turn(struct world *w)
     for (int i = 0; i < DESTS; i++)
         if (w->site_asked[i])
             return false;
-    return w->ask_count == 0 && sched_totals(w->s).jobs < w->cfg.jobs_max &&
+    return w->ask_count == 0 && sched_share(w->s, SCHED_ANSWERS).jobs < w->cfg.jobs_max &&
            sched_next_wake(w->s, now(w), SCHED_CAN_ROUTE | SCHED_CAN_START) > w->now_ms;
 }
 
@@ -533,7 +534,7 @@ static void run(uint64_t seed)
     w->cfg.site_initial = 1 + (uint32_t)draw(w, 4);
     w->cfg.site_max = w->cfg.site_initial + (uint32_t)draw(w, 8);
     w->cfg.job_rcpts_max = 1 + (uint32_t)draw(w, 8);
-    w->cfg.jobs_max = seed % 2 ? JOBS_MAX : 1 + (uint32_t)draw(w, 12);
+    w->cfg.jobs_max = seed % 2 ? JOBS_MAX / 2 : 1 + (uint32_t)draw(w, 12);
     w->cfg.idle_dests_max = 16;
     if (draw(w, 2)) {
         w->cfg.expire_after_ms = 8 * HOUR;

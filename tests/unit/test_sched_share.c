@@ -17,7 +17,7 @@ struct world {
     struct sched *s;
     int64_t now_ms;
     uint64_t seq, *dest_of; /* by seq: 0 is the live one */
-    struct job_at jobs[JOBS];
+    struct job_at jobs[2 * JOBS];
     uint32_t running, stalled, stalled_most;
     uint64_t delivered, begun;   /* at the live site */
     int64_t live_begun_ms;       /* the last time */
@@ -218,6 +218,88 @@ static void what_worked_and_stops(void)
     world_free(w);
 }
 
+/* Turns until a fresh message begins, in milliseconds. */
+static int64_t begins_after_ms(struct world *w)
+{
+    int64_t since_ms = w->now_ms;
+    uint64_t begun = w->begun;
+    add(w, LIVE);
+    for (turn(w); w->begun == begun && w->now_ms < since_ms + 2 * MINUTE; turn(w))
+        w->now_ms += 5;
+    return w->now_ms - since_ms;
+}
+
+/* As many as there are jobs, and all stop at one moment, with mail for each: they take all there
+ * is, until it shows a second later. */
+static void all_stop_at_once(void)
+{
+    struct world *w = world_new(JOBS);
+    w->all_work = true;
+    add(w, LIVE);
+    burst(w, JOBS, 8);
+    run(w, 10 * SECOND);
+    CHECK_INT(w->running, 0);
+    w->all_work = false;
+    burst(w, JOBS, 8);
+    turn(w);
+    CHECK_INT(w->stalled, JOBS);
+    CHECK(begins_after_ms(w) <= SCHED_HUNG_MS + 10);
+    for (int k = 0; k < 100; k++) {
+        run(w, 700);
+        CHECK(begins_at_once(w));
+    }
+    CHECK(w->stalled_most <= 2 * JOBS);
+    /* A site that had not been heard of is tried, too. */
+    add(w, JOBS + 1);
+    turn(w);
+    CHECK(w->tried[JOBS + 1]);
+    world_free(w);
+}
+
+/* The same, while mail comes in for some seconds: nobody takes all piece by piece. */
+static void all_stop_and_more_mail_comes(void)
+{
+    struct world *w = world_new(JOBS);
+    w->all_work = true;
+    add(w, LIVE);
+    burst(w, JOBS, 8);
+    run(w, 10 * SECOND);
+    CHECK_INT(w->running, 0);
+    w->all_work = false;
+    for (int k = 0; k < 20; k++) {
+        burst(w, JOBS, 1);
+        run(w, 200);
+        CHECK(k < 6 || begins_at_once(w));
+    }
+    for (int k = 0; k < 100; k++) {
+        run(w, 700);
+        CHECK(begins_at_once(w));
+    }
+    world_free(w);
+}
+
+/* Four times as many: what has answered since has a share of its own; and there is an end. */
+static void very_many_stop_at_once(void)
+{
+    struct world *w = world_new(JOBS);
+    w->all_work = true;
+    burst(w, 4 * JOBS, 2);
+    run(w, 10 * SECOND);
+    CHECK_INT(w->running, 0);
+    for (int k = 0; k < 3; k++)
+        add(w, LIVE);
+    turn(w);
+    w->all_work = false;
+    burst(w, 4 * JOBS, 8);
+    run(w, SECOND + 30);
+    for (int k = 0; k < 100; k++) {
+        CHECK(begins_at_once(w));
+        run(w, SECOND);
+    }
+    CHECK(w->stalled_most > JOBS && w->stalled_most < 2 * JOBS);
+    world_free(w);
+}
+
 static void slow_sites_that_work_keep_all(void)
 {
     struct sched_config c;
@@ -298,6 +380,9 @@ static const struct test tests[] = {
     TEST(a_new_site_is_tried_at_once),
     TEST(a_live_site_keeps_its_pace),
     TEST(what_worked_and_stops),
+    TEST(all_stop_at_once),
+    TEST(all_stop_and_more_mail_comes),
+    TEST(very_many_stop_at_once),
     TEST(slow_sites_that_work_keep_all),
     TEST(a_queue_of_bad_sites_is_tried_in_turns),
     TEST(it_is_told),

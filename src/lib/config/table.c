@@ -346,7 +346,8 @@ static const struct config_option options[] = {
       .help = "Received headers; more mean a mail loop" },
 
     { "deliver", "connections", CONFIG_NUMBER, LIVE, AT(deliver.connections), "500", 1, 100000,
-      .help = "sessions out, to all sites together" },
+      .help = "sessions out, to all sites together; while many sites hang that worked before, up "
+              "to twice as many" },
     { "deliver", "concurrency_initial", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_initial), "5",
       1, 10000, .help = "sessions to one site at first" },
     { "deliver", "concurrency_max", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_max), "20", 1,

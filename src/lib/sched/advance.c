@@ -246,5 +246,7 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
         if (node && node->key < wake_ms)
             wake_ms = node->key;
     }
+    if ((can & SCHED_CAN_START) && sched_share_wake_ms(s) < wake_ms)
+        wake_ms = sched_share_wake_ms(s);
     return wake_ms > now.mono_ms ? wake_ms : now.mono_ms;
 }

@@ -26,14 +26,18 @@
  * Many sites that do not answer leave room for the others. All jobs together (jobs_max) are for
  * sites that took something within the last minute; what has worked, and lately has not answered,
  * leaves them the last eighth, and sites never heard of leave the last quarter. Sites in trouble
- * (what was tried there last failed, or a job there is silent for SCHED_SILENT_MS, longer where
- * deliveries always take long) have one half. A bound holds for the jobs of all that are trusted
- * less together, so the room above it stays free; a job counts as what its site was when it began,
- * or as at a new one once it is silent. New sites and those in trouble have more than one job only
+ * (what was tried there last failed, or a job there is silent for SCHED_SILENT_MS, or where it
+ * worked for SCHED_HUNG_MS; longer where deliveries always take long) have one half. A bound holds
+ * for the jobs of all that are trusted less together, so the room above it stays free; a job counts
+ * as what its site was when it began. New sites and those in trouble have more than one job only
  * while no new one waits for its first, and half of all is free. Of those that may start
  * something the one goes that waits the longest: none starves, since every job ends.
- * The drawbacks: sites in trouble alone use half of the jobs; and many that work and stop to
- * answer at one moment can take all, before they are known to be silent.
+ * Many that work may stop to answer at one moment and take all, before anything is known of them.
+ * Their jobs do not count any more as soon as they are silent, up to as many again (so there are
+ * at most twice jobs_max); and while those are more than an eighth, an answer from before they
+ * hung counts for nothing, so that what still answers has room for itself.
+ * The drawbacks: sites in trouble alone use half of the jobs; and when far more sites than jobs_max
+ * stop at one moment, one that works and had not answered since waits with them.
  *
  * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
  * site that asks for less (421, time-outs, replies about load) is given less: half the jobs, then
@@ -78,6 +82,7 @@ enum {
     SCHED_CURVE_MAX = 16,
     SCHED_RULES_MAX = 1000,
     SCHED_SILENT_MS = 5000,
+    SCHED_HUNG_MS = 1000,
 };
 #define SCHED_FROZEN_REASON "frozen by an administrator"
 #define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
@@ -102,7 +107,7 @@ struct sched_config {
     int64_t route_ttl_ms; /* a routed recipient that waited longer is routed again */
     uint32_t site_initial, site_max; /* concurrency of a site */
     uint32_t job_rcpts_max;
-    uint32_t jobs_max;       /* at once, all sites together */
+    uint32_t jobs_max;       /* at once, all sites together; hung ones: as many again */
     uint32_t idle_dests_max; /* destinations remembered without recipients; at least 16 */
     uint64_t seed;           /* for jitter and hash tables; the same seed repeats a run */
     const struct sched_rule *rules; /* copied; numbered from 1, as sched_place has them */
@@ -429,7 +434,7 @@ struct sched_totals {
     uint64_t messages, bytes;
     uint64_t rcpts[SCHED_LIVE]; /* by state */
     uint32_t jobs, dests, sites;
-    uint32_t silent_jobs; /* of these: for some seconds they have heard nothing */
+    uint32_t silent_jobs; /* of these: they take longer than they should */
 };
 struct sched_totals sched_totals(const struct sched *s);
 

@@ -5,6 +5,7 @@ enum {
     SILENT_MOST_MS = 60000,
     RECENT_MS = 60000,
     AHEAD = 2, /* jobs at a site since it last answered */
+    MANY = 8,  /* hung jobs: more than one of so many that all jobs are */
 };
 
 /* Of all jobs: one at least. */
@@ -16,14 +17,27 @@ void sched_shares_configure(struct sched *s)
         s->shares.most[i] = max - (uint32_t)((uint64_t)max * kept[i] / 8);
 }
 
+/* While many hang that began in trust, an answer from before they did says no more than theirs. */
+static bool answered_before(const struct sched *s, const struct sched_trust *k)
+{
+    return s->shares.jobs[SCHED_HUNG] > s->cfg.jobs_max / MANY && k->ok_ms <= s->shares.hung_ms;
+}
+
 static int kind_of(const struct sched *s, const struct sched_site *t)
 {
     const struct sched_trust *k = &t->trust;
     bool trouble = k->trouble || t->gate.half_open;
-    if (trouble || !k->works)
+    if (trouble || !k->works || answered_before(s, k))
         return t->gate.active ? SCHED_FURTHER : trouble ? SCHED_TROUBLE : SCHED_NEW;
     return k->unanswered < AHEAD && s->seen_ms - k->ok_ms < RECENT_MS ? SCHED_ANSWERS
                                                                       : SCHED_WORKS;
+}
+
+/* Hung jobs do not count, up to as many as there may be others. */
+static uint32_t uncounted(const struct sched *s)
+{
+    uint32_t hung = s->shares.jobs[SCHED_HUNG];
+    return hung < s->cfg.jobs_max ? hung : s->cfg.jobs_max;
 }
 
 enum sched_share sched_share_of(const struct sched *s, const struct sched_site *t)
@@ -73,15 +87,17 @@ static int earlier(const struct sched_shares *h, int best, int kind)
 /* Each share bounds its own jobs and those of all that are trusted less; so one may start where
  * no bound on the way to it is reached. Of those it is the one that waits the longest. A
  * further job at a site not known to work comes after the first ones of all new ones, and leaves
- * them a quarter: it need not be sure of a turn, since more is known when the first one ends. */
+ * them a quarter, and more while jobs hang: it need not be sure of a turn, since more is known when
+ * the first one ends. */
 static int next_kind(const struct sched *s)
 {
     const struct sched_shares *h = &s->shares;
-    uint32_t jobs = s->job_count;
+    uint32_t aside = uncounted(s), jobs = s->job_count - aside;
     int best = -1;
     for (int i = 0; i < SCHED_SHARES && jobs < h->most[i]; i++) {
         best = earlier(h, best, i);
-        if (i == SCHED_NEW && list_empty(&h->runnable[i]) && jobs < h->most[SCHED_TROUBLE])
+        if (i == SCHED_NEW && list_empty(&h->runnable[i]) &&
+            jobs + aside < h->most[SCHED_TROUBLE])
             best = earlier(h, best, SCHED_FURTHER);
         jobs -= h->jobs[i];
     }
@@ -104,7 +120,8 @@ struct sched_site *sched_share_turn(struct sched *s)
 
 struct sched_share_info sched_share(const struct sched *s, enum sched_share share)
 {
-    struct sched_share_info info = { .max = s->shares.most[share], .jobs = s->job_count };
+    struct sched_share_info info = { .max = s->shares.most[share],
+                                     .jobs = s->job_count - uncounted(s) };
     for (int i = 0; i < (int)share; i++)
         info.jobs -= s->shares.jobs[i];
     return info;
@@ -116,25 +133,26 @@ bool sched_share_crowded(const struct sched *s, const struct sched_site *t,
     const struct sched_shares *h = &s->shares;
     bool further = t->trust.kind == SCHED_FURTHER;
     int last = further ? SCHED_NEW : t->trust.kind;
-    uint32_t jobs = s->job_count;
+    uint32_t aside = uncounted(s), jobs = s->job_count - aside;
     if (!list_linked(&t->runnable))
         return false;
     for (int i = 0; i <= last; jobs -= h->jobs[i++]) {
-        uint32_t max = h->most[further && i == SCHED_NEW ? SCHED_TROUBLE : i];
-        *full_r = (struct sched_share_info){ jobs, max };
-        if (jobs >= max)
+        *full_r = (struct sched_share_info){ jobs, h->most[i] };
+        if (jobs >= h->most[i])
             return true;
     }
-    return false;
+    *full_r = (struct sched_share_info){ jobs + h->jobs[last] + aside, h->most[SCHED_TROUBLE] };
+    return further && full_r->jobs >= full_r->max;
 }
 
 void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_slot *j)
 {
-    int64_t silent_ms = (int64_t)t->trust.usual_ms * TIMES;
-    if (silent_ms < SCHED_SILENT_MS)
-        silent_ms = SCHED_SILENT_MS;
     int kind = kind_of(s, t);
     j->share = kind == SCHED_FURTHER ? SCHED_NEW : (uint8_t)kind;
+    int64_t silent_ms = (int64_t)t->trust.usual_ms * TIMES;
+    int64_t least_ms = j->share < SCHED_NEW ? SCHED_HUNG_MS : SCHED_SILENT_MS;
+    if (silent_ms < least_ms)
+        silent_ms = least_ms;
     s->shares.jobs[j->share]++;
     t->trust.unanswered += t->trust.unanswered < UINT8_MAX;
     heap_add(&s->shares.silent, &j->silent, j->begun_ms + silent_ms);
@@ -167,7 +185,8 @@ void sched_share_learn(struct sched *s, struct sched_site *t, enum sched_news ne
     sched_site_update(s, t);
 }
 
-/* What began in the trust that its site works takes its place among the others now. */
+/* A site loses its trust at once. What began in that trust makes room for another job: else many
+ * sites that stop at one moment would have all there are, before anything is known of them. */
 void sched_share_listen(struct sched *s, int64_t now_ms)
 {
     struct sched_shares *h = &s->shares;
@@ -180,8 +199,19 @@ void sched_share_listen(struct sched *s, int64_t now_ms)
         t->trust.trouble = true;
         if (j->share < SCHED_NEW) {
             h->jobs[j->share]--;
-            h->jobs[j->share = SCHED_NEW]++;
+            if (h->jobs[j->share = SCHED_HUNG]++ == s->cfg.jobs_max / MANY)
+                h->hung_ms = j->begun_ms;
         }
         sched_site_update(s, t);
     }
+}
+
+int64_t sched_share_wake_ms(const struct sched *s)
+{
+    const struct sched_shares *h = &s->shares;
+    const struct heap_node *n = heap_min(&h->silent);
+    for (int i = 0; n && i < SCHED_KINDS; i++)
+        if (!list_empty(&h->runnable[i]))
+            return n->key;
+    return INT64_MAX;
 }

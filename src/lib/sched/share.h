@@ -12,13 +12,16 @@ struct sched_job_slot;
 
 /* The shares and: a site not known to work where a job is under way. */
 enum { SCHED_FURTHER = SCHED_SHARES, SCHED_KINDS };
+/* What its jobs count as, beside a share: begun where it worked, and silent since. */
+enum { SCHED_HUNG = SCHED_SHARES, SCHED_ACCOUNTS };
 
 struct sched_shares {
     struct list runnable[SCHED_KINDS]; /* sites that could start something, the next one first */
     uint64_t serial; /* of those that came to wait */
     uint32_t most[SCHED_SHARES]; /* jobs of each and of those that are trusted less */
-    uint32_t jobs[SCHED_SHARES]; /* under way, by what their site was when they began */
+    uint32_t jobs[SCHED_ACCOUNTS]; /* under way, by what their site was when they began */
     uint32_t silent_jobs;
+    int64_t hung_ms; /* when the one began that made them many */
     struct heap silent; /* jobs that are not silent yet, by when they will be */
 };
 
@@ -51,5 +54,7 @@ void sched_share_learn(struct sched *s, struct sched_site *t, enum sched_news ne
                        int64_t begun_ms, int64_t now_ms);
 /* Jobs that have become silent. */
 void sched_share_listen(struct sched *s, int64_t now_ms);
+/* When the next one will be that may keep something waiting; INT64_MAX: nothing waits. */
+int64_t sched_share_wake_ms(const struct sched *s);
 
 #endif
