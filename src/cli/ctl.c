@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -272,4 +273,20 @@ struct json_t *ctl_json(struct span row, size_t max_bytes)
     json_t *o = json_loadb(buf_cstr(&b), b.len, 0, NULL);
     buf_free(&b);
     return o;
+}
+
+void ctl_put_json(struct buf *to, const struct json_t *row)
+{
+    char *text = json_dumps(row, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    for (const char *at = text ? text : "{}"; *at; at++) {
+        unsigned char next = (unsigned char)at[1];
+        if ((unsigned char)*at == 0xc2 && next < 0xa0)
+            buf_printf(to, "\\u%04x", *(const unsigned char *)++at);
+        else if (*at == 0x7f)
+            buf_putz(to, "\\u007f");
+        else
+            buf_putc(to, *at);
+    }
+    buf_putc(to, '\n');
+    free(text);
 }

@@ -45,5 +45,7 @@ void ctl_readable(struct buf *to, struct span json);
 /* A row as a document, the caller's (json_decref); NULL when it is none, or longer than
  * max_bytes when readable. */
 struct json_t *ctl_json(struct span row, size_t max_bytes);
+/* The other way: a line of JSON with all escaped that a terminal would obey. */
+void ctl_put_json(struct buf *to, const struct json_t *row);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/netaddr.h"
 #include "cli/args.h"
+#include "cli/ctl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,10 +97,7 @@ static int show_one(struct request *rq, struct ask *k, const char *rcpt)
     buf_init(&out, 16 << 20);
     if (good && rq->a.json) {
         json_t *row = route_show_json(&s, &q, k);
-        char *text = json_dumps(row, JSON_COMPACT | JSON_PRESERVE_ORDER);
-        buf_putz(&out, text ? text : "{}");
-        buf_putc(&out, '\n');
-        free(text);
+        ctl_put_json(&out, row);
         json_decref(row);
     } else if (good) {
         route_show(&out, &s, &q, k);

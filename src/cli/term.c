@@ -23,7 +23,7 @@ static bool harmless(struct span s, size_t n)
 {
     unsigned char c = (unsigned char)s.p[0];
     if (n == 1)
-        return c >= 0x20 && c != 0x7f && c != '\\';
+        return c >= 0x20 && c != 0x7f;
     /* U+0080 to U+009F are the C1 controls. */
     return !(n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
 }
@@ -35,9 +35,6 @@ void term_put_text(struct buf *b, struct span s)
         size_t n = utf8_length(s);
         if (n && harmless(s, n)) {
             buf_put(b, s.p, n);
-        } else if (s.p[0] == '\\') {
-            buf_putz(b, "\\\\");
-            n = 1;
         } else {
             unsigned char c = (unsigned char)s.p[0];
             char x[4] = { '\\', 'x', hex[c >> 4], hex[c & 15] };

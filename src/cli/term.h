@@ -10,8 +10,8 @@ bool term_colour(int fd);
 /* Columns of the terminal fd is; 0 when it is none. */
 unsigned term_width(int fd);
 
-/* Control bytes, DEL, C1 controls and bytes that are not UTF-8 as \xHH, a backslash twice: a
- * reason said by a stranger's server cannot move the cursor. */
+/* Control bytes, DEL, C1 controls and bytes that are not UTF-8 as \xHH: a reason said by a
+ * stranger's server cannot move the cursor. All else stays as it is: an address can be copied. */
 void term_put_text(struct buf *b, struct span s);
 /* Columns a text made by term_put_text takes, each character counted as one. */
 unsigned term_columns(struct span s);

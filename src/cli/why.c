@@ -1,6 +1,7 @@
 #include "cli/why.h"
 
 #include "base/must.h"
+#include "cli/ctl.h"
 #include "cli/term.h"
 
 #include <stdio.h>
@@ -90,10 +91,7 @@ static unsigned width(void)
 static void put_json(struct buf *out, const struct why *w, const struct ask *k)
 {
     json_t *row = why_json(w, k);
-    char *text = json_dumps(row, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    buf_putz(out, text ? text : "{}");
-    buf_putc(out, '\n');
-    free(text);
+    ctl_put_json(out, row);
     json_decref(row);
 }
 

@@ -81,6 +81,27 @@ static void no_credentials(void)
     attempt_log_free(&l);
 }
 
+static void long_replies_say_that_they_are_cut(void)
+{
+    char text[ATTEMPT_TEXT_MAX + 1];
+    memset(text, 'x', sizeof text);
+    for (size_t n = ATTEMPT_TEXT_MAX; n <= ATTEMPT_TEXT_MAX + 1; n++) {
+        struct attempt a = sample();
+        struct attempt_log l;
+        struct attempt_entry e;
+        struct buf b;
+        attempt_log_init(&l, 4096);
+        attempt_log_add(&l, ATTEMPT_PEER, 1, 450, span_of(text, n));
+        buf_init(&b, 8192);
+        attempt_put(&b, &a, &l, 4096);
+        CHECK(attempt_get(buf_span(&b), &a) && attempt_next(&a, &e));
+        CHECK_INT(e.text.n, ATTEMPT_TEXT_MAX);
+        CHECK(span_ends(e.text, n > ATTEMPT_TEXT_MAX ? SPAN("x...") : SPAN("xxxx")));
+        buf_free(&b);
+        attempt_log_free(&l);
+    }
+}
+
 struct said {
     enum attempt_kind kind;
     uint32_t at_ms;
@@ -235,7 +256,8 @@ static void json(void)
     attempt_log_free(&l);
 }
 
-static const struct test tests[] = { TEST(there_and_back), TEST(no_credentials), TEST(bounded),
+static const struct test tests[] = { TEST(there_and_back), TEST(no_credentials),
+                                     TEST(long_replies_say_that_they_are_cut), TEST(bounded),
                                      TEST(nothing_kept),   TEST(cut_anywhere),   TEST(json),
                                      TEST(how_long_each_stage) };
 TEST_MAIN(tests)

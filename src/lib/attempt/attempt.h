@@ -51,8 +51,9 @@ struct attempt_log {
 void attempt_log_init(struct attempt_log *l, size_t max_bytes);
 void attempt_log_free(struct attempt_log *l);
 void attempt_log_reset(struct attempt_log *l); /* keeps its memory */
-/* at_ms: since the attempt began. code: of a reply, else 0. The text is copied, cut, and made
- * free of credentials ("AUTH PLAIN (a credential)" and what answers a 334, RFC 4954). */
+/* at_ms: since the attempt began. code: of a reply, else 0. The text is copied, cut ("..." says
+ * so), and made free of credentials ("AUTH PLAIN (a credential)" and what answers a 334, RFC
+ * 4954). */
 void attempt_log_add(struct attempt_log *l, enum attempt_kind kind, uint32_t at_ms, int code,
                      struct span text);
 void attempt_log_append(struct attempt_log *to, const struct attempt_log *from);

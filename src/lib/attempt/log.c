@@ -93,6 +93,8 @@ void attempt_log_add(struct attempt_log *l, enum attempt_kind kind, uint32_t at_
         l->secret = code == 334;
     }
     size_t text_max = l->max_bytes / 8 < ATTEMPT_TEXT_MAX ? l->max_bytes / 8 : ATTEMPT_TEXT_MAX;
+    if (text.n > text_max - more.n && !more.n)
+        more = SPAN("...");
     text = span_to(text, text_max - more.n);
     size_t n = LOG_HEAD_BYTES + text.n + more.n;
     if (l->b.len + n > l->max_bytes) /* some at once: it is a long one */
