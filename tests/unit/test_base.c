@@ -127,6 +127,22 @@ static void wire_round_trip_and_truncation(void)
     buf_free(&b);
 }
 
+/* Of every length and place, so that long runs, their ends and short ones meet. */
+static void crc32c_agrees_with_the_table(void)
+{
+    enum { MOST = 10000 };
+    static char bytes[MOST + 8];
+    uint32_t r = 1;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)((r = r * 1664525 + 1013904223) >> 24);
+    for (size_t n = 0; n <= MOST; n += n < 80 ? 1 : 61) {
+        const char *p = bytes + n % 8;
+        CHECK_INT(crc32c((uint32_t)n, p, n), crc32c_soft((uint32_t)n, p, n));
+    }
+    for (size_t n = 3070; n < 3075; n++)
+        CHECK_INT(crc32c(crc32c(0, bytes, n), bytes + n, MOST - n), crc32c_soft(0, bytes, MOST));
+}
+
 static void crc32c_known_answers(void)
 {
     CHECK_INT(crc32c(0, "123456789", 9), 0xe3069283u); /* RFC 3720 B.4's polynomial */
@@ -203,7 +219,8 @@ static void arena_is_bounded(void)
 static const struct test tests[] = {
     TEST(span_words_and_trim), TEST(buf_is_a_bounded_queue), TEST(buf_keeps_order_when_it_moves),
     TEST(heap_yields_in_order), TEST(hash_finds_what_was_added),
-    TEST(wire_round_trip_and_truncation), TEST(crc32c_known_answers), TEST(num_reads_units),
+    TEST(wire_round_trip_and_truncation), TEST(crc32c_known_answers),
+    TEST(crc32c_agrees_with_the_table), TEST(num_reads_units),
     TEST(json_escapes_reversibly), TEST(json_escapes_c1_controls), TEST(arena_is_bounded),
 };
 TEST_MAIN(tests)

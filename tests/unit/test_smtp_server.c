@@ -9,7 +9,7 @@
 /* ---- data: all short strings, cut anywhere, against a byte-by-byte model ---- */
 
 struct model {
-    char out[64];
+    char out[256];
     size_t n, used;
     bool bad, end;
 };
@@ -113,6 +113,25 @@ static void data_agrees_with_a_model(void)
                 for (int policy = DATA_REJECT; policy <= DATA_NORMALISE; policy++)
                     if (!same_as_model(in, n, cut, policy))
                         TEST_FAIL("word %zx of %zu, cut %zu, policy %d", word, n, cut, policy);
+        }
+    }
+}
+
+/* Where the scan goes by blocks of 64: what matters stands before, on and behind their ends. */
+static void data_agrees_over_blocks(void)
+{
+    static const char alphabet[] = "a.\r\n";
+    enum { LEN = 5, TEXT = 200 };
+    for (size_t word = 0; word < (size_t)1 << (2 * LEN); word++) {
+        for (size_t at = 58; at <= 128; at += at == 65 ? 57 : 1) {
+            char in[TEXT];
+            memset(in, 'x', sizeof in);
+            for (size_t i = 0; i < LEN; i++)
+                in[at + i] = alphabet[word >> (2 * i) & 3];
+            for (int policy = DATA_REJECT; policy <= DATA_NORMALISE; policy++)
+                for (size_t cut = 0; cut <= 66; cut += 33)
+                    if (!same_as_model(in, sizeof in, cut, policy))
+                        TEST_FAIL("word %zx at %zu, cut %zu, policy %d", word, at, cut, policy);
         }
     }
 }
@@ -813,7 +832,7 @@ static void timer_follows_the_nearest_deadline(void)
 }
 
 static const struct test tests[] = {
-    TEST(data_agrees_with_a_model), TEST(data_gives_large_pieces),
+    TEST(data_agrees_with_a_model), TEST(data_agrees_over_blocks), TEST(data_gives_large_pieces),
     TEST(floods_of_line_ends_stay_linear), TEST(lines_cut_anywhere),
     TEST(replies_keep_to_their_lines), TEST(bdat_arguments), TEST(every_state_every_event),
     TEST(every_state_every_two_events), TEST(a_receipt_serves_its_own_transaction_only),

@@ -1,5 +1,7 @@
 #include "smtp/data.h"
 
+#include "smtp/dotstuff.h"
+
 /* What was read but not yet given out, because its meaning depends on the next byte:
  *   BOL  nothing, at the start of a line     TEXT    nothing, inside a line
  *   CR   "\r"                                LF      nothing; a LF of its own comes next
@@ -52,37 +54,23 @@ static size_t withheld(struct data_scan *d, char c, struct span *out)
 }
 
 /* Walks over lines in s as long as nothing has to be left out or put in; returns where that stops,
- * with the state saying why. Two memchr per line, so that the bytes are looked at by wide
- * instructions only; the window keeps a flood of CRs or LFs from making that quadratic. */
+ * with the state saying why. */
 static size_t plain_run(struct data_scan *d, struct span s)
 {
-    enum { WINDOW = 512 };
-    const char *end = s.p + s.n, *at = s.p;
-    while (at < end) {
-        if (d->state == BOL && d->dots && *at == '.') {
-            d->state = DOT;
-            break;
-        }
-        size_t n = end - at < WINDOW ? (size_t)(end - at) : WINDOW;
-        const char *lf = memchr(at, '\n', n);
-        const char *cr = memchr(at, '\r', lf ? (size_t)(lf - at) : n);
-        if (cr && cr + 1 < end && cr[1] == '\n') {
-            line_ended(d, true);
-            at = cr + 2;
-        } else if (cr) { /* of its own, or cut from its LF by the end of s */
-            d->state = CR;
-            at = cr;
-            break;
-        } else if (lf) {
-            d->state = LF;
-            at = lf;
-            break;
-        } else {
-            d->state = TEXT;
-            at += n;
-        }
+    struct dotstuff walk = { .midline = d->state == TEXT, .plain = !d->dots };
+    bool bad;
+    size_t n = dotstuff_scan(&walk, s, &bad);
+    if (walk.cr) { /* of its own, or cut from its LF by the end of s */
+        d->state = CR;
+        return n - 1;
     }
-    return (size_t)(at - s.p);
+    if (!walk.midline && n) /* behind the CRLF of a line */
+        line_ended(d, true);
+    if (n < s.n)
+        d->state = bad ? LF : DOT;
+    else if (walk.midline)
+        d->state = TEXT;
+    return n;
 }
 
 int data_scan_next(struct data_scan *d, struct span in, size_t *used_r, struct span *out_r)
