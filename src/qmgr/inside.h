@@ -277,6 +277,7 @@ struct fact {
     struct span host;
     struct netaddr relay;
     struct span mailer, stage, dest;
+    struct span tls; /* of the attempt that failed, where its story has it */
     unsigned code;
     int64_t xdelay_ms;
     bool relayed_report; /* delivered, and the report of it is ours to send */
@@ -316,13 +317,15 @@ struct last {
         struct arena *arena;
         struct spool_outcome *list;
         size_t n;
+        struct spool_story *stories; /* newest first */
+        size_t story_count;
     } of[2];
 };
 void last_init(struct last *l, struct qmgr *q);
 void last_free(struct last *l);
 /* behind: the destination (in back-off) for which it waits, or empty. May flush the spool. Takes
- * f->rcpt and f->attempts; fills in status, words, host and time; texts are copied to `a`. What
- * is not known stays as it is. */
+ * f->rcpt and f->attempts; fills in status, words, host, time, and (where the attempt's story is
+ * kept) stage and TLS; texts are copied to `a`. What is not known stays as it is. */
 void last_fill(struct last *l, struct arena *a, uint64_t seq, struct span behind, struct fact *f);
 
 /* say.c: sendmail's "to=" lines and the events */

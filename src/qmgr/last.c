@@ -2,6 +2,7 @@
  * expiry say that, and it is the same after a restart. */
 #include "qmgr/inside.h"
 
+#include "attempt/attempt.h"
 #include "base/must.h"
 
 enum { OUTCOMES_MAX_BYTES = 256 << 20 };
@@ -25,6 +26,8 @@ static void read_outcomes(struct last *l, struct last_of *of, uint64_t seq)
     of->seq = seq;
     if (spool_outcomes(l->q->spool, seq, of->arena, &of->list, &of->n))
         of->n = 0;
+    if (spool_stories(l->q->spool, seq, of->arena, &of->stories, &of->story_count))
+        of->story_count = 0;
 }
 
 /* An attempt that was put off, or what was reported of one: not what people did (held, released),
@@ -111,12 +114,44 @@ static void take_remote(struct span remote, struct fact *f)
         f->host = span_to(remote, space);
 }
 
+static bool is_about(const struct spool_story *t, uint32_t rcpt)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (t->rcpts[i] == rcpt)
+            return true;
+    return false;
+}
+
+/* A story has the words of the last refusal in it, whoever of its recipients that met: only where
+ * they are this outcome's is it known to be about it. Long ones are cut, in both. */
+static bool same_words(struct span said, struct span diag)
+{
+    size_t n = said.n < diag.n ? said.n : diag.n;
+    return n && (said.n == diag.n || n >= ATTEMPT_TEXT_MAX / 4) &&
+           span_eq(span_to(said, n), span_to(diag, n));
+}
+
+static void take_story(const struct last_of *of, const struct spool_outcome *o, struct arena *a,
+                       struct fact *f)
+{
+    for (size_t i = 0; i < of->story_count; i++) {
+        struct attempt t;
+        if (!is_about(&of->stories[i], o->rcpt))
+            continue;
+        if (attempt_get(of->stories[i].text, &t) && same_words(t.said, o->diag)) {
+            f->stage = arena_dup(a, t.stage);
+            f->tls = arena_dup(a, t.tls);
+        }
+        return; /* the newest only: older ones are about other attempts */
+    }
+}
+
 void last_fill(struct last *l, struct arena *a, uint64_t seq, struct span behind, struct fact *f)
 {
     const struct spool_outcome *o = own_outcome(l, seq, f->rcpt, f->attempts);
     const struct spool_outcome *other = behind.n ? outcome_at(l, behind) : NULL;
-    if (other && (!o || other->at_ms > o->at_ms))
-        o = other;
+    bool own = !other || (o && other->at_ms <= o->at_ms);
+    o = own ? o : other;
     f->untried = !o && !behind.n;
     f->last_status = o ? arena_dup(a, o->status) : SPAN("4.4.1");
     if (!o) /* behind: nobody there can be reached, which was another's attempt */
@@ -128,4 +163,5 @@ void last_fill(struct last *l, struct arena *a, uint64_t seq, struct span behind
     if (diag.n)
         f->text = diag;
     take_remote(arena_dup(a, o->remote), f);
+    take_story(&l->of[own ? 0 : 1], o, a, f);
 }

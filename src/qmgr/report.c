@@ -71,6 +71,7 @@ static void fill_rcpt(struct dsn_rcpt *d, const struct fact *f, const struct env
                             .host = f->host,
                             .ip = arena_dup(a, buf_span(&ip)),
                             .stage = f->stage,
+                            .tls = f->tls,
                             .mailbox = f->mailbox,
                             .expanded = f->expanded,
                             .expired = f->kind == SPOOL_EXPIRED,
@@ -338,8 +339,8 @@ static struct span keep(struct arena *a, struct span s)
 static void keep_fact(struct arena *a, struct fact *to, const struct fact *f)
 {
     *to = *f;
-    struct span *texts[] = { &to->enhanced, &to->reply, &to->text,  &to->host,
-                             &to->mailer,   &to->stage, &to->dest,  &to->last_status };
+    struct span *texts[] = { &to->enhanced, &to->reply, &to->text, &to->host,       &to->mailer,
+                             &to->stage,    &to->tls,   &to->dest, &to->last_status };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         *texts[i] = keep(a, *texts[i]);
 }

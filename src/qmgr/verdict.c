@@ -1,6 +1,7 @@
 /* From what the schedule says of a recipient, and what deliver or the router said, to facts. */
 #include "qmgr/reroute.h"
 
+#include "attempt/attempt.h"
 #include "base/must.h"
 #include "smtp/client.h"
 
@@ -56,6 +57,8 @@ static void keep_story(struct qmgr *q, const struct job *j, const struct sched_v
 void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
 {
     struct fact *facts = must_calloc(j->rcpt_count, sizeof *facts);
+    struct attempt story;
+    struct span tls = j->story.n && attempt_get(j->story, &story) ? story.tls : SPAN_NONE;
     size_t n = 0;
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         const struct job_rcpt *g = &j->got[i];
@@ -76,6 +79,7 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
             .mailer = j->mailer,
             .dest = j->dest,
             .stage = span_str(smtp_stage_name(g->stage, false)),
+            .tls = v[i].state == SCHED_DELIVERED ? SPAN_NONE : tls,
             .code = g->code,
             .xdelay_ms = g->ms,
             .relayed_report = v[i].state == SCHED_DELIVERED && g->bits & RESULT_DSN_DUE,
@@ -182,7 +186,7 @@ void verdict_ended(struct fact *f, bool expired)
     if (!f->returned)
         return;
     f->text = returned; /* these are our words, not those of whoever was asked last */
-    f->reply = f->host = SPAN_NONE;
+    f->reply = f->host = f->stage = f->tls = SPAN_NONE;
     f->relay = (struct netaddr){ 0 };
 }
 

@@ -6,6 +6,7 @@ import email
 import email.utils
 import os
 import quopri
+import re
 import signal
 import sys
 import time
@@ -242,6 +243,7 @@ def last_attempt(r, began, status):
     assert rcpt["Status"] == status and rcpt["Remote-MTA"] == "dns; [127.0.0.1]", r.raw
     assert rcpt["Diagnostic-Code"] == "smtp; 450 4.2.1 busy", r.raw
     assert "does not take mail now" in r.words(), r.words()
+    assert re.search(r"\[127\.0\.0\.1\], at RCPT, ", r.words()), r.words()
     assert began - 1 <= r.when(rcpt, "Last-Attempt-Date") <= time.time(), r.raw
 
 

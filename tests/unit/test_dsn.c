@@ -184,6 +184,46 @@ static void the_diagnosis_comes_first(void)
     buf_free(&b);
 }
 
+/* For people: names of stages only where they are the words of the dialogue. */
+static void the_stage_in_words(void)
+{
+    static const struct {
+        const char *stage, *words;
+        bool nobody;
+    } rows[] = {
+        { "connect", "mx.example.com [192.0.2.1], on connecting, ", false },
+        { "greeting", "mx.example.com [192.0.2.1], at its greeting, ", false },
+        { "EHLO", "mx.example.com [192.0.2.1], at EHLO, ", false },
+        { "STARTTLS", "mx.example.com [192.0.2.1], on beginning TLS, ", false },
+        { "MAIL", "mx.example.com [192.0.2.1], at MAIL, ", false },
+        { "DATA 354", "mx.example.com [192.0.2.1], at DATA, ", false },
+        { "message", "mx.example.com [192.0.2.1], while the mail was being sent, ", false },
+        { "DATA status", "mx.example.com [192.0.2.1], at the end of the data, ", false },
+        { "", "mx.example.com [192.0.2.1], Tue, ", false },
+        { "connect", "    mx1.example.net, Tue, ", true },
+        { "DNS", "    mx1.example.net, on looking it up in the DNS, ", true },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct set s;
+        struct buf b;
+        uint32_t flags;
+        buf_init(&b, DSN_OUT_MAX);
+        set_up(&s, i % 2 ? DSN_DELAY : DSN_FAILURE, 1);
+        s.told[0].stage = span_str(rows[i].stage);
+        if (rows[i].nobody)
+            s.told[0].host = s.told[0].ip = SPAN_NONE;
+        CHECK(dsn_compose(&s.report, &b, &flags));
+        if (!holds(buf_span(&b), rows[i].words))
+            TEST_FAIL("no \"%s\" in\n%.*s", rows[i].words, SPAN_ARG(buf_span(&b)));
+        buf_reset(&b);
+        s.told[0].stage = SPAN("DATA status");
+        s.told[0].tls = SPAN("TLSv1.3 TLS_AES_256_GCM_SHA384");
+        CHECK(dsn_compose(&s.report, &b, &flags));
+        CHECK(holds(buf_span(&b), ", over TLSv1.3 TLS_AES_256_GCM_SHA384, "));
+        buf_free(&b);
+    }
+}
+
 static void nothing_when_it_does_not_fit(void)
 {
     struct set s;
@@ -439,7 +479,7 @@ static const struct test tests[] = {
     TEST(full_only_of_failures),
     TEST(xtext),
     TEST(words_for_every_status),
-    TEST(the_diagnosis_comes_first),
+    TEST(the_diagnosis_comes_first), TEST(the_stage_in_words),
     TEST(nothing_when_it_does_not_fit),
     TEST(the_worst_report_fits),
     TEST(hostile_bytes_stay_inside),

@@ -43,6 +43,7 @@ static void the_last_attempt_is_told(struct rig *r, int64_t at_ms)
 {
     CHECK(says(r, "Diagnostic-Code: smtp; 450 4.2.1 busy"));
     CHECK(says(r, "Remote-MTA: dns; hub.example"));
+    CHECK(says(r, "    hub.example, at RCPT, over TLSv1.3 AES, "));
     struct buf b;
     buf_init(&b, 200);
     buf_putz(&b, "\nLast-Attempt-Date: ");
@@ -78,6 +79,7 @@ static void delayed(bool restart)
     CHECK(says(r, "Status: 4.4.7\r\n"));
     CHECK(says(r, "Diagnostic-Code: smtp; 450 4.2.1 busy"));
     CHECK(says(r, "Remote-MTA: dns; hub.example"));
+    CHECK(says(r, "    hub.example, at RCPT, over TLSv1.3 AES, "));
     CHECK(says(r, "does not take mail now"));
     rig_free(&r);
 }
@@ -111,6 +113,8 @@ static void from_the_disk_alone(void)
     CHECK_SPAN(f.last_status, SPAN("4.2.1"));
     CHECK_SPAN(f.reply, SPAN("450 4.2.1 busy"));
     CHECK_SPAN(f.host, SPAN("hub.example"));
+    CHECK_SPAN(f.stage, SPAN("RCPT"));
+    CHECK_SPAN(f.tls, SPAN("TLSv1.3 AES"));
     CHECK(!f.untried);
     if (f.at_ms < tried_ms - 200 || f.at_ms > tried_ms + 200)
         TEST_FAIL("tried %lld ms before it is said", (long long)(tried_ms - f.at_ms));

@@ -49,7 +49,8 @@ struct dsn_rcpt {
     struct span reply;    /* the peer's words, lines ended by CRLF or LF; or our own text */
     bool local;           /* `reply` is our own text, no peer's */
     struct span host, ip; /* who said so, as named and as addressed; empty: nobody was reached */
-    struct span stage;    /* what it answered to: "RCPT", "connect"; empty: not said */
+    struct span stage;    /* where that was, as smtp_stage_name has it; empty: not said */
+    struct span tls;      /* version and cipher of the connection; empty: none, or not known */
     bool expired;         /* given up for age */
     bool untried;         /* still waiting, or expired, and its turn never came */
     bool returned;        /* by an administrator of ours */

@@ -113,6 +113,35 @@ static void put_diagnosis(struct buf *out, const struct dsn_report *r,
         put_words(out, 4, words.advice);
 }
 
+/* Stages in words for those who never saw a dialogue; the names of commands stay. */
+static void put_stage(struct buf *out, const struct dsn_rcpt *rcpt)
+{
+    static const struct {
+        struct span stage;
+        const char *words;
+    } table[] = {
+        { { "connect", 7 }, "on connecting" },
+        { { "greeting", 8 }, "at its greeting" },
+        { { "STARTTLS", 8 }, "on beginning TLS" },
+        { { "DATA 354", 8 }, "at DATA" },
+        { { "message", 7 }, "while the mail was being sent" },
+        { { "DATA status", 11 }, "at the end of the data" },
+        { { "DNS", 3 }, "on looking it up in the DNS" },
+    };
+    struct span stage = rcpt->stage;
+    if (!stage.n || (!rcpt->host.n && !rcpt->ip.n && !span_eq(stage, SPAN("DNS"))))
+        return; /* nobody was there to be at a stage with */
+    buf_puts(out, SPAN(", "));
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (span_eq(stage, table[i].stage)) {
+            buf_putz(out, table[i].words);
+            return;
+        }
+    }
+    buf_puts(out, SPAN("at "));
+    put_untrusted(out, stage, DSN_NAME_MAX);
+}
+
 static void put_where(struct buf *out, const struct dsn_report *r, const struct dsn_rcpt *rcpt)
 {
     if (rcpt->host.n || rcpt->ip.n) {
@@ -125,9 +154,10 @@ static void put_where(struct buf *out, const struct dsn_report *r, const struct 
     } else {
         buf_puts(out, r->hostname);
     }
-    if (rcpt->stage.n) {
-        buf_puts(out, SPAN(", at "));
-        put_untrusted(out, rcpt->stage, DSN_NAME_MAX);
+    put_stage(out, rcpt);
+    if (rcpt->tls.n) {
+        buf_puts(out, SPAN(", over "));
+        put_untrusted(out, rcpt->tls, DSN_NAME_MAX);
     }
     if (rcpt->last_attempt_ms && !rcpt->returned) { /* not the attempt's words are told then */
         buf_puts(out, SPAN(", "));
