@@ -115,7 +115,7 @@ int cli_alarms(int argc, char **argv)
     if (rc == EX_OK && !o.any && !o.json)
         buf_putz(&o.out, "no alarm\n");
     if (!cli_print(&o.out) && rc == EX_OK)
-        rc = EX_IOERR;
+        rc = cli_fail(&a, EX_IOERR, "the output cannot be written");
     cli_table_free(&o.table);
     buf_free(&o.out);
     buf_free(&o.refusals);

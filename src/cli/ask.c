@@ -17,6 +17,7 @@ struct ask {
     struct ask_files *files; /* NULL: the running gateway is asked */
     char socket[CONFIG_TEXT_MAX];
     char whom[CONFIG_TEXT_MAX + 256];
+    bool denied; /* there is a gateway, which this user may not ask */
     int exit;
     struct err err;
 };
@@ -24,13 +25,12 @@ struct ask {
 /* --- who answers --- */
 
 /* 1: it runs and is asked; 0: nobody there; -1: said. */
-static int try_running(struct ask *k, const char *why_not[1])
+static int try_running(struct ask *k)
 {
     struct ctl c;
     struct config *running = NULL;
     struct err e = { "" };
     int got = 0;
-    *why_not = "no gateway answers on";
     bool there = ctl_try(&c, k->args, k->socket);
     int rc = there                                ? cli_running_config(&c, &running, &e)
              : errno == EACCES || errno == EPERM ? EX_NOPERM
@@ -40,7 +40,7 @@ static int try_running(struct ask *k, const char *why_not[1])
         k->config = running;
         got = 1;
     } else if (rc == EX_NOPERM) {
-        *why_not = "not allowed to ask the gateway on";
+        k->denied = true;
     } else if (there) {
         cli_fail(k->args, rc, "%s: %s", k->socket, e.text);
         got = -1;
@@ -49,10 +49,18 @@ static int try_running(struct ask *k, const char *why_not[1])
     return got;
 }
 
+int ask_nobody(const struct ask *k)
+{
+    if (k->denied)
+        return cli_fail(k->args, EX_NOPERM, "%s: " CTL_DENIED, k->socket);
+    if (!k->socket[0])
+        return cli_fail(k->args, EX_UNAVAILABLE, "control.socket is empty: nobody can be asked");
+    return cli_fail(k->args, EX_UNAVAILABLE, "no gateway answers on %s", k->socket);
+}
+
 int ask_open(struct ask **k_r, const struct cli_args *a)
 {
     struct ask *k = *k_r = NEW(struct ask);
-    const char *why;
     k->args = a;
     int rc = a->socket ? EX_OK : cli_load(a, &k->config); /* it tells its own */
     if (rc != EX_OK)
@@ -61,7 +69,7 @@ int ask_open(struct ask **k_r, const struct cli_args *a)
         snprintf(k->socket, sizeof k->socket, "%s", a->socket);
     else
         snprintf(k->socket, sizeof k->socket, "%.*s", SPAN_ARG(k->config->control.socket));
-    int running = k->socket[0] ? try_running(k, &why) : 0;
+    int running = k->socket[0] ? try_running(k) : 0;
     if (running < 0)
         return EX_TEMPFAIL;
     if (running) {
@@ -69,9 +77,12 @@ int ask_open(struct ask **k_r, const struct cli_args *a)
         return EX_OK;
     }
     if (a->socket)
-        return cli_fail(a, EX_UNAVAILABLE, "%s %s", why, k->socket);
+        return ask_nobody(k);
     snprintf(k->whom, sizeof k->whom, "the files of %s (%s %s)", a->config,
-             k->socket[0] ? why : "no socket", k->socket);
+             k->denied      ? "not allowed to ask the gateway on"
+             : k->socket[0] ? "no gateway answers on"
+                            : "no socket",
+             k->socket);
     return ask_files_open(&k->files, a, k->config);
 }
 

@@ -16,6 +16,9 @@ int ask_open(struct ask **k_r, const struct cli_args *a);
 void ask_close(struct ask **k);
 
 bool ask_running(const struct ask *k);
+/* For what only a running gateway can answer: says why none does, or not to this user. A status
+ * of sysexits.h. */
+int ask_nobody(const struct ask *k);
 const char *ask_whom(const struct ask *k); /* "the running gateway (SOCKET)", "the files of ..." */
 /* The configuration that the answers are made with. */
 const struct config *ask_config(const struct ask *k);

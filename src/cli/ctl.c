@@ -20,8 +20,7 @@ enum { LINE_MAX_BYTES = 16 << 20, READ_BYTES = 64 << 10, ANSWER_MS = 90 * 1000 }
 static int cannot_connect(const struct cli_args *a, const char *path)
 {
     if (errno == EACCES || errno == EPERM)
-        return cli_fail(a, EX_NOPERM, "%s: only root and the gateway's own user may do this",
-                        path);
+        return cli_fail(a, EX_NOPERM, "%s: " CTL_DENIED, path);
     if (errno == ENOENT || errno == ECONNREFUSED)
         return cli_fail(a, EX_UNAVAILABLE,
                         "no gateway answers on %s: it does not run, or with another configuration",

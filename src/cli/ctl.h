@@ -19,6 +19,8 @@ struct ctl {
     struct buf text; /* and what it says */
 };
 
+#define CTL_DENIED "only root and the gateway's own user may do this"
+
 /* Connects to args->socket, or to control.socket of the configuration. EX_OK, or a status of
  * sysexits.h with everything said. ctl_close in either case. */
 int ctl_open(struct ctl *c, const struct cli_args *args);

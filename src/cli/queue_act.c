@@ -119,6 +119,14 @@ static int show(const struct cli_args *a, const struct queue_words *words, const
     return rc;
 }
 
+/* What was asked for is to be seen. */
+static int shown(const struct cli_args *a)
+{
+    return fflush(stdout) == 0 && !ferror(stdout)
+               ? EX_OK
+               : cli_fail(a, EX_IOERR, "the output cannot be written");
+}
+
 int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words, const char *verb)
 {
     struct counted c = { 0 };
@@ -130,11 +138,11 @@ int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words,
     if (a->json) {
         printf("{\"dry_run\":\"%s\",\"messages\":%lld,\"recipients\":%lld,\"bytes\":%lld}\n",
                verb, c.messages, c.recipients, c.bytes);
-        return rc;
+        return shown(a);
     }
     say_count(&c, stdout);
     printf(": what %s would be about; nothing was changed\n", verb);
-    return rc;
+    return shown(a);
 }
 
 static int refuse(const struct cli_args *a, const struct counted *c, const char *verb)

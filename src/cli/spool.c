@@ -26,7 +26,8 @@ static const char usage[] =
     "  --dir DIR  a directory of the spool instead of those of the configuration\n"
     "  --json     one JSON object on standard output\n"
     "\n"
-    "exit status: 0 sound, 65 damage found, 66 no such message or spool, 64 usage\n";
+    "exit status: 0 sound, 65 damage found, 66 no such message or spool, 77 not allowed to read it,\n"
+    "64 usage\n";
 
 /* --- the spool --- */
 
@@ -91,6 +92,7 @@ struct check {
     struct buf text;
     struct json j;
     bool json;
+    bool denied; /* to this user: nothing is known of it */
     uint64_t events;
 };
 
@@ -108,6 +110,7 @@ static void on_event(void *ctx, const struct spool_event *e)
 {
     struct check *c = ctx;
     const char *words = spool_event_text(e->kind);
+    c->denied |= e->error == EACCES;
     if (!words || ++c->events > EVENTS_SHOWN)
         return;
     if (!c->json) {
@@ -135,6 +138,7 @@ static bool check_notes(struct check *c, const struct spool_request *rq)
         if (!r)
             continue;
         sound = false;
+        c->denied |= r == -EACCES;
         if (!c->json) {
             buf_printf(&c->text, "%s/notes: %s\n", rq->dirs.v[i],
                        r == -EILSEQ ? "damaged" : strerror(-r));
@@ -199,6 +203,8 @@ int spool_do_check(struct spool_request *rq)
         put_report(&c, &report, rc == 0);
     if (rc < 0)
         rc = cli_fail(&rq->a, EX_NOINPUT, "%s", e.text);
+    else if (c.denied)
+        rc = cli_fail(&rq->a, EX_NOPERM, "%s", strerror(EACCES));
     else
         rc = !cli_print(&c.text) ? EX_IOERR : rc ? EX_DATAERR : EX_OK;
     buf_free(&c.text);

@@ -120,18 +120,6 @@ static int one(struct request *rq, struct ask *k, const char *word)
     return rc;
 }
 
-/* "the files of FILE (why no gateway is there)" */
-static int no_gateway(struct request *rq, const struct ask *k)
-{
-    struct span whom = span_str(ask_whom(k));
-    struct span why = span_from(whom, span_find(whom, '(') + 1);
-    if (span_ends(why, SPAN(")")))
-        why = span_to(why, why.n - 1);
-    return cli_fail(&rq->a, EX_UNAVAILABLE,
-                    "only a running gateway knows its queue, and there is none: %.*s",
-                    SPAN_ARG(why.n ? why : whom));
-}
-
 int cli_why(int argc, char **argv)
 {
     struct request rq = { .a = { .verb = "why", .usage = usage, .config = CLI_CONFIG_FILE } };
@@ -145,7 +133,7 @@ int cli_why(int argc, char **argv)
     }
     rc = ask_open(&k, &rq.a);
     if (rc == EX_OK && !ask_running(k))
-        rc = no_gateway(&rq, k);
+        rc = ask_nobody(k);
     for (size_t i = 0, good = rc == EX_OK; good && i < rq.n; i++) {
         int got = one(&rq, k, rq.targets[i]);
         rc = got > rc ? got : rc;

@@ -3,8 +3,10 @@
 delivered, check finds a byte that has changed.
 tests/run: sanitizers"""
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -143,13 +145,31 @@ def check_writes_nothing(where):
         assert sorted(p.name for p in copy.iterdir()) == before
 
 
+def may_not(where):
+    """Who may not read the spool hears that, and not that it is damaged."""
+    copy = where / "copy"
+    with gateway(where, ("127.0.0.1", ports.free())) as g:
+        ids = submit_all(g)
+        g.stop()
+        shutil.copytree(where / "g" / "spool" / "q0", copy)
+    other = {"user": 64000, "group": 64000, "extra_groups": []} if os.geteuid() == 0 else {}
+    for path, args in ((next(copy.glob("*.seg")), ("check",)), (copy, ("check",)),
+                       (copy, ("cat", ids["small"]))):
+        path.chmod(0)
+        r = subprocess.run([str(binary()), "spool", args[0], "--dir", str(copy), *args[1:]],
+                           capture_output=True, cwd="/", timeout=90, **other)
+        path.chmod(0o700)
+        assert b"DAMAGED" not in r.stdout and b"Permission denied" in r.stderr, r
+        assert r.returncode == (66 if path == copy else 77), r
+
+
 def main():
     temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("cli_spool", f"{binary()} is not built")
         return report.code()
-    for case in (same_bytes, check_writes_nothing, envelopes, checks):
+    for case in (same_bytes, check_writes_nothing, may_not, envelopes, checks):
         with temp.Dir("spool") as where:
             report.run(f"cli_spool/{case.__name__}", case, where)
     return report.code()

@@ -460,6 +460,13 @@ def strangers(where):
                                    group=64000, extra_groups=[], capture_output=True, cwd="/",
                                    timeout=90)
                 assert (r.returncode, r.stdout + r.stderr) == (code, words), r
+            for args in (("why", "kept.example"), ("queue",), ("retry", "kept.example"),
+                         ("alarms",), ("route", "--socket", d.g.dir / "control", "a@b.example")):
+                r = subprocess.run([str(binary()), *map(str, args), "-C", str(d.g.conf)],
+                                   user=64000, group=64000, extra_groups=[], capture_output=True,
+                                   cwd="/", timeout=90)
+                assert (r.returncode, r.stdout) == (77, b""), r
+                assert b"only root and the gateway's own user may" in r.stderr, r
         d.mail("u@kept.example")
         d.mail("v@kept.example", port=d.hold)
         shown = d.run("mailq"), d.run("mailq", "-qQ")

@@ -193,11 +193,11 @@ int recover(struct spool *s, struct err *err)
             sound++;
             continue;
         }
-        if (s->config.read_only)
-            return r;
         errno = -r;
         if (r != -ENOLCK) /* that one has been told */
             err_errno(err, "%s", d->path);
+        if (s->config.read_only)
+            return r;
         s->unread = true;
         d->out = true;
         d->retry_ms = INT64_MAX; /* its mail is unknown: not before a restart */
