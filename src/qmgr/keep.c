@@ -18,7 +18,7 @@ struct keeper {
     struct notes *notes;
     struct buf staged; /* of watch: messages with their lengths */
     size_t staged_count;
-    int error;        /* of the last flush */
+    int error;        /* of the last flush; above 0: some directories lack it */
     int64_t again_ms; /* monotonic */
     int64_t ran_ms;   /* wall: the last queue run before this process; -1: none is known */
     uint64_t ran_upto; /* no message before this process has a counter from here on */
@@ -79,11 +79,14 @@ int keep_flush(struct qmgr *q)
     reroutes_note(q);
     k->error = notes_flush(k->notes);
     k->again_ms = loop_mono_ms(q->env->loop) + AGAIN_MS;
-    if (k->error && !before)
+    if (k->error < 0 && before >= 0)
         say(q, EVENT_spool_failed, strerror(-k->error));
+    else if (k->error > 0 && before <= 0)
+        say(q, EVENT_spool_failed, "not written in every directory: the others alone have what "
+                                   "was decided last");
     else if (!k->error && before)
         say(q, EVENT_spool_notice, "written again");
-    return k->error;
+    return k->error < 0 ? k->error : 0;
 }
 
 /* Also a directory that did not take them when another one did. */

@@ -9,6 +9,7 @@
  *   crash_spool [--long] [--seed N] [--only OP FAULT SEED] [TEST]
  *
  * The same seed gives the same run. A failure prints the line that repeats it. */
+#include "crash.h"
 #include "model.h"
 
 #include "base/must.h"
@@ -37,13 +38,7 @@ struct run {
     struct buf keep; /* bytes the batch points to */
 };
 
-static uint64_t roll(struct run *r, uint64_t n)
-{
-    uint64_t z = r->rng += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % n;
-}
+static uint64_t roll(struct run *r, uint64_t n) { return crash_roll(&r->rng, n); }
 
 /* --- the workload --- */
 
@@ -660,10 +655,7 @@ static bool blind_for_a_while(uint64_t seed, bool longer)
 
 /* --- main --- */
 
-static const struct {
-    const char *name;
-    bool (*run)(uint64_t seed, bool longer);
-} tests[] = {
+static const struct crash_test tests[] = {
     { "a_fault_at_every_operation", a_fault_at_every_operation },
     { "faults_here_and_there", faults_here_and_there },
     { "a_long_life", a_long_life },
@@ -687,27 +679,5 @@ static int only(uint64_t seed, char **argv)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = 1;
-    bool longer = false;
-    const char *name = NULL;
-    int failed = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--long") == 0)
-            longer = true;
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            seed = strtoull(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--only") == 0 && i + 3 < argc)
-            return only(seed, argv + i + 1);
-        else
-            name = argv[i];
-    }
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        if (name && strcmp(name, tests[i].name) != 0)
-            continue;
-        bool good = tests[i].run(seed, longer);
-        printf("%s %s\n", good ? "ok" : "not ok", tests[i].name);
-        fflush(stdout);
-        failed += !good;
-    }
-    return failed ? 1 : 0;
+    return crash_main(argc, argv, tests, sizeof tests / sizeof *tests, only);
 }

@@ -7,8 +7,8 @@
  * Integers are little-endian; the file ends with the last note. Serials grow with every writing.
  * A file is written as `notes.new`, flushed, renamed to `notes`, and the directory flushed: a
  * crash leaves the old file or the new one, whole. Of several directories the highest serial
- * counts: at the instant a flush says 0 one of them has it. A note exists when that file has it.
- * Keys of other releases are kept. */
+ * counts: at the instant a flush says 0 each of them has it, so that any one is enough. A note
+ * exists when that file has it. Keys of other releases are kept. */
 #include "notes/notes.h"
 
 #include "base/crc32c.h"
@@ -334,14 +334,15 @@ int notes_flush(struct notes *n)
     struct buf b;
     buf_init(&b, NOTES_BYTES_MAX);
     encode(n, ++n->serial, &b);
-    int error = b.failed ? -E2BIG : -EIO;
-    size_t done = 0;
+    int error = b.failed ? -E2BIG : -EIO, lack = 0;
+    bool some = false;
     for (size_t i = 0; i < n->dir_count && !b.failed; i++) {
         int r = write_file(n->vfs, n->dirs[i], buf_span(&b));
         n->current[i] = r == 0;
-        done += r == 0;
+        some |= r == 0;
+        lack += r < 0;
         error = r < 0 ? r : error;
     }
     buf_free(&b);
-    return done ? 0 : error;
+    return some ? lack : error;
 }

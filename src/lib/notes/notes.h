@@ -44,9 +44,10 @@ size_t notes_count(const struct notes *n, struct span prefix);
 
 /* Something has not been written yet, or not in every directory. */
 bool notes_dirty(const struct notes *n);
-/* On stable storage when it returns 0: in at least one directory (a loss of the others is the
- * spool's own alarm). Else -errno of the last one, nothing is forgotten, and what is on the disk
- * may be the new or the old. Not dirty: 0, nothing is written. */
+/* On stable storage when it returns 0; above 0: but for so many of several directories, and what
+ * was written is lost with the others until a later flush returns 0. Else -errno of the last one,
+ * nothing is forgotten, and what is on the disk may be the new or the old. Not dirty: 0, nothing is
+ * written. */
 int notes_flush(struct notes *n);
 
 #endif
