@@ -26,8 +26,8 @@ static const char usage[] =
     "  --dir DIR  a directory of the spool instead of those of the configuration\n"
     "  --json     one JSON object on standard output\n"
     "\n"
-    "exit status: 0 sound, 65 damage found, 66 no such message or spool, 77 not allowed to read it,\n"
-    "64 usage\n";
+    "exit status: 0 sound, 65 damage found, 66 no such message or spool, 77 not allowed to read\n"
+    "it, 64 usage\n";
 
 /* --- the spool --- */
 
