@@ -10,7 +10,7 @@ from lib.report import Report               # noqa: E402
 from lib.zonedns import TYPES, ZoneDns, wire_name   # noqa: E402
 
 
-def query(dns, name, kind, tcp=False, timeout_s=2):
+def query(dns, name, kind, tcp=False, timeout_s=60):
     """rcode, TC, answers, authority records."""
     packet = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + wire_name(name)
     packet += struct.pack(">HH", TYPES[kind], 1)

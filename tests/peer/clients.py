@@ -8,7 +8,7 @@ from typing import Callable
 
 from lib.report import Skip
 
-LIMIT_S = 30
+LIMIT_S = 90
 ENVELOPE = ("text", "dots", "blanks", "eightbit", "big", "rcpts")
 
 

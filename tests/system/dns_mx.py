@@ -68,7 +68,7 @@ class Stage:
         listen = ports.free()
         self.gateway = Gateway(where, port=listen, options={
             'listen "mx"': {"address": [f"127.0.0.1:{listen}", f"127.0.0.99:{port}"]},
-            "dns": {"servers": [dns.address], "dnssec": Word("off"), "timeout": Word("2s")},
+            "dns": {"servers": [dns.address], "dnssec": Word("off"), "timeout": Word("4s")},
             "deliver": {"port": port, "idle": Word("0")},   # a kept connection asks no DNS
         })
 

@@ -106,7 +106,8 @@ def survives(where):
             queue(g, "reroute", "--to", f"[127.0.0.1]:{late.port}", *one)
             until(lambda: alarm_was_told(g), why=lambda: g.log()[-1500:])
             until(lambda: len(relay.messages) == 1)
-            time.sleep(0.5)  # qmgr is given it with the look after the letter was taken
+            notes = g.dir / "spool" / "q0" / "notes"     # with the look after that
+            until(lambda: notes.exists() and b"next_hop" in notes.read_bytes())
             as_decided(g, other, good, late)
             killed(g, "qmgr")
             as_decided(g, other, good, late)

@@ -40,7 +40,9 @@ class Desk:
         self.g = Gateway(where, smart_host=("127.0.0.1", sink.port), options=more)
 
     def write(self, name, text):
-        (self.where / f"{name}.map").write_text(text)
+        new = self.where / f"{name}.new"
+        new.write_text(text)
+        new.rename(self.where / f"{name}.map")          # never seen half written
 
     def __enter__(self):
         self.g.start()
@@ -261,7 +263,7 @@ slow.test       TIMEOUT
 """
     with Sink() as usual, Sink() as real, Sink() as written, ZoneDns(zone) as dns, Desk(
             where, usual, {"relay": {"from": ["127.0.0.1"]},
-                           "dns": {"servers": [dns.address], "timeout": Word("2s")}},
+                           "dns": {"servers": [dns.address], "timeout": Word("4s")}},
             mailertable=f"real.test relay:{hop(('127.0.0.1', real.port))}\n"
                         f"written.test relay:{hop(('127.0.0.1', written.port))}\n") as d:
         d.taken("u@alias.test")
@@ -295,10 +297,11 @@ def silent_servers(where):
         assert waited(d, "other0.test") >= 3000
         d.g.wait_log("dns: no name server answers: canonical names are not looked for until ")
         started = len(d.g.log())
+        assert b"other" in questions(hole)
         for n in range(8):
             d.taken(f"u@later{n}.test")
             usual.wait(9 + n)
-            assert waited(d, f"later{n}.test") < 2500, "it was waited for again"
+        assert b"later" not in questions(hole), "it was waited for again"
         assert "no name server answers" not in d.g.log()[started:], "said twice"
         route = d.g.cli("route", "u@more.test").stdout.decode()
         assert "no name server answers" in route, route
@@ -312,6 +315,17 @@ def silent_servers(where):
         d.taken("u@alias.test")
         assert real.wait(1)[0].recipients == ["u@alias.test"]
         assert "no name server" not in d.g.log()
+
+
+def questions(hole):
+    """All that was sent to a socket, and that nobody has read."""
+    hole.setblocking(False)
+    sent = b""
+    while True:
+        try:
+            sent += hole.recv(4096)
+        except BlockingIOError:
+            return sent
 
 
 def not_canonical(where):
@@ -401,9 +415,9 @@ def reverse(where):
     ptr = ".".join(reversed(ip.split("."))) + ".in-addr.arpa"
     port = ports.free()
     with Sink() as sink, ZoneDns(f"{ptr} PTR mail.friend.test\nmail.friend.test A {ip}\n") as dns, \
-            Desk(where, sink, {"dns": {"servers": [dns.address], "timeout": Word("20s"),
+            Desk(where, sink, {"dns": {"servers": [dns.address], "timeout": Word("30s"),
                                        "cache_ttl_max": Word("1s"), "negative_ttl_max": Word("1s")},
-                               "server": {"reverse_timeout": Word("1s")}},
+                               "server": {"reverse_timeout": Word("5s")}},
                  access="Connect:friend.test RELAY\nConnect:foe.test REJECT\n") as d:
         d.g.stop()
         d.g.options['listen "out"'] = {"address": [f"{ip}:{port}"]}
@@ -437,7 +451,7 @@ def reverse(where):
         time.sleep(1.2)
         begun = time.monotonic()
         with connect() as c:
-            assert c.greeting.code == 220 and time.monotonic() - begun < 10, c.greeting
+            assert c.greeting.code == 220 and time.monotonic() - begun < 28, c.greeting
             assert f"Hello [{ip}]" in c.ehlo().text
 
 

@@ -28,7 +28,7 @@ static void say(struct events *e, size_t bytes)
 static void a_full_disk_ends_no_turn(void)
 {
     struct loop *l = loop_new();
-    alarm(20); /* a turn that does not end would hang here */
+    alarm(100); /* a turn that does not end would hang here */
     struct events *e = events_for(l, open("/dev/full", O_WRONLY), open("/dev/full", O_WRONLY));
     for (int i = 0; i < 3; i++) {
         say(e, 1);
@@ -55,7 +55,7 @@ static void a_pipe_that_nobody_reads_holds_nobody_up(void)
     int p[2];
     CHECK(pipe(p) == 0);
     fcntl(p[0], F_SETFL, O_NONBLOCK);
-    alarm(20);
+    alarm(100);
     struct events *e = events_for(l, -1, p[1]);
     say(e, 500000);
     loop_turn(l, 0);
