@@ -169,7 +169,8 @@ def dns_and_hop(where):
             "dns": {"timeout": Word("1s")},
             'listen "mx"': {"refuse_when": ["next_hop"]},
             'listen "inside"': {"address": [f"127.0.0.1:{other}"]},
-            "alarm": {**QUICK, "timeout": Word("10s"), "dns": Word("on"), "next_hop": f"[127.0.0.1]:{hop}",
+            "alarm": {**QUICK, "timeout": Word("10s"),
+                      "dns": Word("on"), "next_hop": f"[127.0.0.1]:{hop}",
                       "relay": f"[127.0.0.1]:{relay.port}", "listeners": Word("on")}}) as g:
         with smtpclient.Client(g.port) as c:
             assert c.greeting.code == 220
