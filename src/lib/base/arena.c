@@ -51,7 +51,7 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+static void *take(struct arena *a, size_t size)
 {
     size_t align = alignof(max_align_t);
     size = must_add(size, align - 1) & ~(align - 1);
@@ -67,17 +67,25 @@ void *arena_alloc(struct arena *a, size_t size)
     void *p = c->mem + c->used;
     c->used += size;
     a->used += size;
-    memset(p, 0, size);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    void *p = take(a, size);
+    if (p)
+        memset(p, 0, size);
     return p;
 }
 
 struct span arena_dup(struct arena *a, struct span s)
 {
-    char *p = arena_alloc(a, must_add(s.n, 1));
+    char *p = take(a, must_add(s.n, 1));
     if (!p)
         return SPAN_NONE;
     if (s.n)
         memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
     return span_of(p, s.n);
 }
 

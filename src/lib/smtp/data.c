@@ -73,6 +73,12 @@ static size_t plain_run(struct data_scan *d, struct span s)
     return n;
 }
 
+/* Before c, at the start of a line that goes on: seen at once it needs no step of its own. */
+static bool drops_dot(const struct data_scan *d, char c)
+{
+    return c == '.' || (c != '\r' && c != '\n' && d->strong);
+}
+
 int data_scan_next(struct data_scan *d, struct span in, size_t *used_r, struct span *out_r)
 {
     *used_r = 0;
@@ -83,6 +89,8 @@ int data_scan_next(struct data_scan *d, struct span in, size_t *used_r, struct s
         size_t n = plain_run(d, in);
         *out_r = span_to(in, n);
         *used_r = n + (d->state == DOT || d->state == CR); /* withheld is consumed */
+        if (d->state == DOT && *used_r < in.n && drops_dot(d, in.p[*used_r]))
+            d->state = TEXT;
     } else if (d->state != END) {
         *used_r = withheld(d, in.p[0], out_r);
     }

@@ -23,26 +23,41 @@ static inline uint64_t eq_any(const char *p, char c)
     return m;
 }
 
-/* Over blocks in which every CR has its LF, and no line begins with a dot; how many bytes. */
-static inline __attribute__((always_inline)) size_t walk(struct dotstuff *d, struct span s,
-                                                         uint64_t (*eq)(const char *, char))
+struct found {
+    size_t at; /* offset of the first finding; or of what is left, less than a block */
+    bool any, bad;
+};
+
+static inline __attribute__((always_inline)) struct found walk(struct dotstuff *d, struct span s,
+                                                               uint64_t (*eq)(const char *, char))
 {
-    uint64_t cr_before = d->cr, start = !d->midline;
-    size_t i = 0;
-    for (; s.n - i >= BLOCK; i += BLOCK) {
-        const char *p = s.p + i;
+    uint64_t cr_before = d->cr, start = !d->midline, dots = 0;
+    struct found f = { .at = 0 };
+    for (; s.n - f.at >= BLOCK; f.at += BLOCK) {
+        const char *p = s.p + f.at;
         uint64_t lf = eq(p, '\n'), cr = eq(p, '\r');
-        if ((cr << 1 | cr_before) != lf || (!d->plain && (eq(p, '.') & (lf << 1 | start))))
+        uint64_t starts = lf << 1 | start, after_cr = cr << 1 | cr_before;
+        uint64_t bad = lf ^ after_cr; /* a LF without CR, or a CR without LF */
+        if (!d->plain)
+            dots = eq(p, '.') & starts;
+        if (bad | dots) {
+            unsigned first = (unsigned)__builtin_ctzll(bad | dots);
+            f.any = true;
+            f.bad = bad >> first & 1;
+            f.at += first;
+            start = starts >> first & 1;
+            cr_before = after_cr >> first & 1;
             break;
+        }
         start = lf >> (BLOCK - 1);
         cr_before = cr >> (BLOCK - 1);
     }
     d->midline = !start;
     d->cr = cr_before;
-    return i;
+    return f;
 }
 
-static size_t walk_any(struct dotstuff *d, struct span s) { return walk(d, s, eq_any); }
+static struct found walk_any(struct dotstuff *d, struct span s) { return walk(d, s, eq_any); }
 
 #ifdef __x86_64__
 __attribute__((target("avx2"))) static inline uint64_t eq_avx2(const char *p, char c)
@@ -54,20 +69,20 @@ __attribute__((target("avx2"))) static inline uint64_t eq_avx2(const char *p, ch
     return m << 32 | (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, want));
 }
 
-__attribute__((target("avx2"))) static size_t walk_avx2(struct dotstuff *d, struct span s)
+__attribute__((target("avx2"))) static struct found walk_avx2(struct dotstuff *d, struct span s)
 {
     return walk(d, s, eq_avx2);
 }
 
-static size_t walk_blocks(struct dotstuff *d, struct span s)
+static struct found walk_blocks(struct dotstuff *d, struct span s)
 {
     return __builtin_cpu_supports("avx2") ? walk_avx2(d, s) : walk_any(d, s);
 }
 #else
-static size_t walk_blocks(struct dotstuff *d, struct span s) { return walk_any(d, s); }
+static struct found walk_blocks(struct dotstuff *d, struct span s) { return walk_any(d, s); }
 #endif
 
-/* The byte-wise form, for the tail and for the block in which something was found. */
+/* The byte-wise form, for what is left. */
 static size_t scan_bytes(struct dotstuff *d, struct span s, bool *bad_r)
 {
     for (size_t i = 0; i < s.n; i++) {
@@ -86,9 +101,9 @@ static size_t scan_bytes(struct dotstuff *d, struct span s, bool *bad_r)
 
 size_t dotstuff_scan(struct dotstuff *d, struct span s, bool *bad_r)
 {
-    *bad_r = false;
-    size_t i = walk_blocks(d, s);
-    return i + scan_bytes(d, span_to(span_from(s, i), BLOCK), bad_r);
+    struct found f = walk_blocks(d, s);
+    *bad_r = f.bad;
+    return f.any ? f.at : f.at + scan_bytes(d, span_from(s, f.at), bad_r);
 }
 
 bool dotstuff_put(struct dotstuff *d, struct buf *out, struct span content)

@@ -136,7 +136,7 @@ static void give(struct smtp_server *s, struct span piece)
     t->bytes += piece.n;
     if (!t->header.done)
         headerwalk_input(&t->header, piece);
-    t->chunk_due = true;
+    t->chunk_due = s->config->ask & SMTP_ASK(SMTP_HOOK_CHUNK);
     if (!s->ops->content(s->ctx, t->id, piece))
         s->stalled = true;
 }
