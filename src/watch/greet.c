@@ -81,20 +81,32 @@ static bool is_code(const char *s)
     return ascii_isdigit(s[0]) && ascii_isdigit(s[1]) && ascii_isdigit(s[2]);
 }
 
+/* What is expected may be any line of a reply, of which "220-" says that there are more. */
 static void judge(struct greet *g)
 {
     char text[TEXT_BYTES];
-    struct span line = span_to(span_of(g->in, g->in_len), TEXT_BYTES - 32);
-    line = span_to(line, span_find(line, '\n'));
-    bool reply = line.n >= 3 && is_code(line.p);
+    struct span rest = span_of(g->in, g->in_len), first = span_to(rest, span_find(rest, '\n'));
+    bool reply = first.n >= 3 && is_code(first.p), full = g->in_len == sizeof g->in;
+    bool good = g->ask.want == GREET_REPLY && reply, more = true;
+    while (!good && more && rest.n) {
+        size_t n = span_find(rest, '\n');
+        struct span line = span_to(rest, n);
+        if (n == rest.n && !full)
+            break;
+        good = g->ask.want != GREET_REPLY && span_starts(line, g->ask.expect);
+        more = reply && line.n > 3 && line.p[3] == '-';
+        rest = span_from(rest, n + 1);
+    }
+    if (!good && more && !full)
+        return;
     if (reply)
         loop_write(g->w->env->loop, g->fd, "QUIT\r\n", 6);
-    if (g->ask.want == GREET_REPLY ? reply : span_starts(line, g->ask.expect)) {
+    snprintf(text, sizeof text, "it greets with %.*s",
+             SPAN_ARG(span_to(span_trim_lines(first), sizeof text - 32)));
+    if (good)
         end(g, false, "");
-        return;
-    }
-    snprintf(text, sizeof text, "it greets with %.*s", SPAN_ARG(span_trim_lines(line)));
-    failed(g, text);
+    else
+        failed(g, text);
 }
 
 static void answered(struct greet *g)

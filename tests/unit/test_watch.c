@@ -743,7 +743,94 @@ static void sites_that_are_not_known_yet(void)
     rig_end(&r);
 }
 
+/* --- what a server says first --- */
+
+struct greeter {
+    struct rig rig;
+    struct loop_io accept;
+    int listen_fd, fd;
+    const char *says;
+    int good, bad; /* heard */
+};
+
+static void on_visitor(void *ctx, int ready)
+{
+    struct greeter *s = ctx;
+    (void)ready;
+    s->fd = loop_accept(s->rig.l, s->listen_fd, NULL);
+    if (s->fd >= 0)
+        loop_write(s->rig.l, s->fd, s->says, strlen(s->says));
+}
+
+static void on_greeted(void *ctx, struct span subject, bool bad, struct span why)
+{
+    struct greeter *s = ctx;
+    (void)subject;
+    (void)why;
+    s->bad += bad;
+    s->good += !bad;
+}
+
+static void greet_once(struct greeter *s, const char *says, const char *expect)
+{
+    struct netaddr at;
+    struct greet_ask ask = { .subject = SPAN("x"), .addrs = &at, .count = 1, .timeout_ms = MINUTE,
+                             .want = GREET_EXPECT, .expect = span_str(expect), .fn = on_greeted,
+                             .ctx = s };
+    MUST(netaddr_parse_ip(SPAN("10.0.0.2"), &at));
+    at.port = 25;
+    s->says = says;
+    s->good = s->bad = 0;
+    s->fd = -1;
+    greet_begin(s->rig.watch, &ask);
+    run(&s->rig, 2 * MINUTE);
+    if (s->fd >= 0)
+        loop_close(s->rig.l, s->fd);
+}
+
+static void greetings(void)
+{
+    static char longest[400];
+    static const struct {
+        const char *says, *expect;
+        bool good;
+    } cases[] = {
+        { "220 here\r\n", "220", true },
+        { "220-here\r\n220 ready\r\n", "220", true },
+        { "220-here\r\n220 ready\r\n", "220 ready", true }, /* any line of the reply */
+        { "220-here\r\n220 ready\r\n", "220 here", false },
+        { "421 busy\r\n220 ready\r\n", "220", false },       /* and no line behind it */
+        { "220-here\r\n", "220 ", false },
+        { "* OK IMAP\n", "* OK", true },
+        { "220", "220", false },
+        { longest, longest, true },
+    };
+    struct greeter s = { .says = "" };
+    struct netaddr at;
+    struct err e;
+    memset(longest, 'x', sizeof longest - 2);
+    longest[sizeof longest - 2] = '\n';
+    rig_start(&s.rig);
+    MUST(netaddr_parse_ip(SPAN("10.0.0.2"), &at));
+    at.port = 25;
+    s.listen_fd = loop_listen(s.rig.l, &at, 4, &e);
+    loop_io_add(s.rig.l, &s.accept, s.listen_fd, LOOP_READ, on_visitor, &s);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expect[400];
+        snprintf(expect, sizeof expect, "%s", cases[i].expect);
+        expect[strcspn(expect, "\n")] = '\0';
+        greet_once(&s, cases[i].says, expect);
+        if (s.good != cases[i].good || s.bad == cases[i].good)
+            printf("# \"%s\", wanted \"%s\"\n", cases[i].says, expect);
+        CHECK(s.good == cases[i].good && s.bad == !cases[i].good);
+    }
+    loop_io_del(s.rig.l, &s.accept);
+    loop_close(s.rig.l, s.listen_fd);
+    rig_end(&s.rig);
+}
+
 static const struct test tests[] = {
+    TEST(greetings),
     TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
