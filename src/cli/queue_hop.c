@@ -25,23 +25,14 @@ static int look_up(const struct cli_args *a, const struct route_dest *d, json_t 
     return rc;
 }
 
-/* An address needs no question. */
-static bool has_name(const struct route_dest *d)
-{
-    bool any = false;
-    for (size_t i = 0; i < d->hop_count; i++)
-        any |= !d->hops[i].literal;
-    return any;
-}
-
 int queue_hop_check(const struct cli_args *a, const char *hop)
 {
     struct arena *arena = arena_new(ARENA_MAX);
     struct route_dest d = { .hop_count = 0 };
     struct err unused;
-    bool named = route_value_or_hops(span_str(hop), arena, &d, &unused) && has_name(&d);
+    bool hops = route_value_or_hops(span_str(hop), arena, &d, &unused) && d.hop_count > 0;
     json_t *row = NULL;
-    int rc = named ? look_up(a, &d, &row) : EX_OK;
+    int rc = hops ? look_up(a, &d, &row) : EX_OK;
     const json_t *plan = json_object_get(row, "plan");
     struct span verdict = row_text(plan, "verdict"), text = row_text(plan, "text");
     if (span_eq(verdict, SPAN("fail")))

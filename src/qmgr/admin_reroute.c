@@ -162,7 +162,7 @@ void admin_reroute(struct admin_ask *a, struct wire *args)
         good &= take(k, arg);
     if (!good || (k->set_count > 0) != (k->hop.n > 0))
         admin_end(a, EX_USAGE, "a rule is a name and a next hop");
-    else if (k->hop.n && !reroute_check(a->q->config, k->hop, &err))
+    else if (k->hop.n && !reroute_check(k->hop, &err))
         admin_end(a, EX_USAGE, err.text);
     else if (k->set_count || k->remove_count)
         change(a, k);

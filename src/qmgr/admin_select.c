@@ -456,7 +456,7 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
     struct doing *d = a->own;
     if (span_starts(arg, SPAN("nexthop="))) {
         buf_puts(&d->hop, span_from(arg, 8));
-        return reroute_check(a->q->config, buf_span(&d->hop), err) ? 1 : -1;
+        return reroute_check(buf_span(&d->hop), err) ? 1 : -1;
     }
     if (!span_starts(arg, SPAN("action=")))
         return 0;

@@ -79,29 +79,7 @@ static struct hop *hop_get(struct reroutes *r, struct span text)
     return h;
 }
 
-static bool own_ip(void *ctx, const struct netaddr *ip)
-{
-    const struct config *c = ctx;
-    if (netaddr_is_loopback(ip))
-        return true;
-    for (size_t i = 0; i < c->n_listens; i++)
-        for (size_t k = 0; k < c->listens[i].address.n; k++)
-            if (netaddr_same_ip(&c->listens[i].address.v[k], ip))
-                return true;
-    return false;
-}
-
-/* As route.c finds it out for a table's next hop. */
-static bool is_own(const struct config *c, const struct route_dest *d)
-{
-    if (d->mailer >= ROUTE_LMTP || !d->hop_count || !d->hops[0].literal)
-        return false;
-    struct netaddr at = d->hops[0].addr;
-    at.port = d->hops[0].port ? d->hops[0].port : (uint16_t)c->deliver.port;
-    return config_listens_at(c, &at, own_ip, (void *)(uintptr_t)c);
-}
-
-bool reroute_check(const struct config *cfg, struct span hop, struct err *err)
+bool reroute_check(struct span hop, struct err *err)
 {
     struct arena *a = arena_new(CHECK_ARENA_MAX);
     struct route_dest d;
@@ -113,22 +91,18 @@ bool reroute_check(const struct config *cfg, struct span hop, struct err *err)
         err_set(err, "mail is rerouted to a host, as smart_host names one");
         good = false;
     }
-    if (good && is_own(cfg, &d)) {
-        err_set(err, "that is a listener of this gateway: the mail would come back");
-        good = false;
-    }
     arena_free(&a);
     return good;
 }
 
-/* False: it cannot be read (any more), or is now a listener of ours. */
-static bool route_by(struct qmgr *q, struct span hop, const char *matched, struct span name,
-                     struct arena *a, struct route_dest *d_r)
+/* False: it cannot be read (any more). */
+static bool route_by(struct span hop, const char *matched, struct span name, struct arena *a,
+                     struct route_dest *d_r)
 {
     struct err unused;
     struct buf b;
     *d_r = (struct route_dest){ .mailer = ROUTE_RELAY };
-    if (!route_value_or_hops(hop, a, d_r, &unused) || is_own(q->config, d_r))
+    if (!route_value_or_hops(hop, a, d_r, &unused))
         return false;
     buf_init(&b, REROUTE_NAME_MAX + 100);
     buf_printf(&b, "%s%.*s", matched, SPAN_ARG(name));
@@ -235,10 +209,9 @@ bool reroute_unset(struct qmgr *q, uint64_t seq, uint32_t rcpt)
 
 #define BY_RULE "rerouted by an administrator's rule for "
 
-static bool by_rule(struct qmgr *q, const struct reroute_rule *r, struct arena *a,
-                    struct route_dest *d_r)
+static bool by_rule(const struct reroute_rule *r, struct arena *a, struct route_dest *d_r)
 {
-    return route_by(q, r->hop, BY_RULE, r->name, a, d_r);
+    return route_by(r->hop, BY_RULE, r->name, a, d_r);
 }
 
 /* A destination's, or its site's. */
@@ -254,12 +227,12 @@ bool reroute_find(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct arena *a,
                   struct route_dest *d_r)
 {
     const struct way *w = way_of(find(q, seq), rcpt);
-    if (w && route_by(q, text_of(w->hop), "rerouted by an administrator", SPAN_NONE, a, d_r))
+    if (w && route_by(text_of(w->hop), "rerouted by an administrator", SPAN_NONE, a, d_r))
         return true;
     struct sched_rcpt_info r;
     struct reroute_rule rule;
     return sched_rcpt(q->sched, seq, rcpt, &r) &&
-           reroute_rule_get(q, sched_addr_domain(r.addr), &rule) && by_rule(q, &rule, a, d_r);
+           reroute_rule_get(q, sched_addr_domain(r.addr), &rule) && by_rule(&rule, a, d_r);
 }
 
 bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d)
@@ -267,7 +240,7 @@ bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d)
     struct reroute_rule rule;
     struct route_dest own;
     if (!route_dest_has_hops(d) || d->own_listener.n || !rule_of_dest(q, d->queue, &rule) ||
-        !by_rule(q, &rule, a, &own))
+        !by_rule(&rule, a, &own))
         return false;
     *d = own;
     return true;
@@ -277,7 +250,6 @@ bool reroute_place(struct qmgr *q, struct arena *a, struct route_dest *d)
 
 /* The rule that leads to this destination, for another destination or a site. */
 struct leads {
-    struct qmgr *q;
     struct arena *arena;
     struct span dest, hop;
 };
@@ -287,7 +259,7 @@ static void on_leads(void *ctx, const struct reroute_rule *r)
     struct leads *l = ctx;
     struct route_dest d;
     arena_reset(l->arena);
-    if (l->hop.n || !by_rule(l->q, r, l->arena, &d) || !span_starts(l->dest, d.queue))
+    if (l->hop.n || !by_rule(r, l->arena, &d) || !span_starts(l->dest, d.queue))
         return;
     if (l->dest.n == d.queue.n || l->dest.p[d.queue.n] == ' ') /* a share of it */
         l->hop = r->hop;
@@ -295,7 +267,7 @@ static void on_leads(void *ctx, const struct reroute_rule *r)
 
 static struct span ruled_hop(struct qmgr *q, struct span dest)
 {
-    struct leads l = { q, arena_new(CHECK_ARENA_MAX), dest, SPAN_NONE };
+    struct leads l = { arena_new(CHECK_ARENA_MAX), dest, SPAN_NONE };
     reroute_rules(q, on_leads, &l);
     arena_free(&l.arena);
     return l.hop;
@@ -426,7 +398,7 @@ bool reroute_rule_for(struct qmgr *q, struct span domain, struct span dest, stru
                       struct reroute_rule *r_r, struct route_dest *d_r)
 {
     return (reroute_rule_get(q, domain, r_r) || rule_of_dest(q, dest, r_r)) &&
-           by_rule(q, r_r, a, d_r);
+           by_rule(r_r, a, d_r);
 }
 
 struct each {

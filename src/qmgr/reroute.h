@@ -13,8 +13,9 @@ enum {
     REROUTE_NAME_MAX = 512,
 };
 
-/* Whether a next hop can be read, as smart_host has them, and does not lead back to us. */
-bool reroute_check(const struct config *cfg, struct span hop, struct err *err);
+/* Whether a next hop can be read, as smart_host has them. One that does not exist, or leads back to
+ * us, is refused by who asks (the resolver knows), or puts mail off (reroute_spare). */
+bool reroute_check(struct span hop, struct err *err);
 
 /* --- recipients --- */
 

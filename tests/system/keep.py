@@ -157,8 +157,8 @@ def retried(g, what, code):
     return p.stdout.decode() + p.stderr.decode()
 
 
-def typos(g, good):
-    """A next hop that does not exist costs no mail, whoever has missed that it does not."""
+def typos(g, good, own):
+    """A next hop that does not exist, or is this gateway, costs no mail, whoever has missed it."""
     id = rows(g, "list", "--domain", "busy.example")[0]["id"]
     assert "nothing was rerouted" in queue(g, "reroute", "--to", "no.example", id, code=68)
     queue(g, "reroute", "--rule", "--to", "no.example", "busy.example", code=68)
@@ -179,6 +179,11 @@ def typos(g, good):
     assert "ok" in control(g, "reroute", f"set={at}", "nexthop=no.example")  # a place's
     queue(g, "retry", id)
     until(lambda: "administrator gave, no.example" in row(g, id)["reason"])
+    assert "one of our own listeners" in queue(g, "reroute", "--to", own, id, code=68)
+    assert "ok" in control(g, "reroute", f"set={at}", f"nexthop={own}")
+    queue(g, "retry", id)
+    until(lambda: f"administrator gave, {own}" in row(g, id)["reason"])
+    assert row(g, id)["state"] == "deferred"
     queue(g, "reroute", "--rule", "--to", f"[127.0.0.1]:{good.port}", at)
     good.wait(1)
 
@@ -243,7 +248,7 @@ def interrupted(g):
 
 def words(where):
     """What is done to the queue says what it does, and no slip costs mail."""
-    dead, hold = ports.free(), ports.free()
+    dead, hold, wild = ports.free(), ports.free(), ports.free()
     with ZoneDns() as dns, Sink() as good, Sink() as busy:
         busy.at("rcpt", "451 4.2.1 busy")
         with Gateway(where, mailertable={
@@ -251,11 +256,12 @@ def words(where):
                 "down.example": ("127.0.0.1", dead)}, options={
                     "dns": {"servers": [dns.address], "dnssec": Word("off")},
                     'listen "hold"': {"address": [f"127.0.0.1:{hold}"], "delivery": Word("hold")},
+                    'listen "wild"': {"address": [f"0.0.0.0:{wild}"]},
                     "processes": {"restart_first": Word("50ms")},
                     "alarm": ALARM, "retry": {"first": Word("1m"), "max": Word("2m")}}) as g:
             send(g, "u@busy.example")
             until(lambda: waiting(g) == 1)
-            typos(g, good)
+            typos(g, good, f"[127.0.0.9]:{wild}")
             frozen(g, "down.example")
             held(g, good, hold)
             interrupted(g)
