@@ -3,6 +3,7 @@
 #include "watch/inside.h"
 
 #include "base/must.h"
+#include "smtp/reply_parse.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ static void greet_free(struct greet *g)
 static void end(struct greet *g, bool bad, const char *why)
 {
     struct buf b;
-    buf_init(&b, 2 * TEXT_BYTES);
+    buf_init(&b, 3 * TEXT_BYTES);
     if (bad && g->at < g->addr_count)
         netaddr_put(&b, &g->addrs[g->at]);
     buf_printf(&b, ": %s", why);
@@ -84,7 +85,7 @@ static bool is_code(const char *s)
 /* What is expected may be any line of a reply, of which "220-" says that there are more. */
 static void judge(struct greet *g)
 {
-    char text[TEXT_BYTES];
+    struct buf text;
     struct span rest = span_of(g->in, g->in_len), first = span_to(rest, span_find(rest, '\n'));
     bool reply = first.n >= 3 && is_code(first.p), full = g->in_len == sizeof g->in;
     bool good = g->ask.want == GREET_REPLY && reply, more = true;
@@ -101,12 +102,15 @@ static void judge(struct greet *g)
         return;
     if (reply)
         loop_write(g->w->env->loop, g->fd, "QUIT\r\n", 6);
-    snprintf(text, sizeof text, "it greets with %.*s",
-             SPAN_ARG(span_to(span_trim_lines(first), sizeof text - 32)));
-    if (good)
+    if (good) {
         end(g, false, "");
-    else
-        failed(g, text);
+        return;
+    }
+    buf_init(&text, 2 * TEXT_BYTES);
+    buf_putz(&text, "it greets with ");
+    reply_clean(&text, span_trim_lines(first), TEXT_BYTES);
+    failed(g, buf_cstr(&text));
+    buf_free(&text);
 }
 
 static void answered(struct greet *g)

@@ -17,6 +17,7 @@ enum {
     HTTPS_PORT = 443,
     HTTP_PORT = 80,
     RESOLVE_MAX = 1024,
+    BODY_MAX = 64 << 10, /* of an answer that is read: nobody looks at it */
 };
 
 struct note {
@@ -41,6 +42,7 @@ struct hook {
     bool busy; /* the first note is on its way */
     struct where where;
     struct loop_timer timer;
+    size_t body_bytes; /* of the answer to it */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -108,9 +110,10 @@ static int on_set_timer(CURLM *multi, long wait_ms, void *ctx)
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
+    struct hook *h = ctx;
     (void)p;
-    (void)ctx;
-    return size * n; /* what it has to say is of no interest */
+    h->body_bytes += size * n;
+    return h->body_bytes > BODY_MAX ? 0 : size * n; /* 0: enough, that ends it */
 }
 
 /* --- one note --- */
@@ -178,11 +181,12 @@ static void check_done(struct hook *h)
         long code = 0;
         CURLcode rc = m->data.result;
         curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &code);
-        if (rc != CURLE_OK)
+        bool heard = rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && h->body_bytes > BODY_MAX);
+        if (!heard)
             snprintf(why, sizeof why, "%s", h->error[0] ? h->error : curl_easy_strerror(rc));
         else
             snprintf(why, sizeof why, "it answers with status %ld", code);
-        end(h, rc == CURLE_OK && code / 100 == 2 ? NULL : why);
+        end(h, heard && code / 100 == 2 ? NULL : why);
     }
 }
 
@@ -198,6 +202,7 @@ static bool set_options(struct hook *h, const char *url, const struct note *n)
            curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->headers) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_RESOLVE, h->resolve) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_WRITEDATA, h) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->error) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)TIMEOUT_S) == CURLE_OK &&
@@ -257,6 +262,7 @@ static void on_where(void *ctx, const struct where_found *f)
     h->easy = curl_easy_init();
     MUST(h->easy);
     h->error[0] = '\0';
+    h->body_bytes = 0;
     tell_addresses(h, url, f);
     bool ok = set_options(h, url, first(h)) &&
               curl_multi_add_handle(h->multi, h->easy) == CURLM_OK;

@@ -751,6 +751,7 @@ struct greeter {
     int listen_fd, fd;
     const char *says;
     int good, bad; /* heard */
+    char why[400];
 };
 
 static void on_visitor(void *ctx, int ready)
@@ -766,7 +767,7 @@ static void on_greeted(void *ctx, struct span subject, bool bad, struct span why
 {
     struct greeter *s = ctx;
     (void)subject;
-    (void)why;
+    snprintf(s->why, sizeof s->why, "%.*s", SPAN_ARG(why));
     s->bad += bad;
     s->good += !bad;
 }
@@ -824,6 +825,9 @@ static void greetings(void)
             printf("# \"%s\", wanted \"%s\"\n", cases[i].says, expect);
         CHECK(s.good == cases[i].good && s.bad == !cases[i].good);
     }
+    /* What it says goes into letters and to the webhook: text, whatever bytes it was. */
+    greet_once(&s, "554 \x1b[2J\xe4 no\r\n", "220");
+    CHECK_SPAN(span_str(s.why), SPAN("10.0.0.2:25: it greets with 554 \\x1b[2J\\xe4 no"));
     loop_io_del(s.rig.l, &s.accept);
     loop_close(s.rig.l, s.listen_fd);
     rig_end(&s.rig);
