@@ -184,7 +184,7 @@ static void on_deadline(void *ctx)
 {
     struct caller *cl = ctx;
     if (cl->out.len || cl->ended)
-        caller_drop(cl, "it did not read its answer for a minute");
+        caller_drop(cl, "it did not read its answer for ten minutes");
     else if (!cl->asked)
         caller_drop(cl, "it sent no request within 10 seconds");
     else {

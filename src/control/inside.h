@@ -15,7 +15,7 @@ enum {
     OUT_LOW = 64 << 10,      /* with fewer the next slice is asked for */
     REQUEST_MS = 10 * 1000,  /* for the request to arrive */
     ANSWER_MS = 60 * 1000,   /* without a word from who was asked */
-    WRITE_MS = 60 * 1000,    /* without the client taking a byte */
+    WRITE_MS = 10 * 60 * 1000, /* without the client taking a byte: somebody pages through it */
 };
 
 struct control;

@@ -10,10 +10,9 @@ void talk_take(struct conn *c, struct job *j)
     c->talk = (struct talk){ .watch = j->watch, .job = j->id, .lines = LINES_MAX };
 }
 
-void talk_say(struct conn *c, enum talk_kind kind, struct span text)
+static void tell(struct conn *c, enum talk_kind kind, struct span text)
 {
     struct talk *t = &c->talk;
-    record_talk(c, kind, text);
     bool dialogue = kind == TALK_OURS || kind == TALK_PEER;
     if (!t->watch || !c->d->qmgr || (dialogue && !t->lines))
         return;
@@ -26,10 +25,15 @@ void talk_say(struct conn *c, enum talk_kind kind, struct span text)
                           .text = span_to(text, LINE_BYTES_MAX) };
     send_talk(c->d->qmgr, &m);
     if (dialogue && !t->lines)
-        talk_say(c, TALK_NOTE, SPAN("the rest of this dialogue is too long to be shown"));
+        tell(c, TALK_NOTE, SPAN("the rest of this dialogue is too long to be shown"));
 }
 
-/* "AUTH PLAIN dXNlcg..." and the lines that answer a 334 (RFC 4954): the mechanism may be seen. */
+void talk_say(struct conn *c, enum talk_kind kind, struct span text)
+{
+    record_talk(c, kind, text);
+    tell(c, kind, text);
+}
+
 void talk_line(void *conn, bool ours, struct span line)
 {
     struct conn *c = conn;
@@ -40,21 +44,17 @@ void talk_line(void *conn, bool ours, struct span line)
         talk_say(c, TALK_PEER, line);
         return;
     }
-    if (c->talk.secret) {
-        talk_say(c, TALK_OURS, SPAN("(a credential)"));
-    } else if (span_istarts(line, SPAN("AUTH "))) {
-        struct span words = line, verb = span_word(&words), mechanism = span_word(&words);
-        struct buf b;
-        buf_init(&b, 64);
-        buf_puts(&b, verb);
-        buf_putc(&b, ' ');
-        buf_puts(&b, span_to(mechanism, 24));
-        buf_putz(&b, span_trim(words).n ? " (a credential)" : "");
-        talk_say(c, TALK_OURS, buf_span(&b));
-        buf_free(&b);
-    } else {
+    struct span open = attempt_open_part(line, c->talk.secret);
+    if (open.n == line.n) {
         talk_say(c, TALK_OURS, line);
+        return;
     }
+    struct buf b;
+    buf_init(&b, LINE_BYTES_MAX);
+    buf_puts(&b, open);
+    buf_putz(&b, open.n ? " (a credential)" : "(a credential)");
+    talk_say(c, TALK_OURS, buf_span(&b));
+    buf_free(&b);
 }
 
 void talk_closing(struct conn *c)

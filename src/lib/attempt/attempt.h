@@ -56,6 +56,9 @@ void attempt_log_reset(struct attempt_log *l); /* keeps its memory */
  * 4954). */
 void attempt_log_add(struct attempt_log *l, enum attempt_kind kind, uint32_t at_ms, int code,
                      struct span text);
+/* What of a line of ours may be seen: of "AUTH PLAIN dXNlcg..." the mechanism, of one that answers
+ * a 334 (secret) nothing, of others all. */
+struct span attempt_open_part(struct span line, bool secret);
 void attempt_log_append(struct attempt_log *to, const struct attempt_log *from);
 
 /* --- the story --- */

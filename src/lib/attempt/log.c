@@ -44,8 +44,7 @@ uint32_t log_cut_middle(struct buf *b, size_t head_bytes, size_t want_bytes)
     return gone;
 }
 
-/* "AUTH PLAIN dXNlcg...": the mechanism may be seen, and nothing more. */
-static struct span open_part(struct span line, bool secret)
+struct span attempt_open_part(struct span line, bool secret)
 {
     if (secret)
         return SPAN_NONE;
@@ -85,7 +84,7 @@ void attempt_log_add(struct attempt_log *l, enum attempt_kind kind, uint32_t at_
     if (!l->max_bytes)
         return;
     if (kind == ATTEMPT_OURS) {
-        struct span shown = open_part(text, l->secret);
+        struct span shown = attempt_open_part(text, l->secret);
         if (shown.n < text.n || l->secret)
             more = l->secret ? SPAN("(a credential)") : SPAN(" (a credential)");
         text = shown;
