@@ -16,10 +16,10 @@ from lib.report import Report                       # noqa: E402
 from lib.sink import STALL, Sink                    # noqa: E402
 
 LONG = os.environ.get("POSTERN_LONG") == "1"
-LARGE, LARGE_BYTES = (200, 50_000_000) if LONG else (40, 20_000_000)
+LARGE, LARGE_BYTES = (200, 50_000_000) if LONG else (20, 20_000_000)
 MEMORY_MAX = 300_000_000
 SLOWER_MAX = 5
-SMALL = 4000 if LONG else 600
+SMALL = 4000 if LONG else 300
 NOISE = 0 if LONG else 0.1      # of the whole time: a short run beside what else is done here
 
 
@@ -55,7 +55,7 @@ class Memory(threading.Thread):
 
 
 def options():
-    return {"limits": {"message_size": Word("64M"), "connections_per_client": 2 * LARGE},
+    return {"limits": {"message_size": Word("64M"), "connections_per_client": max(100, 2 * LARGE)},
             "retry": {"first": Word("1s")},
             "processes": {"finish": Word("1s")}}
 

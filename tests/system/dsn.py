@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reports: what the sender hears of failure, delay and expiry, what the next hop is asked for by
 DSN parameters, and where reports go that cannot be delivered. Read with Python's email package.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: long sanitizers tests/run: anyone"""
 import email
 import email.utils
 import os

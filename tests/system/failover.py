@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The client on real sockets: a host that refuses, stalls, drops or greets badly is left for the
 next one in the same attempt, until the final dot; from then on nobody else is asked.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: long sanitizers tests/run: anyone"""
 import re
 import socket
 import sys

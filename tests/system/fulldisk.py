@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A spool whose disk fills up: new mail hears 452, what is queued goes out all the same, nothing
 that was accepted is lost, and new mail is taken again when there is space. Needs root for a file
-system of its own. tests/run: once tests/run: alone"""
+system of its own. tests/run: once"""
 import errno
 import os
 import subprocess
@@ -113,6 +113,17 @@ def wait_250(port, text, timeout_s=90):
         time.sleep(0.05)
 
 
+def wait_mail(port, code, timeout_s=90):
+    """Until MAIL is answered so."""
+    end = time.monotonic() + timeout_s
+    with smtpclient.Client(port) as c:
+        c.ehlo()
+        while (r := c.cmd("MAIL FROM:<a@client.example>")).code != code:
+            assert time.monotonic() < end, r
+            c.cmd("RSET")
+            time.sleep(0.05)
+
+
 def below_free_min(where, kind):
     """Less than free_min is left: 452 at MAIL, and what is queued goes out."""
     with Disk(where / "disk", kind) as disk, Sink() as sink:
@@ -187,8 +198,9 @@ def load_on_full(where):
         for _ in range(3):
             time.sleep(0.3)
             disk.fill(leave=0)
-            time.sleep(0.3)
+            wait_mail(g.port, 452)
             disk.relieve()
+            wait_mail(g.port, 250)
         load.wait_arrived()
         r = load.finish()
         print(f"# {r}", flush=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 of every process in turn, again and again, under load from numbered messages: nothing
 that was accepted is lost, no other process stops, and who died comes back after a back-off.
-tests/run: alone tests/run: long sanitizers tests/run: anyone"""
+tests/run: first tests/run: long sanitizers tests/run: anyone"""
 import os
 import signal
 import sys

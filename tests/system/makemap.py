@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """makemap and newaliases say and return what sendmail's do; a map is never half there, whoever is
 killed or short of space; `postern map` reads what makemap wrote.
-tests/run: long sanitizers"""
+tests/run: long sanitizers
+tests/run: user modes newaliases no_space"""
 import json
 import os
 import random
@@ -16,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import temp                        # noqa: E402
 from lib.gateway import binary              # noqa: E402
 from lib.report import Report, Skip         # noqa: E402
+
+LONG = os.environ.get("POSTERN_LONG") == "1"
 
 
 def run(where, *args, stdin=b"", env=None):
@@ -234,7 +237,7 @@ def killed(where):
     rng, kills = random.Random(7), 0
     reader = Reader(where, [text.replace(b" ", b"\t") for text in texts])
     reader.start()
-    for turn in range(60):
+    for turn in range(200 if LONG else 30):
         p = subprocess.Popen([where / "bin/makemap", "-s", "hash", "k"], stdin=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, cwd=where)
         p.stdin.write(texts[turn % 2])
@@ -248,7 +251,7 @@ def killed(where):
     reader.join()
     reader.look()
     assert not reader.wrong, reader.wrong[:3]
-    assert kills > 5 and reader.seen == {0, 1}, f"{kills} kills, {reader.seen}: nothing was tested"
+    assert kills > 3 and reader.seen == {0, 1}, f"{kills} kills, {reader.seen}: nothing was tested"
     run(where, "makemap", "-s", "hash", "k", stdin=texts[0])
     assert sorted(p.name for p in where.glob("k*")) == ["k.cdb"], "what was left is used again"
 
@@ -288,6 +291,8 @@ def main():
         return report.code()
     for case in (texts, flags, odd_input, warnings, modes, newaliases, map_verb, killed,
                  two_at_once, no_space):
+        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
+            continue
         with temp.Dir("makemap") as where:
             where = Path(os.path.realpath(where))
             links(where)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `postern queue` answers with filters and groups, and what is done to all that a filter
 means: previews, refusals without a terminal, reports to senders, other next hops, frozen domains.
-"""
+tests/run: anyone"""
 import json
 import os
 import pty

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A new configuration under load: no connection refused, no session dropped, and a bad one changes
-nothing. And log files that are moved away. tests/run: alone tests/run: anyone"""
+nothing. And log files that are moved away. tests/run: first tests/run: anyone"""
 import os
 import re
 import signal

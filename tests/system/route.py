@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`postern route`: every outcome, asked of the running gateway and of the files alone; it, -bt and
 the real delivery agree; `config diff` and `config explain`.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: long sanitizers tests/run: anyone"""
 import json
 import re
 import socket

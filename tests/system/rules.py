@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """delivery_rule: source address, connections, rate, TLS and the end of mail for some domains,
-senders and listeners; live on a reload; a site that is left alone and works again."""
+senders and listeners; live on a reload; a site that is left alone and works again.
+tests/run: anyone"""
 import json
 import os
 import sys

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """STARTTLS in and out: two kinds of keys at once, both versions, sessions that two workers share,
 a keyring that dies in the middle, what is slipped in behind STARTTLS, reloads with other
-certificates, and that the private keys are in the memory of keyring alone."""
+certificates, and that the private keys are in the memory of keyring alone.
+tests/run: user bad_certificate keys_in_keyring_only"""
 import os
 import re
 import signal

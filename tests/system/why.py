@@ -2,7 +2,7 @@
 """`postern why`: next hops that refuse, stall, greylist and have no DNS; what is held and what
 waits for a run; a site in back-off with hundreds of messages; what would be different now; and
 that the stories are there after the queue manager was killed.
-tests/run: sanitizers tests/run: anyone"""
+tests/run: long sanitizers tests/run: anyone"""
 import gzip
 import json
 import os
