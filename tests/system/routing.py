@@ -292,12 +292,13 @@ def silent_servers(where):
         for n in range(8):
             d.taken(f"u@other{n}.test")
         d.taken("u@told.test")
-        assert told.wait(1)[0].recipients == ["u@told.test"] and not usual.messages
+        assert told.wait(1)[0].recipients == ["u@told.test"]
         usual.wait(8)
         assert waited(d, "other0.test") >= 3000
         d.g.wait_log("dns: no name server answers: canonical names are not looked for until ")
         started = len(d.g.log())
-        assert b"other" in questions(hole)
+        asked = questions(hole)
+        assert b"other0" in asked and b"told" not in asked, asked
         for n in range(8):
             d.taken(f"u@later{n}.test")
             usual.wait(9 + n)
