@@ -20,7 +20,7 @@ class Program:
     """argv; env over ours; timeout_s; alone: no other program beside it; elsewhere: the end of
     skip lines that do not count, as the same is run elsewhere."""
 
-    def __init__(self, name, argv, env=None, timeout_s=60, cwd=None, alone=False):
+    def __init__(self, name, argv, env=None, timeout_s=500, cwd=None, alone=False):
         self.name, self.argv, self.env = name, [str(a) for a in argv], env or {}
         self.timeout_s, self.cwd, self.alone = timeout_s, cwd, alone
         self.elsewhere = None

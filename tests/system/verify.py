@@ -130,33 +130,37 @@ def ourselves(where):
         assert not g.told("recipient_verified") and not g.told("recipient_unverified")
 
 
-def no_answer(where):
+NO_ANSWER = [("connect", DROP), ("connect", "554 5.7.1 go away"),
+             ("mail", "550 5.7.1 no null sender"), ("rcpt", DROP),
+             ("rcpt", "553 5.1.8 sender domain required"), ("rcpt", STALL), ("connect", STALL)]
+
+
+def no_answer(where, n):
     """Away, refusing the null sender, stalling: taken; and not asked again for a while."""
-    for n, (stage, action, options) in enumerate((
-            ("connect", DROP, {}), ("connect", "554 5.7.1 go away", {}),
-            ("mail", "550 5.7.1 no null sender", {}), ("rcpt", DROP, {}),
-            ("rcpt", "553 5.1.8 sender domain required", {}),
-            ("rcpt", STALL, {"relay": {"verify_timeout": Word("1s")}}),
-            ("connect", STALL, {"relay": {"verify_timeout": Word("1s")}}))):
-        with Sink() as sink, Desk(where / str(n), sink, options) as g:
-            sink.at(stage, action)
-            assert codes(g.ask("a@known.example", "b@known.example")) == [250, 250], stage
-            asked = sink.sessions
-            assert codes(g.ask("c@known.example")) == [250]
-            assert sink.sessions == asked, "asked again at once"
-            g.wait_log("verify: .* does not say which recipients it knows")
-            wait_for(lambda: g.told("recipient_unverified"), "no event")
-            assert not g.told("recipient_unknown")
-            text = g.cli("route", "--client", "192.0.2.1", "a@known.example").stdout.decode()
-            assert "taken unasked" in text, text
-    with Desk(where / "gone", None, port=ports.free()) as g:
+    stage, action = NO_ANSWER[n]
+    options = {"relay": {"verify_timeout": Word("1s")}} if action is STALL else {}
+    with Sink() as sink, Desk(where, sink, options) as g:
+        sink.at(stage, action)
+        assert codes(g.ask("a@known.example", "b@known.example")) == [250, 250], stage
+        asked = sink.sessions
+        assert codes(g.ask("c@known.example")) == [250]
+        assert sink.sessions == asked, "asked again at once"
+        g.wait_log("verify: .* does not say which recipients it knows")
+        wait_for(lambda: g.told("recipient_unverified"), "no event")
+        assert not g.told("recipient_unknown")
+        text = g.cli("route", "--client", "192.0.2.1", "a@known.example").stdout.decode()
+        assert "taken unasked" in text, text
+
+
+def gone(where):
+    with Desk(where, None, port=ports.free()) as g:
         assert codes(g.ask("a@known.example")) == [250]
 
 
 def at_once(where):
     """The same recipient asked about many times at once is one probe; many recipients at once are
     no more than ten connections to a next hop."""
-    with Sink() as sink, Desk(where, sink) as g:
+    with Sink() as sink, Desk(where, sink, {"relay": {"verify_timeout": Word("1m")}}) as g:
         sink.at("rcpt", STALL, match=b"<slow@", stall_s=2)
         got = []
         threads = [threading.Thread(target=lambda: got.append(codes(g.ask("slow@known.example"))))
@@ -236,8 +240,9 @@ def postfix(where):
 
 
 def main():
-    return Report().cases("verify", (unknown, who, ourselves, no_answer, at_once, forgets, killed,
-                                     postfix), at_once=4)
+    return Report().cases("verify", (
+        unknown, who, ourselves, *((no_answer, n) for n in range(len(NO_ANSWER))), gone, at_once,
+        forgets, killed, postfix), at_once=4)
 
 
 if __name__ == "__main__":
