@@ -90,11 +90,15 @@ static struct admin_ask *ask_find(struct qmgr *q, uint64_t number)
 
 /* --- slices --- */
 
-void admin_slice_begin(struct admin_slice *s, struct loop *l)
+void admin_slice_begin(struct admin_slice *s, const struct qmgr *q)
 {
+    struct loop *l = q->env->loop;
+    int64_t begun_ns = loop_fresh_ns(l);
     *s = (struct admin_slice){ .loop = l,
-                               .begun_ns = loop_fresh_ns(l),
+                               .begun_ns = begun_ns,
                                .begun_cpu_ns = loop_cpu_ns(l),
+                               .end_ns = begun_ns + (intake_small(q) ? ADMIN_SLICE_SMALL_NS
+                                                                     : ADMIN_SLICE_NS),
                                .serial = s->serial + 1 };
 }
 
@@ -102,7 +106,7 @@ bool admin_slice_look(struct admin_slice *s)
 {
     s->clock_at = s->units;
     return s->over = s->over || s->units >= ADMIN_SLICE_UNITS ||
-                     loop_fresh_ns(s->loop) - s->begun_ns >= ADMIN_SLICE_NS;
+                     loop_fresh_ns(s->loop) >= s->end_ns;
 }
 
 static struct admin_ask *next_ready(const struct admin_state *s)
@@ -193,7 +197,7 @@ static void on_step(void *ctx)
     list_append(&s->asks, &a->node);
     a->ready = a->said = false;
     s->running = a;
-    admin_slice_begin(&a->now, q->env->loop);
+    admin_slice_begin(&a->now, q);
     a->slice(a);
     s->running = NULL;
     int64_t now_ns = loop_fresh_ns(q->env->loop), took_ns = now_ns - a->now.begun_ns;
@@ -238,7 +242,7 @@ static void on_admin_ask(struct qmgr *q, struct channel *ch, const struct msg_ad
     q->admin->count++;
     struct wire args = wire_reader(m->args);
     a->told_ms = loop_mono_ms(q->env->loop);
-    admin_slice_begin(&a->now, q->env->loop);
+    admin_slice_begin(&a->now, q);
     v->fn(a, &args); /* a may be gone */
     a = ask_find(q, m->q);
     if (a && a->slice)

@@ -12,9 +12,11 @@
 enum {
     /* A slice takes no more than a millisecond: it is over a little before, and after so many
      * units of work whatever the clock says. A recipient or a cell that is looked at is one, or
-     * more where more is done. */
+     * more where more is done. While small mail comes in it is shorter: a message finds a slice
+     * under way as often as not, and its flush has what that slice recorded to write, too. */
     ADMIN_SLICE_UNITS = 16384,
     ADMIN_SLICE_NS = 800000,
+    ADMIN_SLICE_SMALL_NS = 250000,
     ADMIN_CLOCK_UNITS = 64,       /* between two looks at the clock */
     ADMIN_UNIT_BYTES = 16,        /* of a row: a unit */
     ADMIN_SLICE_BYTES = ADMIN_SLICE_UNITS * ADMIN_UNIT_BYTES,
@@ -29,12 +31,12 @@ enum {
 /* One slice. */
 struct admin_slice {
     struct loop *loop;
-    int64_t begun_ns, begun_cpu_ns;
+    int64_t begun_ns, begun_cpu_ns, end_ns;
     uint64_t serial;          /* of those before, and this */
     uint32_t units, clock_at; /* done; at the last look at the clock */
     bool over;                /* it is to end */
 };
-void admin_slice_begin(struct admin_slice *s, struct loop *l);
+void admin_slice_begin(struct admin_slice *s, const struct qmgr *q);
 bool admin_slice_look(struct admin_slice *s); /* at the clock */
 /* So much has been done: true when the slice is to end. */
 static inline bool admin_slice_spent(struct admin_slice *s, size_t units)

@@ -218,7 +218,7 @@ static void turn(void *ctx)
     int64_t begun_ns = loop_fresh_ns(l->q->env->loop);
     if (l->q->finishing || !l->q->started)
         return;
-    admin_slice_begin(&l->slice, l->q->env->loop);
+    admin_slice_begin(&l->slice, l->q);
     l->y.slice = &l->slice;
     if (l->phase == LIVE_ALONE) {
         alone(l, begun_ns);

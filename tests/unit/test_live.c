@@ -56,7 +56,7 @@ static unsigned meant(struct qmgr *q, const char *const *words)
         enum query_got got = QUERY_LATER;
         query_again(&y, every);
         while (got != QUERY_END) {
-            admin_slice_begin(&a.now, q->env->loop);
+            admin_slice_begin(&a.now, q);
             while ((got = query_next(&y, 0, &info)) == QUERY_ONE)
                 ways[every] |= 1u << (info.seq - 1);
         }
