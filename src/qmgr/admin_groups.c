@@ -36,7 +36,7 @@ static const struct by {
     [BY_SENDER] = { "sender", QUEUE_MESSAGES },
     [BY_SENDER_DOMAIN] = { "sender-domain", QUEUE_MESSAGES },
     [BY_LISTENER] = { "listener", QUEUE_MESSAGES },
-    [BY_CLIENT] = { "client", QUEUE_MESSAGES }, /* no cell knows it: each message is looked at */
+    [BY_CLIENT] = { "client", QUEUE_CLIENTS },
 };
 
 /* The upper ends of the columns of the shape; the last has none. */
@@ -117,6 +117,21 @@ static struct span class_of(struct span reason, char room[QUEUE_CLASS_MAX])
 
 static struct span place_of(struct span site, struct span dest) { return site.n ? site : dest; }
 
+static struct span client_text(struct span ip, char room[QUEUE_CLASS_MAX])
+{
+    struct netaddr client;
+    struct buf b;
+    query_ip(ip, &client);
+    if (client.family == NETADDR_NONE)
+        return SPAN_NONE;
+    buf_init(&b, NETADDR_TEXT_MAX);
+    netaddr_put_ip(&b, &client);
+    struct span text = span_of(room, b.len);
+    memcpy(room, b.mem + b.off, b.len);
+    buf_free(&b);
+    return text;
+}
+
 static struct span cell_key(enum group_by by, const struct sched_cell_info *c,
                             char room[QUEUE_CLASS_MAX])
 {
@@ -127,6 +142,7 @@ static struct span cell_key(enum group_by by, const struct sched_cell_info *c,
     case BY_STATE: return span_str(queue_state_name(c->state));
     case BY_SENDER: return c->sender;
     case BY_SENDER_DOMAIN: return c->sender_domain;
+    case BY_CLIENT: return c->client_known ? client_text(c->client, room) : c->client;
     default: return c->listener;
     }
 }
@@ -293,7 +309,7 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
             next_ms = next;
     }
     query_rest(&g->y, i < m->rcpt_count ? i : 0);
-    if (bys[g->by].kind == QUEUE_MESSAGES && n)
+    if (bys[g->by].kind != QUEUE_RCPTS && n)
         feed_one(g, m, message_key(g->by, m, &text), n, next_ms);
     buf_free(&text);
 }
@@ -390,7 +406,7 @@ static bool in_group(const struct grouping *g, const struct group *x,
                      const struct sched_rcpt_info *r)
 {
     char room[QUEUE_CLASS_MAX];
-    return bys[g->by].kind == QUEUE_MESSAGES ||
+    return bys[g->by].kind != QUEUE_RCPTS ||
            span_eq(span_to(rcpt_key(g->by, r, room), GROUP_KEY_MAX), x->node.key);
 }
 
@@ -406,7 +422,7 @@ static void put_oldest(struct grouping *g, struct group *x, struct json *j)
     for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &r); i++) {
         if (!query_rcpt(&g->y, &m, &r) || !in_group(g, x, &r))
             continue;
-        if (bys[g->by].kind == QUEUE_MESSAGES)
+        if (bys[g->by].kind != QUEUE_RCPTS)
             take_next(x, next_of(g, &r));
         if (!reason.n)
             reason = r.reason;
@@ -479,7 +495,7 @@ static bool say(struct grouping *g)
 
 static bool cells_know_all(const struct grouping *g)
 {
-    return g->by != BY_CLIENT && !(g->y.fields & ~query_kind_fields(bys[g->by].kind));
+    return !(g->y.fields & ~query_kind_fields(bys[g->by].kind));
 }
 
 /* A reason's cells may answer "maybe": then the messages are looked at. */

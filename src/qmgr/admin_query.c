@@ -4,28 +4,18 @@
 #include "base/num.h"
 #include "config/table.h"
 #include "proto/lists.h"
-#include "sched/walk.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
 
-#define BIT(field) (UINT32_C(1) << (field))
+#define BIT QUERY_FIELD
 
 enum {
-    CELL_UNITS = 4,
     AHEAD = 12, /* so many messages are fetched before they are looked at, */
     NEXT = 4,   /* and what they refer to */
-    RCPT_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN) | BIT(QUEUE_SITE) | BIT(QUEUE_REASON) |
-                  BIT(QUEUE_TARGET) | BIT(QUEUE_STATE),
+    RCPT_FIELDS = QUERY_RCPT_FIELDS,
     ADDRESS_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN),
-    RCPT_CELL_FIELDS = RCPT_FIELDS & ~BIT(QUEUE_TO),
-    MESSAGE_CELL_FIELDS = BIT(QUEUE_FROM) | BIT(QUEUE_LISTENER),
 };
-
-uint32_t query_kind_fields(enum queue_kind kind)
-{
-    return kind == QUEUE_RCPTS ? RCPT_CELL_FIELDS : MESSAGE_CELL_FIELDS;
-}
 
 bool query_time_is_up(const struct query *y, int64_t begun_ns)
 {
@@ -97,6 +87,7 @@ bool query_init(struct query *y, struct admin_ask *a, struct wire *args,
             return false;
         }
     }
+    hash_init(&y->reasons, loop_random_u64(y->q->env->loop), 0);
     y->fields = queue_filter_fields(y->filter);
     y->wants = queue_filter_wants(y->filter);
     return true;
@@ -111,30 +102,18 @@ bool query_add(struct query *y, struct span word)
     return rc == 1;
 }
 
-static void plan_end(struct query *y)
-{
-    struct queue_index *ix = sched_index(y->q->sched);
-    if (y->walking)
-        queue_walk_end(&y->walk);
-    for (size_t i = 0; i < y->cell_count; i++)
-        queue_cell_unpin(ix, y->cells[i]);
-    y->cell_count = 0;
-    y->walking = false;
-}
-
 void query_again(struct query *y, bool every)
 {
-    plan_end(y);
-    y->planned = y->by_cells = y->exact = y->too_many = false;
+    query_plan_drop(y);
     y->every = every;
-    y->candidates = y->cursor = y->ahead_slice = 0;
+    y->cursor = y->ahead_slice = 0;
     y->looked = y->rest = 0;
-    y->sum = (struct query_sum){ 0 };
 }
 
 void query_free(struct query *y)
 {
-    plan_end(y);
+    query_plan_drop(y);
+    hash_free(&y->reasons);
     queue_filter_free(&y->filter);
 }
 
@@ -145,44 +124,18 @@ static struct queue_addr addr_of(struct sched_addr a)
     return (struct queue_addr){ .local = a.local, .domain = a.domain, .whole = a.whole };
 }
 
-/* Of a whole address, as it was given. */
-static struct queue_addr whole_addr(struct span text)
+void query_ip(struct span ip, struct netaddr *a_r)
 {
-    return (struct queue_addr){ .local = text, .whole = true };
-}
-
-enum queue_match query_cell(const struct query *y, const struct queue_cell *c,
-                            const struct sched_cell_info *info)
-{
-    struct queue_facts x = { .known = query_kind_fields(c->kind) };
-    if (c->kind == QUEUE_RCPTS) {
-        x.to = (struct queue_addr){ .domain = info->domain };
-        x.to_domain_known = true;
-        x.site = info->site;
-        x.dest = info->dest;
-        x.reason = info->reason;
-        x.state = info->state;
-        x.reason_is_class = true;
-    } else if (info->sender_known) {
-        x.from = whole_addr(info->sender);
-        x.listener = info->listener;
-    } else {
-        x.known &= ~BIT(QUEUE_FROM);
-        x.from = (struct queue_addr){ .domain = info->sender_domain };
-        x.from_domain_known = true;
-        x.listener = info->listener;
-    }
-    return queue_filter_match(y->filter, &x);
-}
-
-void query_client(const struct sched_msg_info *m, struct netaddr *a_r)
-{
-    struct span ip = sched_msg_client(m->here);
     *a_r = (struct netaddr){ .family = ip.n == 4    ? NETADDR_V4
                                        : ip.n == 16 ? NETADDR_V6
                                                     : NETADDR_NONE };
     if (ip.n)
         memcpy(a_r->ip, ip.p, ip.n);
+}
+
+void query_client(const struct sched_msg_info *m, struct netaddr *a_r)
+{
+    query_ip(sched_msg_client(m->here), a_r);
 }
 
 static void message_facts(const struct query *y, const struct sched_msg_info *m,
@@ -297,80 +250,6 @@ static enum queue_match message_holds(struct query *y, const struct sched_msg_in
         return whole;
     y->whole = false;
     return any_rcpt(y, m, &x);
-}
-
-/* --- the plan --- */
-
-static void plan_cell(struct query *y, struct queue_cell *c)
-{
-    struct sched_cell_info info;
-    sched_cell(c, &info);
-    enum queue_match match = query_cell(y, c, &info);
-    y->all_hold &= match == QUEUE_YES;
-    if (match == QUEUE_NO)
-        return;
-    y->exact &= match == QUEUE_YES;
-    y->candidates += c->ages.count;
-    y->sum.messages += c->messages;
-    y->sum.recipients += c->ages.count;
-    y->sum.bytes += c->bytes;
-    y->sum.shared += c->shared;
-    if (y->cell_count == QUERY_CELLS_MAX) {
-        y->too_many = true;
-        return;
-    }
-    queue_cell_pin(c);
-    y->cells[y->cell_count++] = c;
-}
-
-static void plan_done(struct query *y)
-{
-    struct sched_totals t = sched_totals(y->q->sched);
-    uint64_t all = t.messages;
-    y->planned = true;
-    if (y->all_hold) /* then no message is counted twice either */
-        y->sum = (struct query_sum){ t.messages, y->sum.recipients, t.bytes, 0 };
-    y->by_cells = !y->too_many && y->candidates * (y->cell_count + 1) < 4 * all;
-    y->exact &= !(y->fields & ~query_kind_fields(y->kind));
-    if (!y->by_cells)
-        plan_end(y);
-}
-
-/* No plan is needed for one message, or to look at all. */
-static bool is_planned(struct query *y)
-{
-    if (y->planned)
-        return true;
-    struct span id = queue_filter_exact(y->filter, QUEUE_ID);
-    struct span target = queue_filter_exact(y->filter, QUEUE_TARGET);
-    if (!queueid_seq(id, &y->only) && !queueid_seq(target, &y->only))
-        y->only = 0;
-    return y->planned = y->only || y->every || !(y->fields & (RCPT_FIELDS | MESSAGE_CELL_FIELDS));
-}
-
-enum query_got query_plan(struct query *y, int64_t begun_ns)
-{
-    (void)begun_ns;
-    struct queue_index *ix = sched_index(y->q->sched);
-    struct queue_cell *c;
-    if (is_planned(y))
-        return QUERY_END;
-    if (!y->walking) {
-        y->kind = y->fields & MESSAGE_CELL_FIELDS && !(y->fields & RCPT_FIELDS) ? QUEUE_MESSAGES
-                                                                              : QUEUE_RCPTS;
-        y->exact = y->all_hold = true;
-        y->walking = true;
-        queue_walk_begin(&y->walk, ix, y->kind);
-    }
-    while ((c = queue_walk_next(&y->walk)) != NULL) {
-        plan_cell(y, c);
-        if (admin_slice_spent(y->slice, CELL_UNITS))
-            return QUERY_LATER;
-    }
-    queue_walk_end(&y->walk);
-    y->walking = false;
-    plan_done(y);
-    return QUERY_END;
 }
 
 /* --- the way --- */

@@ -1,16 +1,27 @@
 /* Which messages a question means: a filter (queue/filter.h), and the shortest way to those it
  * holds for. The way is chosen by the index: the cells it may hold in are merged when they are
- * few, else every message is looked at, in order of age. Both ways stand at an age, so that
- * anything may happen between two slices: what has left its cell meanwhile is not found any more,
- * what has come into another may not be found yet. */
+ * few, else every message is looked at, in order of age. What is asked of reasons is asked of the
+ * reasons in the queue first, so that for most classes of them a cell's answer is known. Both ways
+ * stand at an age, so that anything may happen between two slices: what has left its cell
+ * meanwhile is not found any more, what has come into another may not be found yet. */
 #ifndef POSTERN_QMGR_ADMIN_QUERY_H
 #define POSTERN_QMGR_ADMIN_QUERY_H
 
 #include "qmgr/admin.h"
 #include "queue/filter.h"
 #include "queue/index.h"
+#include "sched/walk.h"
 
-enum { QUERY_CELLS_MAX = 128, QUERY_AHEAD = 256 };
+#define QUERY_FIELD(field) (UINT32_C(1) << (field))
+
+enum {
+    QUERY_CELLS_MAX = 128,
+    QUERY_AHEAD = 256,
+    /* What is asked of recipients. */
+    QUERY_RCPT_FIELDS = QUERY_FIELD(QUEUE_TO) | QUERY_FIELD(QUEUE_DOMAIN) |
+                        QUERY_FIELD(QUEUE_SITE) | QUERY_FIELD(QUEUE_REASON) |
+                        QUERY_FIELD(QUEUE_TARGET) | QUERY_FIELD(QUEUE_STATE),
+};
 
 enum query_sort { QUERY_AGE, QUERY_SIZE, QUERY_DOMAIN, QUERY_NEXT, QUERY_COUNT };
 
@@ -32,7 +43,12 @@ struct query {
     uint64_t limit; /* UINT64_MAX: none given */
     /* The plan: which cells may it hold in? */
     bool planned, by_cells, exact; /* exact: sum is the answer */
+    uint32_t tried; /* bits of kinds */
     enum queue_kind kind;
+    struct hash reasons; /* struct query_class (admin_plan.c), by class */
+    struct sched_reason_walk reason_walk;
+    bool reasons_known;
+    uint32_t reason_units; /* of the last look at some */
     struct queue_walk walk;
     bool walking;
     struct queue_cell *cells[QUERY_CELLS_MAX]; /* pinned */
@@ -70,6 +86,8 @@ enum queue_match query_cell(const struct query *y, const struct queue_cell *c,
 /* The fields that cells of this kind know. */
 uint32_t query_kind_fields(enum queue_kind kind);
 
+/* Unmakes it. */
+void query_plan_drop(struct query *y);
 /* Both end with QUERY_LATER when the slice is over: what came before it was looked at. */
 /* Makes the plan: QUERY_END when it is made. */
 enum query_got query_plan(struct query *y, int64_t begun_ns);
@@ -80,6 +98,8 @@ enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_in
 enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum);
 bool query_time_is_up(const struct query *y, int64_t begun_ns);
 /* Of a message that query_next gave. Only live recipients. */
+/* An address of 0, 4 or 16 bytes. */
+void query_ip(struct span ip, struct netaddr *a_r);
 /* Who sent it to us; of no family when it came by a program of this host. */
 void query_client(const struct sched_msg_info *m, struct netaddr *a_r);
 bool query_rcpt(const struct query *y, const struct sched_msg_info *m,

@@ -5,12 +5,14 @@
 #include "base/num.h"
 #include "queue/reason.h"
 #include "sched/sched.h"
+#include "sched/walk.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STEPS = 30000, LOOK_EVERY = 500, JOBS_MAX = 40, CELLS_MAX = 20000, RCPTS_MAX = 5 };
+enum { STEPS = 30000, LOOK_EVERY = 500, JOBS_MAX = 40, CELLS_MAX = 20000, RCPTS_MAX = 5,
+       REASON_EVERY = 50 };
 
 static uint64_t seed_now;
 
@@ -30,7 +32,7 @@ struct world {
     struct sched_job jobs[JOBS_MAX];
     uint32_t job_rcpts[JOBS_MAX];
     size_t job_count;
-    uint64_t looks, members;
+    uint64_t looks, members, reasons;
 };
 
 static uint64_t below(struct world *w, uint64_t n)
@@ -51,6 +53,7 @@ static struct span name(char *to, size_t n, const char *before, uint64_t i, cons
 
 static void add(struct world *w)
 {
+    static const uint8_t client_lens[] = { 0, 4, 16 };
     struct sched_entry_rcpt rcpts[RCPTS_MAX];
     char addrs[RCPTS_MAX][64], sender[64], listener[32];
     uint32_t n = 1 + (uint32_t)below(w, below(w, 3) ? 1 : RCPTS_MAX);
@@ -69,7 +72,7 @@ static void add(struct world *w)
                              .flags = below(w, 30) ? 0 : ENVELOPE_QUEUE_ONLY,
                              .sender = name(sender, sizeof sender, "s@o", below(w, 9), ".example"),
                              .listener = name(listener, sizeof listener, "l", below(w, 3), ""),
-                             .client_len = 4,
+                             .client_len = client_lens[below(w, 3)],
                              .client = { 192, 0, 2, (uint8_t)below(w, 9) },
                              .rcpts = rcpts,
                              .rcpt_count = n };
@@ -245,7 +248,47 @@ static void key_of(struct buf *b, struct span domain, struct span dest, struct s
                queue_state_name(state));
 }
 
-static void look_naively(struct world *w, struct sums *rcpts, struct sums *messages)
+/* Of a class, as the walk over reasons tells it; and whether it has told of this one. */
+struct told {
+    struct span class, reason;
+    bool found;
+};
+
+static void on_reason(void *arg, struct span class, struct span reason)
+{
+    struct told *t = arg;
+    t->found |= span_eq(class, t->class) && span_eq(reason, t->reason);
+}
+
+static bool is_told(const struct world *w, struct span class, struct span reason)
+{
+    struct told t = { .class = class, .reason = reason };
+    struct sched_reason_walk walk = { 0 };
+    while (sched_walk_reasons(w->s, &walk, on_reason, &t) > 0)
+        ;
+    return t.found;
+}
+
+/* Each by itself: how many reasons there are is what the walk is for. */
+static void look_at_reason(struct world *w, const struct sched_rcpt_info *r, struct span class)
+{
+    bool of_its_own = !r->frozen && !(r->state == SCHED_READY && r->next_try_ms);
+    if (r->reason.n && of_its_own && w->members % REASON_EVERY == 0) {
+        HOLDS(is_told(w, class, r->reason));
+        w->reasons++;
+    }
+}
+
+static void client_key(struct buf *b, struct span ip, struct span listener)
+{
+    buf_reset(b);
+    for (size_t i = 0; i < ip.n; i++)
+        buf_printf(b, "%u.", (unsigned char)ip.p[i]);
+    buf_printf(b, "/%.*s", SPAN_ARG(listener));
+}
+
+static void look_naively(struct world *w, struct sums *rcpts, struct sums *messages,
+                         struct sums *clients)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
@@ -256,7 +299,8 @@ static void look_naively(struct world *w, struct sums *rcpts, struct sums *messa
         sched_addr_put(&b, m.sender);
         buf_printf(&b, "/%.*s", SPAN_ARG(sched_msg_listener(m.here)));
         count(sum_of(messages, buf_span(&b)), &m, 0);
-        HOLDS(sched_msg_client(m.here).n == 4 && sched_msg_client(m.here).p[1] == 0);
+        client_key(&b, sched_msg_client(m.here), sched_msg_listener(m.here));
+        count(sum_of(clients, buf_span(&b)), &m, 0);
         for (uint32_t i = 0; sched_rcpt(w->s, m.seq, i, &r); i++) {
             char class[QUEUE_CLASS_MAX];
             if (r.state >= SCHED_LIVE)
@@ -264,6 +308,7 @@ static void look_naively(struct world *w, struct sums *rcpts, struct sums *messa
             size_t n = queue_reason_class(r.reason, class);
             key_of(&b, r.addr.domain, r.dest, span_of(class, n), sched_queue_state(&r));
             count(sum_of(rcpts, buf_span(&b)), &m, r.next_try_ms);
+            look_at_reason(w, &r, span_of(class, n));
             w->members++;
         }
     }
@@ -287,7 +332,8 @@ static void add_cell(struct sums *all, struct span key, const struct queue_cell 
         s->next_ms = next_ms;
 }
 
-static void look_at_index(struct world *w, struct sums *rcpts, struct sums *messages)
+static void look_at_index(struct world *w, struct sums *rcpts, struct sums *messages,
+                          struct sums *clients)
 {
     struct queue_walk walk;
     struct queue_cell *c;
@@ -310,6 +356,14 @@ static void look_at_index(struct world *w, struct sums *rcpts, struct sums *mess
         buf_reset(&b);
         buf_printf(&b, "%.*s/%.*s", SPAN_ARG(info.sender), SPAN_ARG(info.listener));
         add_cell(messages, buf_span(&b), c, 0);
+    }
+    queue_walk_end(&walk);
+    queue_walk_begin(&walk, sched_index(w->s), QUEUE_CLIENTS);
+    while ((c = queue_walk_next(&walk)) != NULL) {
+        sched_cell(c, &info);
+        HOLDS(info.client_known);
+        client_key(&b, info.client, info.listener);
+        add_cell(clients, buf_span(&b), c, 0);
     }
     queue_walk_end(&walk);
     buf_free(&b);
@@ -352,16 +406,20 @@ static void look_at_order(struct world *w)
 
 static void look(struct world *w)
 {
-    struct sums all[4];
-    for (int i = 0; i < 4; i++)
-        all[i] = (struct sums){ .v = must_calloc(CELLS_MAX, sizeof(struct sum)) };
-    look_naively(w, &all[0], &all[1]);
-    look_at_index(w, &all[2], &all[3]);
-    compare(&all[0], &all[2], false);
-    compare(&all[1], &all[3], true);
+    struct sums naive[QUEUE_KINDS], index[QUEUE_KINDS];
+    for (int k = 0; k < QUEUE_KINDS; k++) {
+        naive[k] = (struct sums){ .v = must_calloc(CELLS_MAX, sizeof(struct sum)) };
+        index[k] = (struct sums){ .v = must_calloc(CELLS_MAX, sizeof(struct sum)) };
+    }
+    look_naively(w, &naive[QUEUE_RCPTS], &naive[QUEUE_MESSAGES], &naive[QUEUE_CLIENTS]);
+    look_at_index(w, &index[QUEUE_RCPTS], &index[QUEUE_MESSAGES], &index[QUEUE_CLIENTS]);
+    for (int k = 0; k < QUEUE_KINDS; k++)
+        compare(&naive[k], &index[k], k != QUEUE_RCPTS);
     look_at_order(w);
-    for (int i = 0; i < 4; i++)
-        free(all[i].v);
+    for (int k = 0; k < QUEUE_KINDS; k++) {
+        free(naive[k].v);
+        free(index[k].v);
+    }
     w->looks++;
 }
 
@@ -382,6 +440,7 @@ static void run(uint64_t seed)
             look(w);
     }
     look(w);
+    HOLDS(w->reasons > 100);
     sched_free(&w->s);
     printf("# seed %" PRIu64 ": %" PRIu64 " looks at %" PRIu64 " recipients in all\n", seed,
            w->looks, w->members);

@@ -464,6 +464,16 @@ static enum queue_match signed_holds(const struct term *t, const struct queue_fa
     return one;
 }
 
+bool queue_filter_alike(const struct queue_filter *f, struct span reason, struct span other)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const struct term *t = &f->terms[i];
+        if (t->field == QUEUE_REASON && text_holds(t, reason) != text_holds(t, other))
+            return false;
+    }
+    return true;
+}
+
 enum {
     RCPT_FIELDS = 1u << QUEUE_TO | 1u << QUEUE_DOMAIN | 1u << QUEUE_SITE | 1u << QUEUE_REASON |
                   1u << QUEUE_TARGET | 1u << QUEUE_STATE,

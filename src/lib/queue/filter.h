@@ -76,6 +76,8 @@ void queue_filter_free(struct queue_filter **f);
 /* Adds a word. 1: taken; 0: its field is none of a filter's ("limit=10"); -1: err says what is
  * wrong with it. Everything is copied. */
 int queue_filter_word(struct queue_filter *f, struct span word, struct err *err);
+/* Whether all that is asked of a reason holds for both of these, or for neither, each by itself. */
+bool queue_filter_alike(const struct queue_filter *f, struct span reason, struct span other);
 /* Nothing was asked for: it holds for everything. */
 bool queue_filter_empty(const struct queue_filter *f);
 /* Bits (1 << enum queue_field) of the fields it looks at. */

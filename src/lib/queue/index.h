@@ -1,10 +1,11 @@
 /* index: the queue in groups, kept with each change. Pure.
  *
  * A cell is everything that agrees in all that groups are made of: recipients of one domain,
- * destination, class of reason and state; or messages of one sender and listener. Each recipient
- * is in one cell and each message in another; each cell knows its number, bytes, and its members
- * in order of age. A group ("all for example.com", "all of this reason") is the sum of its
- * cells, of which there are thousands where there are a million recipients.
+ * destination, class of reason and state; or messages of one sender and listener; or messages of
+ * one client and listener. Each recipient is in one cell and each message in one of each of the
+ * other kinds; each cell knows its number, bytes, and its members in order of age. A group ("all
+ * for example.com", "all of this reason") is the sum of its cells, of which there are thousands
+ * where there are a million recipients.
  *
  * Drawback: a message with recipients in several cells counts in each of them, so that the sum
  * of messages is an upper bound where `shared` is not 0. Recipients are exact.
@@ -17,10 +18,12 @@
 #include "base/list.h"
 #include "queue/set.h"
 
-enum queue_kind { QUEUE_RCPTS, QUEUE_MESSAGES, QUEUE_KINDS };
+enum queue_kind { QUEUE_RCPTS, QUEUE_MESSAGES, QUEUE_CLIENTS, QUEUE_KINDS };
 
 struct queue_key {
-    const void *a, *b, *c; /* RCPTS: domain, place, class;  MESSAGES: domain, listener, address */
+    /* RCPTS: domain, place, class;  MESSAGES: domain, listener, address;
+     * CLIENTS: client, listener, nothing */
+    const void *a, *b, *c;
     uint64_t state;        /* the owner's; RCPTS only */
 };
 

@@ -1,9 +1,12 @@
 /* index: what is told to the index of groups, and what its cells mean. */
 #include "sched/inside.h"
 
+#define OTHER_CLIENTS "(others)" /* no address has so many bytes */
+
 enum {
     CLASSES_MAX = 4096,     /* of reasons */
     ADDRESSES_MAX = 100000, /* of senders, told apart; more are one group for each domain */
+    CLIENTS_MAX = 100000,   /* told apart; more are one group */
 };
 
 void sched_index_init(struct sched *s)
@@ -12,15 +15,18 @@ void sched_index_init(struct sched *s)
     hash_init(&s->classes, s->cfg.seed, CLASSES_MAX);
     hash_init(&s->listeners, s->cfg.seed, 0);
     hash_init(&s->addresses, s->cfg.seed, ADDRESSES_MAX);
+    hash_init(&s->clients, s->cfg.seed, CLIENTS_MAX);
     s->many_classes = sched_name_get(&s->classes, SPAN("(other reasons)"));
     s->many_addresses = sched_name_get(&s->addresses, SPAN("(other senders)"));
+    s->many_clients = sched_name_get(&s->clients, SPAN(OTHER_CLIENTS));
 }
 
 void sched_index_free(struct sched *s)
 {
     sched_name_put(&s->classes, s->many_classes);
     sched_name_put(&s->addresses, s->many_addresses);
-    struct hash *hashes[] = { &s->classes, &s->listeners, &s->addresses };
+    sched_name_put(&s->clients, s->many_clients);
+    struct hash *hashes[] = { &s->classes, &s->listeners, &s->addresses, &s->clients };
     for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
         MUST(hashes[i]->n == 0);
         hash_free(hashes[i]);
@@ -89,6 +95,23 @@ void sched_index_leave(struct sched *s, struct sched_rcpt *r)
 
 static struct sched_name *name_of(const void *p) { return (struct sched_name *)p; }
 
+/* Found again when it is needed: a pointer to it in each message would be more memory. */
+static struct queue_cell *client_cell(struct sched *s, const struct sched_msg *m,
+                                      const struct sched_name *client)
+{
+    struct queue_key key = { client, m->cell->key.b, NULL, 0 };
+    return queue_cell_get(&s->index, QUEUE_CLIENTS, &key);
+}
+
+static void client_gone(struct sched *s, const struct sched_msg *m)
+{
+    struct sched_name *client =
+        m->client_many ? s->many_clients : sched_name_find(&s->clients, sched_msg_client(m));
+    MUST(client);
+    queue_cell_remove(&s->index, client_cell(s, m, client), m->age, m->size_bytes, false);
+    sched_name_put(&s->clients, client);
+}
+
 void sched_index_message(struct sched *s, struct sched_msg *m, struct span sender,
                          struct span listener)
 {
@@ -99,11 +122,16 @@ void sched_index_message(struct sched *s, struct sched_msg *m, struct span sende
                              0 };
     m->cell = queue_cell_get(&s->index, QUEUE_MESSAGES, &key);
     queue_cell_add(m->cell, m->age, m->size_bytes, false);
+    struct sched_name *client = sched_name_get(&s->clients, sched_msg_client(m));
+    m->client_many = !client;
+    client = client ? client : sched_name_ref(s->many_clients);
+    queue_cell_add(client_cell(s, m, client), m->age, m->size_bytes, false);
 }
 
 void sched_index_message_gone(struct sched *s, struct sched_msg *m)
 {
     struct queue_key key = m->cell->key;
+    client_gone(s, m);
     queue_cell_remove(&s->index, m->cell, m->age, m->size_bytes, false);
     sched_name_put(&s->listeners, name_of(key.b));
     sched_name_put(&s->addresses, name_of(key.c));
@@ -141,6 +169,7 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
     const struct sched_dest *d = c->key.b;
     c_r->domain = sched_name_span(c->key.a);
     c_r->reason = sched_name_span(c->key.c);
+    c_r->folded = c->key.c != NULL;
     c_r->state = states[c->key.state];
     c_r->at = ats[c->key.state];
     if (d) {
@@ -154,6 +183,7 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
     if (!until_ms && !frozen)
         return;
     c_r->state = frozen ? QUEUE_FROZEN : QUEUE_DEFERRED;
+    c_r->folded = false;
     c_r->reason = frozen ? SPAN(SCHED_FROZEN_REASON) : why;
     c_r->next_try_ms = frozen ? 0 : until_ms;
 }
@@ -165,9 +195,14 @@ void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r)
         show_rcpts(c, c_r);
         return;
     }
+    c_r->listener = sched_name_span(c->key.b);
+    if (c->kind == QUEUE_CLIENTS) {
+        c_r->client = sched_name_span(c->key.a);
+        c_r->client_known = !span_eq(c_r->client, SPAN(OTHER_CLIENTS));
+        return;
+    }
     const struct sched_name *address = c->key.c;
     c_r->sender_domain = sched_name_span(c->key.a);
-    c_r->listener = sched_name_span(c->key.b);
     c_r->sender = sched_name_span(address);
     c_r->sender_known = !span_eq(c_r->sender, SPAN("(other senders)"));
 }

@@ -69,6 +69,7 @@ struct sched_msg { /* what a look at very many needs comes first */
     uint32_t flags, rcpt_count, live;
     uint16_t sender_len;
     bool sender_whole : 1, spared : 1; /* spared: once it did not expire, as time had leapt */
+    bool client_many : 1;              /* its client is one of many_clients */
     uint8_t client_len;                /* 0, 4 or 16 */
     int64_t born_ms; /* monotonic time of receipt, may be negative */
     union {
@@ -168,8 +169,8 @@ struct sched {
     struct hash domains, reasons, dests, sites;
     struct hash frozen; /* names, freeze.c */
     struct queue_index index;
-    struct hash classes, listeners, addresses; /* names of the index's cells */
-    struct sched_name *many_classes, *many_addresses;
+    struct hash classes, listeners, addresses, clients; /* names of the index's cells */
+    struct sched_name *many_classes, *many_addresses, *many_clients;
     struct sched_name *many_reasons;
     struct hash lines; /* of queues with several senders */
     struct heap deferred, timers, gates, paces;
@@ -246,6 +247,7 @@ void sched_index_free(struct sched *s);
 void sched_index_leave(struct sched *s, struct sched_rcpt *r);
 void sched_index_enter(struct sched *s, struct sched_rcpt *r);
 void sched_index_due(struct sched_rcpt *r); /* it is in s->deferred now */
+/* The client's address is in m already. */
 void sched_index_message(struct sched *s, struct sched_msg *m, struct span sender,
                          struct span listener);
 void sched_index_message_gone(struct sched *s, struct sched_msg *m);

@@ -5,11 +5,17 @@
 
 #include <stdlib.h>
 
-struct sched_name *sched_name_get(struct hash *h, struct span text)
+struct sched_name *sched_name_find(const struct hash *h, struct span text)
 {
     struct hash_node *node = hash_get(h, text);
-    if (node)
-        return sched_name_ref(CONTAINER(node, struct sched_name, node));
+    return node ? CONTAINER(node, struct sched_name, node) : NULL;
+}
+
+struct sched_name *sched_name_get(struct hash *h, struct span text)
+{
+    struct sched_name *known = sched_name_find(h, text);
+    if (known)
+        return sched_name_ref(known);
     if (h->max && h->n >= h->max)
         return NULL;
     struct sched_name *name = must_alloc(must_add(sizeof *name, text.n));

@@ -16,6 +16,8 @@ struct sched_name {
 
 /* One more reference; NULL when the table is full and does not have it. */
 struct sched_name *sched_name_get(struct hash *h, struct span text);
+/* The one it has, without a reference more; NULL: none. */
+struct sched_name *sched_name_find(const struct hash *h, struct span text);
 void sched_name_put(struct hash *h, struct sched_name *name); /* accepts NULL */
 static inline struct sched_name *sched_name_ref(struct sched_name *name)
 {

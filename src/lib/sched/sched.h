@@ -477,13 +477,17 @@ void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sche
 /* What the members of a cell have in common. Spans as in sched_msg_info. */
 struct sched_cell_info {
     struct span domain, dest, site; /* RCPTS: of the recipient; dest, site: empty when not routed */
-    struct span reason;             /* its class; of the back-off when it waits behind one */
+    struct span reason;             /* of the back-off when it waits behind one; else: */
+    bool folded;                    /* a class of reasons (queue/reason.h) */
     enum queue_state state;
     enum sched_state at; /* PENDING also stands for ROUTING */
     int64_t next_try_ms; /* the first; monotonic; 0: none */
-    struct span sender_domain, listener; /* MESSAGES */
+    struct span listener;      /* MESSAGES, CLIENTS */
+    struct span sender_domain; /* MESSAGES */
     struct span sender;  /* the whole address; of very many senders some are not told apart: */
     bool sender_known;
+    struct span client; /* CLIENTS: 0, 4 or 16 bytes; of very many some are not told apart: */
+    bool client_known;
 };
 struct queue_index *sched_index(struct sched *s);
 void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r);

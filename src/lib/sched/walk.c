@@ -58,6 +58,25 @@ bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_
     return true;
 }
 
+int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,
+                       void (*fn)(void *arg, struct span class, struct span reason), void *arg)
+{
+    const struct hash *h = &s->reasons;
+    if (w->at > 0 && w->size != h->size) {
+        *w = (struct sched_reason_walk){ 0 };
+        return -1;
+    }
+    w->size = h->size;
+    if (w->at == w->size)
+        return 0;
+    for (const struct hash_node *n = h->buckets[w->at++]; n; n = n->next) {
+        const struct sched_name *reason = CONTAINER(n, struct sched_name, node);
+        if (reason->class) /* else it is of a back-off, or of nobody yet */
+            fn(arg, sched_name_span(reason->class), sched_name_span(reason));
+    }
+    return 1;
+}
+
 bool sched_walk_listener(const struct sched *s, struct span name)
 {
     return hash_get(&s->listeners, name) != NULL;

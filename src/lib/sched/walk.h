@@ -24,6 +24,14 @@ bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_
 /* Whether any message came in by that listener. */
 bool sched_walk_listener(const struct sched *s, struct span name);
 
+/* The reasons that recipients have, each with its class (queue/reason.h), a few at a time. Calls fn
+ * for those of the next bucket; returns as sched_walk_places does. */
+struct sched_reason_walk { /* zeroed: from the beginning */
+    size_t at, size;
+};
+int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,
+                       void (*fn)(void *arg, struct span class, struct span reason), void *arg);
+
 /* Destinations, and the sites behind them, a few at a time. */
 enum sched_place_kind {
     SCHED_PLACE_DEST,

@@ -1,0 +1,235 @@
+/* Whichever way a query takes (by the index's cells, by looking at every message) it finds what a
+ * look at each message by itself finds, for random filters over a random queue; and where the
+ * cells are the answer to a count, that is right. A failing seed is printed and repeats the run:
+ * TEST_SEED=N. */
+#include "qmgr/admin_query.h"
+#include "qmgr_rig.h"
+#include "test.h"
+
+#include "base/must.h"
+
+#include <inttypes.h>
+
+enum { MAILS = 1500, ROUNDS = 12, FILTERS = 60, WORDS_MAX = 4, WORD_BYTES = 96 };
+
+struct world {
+    struct rig *r;
+    struct sched *s;
+    uint64_t random, next_seq, exact, by_cells, by_all, found;
+};
+
+static uint64_t below(struct world *w, uint64_t n)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return w->random % n;
+}
+
+/* A pattern with a number in the place of its "#". */
+static struct span filled(char *to, size_t n, const char *pattern, uint64_t number)
+{
+    size_t at = strcspn(pattern, "#");
+    const char *rest = pattern + at + (pattern[at] == '#');
+    if (pattern[at])
+        snprintf(to, n, "%.*s%u%s", (int)at, pattern, (unsigned)number, rest);
+    else
+        snprintf(to, n, "%s", pattern);
+    return span_str(to);
+}
+
+/* --- the queue --- */
+
+static const char *const forms[] = { "450 4.2.1 mailbox busy, id #", "451 4.7.1 greylisted",
+                                     "Connection refused by mx#.example.net", "" };
+
+static struct span reason_text(struct world *w, char *to, size_t n)
+{
+    return filled(to, n, forms[below(w, 4)], below(w, 12) + 10000);
+}
+
+static void add(struct world *w)
+{
+    static const uint8_t lens[] = { 0, 4, 4, 16 };
+    char addrs[3][64], reasons[3][64], sender[64], listener[8];
+    struct sched_entry_rcpt rcpts[3];
+    uint32_t n = 1 + (uint32_t)below(w, 3);
+    struct sched_now now = qmgr_now(w->r->q);
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(addrs[i], sizeof addrs[i], "u%u@d%u.example", (unsigned)below(w, 50),
+                 (unsigned)below(w, 12));
+        rcpts[i] = (struct sched_entry_rcpt){
+            .addr = span_str(addrs[i]),
+            .reason = reason_text(w, reasons[i], sizeof reasons[i]),
+            .held = below(w, 3) == 0,
+            .quarantined = below(w, 4) == 0,
+            .next_try_wall_ms = below(w, 3) ? now.wall_ms + (int64_t)below(w, 900000) : 0,
+        };
+    }
+    snprintf(sender, sizeof sender, "s%u@o%u.example", (unsigned)below(w, 30),
+             (unsigned)below(w, 5));
+    snprintf(listener, sizeof listener, "l%u", (unsigned)below(w, 3));
+    struct sched_entry e = { .seq = w->next_seq++, .received_ms = now.wall_ms,
+                             .size_bytes = below(w, 5000), .sender = span_str(sender),
+                             .listener = span_str(listener), .rcpts = rcpts, .rcpt_count = n,
+                             .client_len = lens[below(w, 4)],
+                             .client = { 10, 0, (uint8_t)below(w, 2), (uint8_t)below(w, 6) } };
+    MUST(sched_add(w->s, &e, now));
+}
+
+static void change(struct world *w)
+{
+    char text[64];
+    uint64_t seq = 1 + below(w, w->next_seq);
+    switch (below(w, 6)) {
+    case 0: sched_hold(w->s, seq, SCHED_ALL, SPAN("held by somebody")); break;
+    case 1: sched_release(w->s, seq, SCHED_ALL, reason_text(w, text, sizeof text),
+                          qmgr_now(w->r->q)); break;
+    case 2: sched_delete(w->s, seq, (uint32_t)below(w, 3)); break;
+    case 3: sched_retry(w->s, seq, SCHED_ALL, qmgr_now(w->r->q)); break;
+    case 4:
+        snprintf(text, sizeof text, "d%u.example", (unsigned)below(w, 12));
+        sched_freeze(w->s, span_str(text));
+        break;
+    default:
+        snprintf(text, sizeof text, "d%u.example", (unsigned)below(w, 12));
+        sched_thaw(w->s, span_str(text));
+        break;
+    }
+    while (sched_next_gone(w->s, &seq))
+        ;
+}
+
+/* --- the questions --- */
+
+static void word(struct world *w, char to[WORD_BYTES])
+{
+    static const char *const kinds[] = {
+        "client=10.0.1.#", "client=10.0.#.0/24", "client~0.#",        "listener=l#",
+        "from=s#@o1.example", "from=o#.example", "from~s1#",          "domain=d#.example",
+        "domain=d1*",      "to=u#@d3.example",    "to~u4#",            "size>#00",
+        "state=held",      "state=deferred,ready", "state=frozen",       "state=quarantined",
+        "reason~busy",     "reason~1000#",        "reason~mx1000#",    "reason~nowhere",
+        "reason~id *",     "reason=450*1000#",    "reason=*refused*",   "reason~greylisted",
+        "reason=451 4.7.1 greylisted",             "reason~1#",         "target=d#.example",
+        "reason=450 4.2.1 mailbox busy, id 1000#",
+    };
+    const char *any = below(w, 8) ? "" : "any.", *not = below(w, 5) ? "" : "!";
+    char text[WORD_BYTES / 2];
+    const char *kind = kinds[below(w, sizeof kinds / sizeof *kinds)];
+    filled(text, sizeof text, kind, below(w, 3));
+    snprintf(to, WORD_BYTES, "%s%s%s", any, not, text);
+}
+
+struct answer {
+    uint64_t messages, bytes, recipients, ages; /* ages: all of them, xor */
+};
+
+static void take(struct answer *a, const struct query *y, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info r;
+    a->messages++;
+    a->bytes += m->size_bytes;
+    a->ages ^= m->age * UINT64_C(0x9e3779b97f4a7c15);
+    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++)
+        a->recipients += query_rcpt(y, m, &r);
+}
+
+static struct answer found(struct world *w, struct query *y, bool every)
+{
+    struct answer a = { 0 };
+    struct sched_msg_info m;
+    enum query_got got = QUERY_LATER;
+    query_again(y, every);
+    while (got != QUERY_END) {
+        admin_slice_begin(y->slice, w->r->q);
+        while ((got = query_next(y, 0, &m)) == QUERY_ONE)
+            take(&a, y, &m);
+    }
+    return a;
+}
+
+static struct answer each(struct world *w, const struct query *y)
+{
+    struct answer a = { 0 };
+    struct sched_msg_info m;
+    for (uint64_t at = 0; sched_cursor_next(w->s, at, &m); at = m.seq)
+        if (m.live_count && query_message(y, &m))
+            take(&a, y, &m);
+    return a;
+}
+
+static bool same(const struct answer *a, const struct answer *b)
+{
+    return a->messages == b->messages && a->bytes == b->bytes && a->ages == b->ages &&
+           a->recipients == b->recipients;
+}
+
+/* Whether the sum is what the messages say; exact ones may count shared messages twice. */
+static bool counted(struct world *w, struct query *y, const struct answer *want)
+{
+    struct query_sum sum = { 0 };
+    query_again(y, false);
+    do
+        admin_slice_begin(y->slice, w->r->q);
+    while (query_count(y, 0, false, &sum) == QUERY_LATER);
+    w->exact += y->exact;
+    if (sum.shared ? sum.messages < want->messages : sum.messages != want->messages)
+        return false;
+    return (y->exact && y->kind != QUEUE_RCPTS) || sum.recipients == want->recipients;
+}
+
+static void ask(struct world *w, uint64_t seed)
+{
+    struct admin_ask a = { .q = w->r->q };
+    struct query y;
+    struct buf b;
+    char words[WORDS_MAX][WORD_BYTES];
+    size_t n = 1 + (size_t)below(w, WORDS_MAX);
+    buf_init(&b, 4096);
+    for (size_t i = 0; i < n; i++) {
+        word(w, words[i]);
+        wire_put_bytes(&b, span_str(words[i]));
+    }
+    struct wire args = wire_reader(buf_span(&b));
+    MUST(query_init(&y, &a, &args, NULL));
+    struct answer want = each(w, &y), by_plan = found(w, &y, false);
+    w->by_cells += y.by_cells;
+    w->by_all += !y.by_cells;
+    w->found += want.messages;
+    struct answer by_all = found(w, &y, true);
+    if (!same(&want, &by_plan) || !same(&want, &by_all) || !counted(w, &y, &want))
+        TEST_FAIL("seed %" PRIu64 ": %s %s %s %s: %" PRIu64 " messages with %" PRIu64
+                  " recipients; by plan %" PRIu64 ", %" PRIu64 "; by all %" PRIu64, seed,
+                  words[0], n > 1 ? words[1] : "", n > 2 ? words[2] : "", n > 3 ? words[3] : "",
+                  want.messages, want.recipients, by_plan.messages, by_plan.recipients,
+                  by_all.messages);
+    query_free(&y);
+    buf_free(&b);
+}
+
+static void filters(void)
+{
+    const char *given = getenv("TEST_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 10) : 1;
+    struct world w = { .r = rig_new(11), .random = seed * 0x9e3779b97f4a7c15u + 1, .next_seq = 1 };
+    w.s = w.r->q->sched;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < MAILS / ROUNDS; i++)
+            add(&w);
+        for (int i = 0; i < MAILS / ROUNDS; i++)
+            change(&w);
+        for (int i = 0; i < FILTERS; i++)
+            ask(&w, seed);
+    }
+    printf("# %" PRIu64 " by cells, %" PRIu64 " by all, %" PRIu64 " counted by cells, %" PRIu64
+           " messages found\n", w.by_cells, w.by_all, w.exact, w.found);
+    CHECK(w.exact > 50 && w.by_cells > 50 && w.by_all > 50 && w.found > 1000);
+    rig_free(&w.r);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = { { "query/filters", filters } };
+    return test_main(tests, sizeof tests / sizeof *tests, argc, argv);
+}
