@@ -29,8 +29,8 @@ uint32_t query_kind_fields(enum queue_kind kind)
 
 /* --- reasons --- */
 
-/* A class of reasons (queue/reason.h). Unless they are mixed, the filter holds for all of them or for
- * none, and one of them is as good as any. */
+/* A class of reasons (queue/reason.h). Unless they are mixed the filter holds for all of them or
+ * for none, and one of them is as good as any. */
 struct query_class {
     struct hash_node node;
     bool mixed;
