@@ -155,7 +155,7 @@ def mbox(where):
             reader.unlock()
             reader.close()
         wait(lambda: b"Subject: two" in (box / ANN).read_bytes())
-        event(g, "delivered", ANN)
+        wait(lambda: sum(e["event"] == "delivered" for e in g.events()) == 2)
         got = mailbox.mbox(str(box / ANN)).values()
         assert [m["Subject"] for m in got] == ["one", "two"], got
         assert [m.get_from().split()[0] for m in got] == ["a@client.example", "MAILER-DAEMON"]
