@@ -5,7 +5,8 @@
 #include "cli/args.h"
 
 /* EX_OK: it exists, or nobody can say now (which is said). EX_NOHOST: the DNS knows no host there,
- * or it is a listener of this gateway, and that is said. What cannot be read as a next hop is left to qmgr to refuse. */
+ * or it is a listener of this gateway, and that is said. What cannot be read as a next hop is left
+ * to qmgr to refuse. */
 int queue_hop_check(const struct cli_args *a, const char *hop);
 
 #endif
