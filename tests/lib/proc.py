@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+KERNEL_LISTS_CHILDREN = Path("/proc/thread-self/children").exists()
 
 
 def stat(pid):
@@ -38,19 +39,35 @@ def group(pgid):
             if fields and fields[0] != "Z" and int(fields[2]) == pgid]
 
 
+def children(pid):
+    """Its living children. The kernel may leave some out while others end: two looks that say the
+    same are believed."""
+    def look():
+        found = []
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/children", "rb") as f:
+                    found += map(int, f.read().split())
+        except OSError:                 # it is gone
+            pass
+        return found
+    if not KERNEL_LISTS_CHILDREN:
+        now = [int(p) for p in os.listdir("/proc") if p.isdigit() and parent(int(p)) == pid]
+    else:
+        before, now = None, look()
+        while now != before:
+            before, now = now, look()
+    states = ((child, stat(child)) for child in now)
+    return [child for child, fields in states if fields and fields[0] != "Z"]
+
+
 def tree(root):
     """root and all its living descendants."""
-    children = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = stat(name)
-            if fields and fields[0] != "Z":
-                children.setdefault(int(fields[1]), []).append(int(name))
     found, todo = [], [root]
     while todo:
         pid = todo.pop()
         found.append(pid)
-        todo += children.get(pid, [])
+        todo += children(pid)
     return found
 
 
