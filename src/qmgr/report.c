@@ -79,6 +79,7 @@ static void fill_rcpt(struct dsn_rcpt *d, const struct fact *f, const struct env
                             .returned = f->returned,
                             .duplicate = f->kind == SPOOL_UNKNOWN,
                             .attempts = f->attempts,
+                            .waited_ms = f->waited_ms,
                             .last_attempt_ms = f->at_ms,
                             .will_retry_until_ms = f->until_wall_ms };
     buf_free(&ip);

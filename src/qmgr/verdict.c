@@ -3,9 +3,12 @@
 
 #include "attempt/attempt.h"
 #include "base/must.h"
+#include "base/num.h"
 #include "smtp/client.h"
 
 #include <stdlib.h>
+
+enum { TURN_WORDS_MAX = 2048 };
 
 static bool is_relayed(const struct job_rcpt *g)
 {
@@ -150,6 +153,35 @@ void verdict_told(struct qmgr *q, uint64_t seq, uint32_t rcpt)
 
 /* --- expiry and warnings: one report for all of a message --- */
 
+/* Its turn did not come: for whose sake? The schedule gives no reason to what merely waits. */
+static struct span turn_words(struct qmgr *q, const struct sched_event *ev,
+                              const struct sched_rcpt_info *r, struct arena *a)
+{
+    struct sched_place_info site;
+    struct buf b;
+    if (r->state == SCHED_ACTIVE)
+        return SPAN("its first attempt is still under way");
+    if (!ev->dest.n || !sched_site_of(q->sched, ev->dest, &site))
+        return SPAN("nobody has found out where it goes");
+    buf_init(&b, TURN_WORDS_MAX);
+    if (site.interval_us) {
+        buf_putz(&b, "only one message in ");
+        num_put_duration(&b, (site.interval_us + 999) / 1000);
+        buf_putz(&b, " may be sent there");
+    } else if (site.crowded) {
+        buf_putz(&b, "all connections that such a place may have are in use");
+    } else if (site.limit && site.active >= site.limit) {
+        buf_printf(&b, "not more than %u deliveries at once may go there", site.limit);
+    } else {
+        buf_putz(&b, "other mail to there came first");
+    }
+    if (site.why.n)
+        buf_printf(&b, ", since it said: %.*s", SPAN_ARG(site.why));
+    struct span words = arena_dup(a, buf_span(&b));
+    buf_free(&b);
+    return words;
+}
+
 static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, struct last *last,
                               struct arena *a)
 {
@@ -166,10 +198,13 @@ static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, stru
                       .kind = expired ? SPOOL_EXPIRED : SPOOL_DELAY_REPORTED,
                       .final = expired,
                       .attempts = r.attempts,
-                      .text = reason.n ? reason : SPAN("it could not be sent"),
+                      .text = reason.n ? reason : turn_words(q, ev, &r, a),
                       .mailer = SPAN("esmtp"),
                       .after_ms = ev->after_ms,
                       .until_wall_ms = now.wall_ms + (ev->expires_ms - now.mono_ms) };
+    struct sched_msg_info m;
+    if (sched_msg(q->sched, ev->seq, &m))
+        f.waited_ms = now.mono_ms - sched_msg_born_ms(m.here);
     last_fill(last, a, ev->seq, ev->behind ? dest : SPAN_NONE, &f);
     /* RFC 3463 3.5: what is over is the time; what went wrong is told in words. */
     f.enhanced = expired ? SPAN("4.4.7") : f.untried ? SPAN("4.0.0") : f.last_status;

@@ -416,7 +416,8 @@ static void mx_cases(void)
           "(A: no usable answer)\n", "" },
         { "nx.test", "5.1.2 Host unknown (Name server: nx.test: host not found)\n", "" },
         { "nodata.test", "5.4.4 nodata.test has neither MX nor address\n", "" },
-        { "gone.test", "5.1.2 Host unknown (Name server: nx.test: host not found)\n", "" },
+        { "gone.test", "5.4.4 No mail server of gone.test exists (Name server: nx.test: host not "
+          "found)\n", "" },
         { "noaddr.test", "5.4.4 No MX host of noaddr.test has an address\n", "" },
         { "literal.test", "10 [192.0.2.7] 192.0.2.7:25\n", "mx:[192.0.2.7]" },
         { "zero.test", "5.4.4 zero.test has neither MX nor address\n", "" },
@@ -431,8 +432,8 @@ static void mx_cases(void)
           "list:[b.test]:[a.test]:26" },
         { "[nx.test]:[a.test]", "0 a.test 192.0.2.1:25\n", "list:[nx.test]:[a.test]" },
         { "servfail.test:[a.test]", "0 a.test 192.0.2.1:25\n", "list:servfail.test:[a.test]" },
-        { "nx.test:[nx2.test]", "5.1.2 Host unknown (Name server: nx2.test: host not found)\n",
-          "" },
+        { "nx.test:[nx2.test]", "5.4.4 No mail server of nx.test exists (Name server: nx2.test: "
+          "host not found)\n", "" },
         { "slow.test:own.test", "4.4.3 Name server: slow.test: host name lookup failure "
           "(MX: no answer in time)\n", "" },
         { "a..b", "5.1.2 Invalid host name \"a..b\": a label is empty\n", "" },

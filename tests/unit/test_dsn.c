@@ -454,6 +454,72 @@ static bool write_international(void)
     return write_sample("utf8ascii", &s.report, 0) && ok;
 }
 
+static bool says(const struct set *s, const char *what)
+{
+    struct buf b;
+    uint32_t flags;
+    buf_init(&b, DSN_OUT_MAX);
+    bool yes = dsn_compose(&s->report, &b, &flags) && holds(buf_span(&b), what);
+    buf_free(&b);
+    return yes;
+}
+
+/* A code that our client gives to a bare "550" is no reason to put words into the peer's mouth. */
+static void only_what_the_peer_said(void)
+{
+    static const char no_such[] = "that it has no such address", other[] = "does not take it.";
+    struct set s;
+    set_up(&s, DSN_FAILURE, 1);
+    CHECK(says(&s, no_such) && !says(&s, other));
+    s.told[0].reply = SPAN("550 Access denied, 192.0.2.9 is listed");
+    CHECK(!says(&s, no_such) && says(&s, other) && says(&s, "Status: 5.1.1\r\n"));
+    s.told[0].reply = SPAN("550");
+    CHECK(!says(&s, no_such) && says(&s, other));
+    s.told[0].reply = SPAN("550-5.1.1 nobody\r\n550 5.1.1 here");
+    CHECK(says(&s, no_such));
+    s.told[0].reply = SPAN("user unknown");
+    s.told[0].local = true;
+    CHECK(says(&s, no_such));
+    s.told[0].status = SPAN("5.4.4");
+    CHECK(says(&s, "No mail server of that domain can be found"));
+}
+
+/* Of an alias its sender knows only the alias. */
+static void the_address_that_was_written(void)
+{
+    struct set s;
+    set_up(&s, DSN_FAILURE, 1);
+    s.rcpts[0].orcpt = SPAN("rfc822;U@Example.com");
+    CHECK(!says(&s, "for which"));
+    s.rcpts[0].orcpt = SPAN("rfc822;sales+2Bx@from.example");
+    CHECK(says(&s, "<u@example.com>, for which <sales+x@from.example> stands\r\n"));
+    s.rcpts[0].orcpt = SPAN("nonsense");
+    CHECK(!says(&s, "for which"));
+}
+
+static void what_has_arrived(void)
+{
+    struct set s;
+    set_up(&s, DSN_SUCCESS, 2);
+    s.told[0].mailbox = true;
+    CHECK(says(&s, "Subject: Your mail was passed on\r\n"));
+    s.told[1].mailbox = true;
+    CHECK(says(&s, "Subject: Your mail has arrived\r\n"));
+}
+
+/* The wall's clock may have been anywhere when it came. */
+static void how_long_it_waited(void)
+{
+    struct set s;
+    set_up(&s, DSN_FAILURE, 1);
+    s.told[0].expired = true;
+    s.told[0].waited_ms = 8000;
+    CHECK(says(&s, "could not be handed over for 8s."));
+    s.told[0].waited_ms = 0;
+    s.env.received_ms = now_ms + 86400000;
+    CHECK(says(&s, "could not be handed over."));
+}
+
 static void python_reads_them(void)
 {
     CHECK(mkdtemp(samples) != NULL);
@@ -484,6 +550,8 @@ static const struct test tests[] = {
     TEST(the_worst_report_fits),
     TEST(hostile_bytes_stay_inside),
     TEST(utf8_addresses),
+    TEST(only_what_the_peer_said), TEST(the_address_that_was_written), TEST(what_has_arrived),
+    TEST(how_long_it_waited),
     TEST(python_reads_them),
 };
 TEST_MAIN(tests)

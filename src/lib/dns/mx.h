@@ -11,7 +11,7 @@
  * What it decides:
  * - MX hosts by preference, equals in random order; all their addresses, IPv6 and IPv4 in turn.
  * - No MX: the domain itself. A null MX: 5.1.10. NXDOMAIN: 5.1.2. Neither MX nor address, or no
- *   MX host that has one: 5.4.4. SERVFAIL or no answer where it matters: 4.4.3, put off.
+ *   MX host that exists or has one: 5.4.4. SERVFAIL or no answer where it matters: 4.4.3, put off.
  * - A host whose address cannot be found out now is passed over when another has one.
  * - An address of our own (params.is_own, by address and port, never by name) takes out its host
  *   and all that are not better; when none is better: 5.3.5, mail would loop.

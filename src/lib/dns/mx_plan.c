@@ -169,6 +169,10 @@ static void fail_hosts(struct dns_mx *m)
     else if (!first)
         verdict(&m->plan, DNS_PLAN_FAIL, SPAN("5.4.4"),
                 mx_text(m, "No MX host of %s has a usable name", domain));
+    else if (!gone && (m->hops[first->hop].mx || m->hops[first->hop].hop.bracketed))
+        verdict(&m->plan, DNS_PLAN_FAIL, SPAN("5.4.4"),
+                mx_text(m, "No mail server of %s exists (Name server: %s: host not found)", domain,
+                        first->name.s));
     else if (!gone)
         verdict(&m->plan, DNS_PLAN_FAIL, SPAN("5.1.2"),
                 mx_text(m, "Host unknown (Name server: %s: host not found)", first->name.s));

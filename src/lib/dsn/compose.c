@@ -73,7 +73,9 @@ static const char *subject(const struct dsn_report *r)
         return "Undeliverable, and no sender to tell";
     if (r->kind == DSN_FAILURE)
         return "Your mail was not delivered";
-    return r->kind == DSN_DELAY ? "Your mail is delayed; we go on trying" : "Your mail has arrived";
+    if (r->kind == DSN_DELAY)
+        return "Your mail is delayed; we go on trying";
+    return dsn_has_arrived(r) ? "Your mail has arrived" : "Your mail was passed on";
 }
 
 /* The Message-Id of the original, so that mail programs show the report beside it. */

@@ -59,6 +59,7 @@ struct dsn_rcpt {
     bool expanded;        /* DSN_SUCCESS: it stands for others, and the mail goes on to these; with
                              `mailbox` it is a list, and that is all (RFC 3461 5.2.7) */
     uint32_t attempts;
+    int64_t waited_ms;            /* of one that expired; 0: as long as the clock says */
     int64_t last_attempt_ms;      /* 0: never, or not known */
     int64_t will_retry_until_ms;  /* DSN_DELAY; 0: not said */
 };

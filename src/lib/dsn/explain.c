@@ -42,8 +42,9 @@ static const struct entry table[] = {
       "Try again later." },
     { "*.4.3", "The names in the address could not be looked up.",
       "Check the part behind the @; if it is right, try again later." },
-    { "*.4.4", "No way to that domain is known.",
-      "Tell your administrator." },
+    { "*.4.4", "No mail server of that domain can be found: those it names do not exist or have "
+               "no address.",
+      "Check the part behind the @; if it is right, tell the people there in another way." },
     { "*.4.6", "The message went in circles between mail systems.",
       "Tell your administrator; the address may be forwarded to itself." },
     { "*.4.7", "The message could not be handed over in all the time it may wait.",

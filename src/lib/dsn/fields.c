@@ -143,21 +143,33 @@ static void put_plain(struct buf *out, struct span addr)
     }
 }
 
-/* ORCPT comes as "type;xtext"; without a readable type there is nothing to report. An address of
- * the type utf-8 stands in a global report as it is, else encoded (RFC 6533 3). */
-static void put_orcpt(struct buf *out, struct span orcpt, bool utf8)
+enum dsn_orcpt dsn_orcpt_addr(struct buf *addr, struct span orcpt)
 {
     size_t semicolon = span_find(orcpt, ';');
     struct span type = span_to(orcpt, semicolon), value = span_from(orcpt, semicolon + 1);
     if (semicolon == orcpt.n || !type_ok(type))
-        return;
+        return DSN_ORCPT_NONE;
+    if (!span_ieq(type, SPAN("utf-8"))) {
+        dsn_xtext_decode(addr, value, ENVELOPE_TEXT_MAX);
+        return DSN_ORCPT_PLAIN;
+    }
+    put_plain(addr, value);
+    return DSN_ORCPT_UTF8;
+}
+
+/* Without a readable type there is nothing to report. An address of the type utf-8 stands in a
+ * global report as it is, else encoded (RFC 6533 3). */
+static void put_orcpt(struct buf *out, struct span orcpt, bool utf8)
+{
+    struct span type = span_to(orcpt, span_find(orcpt, ';'));
     struct buf addr;
     buf_init(&addr, ENVELOPE_TEXT_MAX);
-    bool international = span_ieq(type, SPAN("utf-8"));
-    if (international)
-        put_plain(&addr, value);
-    else
-        dsn_xtext_decode(&addr, value, ENVELOPE_TEXT_MAX);
+    enum dsn_orcpt kind = dsn_orcpt_addr(&addr, orcpt);
+    bool international = kind == DSN_ORCPT_UTF8;
+    if (kind == DSN_ORCPT_NONE) {
+        buf_free(&addr);
+        return;
+    }
     buf_puts(out, SPAN("Original-Recipient: "));
     buf_puts(out, type);
     buf_putc(out, ';');
@@ -169,7 +181,7 @@ static void put_orcpt(struct buf *out, struct span orcpt, bool utf8)
     buf_free(&addr);
 }
 
-static bool status_ok(struct span s)
+bool dsn_status_ok(struct span s)
 {
     size_t part = 0, digits = 0;
     for (size_t i = 0; i < s.n; i++) {
@@ -191,7 +203,7 @@ static void put_status(struct buf *out, const struct dsn_report *r, const struct
         [DSN_FAILURE] = "5.0.0", [DSN_DELAY] = "4.0.0", [DSN_SUCCESS] = "2.0.0",
     };
     buf_puts(out, SPAN("Status: "));
-    buf_puts(out, status_ok(rcpt->status) ? rcpt->status : span_str(otherwise[r->kind]));
+    buf_puts(out, dsn_status_ok(rcpt->status) ? rcpt->status : span_str(otherwise[r->kind]));
     buf_puts(out, SPAN("\r\n"));
 }
 

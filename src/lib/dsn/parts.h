@@ -17,6 +17,8 @@ enum {
 bool dsn_has_high(struct span s); /* octets above 127 */
 /* Takes the next line off *s, its end (CRLF, LF) taken off too; false at the end. */
 bool dsn_line(struct span *s, struct span *line_r);
+/* All of a success report have it in their mailbox (or list): others it was passed on to. */
+bool dsn_has_arrived(const struct dsn_report *r);
 /* The same for a reply, of which DSN_REPLY_LINES not empty lines are shown: *count counts. */
 bool dsn_reply_line(struct span *reply, int *count, struct span *line_r);
 
@@ -25,6 +27,10 @@ void dsn_put_text(struct buf *out, const struct dsn_report *r);
 
 /* fields.c: the second part, for programs: its body. utf8: message/global-delivery-status. */
 void dsn_put_fields(struct buf *out, const struct dsn_report *r, bool utf8);
+bool dsn_status_ok(struct span status); /* of the form of RFC 3463 */
+enum dsn_orcpt { DSN_ORCPT_NONE, DSN_ORCPT_PLAIN, DSN_ORCPT_UTF8 };
+/* Appends the address of "type;xtext"; NONE: there is no readable type. */
+enum dsn_orcpt dsn_orcpt_addr(struct buf *addr, struct span orcpt);
 
 /* qp.c: lines ended by CRLF or LF, as quoted-printable. */
 void dsn_put_qp(struct buf *out, struct span text);

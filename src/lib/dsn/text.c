@@ -50,17 +50,28 @@ static const char *headline(const struct dsn_report *r)
     if (r->kind == DSN_DELAY)
         return "Your mail has not been delivered yet. This is only a notice: you need not do "
                "anything and should not send it again. We go on trying:";
-    return "Your mail has arrived, as far as we can tell:";
+    return dsn_has_arrived(r) ? "Your mail has arrived:" : "Your mail was passed on:";
 }
 
-static void put_duration_since(struct buf *out, const struct dsn_report *r)
+bool dsn_has_arrived(const struct dsn_report *r)
 {
-    int64_t age_ms = r->now_ms - r->env->received_ms;
+    for (size_t i = 0; i < r->rcpt_count; i++)
+        if (!r->rcpts[i].mailbox)
+            return false;
+    return true;
+}
+
+static void put_expired(struct buf *out, const struct dsn_report *r, const struct dsn_rcpt *rcpt)
+{
     enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS };
-    if (age_ms < 0)
-        age_ms = 0;
+    int64_t age_ms = rcpt->waited_ms ? rcpt->waited_ms : r->now_ms - r->env->received_ms;
     age_ms -= age_ms % (age_ms > MINUTE_MS ? MINUTE_MS : SECOND_MS);
-    num_put_duration(out, age_ms);
+    buf_puts(out, SPAN("    It could not be handed over"));
+    if (age_ms > 0) { /* else the clock was set meanwhile */
+        buf_puts(out, SPAN(" for "));
+        num_put_duration(out, age_ms);
+    }
+    buf_putz(out, rcpt->untried || rcpt->last_status.n ? ". What happened last:\r\n" : ".\r\n");
 }
 
 static void put_success(struct buf *out, const struct dsn_rcpt *rcpt)
@@ -76,17 +87,47 @@ static void put_success(struct buf *out, const struct dsn_rcpt *rcpt)
                             "you will hear no more of it unless something goes wrong.");
 }
 
+/* "550 Access denied": of the codes that our client gives to a reply without one, these say more
+ * than the peer did. */
+static struct span meant(struct span status, const struct dsn_rcpt *rcpt)
+{
+    static const struct span guesses[] = { { "5.1.1", 5 }, { "5.1.3", 5 }, { "5.5.0", 5 },
+                                           { "4.5.0", 5 } };
+    struct span rest = span_from(rcpt->reply, sizeof "550 " - 1);
+    if (rcpt->local || dsn_status_ok(span_word(&rest)))
+        return status;
+    for (size_t i = 0; i < sizeof guesses / sizeof *guesses; i++)
+        if (span_eq(status, guesses[i]))
+            return SPAN("5.0.0");
+    return status;
+}
+
 static struct dsn_words words_of(const struct dsn_report *r, const struct dsn_rcpt *rcpt)
 {
     bool last = rcpt->expired && rcpt->last_status.n;
-    struct dsn_words w = dsn_explain(last ? rcpt->last_status : rcpt->status,
+    struct dsn_words w = dsn_explain(meant(last ? rcpt->last_status : rcpt->status, rcpt),
                                      r->kind == DSN_DELAY);
     if (rcpt->returned)
         w = (struct dsn_words){ "An administrator of our mail system has sent it back to you.",
                                 "Ask there why; the address stands at the end." };
     else if (rcpt->untried)
-        w.what = "It was not tried: its turn has not come, for the reason that is said below.";
+        w = (struct dsn_words){ "It could not be sent, for the reason that is said below.",
+                                "Tell our administrator; the address stands at the end." };
     return w;
+}
+
+/* The address that was written, where that is another: people know that one. */
+static void put_written(struct buf *out, const struct dsn_rcpt *rcpt)
+{
+    struct buf addr;
+    buf_init(&addr, ENVELOPE_TEXT_MAX);
+    if (dsn_orcpt_addr(&addr, rcpt->rcpt->orcpt) != DSN_ORCPT_NONE && addr.len &&
+        !span_ieq(buf_span(&addr), rcpt->rcpt->addr)) {
+        buf_puts(out, SPAN(", for which "));
+        put_address(out, buf_span(&addr));
+        buf_puts(out, SPAN(" stands"));
+    }
+    buf_free(&addr);
 }
 
 static void put_diagnosis(struct buf *out, const struct dsn_report *r,
@@ -94,16 +135,14 @@ static void put_diagnosis(struct buf *out, const struct dsn_report *r,
 {
     struct dsn_words words = words_of(r, rcpt);
     put_address(out, rcpt->rcpt->addr);
+    put_written(out, rcpt);
     buf_puts(out, SPAN("\r\n"));
     if (r->kind == DSN_SUCCESS) {
         put_success(out, rcpt);
         return;
     }
-    if (rcpt->expired) {
-        buf_puts(out, SPAN("    It could not be handed over for "));
-        put_duration_since(out, r);
-        buf_putz(out, rcpt->untried || rcpt->last_status.n ? ". What happened last:\r\n" : ".\r\n");
-    }
+    if (rcpt->expired)
+        put_expired(out, r, rcpt);
     if (!rcpt->expired || rcpt->untried || rcpt->last_status.n)
         put_words(out, 4, words.what);
     if (rcpt->duplicate)
