@@ -38,7 +38,8 @@ struct live_ahead {
     uint64_t seq;
 };
 
-enum live_rcpt { LIVE_NOT_MEANT, LIVE_OPEN, LIVE_HEARD };
+enum live_rcpt { LIVE_NOT_MEANT, LIVE_OPEN, LIVE_HEARD, LIVE_RCPT_STATE = 3, /* and: */
+                 LIVE_WAS_HELD = 4, LIVE_WAS_RELEASED = 8 };
 
 /* All of its recipients that are meant are found before the first is set going, as that changes
  * the others. */
@@ -53,7 +54,7 @@ struct live_run {
     uint32_t jobs;
     bool frozen;               /* some of it is left alone */
     uint8_t *rcpts;   /* enum live_rcpt */
-    struct span held; /* it was held for that, and will be again; malloc'd */
+    struct span held; /* what was held, was for that, and will be again; malloc'd */
 };
 
 struct live {

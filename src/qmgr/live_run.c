@@ -72,9 +72,14 @@ void live_run_alone(struct live *l, const struct sched_msg_info *m)
     query_rest(&l->y, 0);
 }
 
+static bool is_at(const struct live_run *r, uint32_t rcpt, enum live_rcpt state)
+{
+    return rcpt < r->rcpt_count && (r->rcpts[rcpt] & LIVE_RCPT_STATE) == state;
+}
+
 static void close_rcpt(struct live_run *r, uint32_t rcpt)
 {
-    r->rcpts[rcpt] = LIVE_HEARD;
+    r->rcpts[rcpt] += LIVE_HEARD - LIVE_OPEN;
     r->open--;
 }
 
@@ -130,6 +135,14 @@ static bool find(struct live *l, struct live_run *r, const struct sched_msg_info
     return true;
 }
 
+static void was_held(struct live_run *r, uint32_t rcpt, const struct sched_rcpt_info *info)
+{
+    r->rcpts[rcpt] |= LIVE_WAS_HELD | (info->released ? LIVE_WAS_RELEASED : 0);
+    if (!r->held.p)
+        r->held = span_of(must_strndup(info->reason.p ? info->reason.p : "", info->reason.n),
+                          info->reason.n);
+}
+
 /* False: the slice is over. */
 static bool go(struct live *l, struct live_run *r)
 {
@@ -137,12 +150,11 @@ static bool go(struct live *l, struct live_run *r)
     for (uint32_t begun = r->at; r->at < r->rcpt_count; r->at++) {
         if (r->at > begun && piece_over(l, r->at))
             return false;
-        if (r->rcpts[r->at] != LIVE_OPEN || !sched_rcpt(l->q->sched, r->seq, r->at, &info) ||
+        if (!is_at(r, r->at, LIVE_OPEN) || !sched_rcpt(l->q->sched, r->seq, r->at, &info) ||
             info.state >= SCHED_LIVE)
             continue;
-        if (info.state == SCHED_HELD && !r->held.p)
-            r->held = span_of(must_strndup(info.reason.p ? info.reason.p : "", info.reason.n),
-                              info.reason.n);
+        if (info.state == SCHED_HELD)
+            was_held(r, r->at, &info);
         if (!kick(l, r->seq, r->at, &info)) {
             live_say_state(l, r, r->at, &info);
             close_rcpt(r, r->at);
@@ -217,16 +229,18 @@ static void hold_again(struct live *l, const struct live_run *r)
     struct qmgr *q = l->q;
     struct sched_rcpt_info info;
     for (uint32_t i = 0; i < r->rcpt_count; i++) {
-        if (r->rcpts[i] != LIVE_HEARD || !sched_rcpt(q->sched, r->seq, i, &info) ||
+        bool released = r->rcpts[i] & LIVE_WAS_RELEASED;
+        if (!(r->rcpts[i] & LIVE_WAS_HELD) || !sched_rcpt(q->sched, r->seq, i, &info) ||
             info.state >= SCHED_HELD)
             continue;
         struct spool_outcome o = { .seq = r->seq,
                                    .rcpt = i,
                                    .kind = SPOOL_HELD,
+                                   .released = released,
                                    .attempts = info.attempts,
                                    .at_ms = loop_wall_ms(q->env->loop),
                                    .diag = r->held };
-        sched_hold(q->sched, r->seq, i, r->held);
+        sched_hold_again(q->sched, r->seq, i, r->held, released);
         spool_outcome(q->spool, &o, 1);
         store_flush_soon(q);
     }
@@ -245,7 +259,7 @@ bool live_run_look(struct live *l, struct live_run *r)
         return false;
     for (uint32_t i = 0; i < LOOK_RCPTS && i < r->rcpt_count && r->open; i++) {
         r->at = (r->at + 1) % r->rcpt_count;
-        if (r->rcpts[r->at] == LIVE_OPEN)
+        if (is_at(r, r->at, LIVE_OPEN))
             look_at(l, r, r->at);
     }
     if (r->open || r->jobs)
@@ -266,7 +280,7 @@ void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f
         if (!r)
             continue;
         for (size_t i = 0; i < n; i++) {
-            if (f[i].rcpt >= r->rcpt_count || r->rcpts[f[i].rcpt] != LIVE_OPEN)
+            if (!is_at(r, f[i].rcpt, LIVE_OPEN))
                 continue;
             live_say_result(l, r, job, &f[i]);
             close_rcpt(r, f[i].rcpt);

@@ -333,6 +333,7 @@ static void send_mail(struct rig *r, struct rig_mail *m)
     struct envelope_rcpt rcpts[RIG_RCPTS_MAX] = { { .notify = 0 } };
     struct envelope env = { .seq = m->seq, .received_ms = loop_wall_ms(r->l),
                             .flags = m->envelope_flags,
+                            .hold = m->hold ? span_str(m->hold) : SPAN_NONE,
                             .sender = span_str(m->sender), .proto = SPAN("ESMTP"),
                             .rcpts = rcpts, .rcpt_count = m->rcpt_count };
     for (unsigned i = 0; i < m->rcpt_count; i++)

@@ -26,6 +26,7 @@ struct rig_mail {
     unsigned rcpt_count;
     uint8_t notify, flags[RIG_RCPTS_MAX]; /* enum envelope_rcpt_flag */
     uint32_t envelope_flags;
+    const char *hold; /* quarantined for that */
     size_t extra_bytes; /* content beyond a few lines; streamed when it is large */
     bool sent, committed, refused;
     unsigned code; /* of the refusal */

@@ -325,6 +325,48 @@ static void held_again(void)
     desk_end(&d);
 }
 
+static bool is_quarantined(const struct desk *d, uint64_t seq)
+{
+    struct sched_rcpt_info info;
+    return sched_rcpt(d->r->q->sched, seq, 0, &info) && info.state == SCHED_HELD &&
+           info.quarantined;
+}
+
+/* ... and only what was, for what it was. */
+static void held_beside_others(void)
+{
+    static const char *const run[] = { "state=held,quarantined,deferred", "always", "silent",
+                                       NULL };
+    struct desk d;
+    struct sched_rcpt_info info;
+    desk_begin(&d, 52);
+    struct rig_mail *m = rig_mail(d.r, "s@src.example", "tmp9.0@x.example");
+    rig_also(m, "tmp9.1@x.example");
+    MUST(rig_send(d.r, m));
+    struct rig_mail *other = rig_mail(d.r, "s@src.example", "tmp9.2@x.example");
+    other->hold = "it looks odd";
+    MUST(rig_send(d.r, other));
+    rig_run(d.r, SECOND_MS);
+    CHECK(is_quarantined(&d, other->seq));
+    CHECK_INT(sched_hold(d.r->q->sched, m->seq, 0, SPAN("under review")), 1);
+    ask(&d, "live", run);
+    rig_run(d.r, 3 * SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(rig_address(d.r, "tmp9.0@x.example")->tries, 2);
+    CHECK_INT(rig_address(d.r, "tmp9.1@x.example")->tries, 2);
+    CHECK_INT(rig_address(d.r, "tmp9.2@x.example")->tries, 1);
+    CHECK(sched_rcpt(d.r->q->sched, m->seq, 0, &info));
+    CHECK_INT(info.state, SCHED_HELD);
+    CHECK(sched_rcpt(d.r->q->sched, m->seq, 1, &info));
+    CHECK_INT(info.state, SCHED_DEFERRED);
+    CHECK(is_quarantined(&d, other->seq));
+    channel_free(&d.control);
+    rig_run(d.r, 3 * SECOND_MS);
+    rig_reboot(d.r, 1);
+    CHECK(d.r->q && is_quarantined(&d, other->seq));
+    desk_end(&d);
+}
+
 /* What is frozen is said once and left alone, when it was before, and when it is meanwhile. */
 static void frozen(void)
 {
@@ -383,6 +425,6 @@ static void refused(void)
 }
 
 static const struct test tests[] = { TEST(choices),       TEST(tried_now),  TEST(looked_away),
-                                     TEST(reads_nothing), TEST(held_again), TEST(frozen),
+                                     TEST(reads_nothing), TEST(held_again), TEST(held_beside_others), TEST(frozen),
                                      TEST(refused) };
 TEST_MAIN(tests)

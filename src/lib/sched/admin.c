@@ -39,6 +39,17 @@ uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span re
     return each(s, seq, rcpt, hold, &reason);
 }
 
+bool sched_hold_again(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
+                      bool released)
+{
+    struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
+    if (!r || r->state >= SCHED_HELD)
+        return false;
+    if (!released)
+        r->marks &= (uint8_t)~MARK_RELEASED;
+    return hold(s, r, &reason);
+}
+
 static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
 {
     const struct span *reason = arg;

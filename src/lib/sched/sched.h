@@ -352,6 +352,9 @@ struct sched_rcpt_info;
 bool sched_frozen_as(const struct sched *s, const struct sched_rcpt_info *r, struct span *name_r);
 /* A recipient in a job is held (deleted) when its job ends without a final outcome. */
 uint32_t sched_hold(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
+/* The same for one that was released to be tried once, and is as it was before: `released`. */
+bool sched_hold_again(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
+                      bool released);
 /* reason: the new one of those that were held; empty: the old one stays. */
 uint32_t sched_release(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
                        struct sched_now now);
