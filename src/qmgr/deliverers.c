@@ -430,7 +430,7 @@ static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct
     bool moved = m->site.n && (q->config->n_rules ? rules_place(q, j->dest, m->site)
                                                   : sched_bind(q->sched, j->id, m->site));
     if (moved) /* resolver knows more, or deliver has an old connection */
-        sched_placed(q->sched, j->dest, 0, false);
+        sites_elsewhere(q, j->dest);
     uint64_t keeper = 0;
     if (m->keeper && sched_may_keep(q->sched, j->id)) {
         keeper = m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT;

@@ -60,6 +60,13 @@ static void known(struct qmgr *q, struct span dest, struct span site, int64_t un
     loop_hook_ask(q->env->loop, &q->work);
 }
 
+/* A domain with other MX hosts in each answer would be tried in a circle: each time at a site of
+ * which nothing bad is known. */
+void sites_elsewhere(struct qmgr *q, struct span dest)
+{
+    sched_placed(q->sched, dest, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS, false);
+}
+
 static void unknown(struct qmgr *q, struct site_ask *a)
 {
     known(q, a->dest, SPAN_NONE, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS);

@@ -535,6 +535,28 @@ static void retries_of_what_waits(void)
     desk_free(d);
 }
 
+/* What ends behind a dead place, one message after the other, is not flushed one by one. */
+static void many_end_together(void)
+{
+    enum { MANY = 60 };
+    static char to[MANY][32];
+    struct desk *d = desk_new(13);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(to[i], sizeof to[i], "down%d@a.example", i);
+        rig_mail(d->r, "ok.sender@a.example", to[i])->notify = i & 1 ? NOTIFY_NEVER : 0;
+        MUST(rig_send(d->r, &d->r->mails[i]));
+    }
+    rig_run(d->r, 10 * SECOND);
+    uint64_t before = vfs_faulty_ops(d->r->disk);
+    rig_run(d->r, 6 * 60 * MINUTE); /* the warnings */
+    printf("# warn %d\n", (int)(vfs_faulty_ops(d->r->disk) - before));
+    before = vfs_faulty_ops(d->r->disk);
+    CHECK_INT(ask(d, "act", "domain=a.example", "action=bounce", NULL), ADMIN_OK);
+    CHECK(says(d, "\"recipients\":60"));
+    printf("# bounce %d\n", (int)(vfs_faulty_ops(d->r->disk) - before));
+    desk_free(d);
+}
+
 /* A crash at every write and flush of the commands: what was answered done is so afterwards. */
 static bool crash_at(uint64_t op, bool *hit_r)
 {
@@ -575,7 +597,7 @@ static const struct test tests[] = {
     TEST(alarms_are_kept), TEST(alarms_and_a_broken_disk),
     TEST(freezing), TEST(freezing_on_a_broken_disk),
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
-    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
+    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits), TEST(many_end_together),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

@@ -375,6 +375,20 @@ static void moves(void)
     rig_free(&r);
 }
 
+/* deliver finds another site than resolver said, each time: a domain may have other MX hosts in
+ * each answer. Nothing is tried in a circle. */
+static void another_each_time(void)
+{
+    struct rig *r = rig_new(1);
+    CHECK(rig_send(r, rig_mail(r, "s@src.example", "down.1@literal.example")));
+    for (int i = 0; i < 1000; i++)
+        rig_turn(r);
+    CHECK_INT(rig_address(r, "down.1@literal.example")->tries, 1);
+    rig_run(r, 10 * MINUTE_MS);
+    CHECK(rig_address(r, "down.1@literal.example")->tries < 60);
+    rig_free(&r);
+}
+
 /* resolver hangs: mail to an address goes at once, and other mail goes to deliver, which will say
  * what DNS says. */
 static void no_answer(void)
@@ -436,7 +450,7 @@ static void many_and_no_answer(void)
 static const struct test tests[] = {
     TEST(nothing_before), TEST(asked_again), TEST(moved), TEST(one_question_for_a_probe),
     TEST(dns_back), TEST(rule_of_the_place), TEST(one_limit), TEST(after_a_restart),
-    TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(moves), TEST(no_answer),
+    TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(moves), TEST(another_each_time), TEST(no_answer),
     TEST(away_or_none), TEST(many_and_no_answer),
 };
 TEST_MAIN(tests)
