@@ -47,7 +47,8 @@ static const struct spool_outcome *of_rcpt(const struct last_of *of, uint32_t rc
     return NULL;
 }
 
-/* Records are read from the disk only: the newest may not be there yet. */
+/* Records are read from the disk only: the newest may not be there yet. Where none is to be expected
+ * nothing is flushed: of very many that end together most were never tried. */
 static const struct spool_outcome *own_outcome(struct last *l, uint64_t seq, uint32_t rcpt,
                                                uint32_t attempts)
 {
@@ -55,7 +56,7 @@ static const struct spool_outcome *own_outcome(struct last *l, uint64_t seq, uin
     if (of->seq != seq)
         read_outcomes(l, of, seq);
     const struct spool_outcome *o = of_rcpt(of, rcpt);
-    if ((!o || o->attempts < attempts) && spool_dirty_since(l->q->spool) >= 0) {
+    if ((o ? o->attempts : 0) < attempts && spool_dirty_since(l->q->spool) >= 0) {
         store_flush(l->q);
         read_outcomes(l, of, seq);
         o = of_rcpt(of, rcpt);
@@ -79,6 +80,19 @@ static const struct spool_outcome *newest_at(struct last *l, struct span dest)
     return newest;
 }
 
+/* Whether somebody who was tried there still waits for it. */
+static bool was_tried(const struct last *l, uint64_t seq, struct span dest)
+{
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    bool found = false;
+    if (!sched_msg(l->q->sched, seq, &m))
+        return false;
+    for (uint32_t i = 0; !found && sched_msg_rcpt(m.here, i, &r); i++)
+        found = r.attempts > 0 && span_eq(r.dest, dest);
+    return found;
+}
+
 static const struct spool_outcome *outcome_at(struct last *l, struct span dest)
 {
     const struct dest *d = dest_find(l->q, dest);
@@ -88,7 +102,7 @@ static const struct spool_outcome *outcome_at(struct last *l, struct span dest)
     if (l->of[1].seq != seq)
         read_outcomes(l, &l->of[1], seq);
     const struct spool_outcome *o = newest_at(l, dest);
-    if (!o && spool_dirty_since(l->q->spool) >= 0) {
+    if (!o && spool_dirty_since(l->q->spool) >= 0 && was_tried(l, seq, dest)) {
         store_flush(l->q);
         read_outcomes(l, &l->of[1], seq);
         o = newest_at(l, dest);
