@@ -16,7 +16,7 @@ struct act {
     const char *past;
     enum event_name event;
     uint8_t kind; /* the outcome that is recorded */
-    bool (*concerns)(enum sched_state state);
+    bool (*concerns)(const struct sched_rcpt_info *r);
     uint32_t (*apply)(struct admin_ask *a, uint64_t seq, struct span why);
     const char *no_change;
 };
@@ -97,7 +97,7 @@ static int record(struct admin_ask *a, const struct act *act, const struct sched
     *active_r = false;
     for (uint32_t i = 0; i < m->rcpt_count; i++) {
         if (!sched_rcpt(q->sched, m->seq, i, &r) || r.state >= SCHED_LIVE ||
-            !act->concerns(r.state))
+            !act->concerns(&r))
             continue;
         outcome_of(act, &r, m->seq, i, loop_wall_ms(q->env->loop), why, &list[n++]);
         *active_r |= r.state == SCHED_ACTIVE;
@@ -206,13 +206,16 @@ static void act_on_all(struct admin_ask *a, const struct act *act, struct wire *
 
 /* --- hold, release, delete --- */
 
-static bool any_state(enum sched_state s)
+static bool any_state(const struct sched_rcpt_info *r)
 {
-    (void)s;
+    (void)r;
     return true;
 }
-static bool not_held(enum sched_state s) { return s != SCHED_HELD; }
-static bool may_be_held(enum sched_state s) { return s == SCHED_HELD || s == SCHED_ACTIVE; }
+static bool not_held(const struct sched_rcpt_info *r) { return r->state != SCHED_HELD; }
+static bool is_held(const struct sched_rcpt_info *r)
+{
+    return r->state == SCHED_HELD || r->to_be_held;
+}
 
 static uint32_t apply_hold(struct admin_ask *a, uint64_t seq, struct span why)
 {
@@ -246,7 +249,7 @@ void admin_hold(struct admin_ask *a, struct wire *args)
 void admin_release(struct admin_ask *a, struct wire *args)
 {
     static const struct act act = { "released", EVENT_admin_released, SPOOL_RELEASED,
-                                    may_be_held, apply_release, "it is not held" };
+                                    is_held, apply_release, "it is not held" };
     act_on_all(a, &act, args);
 }
 

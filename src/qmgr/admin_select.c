@@ -61,11 +61,11 @@ static void act_gone(struct admin_ask *a)
 
 /* --- the deeds --- */
 
-static bool not_held(const struct sched_rcpt_info *r)
+static bool not_held(const struct sched_rcpt_info *r) { return r->state != SCHED_HELD; }
+static bool is_held(const struct sched_rcpt_info *r)
 {
-    return r->state != SCHED_HELD || r->quarantined;
+    return r->state == SCHED_HELD || r->to_be_held;
 }
-static bool is_held(const struct sched_rcpt_info *r) { return r->state == SCHED_HELD; }
 static bool any(const struct sched_rcpt_info *r)
 {
     (void)r;

@@ -10,6 +10,7 @@
 #include "proto/watch_qmgr.h"
 #include "qmgr/keep.h"
 #include "qmgr/reroute.h"
+#include "smtp/client.h"
 
 #include <stdarg.h>
 #include <sysexits.h>
@@ -535,6 +536,39 @@ static void retries_of_what_waits(void)
     desk_free(d);
 }
 
+/* Held while it is in a session, and let go before that ends: it was never held. */
+static void held_and_released_in_a_session(void)
+{
+    static const char *const verbs[] = { "hold", "release" };
+    for (int by_id = 0; by_id < 2; by_id++) {
+        struct desk *d = desk_new(14);
+        struct rig_mail *m = post(d, "slow1@a.example"), *other = post(d, "slow2@a.example");
+        struct sched_rcpt_info r;
+        rig_run(d->r, SECOND);
+        CHECK_INT(d->r->slow_count, 2);
+        for (int i = 0; i < 2; i++) {
+            if (by_id)
+                CHECK_INT(ask(d, verbs[i], id_of(d, m) + 3, NULL), ADMIN_OK);
+            else
+                CHECK_INT(ask(d, "act", id_of(d, m), i ? "action=release" : "action=hold", NULL),
+                          ADMIN_OK);
+            CHECK(says(d, "\"recipients\":1"));
+        }
+        if (by_id) /* it is not held */
+            CHECK_INT(ask(d, "release", id_of(d, other) + 3, NULL), EX_NOINPUT);
+        rig_answer_slow(d->r, SMTP_DEFERRED);
+        rig_run(d->r, SECOND);
+        CHECK(sched_rcpt(d->r->q->sched, m->seq, 0, &r));
+        CHECK_INT(r.state, SCHED_DEFERRED);
+        power_cut(d, 1);
+        CHECK(sched_rcpt(d->r->q->sched, m->seq, 0, &r));
+        CHECK(r.state != SCHED_HELD && r.released);
+        CHECK(sched_rcpt(d->r->q->sched, other->seq, 0, &r));
+        CHECK(!r.released);
+        desk_free(d);
+    }
+}
+
 /* What ends behind a dead place, one message after the other, is not flushed one by one. */
 static void many_end_together(void)
 {
@@ -601,7 +635,8 @@ static const struct test tests[] = {
     TEST(alarms_are_kept), TEST(alarms_and_a_broken_disk),
     TEST(freezing), TEST(freezing_on_a_broken_disk),
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
-    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits), TEST(many_end_together),
+    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits), TEST(held_and_released_in_a_session),
+    TEST(many_end_together),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

@@ -103,6 +103,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
         .released = (r->marks & MARK_RELEASED) != 0,
         .quarantined = r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED,
+        .to_be_held = (r->flags & RCPT_HOLD) != 0,
         .marks = r->marks & (uint8_t)~MARKS_OWN,
         .reason = reason_of(r),
         .frozen = sched_rcpt_frozen(r),

@@ -394,6 +394,7 @@ struct sched_rcpt_info {
     bool released; /* it was held or waited for a run, and was let go */
     bool frozen;      /* before its attempt, and nothing is started for it */
     bool quarantined; /* held by the tables, and by nobody else */
+    bool to_be_held;  /* in a job, and held when that ends without a final outcome */
     uint8_t marks;
     struct span reason; /* its own, or that of the back-off it waits for; may be empty */
     struct span dest, site; /* of the last route; empty when none */
