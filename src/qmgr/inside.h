@@ -253,7 +253,7 @@ void rules_changed(struct qmgr *q, bool any); /* any: there were some before */
 void sites_new(struct qmgr *q);
 void sites_free(struct qmgr *q);
 void sites_resolver(struct qmgr *q, int fd);
-/* A delivery has found it elsewhere, where it is now: resolver is asked anew, though not at once. */
+/* A delivery has found it elsewhere, where it is now: resolver is asked anew, but not at once. */
 void sites_elsewhere(struct qmgr *q, struct span dest);
 bool sites_pump(struct qmgr *q); /* asks for what the schedule wants to know; false: nothing */
 

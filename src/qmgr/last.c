@@ -47,8 +47,8 @@ static const struct spool_outcome *of_rcpt(const struct last_of *of, uint32_t rc
     return NULL;
 }
 
-/* Records are read from the disk only: the newest may not be there yet. Where none is to be expected
- * nothing is flushed: of very many that end together most were never tried. */
+/* Records are read from the disk only: the newest may not be there yet. Where none is to be
+ * expected nothing is flushed: of very many that end together most were never tried. */
 static const struct spool_outcome *own_outcome(struct last *l, uint64_t seq, uint32_t rcpt,
                                                uint32_t attempts)
 {

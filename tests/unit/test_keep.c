@@ -635,8 +635,8 @@ static const struct test tests[] = {
     TEST(alarms_are_kept), TEST(alarms_and_a_broken_disk),
     TEST(freezing), TEST(freezing_on_a_broken_disk),
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
-    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits), TEST(held_and_released_in_a_session),
-    TEST(many_end_together),
+    TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
+    TEST(held_and_released_in_a_session), TEST(many_end_together),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

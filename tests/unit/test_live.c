@@ -425,6 +425,6 @@ static void refused(void)
 }
 
 static const struct test tests[] = { TEST(choices),       TEST(tried_now),  TEST(looked_away),
-                                     TEST(reads_nothing), TEST(held_again), TEST(held_beside_others), TEST(frozen),
-                                     TEST(refused) };
+                                     TEST(reads_nothing), TEST(held_again),
+                                     TEST(held_beside_others), TEST(frozen), TEST(refused) };
 TEST_MAIN(tests)
