@@ -169,21 +169,20 @@ static void put_situations(struct why_show *s)
  * its own: the first is told. */
 static void put_end(struct why_show *s)
 {
-    const json_t *m = s->w->message;
     int64_t first = 0;
     bool rests = false;
     for (size_t i = 0; i < json_array_size(s->w->rcpts); i++) {
         const json_t *r = json_array_get(s->w->rcpts, i);
-        int64_t after = row_int(r, "expire_after_ms");
+        int64_t at = row_int(r, "expires_ms");
         rests |= why_is(r, "state", "held") || why_is(r, "state", "waiting");
-        if (after && (!first || after < first))
-            first = after;
+        if (at && (!first || at < first))
+            first = at;
     }
     if (rests) {
         buf_putz(s->out, "  Nothing expires while it is held or waits for a queue run.\n");
     } else if (first) {
         buf_putz(s->out, "  What has not been delivered then is given up, and its sender told, ");
-        why_put_when(s, row_int(m, "received_ms") + first);
+        why_put_when(s, first);
         buf_putz(s->out, ".\n");
     }
 }
