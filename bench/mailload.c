@@ -49,20 +49,20 @@ static void die(const char *m)
     perror(m);
     exit(2);
 }
+/* A line's own hash, then one step of the whole's: the lines' do not wait for one another. */
 static uint64_t mix(uint64_t h, const char *p, size_t n)
 {
-    h ^= n * 0x9E3779B97F4A7C15u;
+    uint64_t line = n * 0x9E3779B97F4A7C15u, v;
     while (n >= 8) {
-        uint64_t v;
         memcpy(&v, p, 8);
-        h = (h ^ v) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
+        line = (line ^ v) * 0xff51afd7ed558ccdu;
+        line ^= line >> 32;
         p += 8;
         n -= 8;
     }
-    uint64_t v = 0;
+    v = 0;
     memcpy(&v, p, n);
-    h = (h ^ v) * 0xff51afd7ed558ccdu;
+    h = (h ^ line ^ v) * 0xff51afd7ed558ccdu;
     return h ^ (h >> 32);
 }
 
