@@ -105,13 +105,16 @@ static void put_rcpts(struct qmgr *q, const struct job *j, const struct envelope
     wire_set_u32(b->mem + b->off + at, (uint32_t)(b->len - at - 4));
 }
 
-/* Small content goes along, read straight into the channel; large is read as deliver asks for
- * it. 0 or errno. */
-static int put_content(struct job *j, uint64_t size, struct buf *b)
+/* Small content goes along, read straight into the channel where it is not at hand; large is read
+ * as deliver asks for it. 0 or errno. */
+static int put_content(struct job *j, uint64_t size, struct span at_hand, struct buf *b)
 {
     bool inlined = size <= JOB_INLINE_MAX;
-    wire_put_u32(b, inlined ? (uint32_t)size : 0);
-    if (!inlined || size == 0)
+    if (at_hand.n)
+        wire_put_bytes(b, at_hand);
+    else
+        wire_put_u32(b, inlined ? (uint32_t)size : 0);
+    if (!inlined || size == 0 || at_hand.n)
         return 0;
     char *to = buf_space(b, size);
     ssize_t got = to ? spool_reader_read(j->reader, 0, to, size) : -ENOMEM;
@@ -135,20 +138,26 @@ static const struct envelope_rcpt *own_sender(struct qmgr *q, const struct job *
     return *error_r ? NULL : &env->rcpts[j->rcpts[0]];
 }
 
+_Static_assert((int)RECENT_ONE_BYTES <= (int)JOB_INLINE_MAX,
+               "what is at hand goes along with its job");
+
 static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
                     const struct dest *d)
 {
     struct sched_msg_info m;
     int error = 0;
     MUST(sched_msg(q->sched, j->seq, &m));
-    j->reader = spool_reader_open(q->spool, j->seq, &error);
-    if (!j->reader)
-        return error;
+    struct span at_hand = SPAN_NONE;
+    if (!recent_get(q->recent, j->seq, &at_hand)) {
+        j->reader = spool_reader_open(q->spool, j->seq, &error);
+        if (!j->reader)
+            return error;
+    }
     const struct envelope_rcpt *own = own_sender(q, j, &error);
     if (error)
         return error;
     const struct envelope *stored = sj->flags & QMGR_HAS_DSN ? store_envelope(q, j->seq) : NULL;
-    uint64_t size = spool_reader_size(j->reader);
+    uint64_t size = j->reader ? spool_reader_size(j->reader) : at_hand.n;
     /* The fields of struct msg_job, in their order. */
     struct buf *b = channel_begin(j->at->channel, MSG_job);
     wire_put_u64(b, j->id);
@@ -165,7 +174,7 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     put_rcpts(q, j, stored, b);
     wire_put_u64(b, size);
     wire_put_u64(b, sj->keeper & ((UINT64_C(1) << KEEPER_INDEX_SHIFT) - 1));
-    error = put_content(j, size, b);
+    error = put_content(j, size, at_hand, b);
     if (error)
         channel_cancel(j->at->channel);
     else

@@ -18,6 +18,7 @@
 #include "proto/qmgr_deliver.h"
 #include "proto/qmgr_router.h"
 #include "proto/smtpd_qmgr.h"
+#include "qmgr/recent.h"
 #include "role/role.h"
 #include "route/route.h"
 #include "sched/sched.h"
@@ -156,6 +157,7 @@ struct qmgr {
     uint64_t *batch_seqs; /* of the batch's items */
     size_t batch_count, batch_done;
     uint64_t leased_upto; /* no message has a counter from here on */
+    struct recent *recent;
     struct arena *turn;   /* decoded envelopes of this turn */
     struct arena *routed; /* one decoded destination */
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */

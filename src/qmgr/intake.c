@@ -206,6 +206,8 @@ static int commit(struct smtpd_peer *p, const struct msg_commit *m, const struct
     item->size_bytes = m->headers.n + m->content.n + (s ? s->bytes : 0);
     if (r != 0)
         q->batch_count--;
+    else if (!s)
+        recent_put(q->recent, item->env.seq, m->headers, m->content);
     return -r;
 }
 

@@ -77,6 +77,7 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     free(rules);
     q->batch = must_calloc(BATCH_MAX, sizeof *q->batch);
     q->batch_seqs = must_calloc(BATCH_MAX, sizeof *q->batch_seqs);
+    q->recent = recent_new();
     q->turn = arena_new(TURN_ARENA_MAX);
     q->routed = arena_new(DEST_ARENA_MAX);
     sites_new(q);
@@ -218,6 +219,7 @@ static void qmgr_free(void *role)
     loop_hook_cancel(&q->serve);
     loop_hook_cancel(&q->extents);
     hash_free(&q->jobs);
+    recent_free(&q->recent);
     arena_free(&q->turn);
     arena_free(&q->routed);
     arena_free(&q->seen.arena);

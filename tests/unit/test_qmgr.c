@@ -35,6 +35,40 @@ static void send_all(struct rig *r)
     }
 }
 
+/* Whatever is said to be at hand is the very content; the last few megabytes are. */
+static void recent_content(void)
+{
+    enum { N = 3000, KEPT = 6 };
+    static char bytes[RECENT_ONE_BYTES + 1];
+    struct recent *r = recent_new();
+    struct span got;
+    unsigned here = 0, gone = 0;
+    CHECK(!recent_get(r, 0, &got) && !recent_get(r, 7, &got));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 2654435761u >> 13);
+    for (uint64_t seq = 1; seq <= N; seq++) {
+        size_t n = seq % 5 ? seq * 37 % 5000 : seq * 7919 % sizeof bytes, head = seq % 300;
+        recent_put(r, seq, span_of(bytes + seq % 64, head), span_of(bytes, n));
+        for (uint64_t old = seq > 300 ? seq - 300 : 1; old <= seq; old += 7) {
+            size_t want = old % 5 ? old * 37 % 5000 : old * 7919 % sizeof bytes;
+            if (!recent_get(r, old, &got)) {
+                CHECK(old + KEPT < seq || want + old % 300 > RECENT_ONE_BYTES);
+                gone++;
+                continue;
+            }
+            CHECK_INT(got.n, want + old % 300);
+            CHECK(!memcmp(got.p, bytes + old % 64, old % 300));
+            CHECK(!memcmp(got.p + old % 300, bytes, want));
+            here++;
+        }
+    }
+    CHECK(here > 10 * N && gone > 0);
+    recent_put(r, N + 1, SPAN_NONE, SPAN_NONE);
+    CHECK(!recent_get(r, N + 1, &got));
+    recent_free(&r);
+    recent_free(&r);
+}
+
 static void plain(void)
 {
     struct rig *r = rig_new(1);
@@ -499,8 +533,8 @@ static void smtpd_that_reads_nothing(void)
 }
 
 static const struct test tests[] = {
-    TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere), TEST(crash_everywhere),
-    TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
+    TEST(recent_content), TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere),
+    TEST(crash_everywhere), TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
     TEST(stories_of_who_waits), TEST(warned_once_over_restarts),
     TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
