@@ -107,9 +107,22 @@ static bool broken(struct ctl *c, const char *what)
     return false;
 }
 
+static bool is_utf8(struct span s)
+{
+    for (size_t one; s.n && (one = utf8_length(s)) > 0;)
+        s = span_from(s, one);
+    return s.n == 0;
+}
+
 bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n)
 {
     struct buf b;
+    for (size_t i = 0; i < n; i++)
+        if (!is_utf8(span_str(args[i]))) { /* which JSON cannot say */
+            broken(c, "a word of the command is not UTF-8, as all that is in the queue is");
+            c->exit = EX_USAGE;
+            return false;
+        }
     buf_init(&b, LINE_MAX_BYTES);
     struct json j = json_writer(&b);
     json_open(&j, NULL);

@@ -188,6 +188,19 @@ static void rows_for_programs(void)
     buf_free(&b);
 }
 
+static void words_that_are_no_text(void)
+{
+    const char *const args[] = { "to=a@\xc3\xa4.example", "to=\xff" };
+    struct ctl c = { .fd = -1 };
+    buf_init(&c.text, 1024);
+    CHECK(!ctl_ask(&c, "list", args, 2));
+    CHECK_INT(c.exit, EX_USAGE);
+    CHECK(strstr(buf_cstr(&c.text), "not UTF-8"));
+    CHECK(!ctl_ask(&c, "list", args, 1)); /* there is nobody to ask */
+    CHECK_INT(c.exit, EX_TEMPFAIL);
+    buf_free(&c.text);
+}
+
 static const char list_row[] =
     "{\"id\":\"6AKBuw00000001\",\"age_ms\":61000,\"size\":156,\"sender\":\"\",\"recipients\":["
     "{\"to\":\"b@example.net\",\"state\":\"deferred\",\"next_try_ms\":1000000060000,"
@@ -562,7 +575,7 @@ static void stop_that_lasts(void)
 static const struct test tests[] = {
     TEST(harmless_text),    TEST(columns_and_cuts),  TEST(ages),
     TEST(aligned),          TEST(cut_to_the_terminal), TEST(shared_out), TEST(bars),
-    TEST(readable_rows), TEST(rows_for_programs),
+    TEST(readable_rows), TEST(rows_for_programs), TEST(words_that_are_no_text),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
     TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
