@@ -438,24 +438,24 @@ static void filters_are_words(void)
     CHECK_TEXT(r->out, "nothing in the queue is meant by that\n");
     fake("{\"action\":\"rerouted\",\"messages\":1,\"recipients\":2,\"in_session\":3}\n"
          "{\"end\":\"ok\"}\n");
-    r = QUEUE("reroute", "--to", "[192.0.2.1]", "X1", "--socket", fake_path);
+    r = QUEUE("reroute", "--to", "lmtp:/run/x", "X1", "--socket", fake_path);
     fake_over();
     CHECK_TEXT(asked, "{\"verb\":\"act\",\"args\":[\"id=X1\",\"action=reroute\","
-                      "\"nexthop=[192.0.2.1]\"]}\n");
+                      "\"nexthop=lmtp:/run/x\"]}\n");
     CHECK_TEXT(r->out, "rerouted: 1 message, 2 recipients\n3 recipients are being delivered now "
                        "and were left alone: run it again\n");
 }
 
 static void rules_of_rerouting(void)
 {
-    fake("{\"name\":\"a.example\",\"nexthop\":\"[192.0.2.1]\",\"action\":\"set\"}\n"
+    fake("{\"name\":\"a.example\",\"nexthop\":\"lmtp:/run/x\",\"action\":\"set\"}\n"
          "{\"end\":\"ok\"}\n");
-    struct run *r = QUEUE("reroute", "--rule", "--to", "[192.0.2.1]", "a.example", "--domain",
+    struct run *r = QUEUE("reroute", "--rule", "--to", "lmtp:/run/x", "a.example", "--domain",
                           "b.example", "--socket", fake_path);
     fake_over();
     CHECK_TEXT(asked, "{\"verb\":\"reroute\",\"args\":[\"set=b.example\",\"set=a.example\","
-                      "\"nexthop=[192.0.2.1]\"]}\n");
-    CHECK(strstr(r->out, "a.example: all mail goes to [192.0.2.1], from its next attempt on"));
+                      "\"nexthop=lmtp:/run/x\"]}\n");
+    CHECK(strstr(r->out, "a.example: all mail goes to lmtp:/run/x, from its next attempt on"));
     fake("{\"name\":\"a.example\",\"nexthop\":\"[192.0.2.1]\",\"who\":\"ann\\u001b\","
          "\"since_ms\":0}\n{\"end\":\"ok\"}\n");
     r = QUEUE("reroute", "--list", "--socket", fake_path);
