@@ -47,18 +47,6 @@ struct doing {
     int64_t told_ms;
 };
 
-static void act_gone(struct admin_ask *a)
-{
-    struct doing *d = a->own;
-    query_free(&d->y);
-    buf_free(&d->hop);
-    buf_free(&d->why);
-    buf_free(&d->frozen_as);
-    free(d->rcpts);
-    free(d);
-    a->own = NULL;
-}
-
 /* --- the deeds --- */
 
 static bool not_held(const struct sched_rcpt_info *r) { return r->state != SCHED_HELD; }
@@ -315,6 +303,19 @@ static void message_done(struct doing *d)
     d->messages++;
     say_message(d, span_str(d->id.text), (int)d->changed);
     d->changed = 0;
+}
+
+static void act_gone(struct admin_ask *a)
+{
+    struct doing *d = a->own;
+    message_done(d); /* as far as it was */
+    query_free(&d->y);
+    buf_free(&d->hop);
+    buf_free(&d->why);
+    buf_free(&d->frozen_as);
+    free(d->rcpts);
+    free(d);
+    a->own = NULL;
 }
 
 /* All of it, or a part: then it comes again, unless it is gone by then. */

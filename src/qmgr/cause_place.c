@@ -182,17 +182,14 @@ static void on_frozen(void *ctx, struct span name)
 
 void cause_put_frozen(struct json *j, struct qmgr *q, const struct sched_rcpt_info *r)
 {
-    const struct span names[] = { r->addr.domain, r->dest, config_rules_plain_site(r->dest),
-                                  r->site, config_rules_plain_site(r->site) };
     struct decision d;
     struct span name;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!names[i].n || !decision_get(q, KEEP_FROZEN, names[i], &name, &d))
-            continue;
-        json_str(j, "frozen_as", name);
+    if (!sched_frozen_as(q->sched, r, &name))
+        return;
+    json_str(j, "frozen_as", name);
+    if (decision_get(q, KEEP_FROZEN, name, &name, &d)) {
         json_str(j, "frozen_by", d.who);
         json_int(j, "frozen_ms", d.at_ms);
-        return;
     }
 }
 

@@ -187,6 +187,7 @@ struct qmgr {
     size_t report_count;     /* in reports */
     uint64_t next_expand;
     bool started, finishing, full, stuck;
+    int64_t checked_ms; /* when it was last looked whether a deliver is stuck */
     int64_t dirty_since_ms, dirty_seen_ms; /* of outcomes: wall, as the spool says; monotonic */
     int next_deliver;
     /* recovery */

@@ -88,11 +88,8 @@ void rules_changed(struct qmgr *q, bool any)
         return;
     for (struct hash_node *n = hash_next(&q->dests, NULL); n; n = hash_next(&q->dests, n)) {
         struct sched_place_info p;
-        if (!sched_dest(q->sched, n->key, &p))
-            continue;
-        struct span site = arena_dup(q->routed, p.site);
-        rules_place(q, n->key, site);
-        arena_reset(q->routed);
+        if (sched_dest(q->sched, n->key, &p))
+            rules_place(q, n->key, SPAN_NONE);
     }
     sched_routes_changed(q->sched);
 }

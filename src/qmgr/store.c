@@ -214,8 +214,10 @@ void store_upkeep(void *ctx)
         store_flush(q);
     int more = spool_compact(q->spool, loop_wall_ms(q->env->loop),
                              intake_small(q) ? COMPACT_SMALL_BYTES : COMPACT_SLICE_BYTES);
-    if (more <= 0)
+    if (loop_mono_ms(q->env->loop) - q->checked_ms >= UPKEEP_MS) {
+        q->checked_ms = loop_mono_ms(q->env->loop);
         deliverers_check(q);
+    }
     keep_upkeep(q);
     loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
 }

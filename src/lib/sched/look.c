@@ -184,16 +184,6 @@ int64_t sched_expire_ms(const struct sched *s, struct span dest_key)
         ->expire_after_ms;
 }
 
-void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
-                     void *arg)
-{
-    for (struct hash_node *n = NULL; (n = hash_next(&s->dests, n)) != NULL;) {
-        struct sched_place_info p;
-        show_dest(CONTAINER(n, struct sched_dest, node), &p);
-        fn(arg, &p);
-    }
-}
-
 static void show_site(const struct sched *s, const struct sched_site *t,
                       struct sched_place_info *p_r)
 {

@@ -471,8 +471,6 @@ bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_pla
 /* The age at which mail is given up there; empty: of mail that has no destination yet. */
 int64_t sched_expire_ms(const struct sched *s, struct span dest_key);
 /* Calls fn for each; it must not change the schedule. */
-void sched_each_dest(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
-                     void *arg);
 void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
                      void *arg);
 

@@ -83,15 +83,6 @@ void trail_say(struct trail *t, enum trail_verdict verdict, const char *what, st
     buf_free(&said);
 }
 
-void trail_append(struct trail *t, const struct trail *from)
-{
-    if (!t || !from)
-        return;
-    for (size_t i = 0; i < from->n; i++)
-        trail_add(t, &from->steps[i]);
-    t->missing += from->missing;
-}
-
 size_t trail_count(const struct trail *t) { return t ? t->n : 0; }
 size_t trail_missing(const struct trail *t) { return t ? t->missing : 0; }
 

@@ -57,8 +57,6 @@ void trail_add(struct trail *t, const struct trail_step *step);
 /* A remark or the end of a decision: verdict TRAIL_NOTE, TRAIL_FAIL or TRAIL_DECIDED. */
 void trail_say(struct trail *t, enum trail_verdict verdict, const char *what, struct span key,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-/* All steps of `from` behind those of t. */
-void trail_append(struct trail *t, const struct trail *from);
 
 size_t trail_count(const struct trail *t);
 size_t trail_missing(const struct trail *t); /* steps that found no room */
