@@ -33,6 +33,7 @@ static const char usage[] =
     "       postern queue freeze [DOMAIN | DESTINATION | SITE]\n"
     "       postern queue thaw DOMAIN | DESTINATION | SITE\n"
     "       postern queue export DIRECTORY ID... | FILTER...\n"
+    "       postern queue clock [believe]\n"
     "\n"
     "list     every message that waits, a line for each recipient: why, and when it is tried\n"
     "count    how many, by state; with a filter, how many it means\n"
@@ -51,6 +52,7 @@ static const char usage[] =
     "freeze   starts nothing more for a domain, destination or site, until thaw; without a\n"
     "         name, shows what is frozen\n"
     "export   copies messages as ID.eml into a directory\n"
+    "clock    whether it is believed; believe: mail is as old as it says\n"
     "\n"
     QUEUE_WORDS_HELP
     "  --all          every message\n"
@@ -93,6 +95,7 @@ static const struct verb {
     { "freeze", "freeze", QUEUE_ACTIONS, 0, 0, 1 },
     { "thaw", "thaw", QUEUE_ACTIONS, 0, 1, 1 },
     { "export", "export", QUEUE_ACTIONS, FILTERS | ACTS, 1, 1 },
+    { "clock", "clock", QUEUE_ACTIONS, 0, 0, 1 },
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

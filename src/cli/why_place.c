@@ -340,6 +340,10 @@ void why_show_gateway(struct why_show *s)
     if (row_true(now, "spool_full"))
         put_notice(s, "The spool's disk is full (spool.free_min): no new mail is taken in; what "
                       "waits here is sent as ever.");
+    if (row_text(now, "clock").n) {
+        struct span doubt = row_text(now, "clock");
+        buf_printf(s->out, "  The clock is not believed: %.*s.\n", SPAN_ARG(doubt));
+    }
     if (row_true(now, "finishing"))
         put_notice(s, "The gateway is ending: nothing new is begun.");
     if (row_int(now, "jobs_max") && row_int(now, "jobs") >= row_int(now, "jobs_max"))

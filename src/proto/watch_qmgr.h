@@ -15,8 +15,8 @@
  * is held or waits for a queue run is not among them. Texts may be empty. */
 #define OLD_CELL_FIELDS(F) \
     F(U64, q) F(BYTES, site) F(BYTES, domain) F(BYTES, reason) F(I64, age_ms) F(U64, old)
-/* The end of an answer. */
-#define FACTS_FIELDS(F) F(U64, q) F(U64, messages) F(U64, rcpts) F(U64, bytes)
+/* The end of an answer. clock: why it is not believed, or empty. */
+#define FACTS_FIELDS(F) F(U64, q) F(U64, messages) F(U64, rcpts) F(U64, bytes) F(BYTES, clock)
 
 #define KEPT_ASK_FIELDS(F) F(U64, q)
 #define KEPT_FIELDS(F) \
@@ -27,7 +27,7 @@
 #define WATCH_QMGR(M) \
     M(0xa0, facts_ask, FACTS_ASK_FIELDS) \
     M(0xa1, old_cell, OLD_CELL_FIELDS) \
-    M(0xa2, facts, FACTS_FIELDS) \
+    M(0xa8, facts, FACTS_FIELDS) \
     M(0xa3, kept_ask, KEPT_ASK_FIELDS) \
     M(0xa4, kept, KEPT_FIELDS) \
     M(0xa5, kept_end, KEPT_END_FIELDS) \

@@ -27,7 +27,7 @@ static const struct verb {
 } verbs[] = {
     { "list", true, admin_list },       { "groups", true, admin_groups },
     { "freeze", true, admin_freeze },   { "thaw", true, admin_thaw },
-    { "reroute", true, admin_reroute },
+    { "reroute", true, admin_reroute },    { "clock", true, admin_clock },
     { "export", true, admin_export },
     { "act", true, admin_act },               { "count", true, admin_count },
     { "sites", true, admin_sites },     { "run", false, admin_run },

@@ -106,9 +106,10 @@ void admin_groups(struct admin_ask *a, struct wire *args);
 /* admin_select.c */
 void admin_act(struct admin_ask *a, struct wire *args);
 
-/* admin_freeze.c, admin_reroute.c, admin_export.c */
+/* admin_freeze.c, clock.c, admin_reroute.c, admin_export.c */
 void admin_freeze(struct admin_ask *a, struct wire *args);
 void admin_thaw(struct admin_ask *a, struct wire *args);
+void admin_clock(struct admin_ask *a, struct wire *args);
 void admin_reroute(struct admin_ask *a, struct wire *args);
 void admin_export(struct admin_ask *a, struct wire *args);
 

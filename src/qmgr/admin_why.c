@@ -125,7 +125,8 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
         put_rerouted(&j, a->q, m->seq, rcpt, r->addr);
         int64_t after_ms = sched_expire_ms(a->q->sched, r->dest);
         json_int(&j, "expire_after_ms", after_ms);
-        json_int(&j, "expires_ms", cause_wall(now, sched_msg_born_ms(m->here) + after_ms));
+        int64_t born_ms = sched_msg_born_ms(a->q->sched, m->here);
+        json_int(&j, "expires_ms", cause_wall(now, born_ms + after_ms));
     }
     cause_row_end(a, &j, &b);
 }

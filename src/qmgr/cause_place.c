@@ -111,6 +111,11 @@ void cause_send_now(struct admin_ask *a)
     json_uint(&j, "jobs_silent", sched_totals(q->sched).silent_jobs);
     json_uint(&j, "jobs_max", q->config->deliver.connections);
     json_bool(&j, "finishing", q->finishing);
+    struct buf doubt;
+    buf_init(&doubt, 400);
+    if (clock_doubt(q, &doubt))
+        json_str(&j, "clock", buf_span(&doubt));
+    buf_free(&doubt);
     cause_row_end(a, &j, &b);
 }
 

@@ -200,6 +200,7 @@ struct qmgr {
     uint64_t next_live;
     struct hosts *hosts; /* NULL: none was tried yet */
     struct vitals *vitals; /* NULL: watch was not there yet */
+    struct clock *clock;   /* clock.c; NULL: the spool is not open */
 };
 
 /* intake.c: mail from smtpd, receipts back */
@@ -379,6 +380,12 @@ void live_job_over(struct qmgr *q, const struct job *j);
 /* hosts.c */
 void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g);
 void hosts_free(struct qmgr *q);
+
+/* clock.c: is the wall's clock to be believed? */
+void clock_open(struct qmgr *q, uint64_t upto); /* after keep_open; upto: above all ids there */
+void clock_upkeep(struct qmgr *q);
+void clock_free(struct qmgr *q);
+bool clock_doubt(const struct qmgr *q, struct buf *why); /* true: it is not, and why is put */
 
 /* vitals.c: what watch asks */
 void vitals_peer(struct qmgr *q, int fd);

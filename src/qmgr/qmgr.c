@@ -208,6 +208,7 @@ static void qmgr_free(void *role)
     dests_free(q);
     reports_free(q);
     keep_free(q);
+    clock_free(q);
     spool_close(&q->spool);
     sched_free(&q->sched);
     struct loop_timer *timers[] = { &q->wake, &q->late, &q->run, &q->upkeep, &q->again,

@@ -161,6 +161,7 @@ bool store_open(struct qmgr *q, struct err *err)
         q->leased_upto = spool_ids_upto(q->spool);
         say_opened(q, (loop_fresh_ns(q->env->loop) - begun_ns) / 1000000, dirs.n);
         keep_open(q, &dirs);
+        clock_open(q, q->leased_upto);
     }
     spool_dirs_free(&dirs);
     return ok;
@@ -219,5 +220,6 @@ void store_upkeep(void *ctx)
         deliverers_check(q);
     }
     keep_upkeep(q);
+    clock_upkeep(q);
     loop_timer_in(q->env->loop, &q->upkeep, more > 0 ? UPKEEP_BUSY_MS : UPKEEP_MS);
 }

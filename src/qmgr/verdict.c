@@ -204,7 +204,7 @@ static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, stru
                       .until_wall_ms = now.wall_ms + (ev->expires_ms - now.mono_ms) };
     struct sched_msg_info m;
     if (sched_msg(q->sched, ev->seq, &m))
-        f.waited_ms = now.mono_ms - sched_msg_born_ms(m.here);
+        f.waited_ms = now.mono_ms - sched_msg_born_ms(q->sched, m.here);
     last_fill(last, a, ev->seq, ev->behind ? dest : SPAN_NONE, &f);
     /* RFC 3463 3.5: what is over is the time; what went wrong is told in words. */
     f.enhanced = expired ? SPAN("4.4.7") : f.untried ? SPAN("4.0.0") : f.last_status;

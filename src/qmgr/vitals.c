@@ -62,7 +62,12 @@ static void finish(struct qmgr *q)
     for (int i = 0; i < SCHED_LIVE; i++)
         m.rcpts += t.rcpts[i];
     stop(f);
+    struct buf doubt;
+    buf_init(&doubt, 400);
+    if (clock_doubt(q, &doubt))
+        m.clock = buf_span(&doubt);
     send_facts(f->watch, &m);
+    buf_free(&doubt);
 }
 
 /* What rests by somebody's will is no trouble. */
@@ -111,7 +116,7 @@ static int64_t oldest_between(const struct qmgr *q, const struct queue_set *ages
     for (int i = 0; i < YOUNG_MAX && queue_set_from(ages, age, &age) && age < to; i++, age++) {
         if (!sched_age_get(q->sched, age, &m))
             continue;
-        int64_t age_ms = loop_mono_ms(q->env->loop) - sched_msg_born_ms(m.here);
+        int64_t age_ms = loop_mono_ms(q->env->loop) - sched_msg_born_ms(q->sched, m.here);
         if (age_ms >= q->vitals->ask.older_ms)
             return age_ms;
     }

@@ -211,6 +211,7 @@ static void on_facts(struct watch *w, struct channel *ch, const struct msg_facts
     watch_saw(w, ALARM_QMGR, SPAN_NONE, false, "%s", "");
     judge_sites(w);
     judge_growth(w, m->messages);
+    watch_saw(w, ALARM_CLOCK, SPAN_NONE, m->clock.n > 0, "%.*s", SPAN_ARG(m->clock));
     checks_looked(w, ALARM_QMGR);
     w->site_count = 0;
 }

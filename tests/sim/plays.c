@@ -68,6 +68,21 @@ const struct play play_clock = {
     .concurrency = 6, .most_ms = 60 * H, .events = clocks, .same = true,
 };
 
+/* --- the clock is wrong when the queue is read, and put right later: nothing ends early --- */
+
+static const struct event wrong_clocks[] = {
+    { 6 * H, SET_CLOCK, .ms = 90 * DAY_MS },
+    { 6 * H + 1 * M, KILL, .role = ROLE_QMGR },
+    { 12 * H, SET_CLOCK, .ms = -90 * DAY_MS },
+    { .at_ms = 0 },
+};
+
+const struct play play_wrong_clock = {
+    .name = "wrong clock", .hosts = every_kind, .mails = 150, .spread_ms = 12 * H,
+    .expire_ms = 30 * H, .warn_ms = 4 * H, .retry_first_ms = 5 * M, .retry_max_ms = 2 * H,
+    .concurrency = 6, .most_ms = 60 * H, .events = wrong_clocks,
+};
+
 /* --- the machine sleeps --- */
 
 /* No storm: each message that waits is tried once, and what is probed as often as it may be. */

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 static const struct play *const plays[] = {
-    &play_stages, &play_clock, &play_sleep, &play_away, &play_fair,
+    &play_stages, &play_clock, &play_wrong_clock, &play_sleep, &play_away, &play_fair,
     &play_rules, &play_rules_kills, &play_alarms, &play_verify, &play_verify_kills, NULL,
 };
 

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include "base/must.h"
+#include "loop/sim.h"
 #include "proto/control.h"
 #include "proto/lists.h"
 #include "proto/qmgr_router.h"
@@ -595,6 +596,69 @@ static void many_end_together(void)
     desk_free(d);
 }
 
+/* --- a clock that is wrong when the spool is read --- */
+
+/* One message, an hour old; the clock is set while nobody runs. */
+static void clock_set(struct desk *d, int64_t by_ms, struct rig_mail **m_r)
+{
+    *m_r = post(d, "tmp9999@a.example");
+    rig_run(d->r, 60 * MINUTE);
+    unplug(d);
+    rig_kill(d->r);
+    loop_sim_jump_wall(d->r->l, by_ms);
+    rig_start(d->r);
+    plug(d);
+    rig_run(d->r, 60 * MINUTE);
+    CHECK(by_ms == 40 * 60 * MINUTE || strcmp(dest_of(d, *m_r), "gone") != 0);
+    CHECK_INT(ask(d, "clock", NULL), ADMIN_OK);
+}
+
+static void a_clock_that_is_wrong(void)
+{
+    enum { DAY = 24 * 60 * MINUTE };
+    struct desk *d = desk_new(30);
+    struct rig_mail *m;
+    clock_set(d, 90LL * DAY, &m); /* and is put right */
+    CHECK(says(d, "90d after when the gateway ran last"));
+    CHECK_INT(ask(d, "clock", "no", NULL), EX_USAGE);
+    killed(d);
+    loop_sim_jump_wall(d->r->l, -90LL * DAY);
+    rig_run(d->r, 60 * MINUTE);
+    CHECK_INT(ask(d, "clock", NULL), ADMIN_OK);
+    CHECK(says(d, "\"believed\"") && strcmp(dest_of(d, m), "gone") != 0);
+    killed(d);
+    CHECK_INT(ask(d, "clock", NULL), ADMIN_OK);
+    CHECK(says(d, "\"believed\""));
+    desk_free(d);
+    d = desk_new(31);
+    clock_set(d, 90LL * DAY, &m); /* it was right */
+    CHECK_INT(ask(d, "clock", "believe", NULL), ADMIN_OK);
+    CHECK(says(d, "\"believed\""));
+    rig_run(d->r, 60 * MINUTE);
+    CHECK(strcmp(dest_of(d, m), "gone") == 0);
+    killed(d);
+    CHECK_INT(ask(d, "clock", NULL), ADMIN_OK);
+    CHECK(says(d, "\"believed\""));
+    desk_free(d);
+    d = desk_new(32);
+    clock_set(d, 90LL * DAY, &m); /* nobody says anything */
+    rig_run(d->r, 22 * 60 * MINUTE);
+    CHECK_INT(ask(d, "clock", NULL), ADMIN_OK);
+    CHECK(!says(d, "\"believed\""));
+    rig_run(d->r, 3 * 60 * MINUTE);
+    CHECK_INT(ask(d, "clock", NULL), ADMIN_OK);
+    CHECK(says(d, "\"believed\""));
+    desk_free(d);
+    d = desk_new(33);
+    clock_set(d, -90LL * DAY, &m);
+    CHECK(says(d, "before when the gateway ran last"));
+    desk_free(d);
+    d = desk_new(34);
+    clock_set(d, 40 * 60 * MINUTE, &m); /* it may have been down for so long */
+    CHECK(says(d, "\"believed\""));
+    desk_free(d);
+}
+
 /* A crash at every write and flush of the commands: what was answered done is so afterwards. */
 static bool crash_at(uint64_t op, bool *hit_r)
 {
@@ -637,6 +701,7 @@ static const struct test tests[] = {
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(many_end_together),
+    TEST(a_clock_that_is_wrong),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

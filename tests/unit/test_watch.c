@@ -43,6 +43,7 @@ struct rig {
     /* what is played */
     int64_t born_ms; /* of the old mail, on the monotonic clock; -1: none */
     uint64_t old, messages;
+    const char *clock; /* why it is not believed */
     bool qmgr_mute, dns_dead;
     bool own_zone_dead; /* what is below the host name cannot be found out */
     int old_sites;      /* so many of them beside */
@@ -82,7 +83,8 @@ static void on_facts_ask(struct rig *r, struct channel *ch, const struct msg_fac
         c.old = 1;
         send_old_cell(ch, &c);
     }
-    struct msg_facts f = { .q = m->q, .messages = r->messages };
+    struct msg_facts f = { .q = m->q, .messages = r->messages,
+                           .clock = span_str(r->clock ? r->clock : "") };
     send_facts(ch, &f);
 }
 PROTO_HANDLER(facts_ask, struct rig *, on_facts_ask)
@@ -537,6 +539,20 @@ static void growth(void)
     rig_end(&r);
 }
 
+static void clock_doubted(void)
+{
+    struct rig r;
+    rig_start(&r);
+    r.clock = "it was 90d after";
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "alarm_raised"), 1);
+    CHECK(strstr(present(&r), "\"clock\"") && strstr(present(&r), "90d after"));
+    r.clock = NULL;
+    run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    rig_end(&r);
+}
+
 static void dns_and_silence(void)
 {
     struct rig r;
@@ -835,7 +851,7 @@ static void greetings(void)
 
 static const struct test tests[] = {
     TEST(greetings),
-    TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth),
+    TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth), TEST(clock_doubted),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
     TEST(sites_that_are_not_known_yet), TEST(one_that_is_very_old), TEST(many_sites),

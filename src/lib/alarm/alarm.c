@@ -39,6 +39,7 @@ static const struct {
     [ALARM_NEXT_HOP] = { "next_hop", "the next hop does not answer" },
     [ALARM_QMGR] = { "queue_silent", "the queue manager does not answer" },
     [ALARM_CHECK] = { "check", "a check that fails" },
+    [ALARM_CLOCK] = { "clock", "a clock that is not believed" },
 };
 
 const char *alarm_kind_name(enum alarm_kind kind) { return kinds[kind].name; }

@@ -27,6 +27,7 @@ enum alarm_kind {
     ALARM_NEXT_HOP,
     ALARM_QMGR,       /* it does not answer */
     ALARM_CHECK,      /* subject: the section's name */
+    ALARM_CLOCK,      /* it is not believed */
     ALARM_KINDS,
 };
 const char *alarm_kind_name(enum alarm_kind kind);  /* "site_age": of events and --json */

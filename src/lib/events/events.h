@@ -96,6 +96,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(admin_reroute_withdrawn, EVENT_NOTICE, F(host) F(relay) F(text)) \
     X(admin_frozen, EVENT_NOTICE, F(host) F(text)) \
     X(admin_thawed, EVENT_NOTICE, F(host) F(text)) \
+    X(clock_doubted, EVENT_ALARM, F(text)) \
+    X(clock_believed, EVENT_NOTICE, F(text)) \
     X(admin_exported, EVENT_NOTICE, F(id) F(text)) \
     X(submission_bad, EVENT_ALARM, F(path) F(text)) \
     X(spool_opened, EVENT_INFO, F(count) F(bytes) F(ms) F(text)) \

@@ -13,7 +13,7 @@ static bool resting(const struct sched_rcpt *r)
 
 static int64_t expire_at(const struct sched *s, const struct sched_rcpt *r)
 {
-    return sched_msg_of(r)->born_ms + sched_rcpt_rule(s, r)->expire_after_ms;
+    return sched_born_ms(s, sched_msg_of(r)) + sched_rcpt_rule(s, r)->expire_after_ms;
 }
 
 /* INT64_MAX: no more, or never. */
@@ -23,7 +23,7 @@ static int64_t warn_at(const struct sched *s, const struct sched_rcpt *r)
     if (!rule->warn_after_ms || rule->warn_after_ms >= rule->expire_after_ms ||
         (r->flags & RCPT_WARNED))
         return INT64_MAX;
-    return sched_msg_of(r)->born_ms + rule->warn_after_ms;
+    return sched_born_ms(s, sched_msg_of(r)) + rule->warn_after_ms;
 }
 
 /* What comes next for it. One in a job that outlived its time is told by the job's verdict. */
@@ -48,7 +48,7 @@ static int64_t first_due(const struct sched *s, const struct sched_msg *m)
 static int64_t with_grace(const struct sched *s, const struct sched_msg *m, int64_t first_ms,
                           struct sched_now now)
 {
-    int64_t life_ms = first_ms - m->born_ms;
+    int64_t life_ms = first_ms - sched_born_ms(s, m);
     int64_t grace_ms = s->cfg.grace_ms < life_ms ? s->cfg.grace_ms : life_ms;
     return first_ms > now.mono_ms + grace_ms ? first_ms : now.mono_ms + grace_ms;
 }
@@ -75,6 +75,15 @@ void sched_timer_hurry(struct sched *s, struct sched_rcpt *r, struct sched_now n
     int64_t key = with_grace(s, m, first_ms, now);
     if (key < m->at.timer.key)
         heap_change(&s->timers, &m->at.timer, key);
+}
+
+void sched_clock_doubt(struct sched *s, uint64_t upto_seq, int64_t ms, struct sched_now from)
+{
+    s->doubt_from_ms = from.mono_ms;
+    s->doubt_upto = upto_seq;
+    s->doubt_ms = ms;
+    s->looking = true;
+    s->look_from = 0;
 }
 
 /* Looks at some messages more after rules have changed. */

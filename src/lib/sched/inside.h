@@ -161,6 +161,9 @@ struct sched {
     struct sched_rule patient; /* the same, with the latest end of all rules */
     int64_t seen_ms;          /* when we were called last */
     int64_t leapt_ms;         /* when time was seen to have passed by us; 0: never */
+    int64_t doubt_ms;         /* so much younger than it seems is what came before: */
+    uint64_t doubt_upto;
+    int64_t doubt_from_ms;    /* and it was there then */
     bool looking;             /* at all timers, since rules have changed: from here on */
     uint64_t look_from;
     uint64_t random;
@@ -199,6 +202,14 @@ static inline struct sched_msg *sched_msg_of(const struct sched_rcpt *r)
 static inline struct sched_rcpt *sched_rcpt_at(struct list *l)
 {
     return CONTAINER(l, struct sched_rcpt, at.link);
+}
+static inline int64_t sched_born_ms(const struct sched *s, const struct sched_msg *m)
+{
+    int64_t born_ms = m->born_ms;
+    if (m->seq < s->doubt_upto && s->doubt_ms)
+        born_ms = born_ms + s->doubt_ms < s->doubt_from_ms ? born_ms + s->doubt_ms
+                                                           : s->doubt_from_ms;
+    return born_ms;
 }
 static inline const char *sched_msg_text(const struct sched_msg *m)
 {

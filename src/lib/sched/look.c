@@ -61,7 +61,10 @@ struct span sched_msg_listener(const struct sched_msg *m)
     return sched_name_span(m->cell->key.b);
 }
 
-int64_t sched_msg_born_ms(const struct sched_msg *m) { return m->born_ms; }
+int64_t sched_msg_born_ms(const struct sched *s, const struct sched_msg *m)
+{
+    return sched_born_ms(s, m);
+}
 
 struct span sched_msg_client(const struct sched_msg *m)
 {

@@ -178,6 +178,10 @@ bool sched_add(struct sched *s, const struct sched_entry *e, struct sched_now no
 bool sched_restore(struct sched *s, uint64_t seq, uint32_t rcpt, const struct sched_entry_rcpt *r,
                    struct sched_now now);
 
+/* Messages below this seq are by `ms` younger than the wall's clock said when they were added, at
+ * `from`; 0: they are not. What is due then is given grace_ms. */
+void sched_clock_doubt(struct sched *s, uint64_t upto_seq, int64_t ms, struct sched_now from);
+
 /* The next message of which every recipient is final, which this call forgets; the owner frees
  * its spool bytes. Until then the message can still be read by seq. */
 bool sched_next_gone(struct sched *s, uint64_t *seq_r);
@@ -414,7 +418,7 @@ bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m
 bool sched_msg_rcpt(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
 struct span sched_msg_listener(const struct sched_msg *m);
 /* When it was received, on the monotonic clock: its age, whatever the wall's clock is set to. */
-int64_t sched_msg_born_ms(const struct sched_msg *m);
+int64_t sched_msg_born_ms(const struct sched *s, const struct sched_msg *m);
 struct span sched_msg_client(const struct sched_msg *m); /* 0, 4 or 16 bytes */
 /* The first age of a message received at this time. */
 uint64_t sched_age_at(int64_t received_ms);

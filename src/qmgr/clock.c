@@ -1,0 +1,180 @@
+/* clock: whether the wall's clock is to be believed. Ages begin with it once, when the spool is
+ * read; a clock that was wrong then (a battery that died, before the time came from the network)
+ * would make all mail look old, and end it.
+ *
+ * While we run the time is noted now and then. A start at which the clock is far from the last
+ * note is doubted: mail is as old as it was then, and an alarm says so, until the clock comes back
+ * to where it might be, or nobody has set it for a day, or an administrator believes it. A clock
+ * that is set far while we run is not noted for a day, so that a start meanwhile doubts it. Where
+ * nothing waits there is nothing to lose, and no doubt. */
+#include "qmgr/admin.h"
+#include "qmgr/keep.h"
+
+#include "base/must.h"
+#include "base/num.h"
+#include "proto/lists.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+#define NOTE "clock"
+#define BELIEVE "postern queue clock believe"
+
+enum { MINUTE_MS = 60 * 1000, NOTE_EVERY_MS = 15 * MINUTE_MS, HOUR_MS = 60 * MINUTE_MS,
+       FAR_MS = 48 * HOUR_MS, AGREES_MS = 24 * HOUR_MS };
+
+struct clock {
+    struct sched_now begun;  /* when the spool was read */
+    int64_t last_ms;         /* wall: as it was noted before that */
+    uint64_t upto;           /* ids of the mail that was there */
+    bool doubted;
+    int64_t agrees_ms;       /* monotonic: nobody has set it since; INT64_MIN: all the time */
+    int64_t noted_ms;        /* monotonic */
+    int64_t ahead_ms;        /* of the monotonic clock, when seen last */
+};
+
+static bool is_far(int64_t ms) { return ms > FAR_MS || ms < -FAR_MS; }
+
+/* How far it was from the last note at the start, by what it says now. */
+static int64_t away_ms(const struct clock *c, struct sched_now now)
+{
+    return now.wall_ms - (now.mono_ms - c->begun.mono_ms) - c->last_ms;
+}
+
+static void put_doubt(struct buf *b, int64_t away_ms)
+{
+    buf_putz(b, "at the start the clock was ");
+    num_put_duration(b, (away_ms < 0 ? -away_ms : away_ms) / MINUTE_MS * MINUTE_MS);
+    buf_printf(b, " %s when the gateway ran last: ", away_ms < 0 ? "before" : "after");
+    buf_putz(b, away_ms < 0 ? "it is, or was, wrong"
+                            : "it was down for so long, or the clock is wrong; mail counts as old "
+                              "as it was then, for a day or until " BELIEVE);
+}
+
+static void say(struct qmgr *q, enum event_name event, struct span text)
+{
+    event_begin(q->env->events, event);
+    event_str(q->env->events, FIELD_text, text);
+    event_end(q->env->events);
+    log_line(q->env->events, event == EVENT_clock_doubted ? EVENT_ALARM : EVENT_NOTICE,
+             "clock: %.*s", SPAN_ARG(text));
+}
+
+bool clock_doubt(const struct qmgr *q, struct buf *why)
+{
+    if (q->clock && q->clock->doubted)
+        put_doubt(why, away_ms(q->clock, q->clock->begun));
+    return q->clock && q->clock->doubted;
+}
+
+void clock_open(struct qmgr *q, uint64_t upto)
+{
+    struct clock *c = q->clock = NEW(struct clock);
+    struct decision last;
+    struct span unused;
+    c->begun = qmgr_now(q);
+    c->upto = upto;
+    c->agrees_ms = INT64_MIN;
+    c->noted_ms = c->begun.mono_ms - NOTE_EVERY_MS;
+    c->ahead_ms = c->begun.wall_ms - c->begun.mono_ms;
+    if (!decision_get(q, NOTE, SPAN_NONE, &unused, &last))
+        return;
+    c->last_ms = last.at_ms;
+    int64_t away = away_ms(c, c->begun);
+    c->doubted = is_far(away) && q->recovered > 0;
+    if (!c->doubted)
+        return;
+    c->agrees_ms = c->begun.mono_ms;
+    if (away > 0)
+        sched_clock_doubt(q->sched, upto, away, c->begun);
+    struct buf b;
+    buf_init(&b, 400);
+    clock_doubt(q, &b);
+    say(q, EVENT_clock_doubted, buf_span(&b));
+    buf_free(&b);
+}
+
+void clock_free(struct qmgr *q)
+{
+    free(q->clock);
+    q->clock = NULL;
+}
+
+/* It was off by so much at the start. */
+static void end_doubt(struct qmgr *q, int64_t off_ms, const char *why)
+{
+    struct clock *c = q->clock;
+    c->doubted = false;
+    sched_clock_doubt(q->sched, c->upto, off_ms > 0 ? off_ms : 0, c->begun);
+    say(q, EVENT_clock_believed, span_str(why));
+    loop_hook_ask(q->env->loop, &q->work);
+}
+
+static void see_set(struct clock *c, struct sched_now now)
+{
+    int64_t ahead_ms = now.wall_ms - now.mono_ms, by_ms = ahead_ms - c->ahead_ms;
+    c->ahead_ms = ahead_ms;
+    if (is_far(by_ms) || (c->doubted && (by_ms > MINUTE_MS || by_ms < -MINUTE_MS)))
+        c->agrees_ms = now.mono_ms;
+}
+
+void clock_upkeep(struct qmgr *q)
+{
+    struct clock *c = q->clock;
+    struct sched_now now = qmgr_now(q);
+    see_set(c, now);
+    bool agrees = c->agrees_ms == INT64_MIN || now.mono_ms - c->agrees_ms >= AGREES_MS;
+    int64_t away = away_ms(c, now);
+    if (c->doubted && !is_far(away)) {
+        end_doubt(q, away_ms(c, c->begun) - away, "it was set, and is believed");
+        agrees = true;
+        c->agrees_ms = INT64_MIN;
+    } else if (c->doubted && agrees) {
+        end_doubt(q, 0, "nobody has set it for a day: it is believed");
+    }
+    if (!agrees || now.mono_ms - c->noted_ms < NOTE_EVERY_MS)
+        return;
+    c->noted_ms = now.mono_ms;
+    decision_set(q, NOTE, SPAN_NONE, SPAN_NONE, SPAN_NONE);
+    keep_flush(q);
+}
+
+/* --- postern queue clock [believe] --- */
+
+static void believe(struct admin_ask *a)
+{
+    struct clock *c = a->q->clock;
+    struct buf b;
+    buf_init(&b, 400);
+    buf_printf(&b, "believed by %.*s", SPAN_ARG(buf_span(&a->who)));
+    c->agrees_ms = INT64_MIN;
+    c->noted_ms = loop_mono_ms(a->q->env->loop) - NOTE_EVERY_MS;
+    end_doubt(a->q, 0, buf_cstr(&b));
+    clock_upkeep(a->q);
+    buf_free(&b);
+}
+
+void admin_clock(struct admin_ask *a, struct wire *args)
+{
+    struct span word = SPAN_NONE;
+    struct buf text, b;
+    if (list_next_text(args, &word) && !span_eq(word, SPAN("believe"))) {
+        admin_end(a, EX_USAGE, "clock takes no word but believe");
+        return;
+    }
+    buf_init(&text, 400);
+    if (word.n && a->q->clock->doubted)
+        believe(a);
+    if (!clock_doubt(a->q, &text))
+        buf_putz(&text, "believed");
+    buf_init(&b, 1000);
+    struct json j = json_writer(&b);
+    json_open(&j, NULL);
+    json_str(&j, "id", SPAN("clock"));
+    json_str(&j, "action", buf_span(&text));
+    json_close(&j);
+    admin_row(a, &b);
+    buf_free(&b);
+    buf_free(&text);
+    admin_end(a, ADMIN_OK, "");
+}
