@@ -195,6 +195,36 @@ bool child_fork(struct master *m, struct child_slot *c)
     return true;
 }
 
+static void tell_death(struct master *m, struct channel *watch, const struct child_slot *dead,
+                       size_t at)
+{
+    struct msg_child_died msg = { .role = (uint8_t)dead->role,
+                                  .age_ms = loop_mono_ms(m->loop) - dead->died[at].at_ms,
+                                  .text = span_str(dead->died[at].how) };
+    send_child_died(watch, &msg);
+}
+
+/* It counts them: repeated ones are an alarm. */
+static void note_death(struct master *m, struct child_slot *dead, const char *how)
+{
+    size_t at = dead->died_count++ % DEATHS_KEPT;
+    dead->died[at].at_ms = loop_mono_ms(m->loop);
+    snprintf(dead->died[at].how, sizeof dead->died[at].how, "%s", how);
+    for (size_t i = 0; i < m->child_count; i++) {
+        const struct child_slot *c = &m->children[i];
+        if (c->role == ROLE_WATCH && c != dead && c->channel)
+            tell_death(m, c->channel, dead, at);
+    }
+}
+
+/* Its own deaths, and what the one before knew. */
+static void tell_deaths(struct master *m, struct child_slot *watch)
+{
+    for (size_t i = 0; i < m->child_count; i++)
+        for (size_t at = 0; at < DEATHS_KEPT && at < m->children[i].died_count; at++)
+            tell_death(m, watch->channel, &m->children[i], at);
+}
+
 void child_spawn(struct master *m, struct child_slot *c)
 {
     if (!child_fork(m, c)) {
@@ -206,24 +236,13 @@ void child_spawn(struct master *m, struct child_slot *c)
     event_int(m->events, FIELD_pid, c->pid);
     event_end(m->events);
     give_all(m, c);
+    if (c->role == ROLE_WATCH)
+        tell_deaths(m, c);
 }
 
-/* It counts them: repeated ones are an alarm. */
-static void tell_watch(struct master *m, const struct child_slot *dead, const char *how)
+static void say_end(struct master *m, struct child_slot *c, int status)
 {
-    struct msg_child_died msg = { .role = (uint8_t)dead->role,
-                                  .deaths = dead->deaths + 1,
-                                  .text = span_str(how) };
-    for (size_t i = 0; i < m->child_count; i++) {
-        const struct child_slot *c = &m->children[i];
-        if (c->role == ROLE_WATCH && c != dead && c->channel)
-            send_child_died(c->channel, &msg);
-    }
-}
-
-static void say_end(struct master *m, const struct child_slot *c, int status)
-{
-    char how[96];
+    char how[DEATH_WORDS_MAX];
     if (WIFSIGNALED(status))
         snprintf(how, sizeof how, "killed by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
@@ -237,7 +256,7 @@ static void say_end(struct master *m, const struct child_slot *c, int status)
     if (m->stopping)
         return;
     log_line(m->events, EVENT_WARNING, "%s[%d] ended: %s", role_name(c->role), (int)c->pid, how);
-    tell_watch(m, c, how);
+    note_death(m, c, how);
 }
 
 static void ended(struct master *m, struct child_slot *c, int status)

@@ -18,6 +18,8 @@ enum { CHILDREN_MAX = 80, LISTENERS_MAX = 256, RELOADS_MAX = 16 };
 
 struct master;
 
+enum { DEATHS_KEPT = 16, DEATH_WORDS_MAX = 96 };
+
 struct child_slot {
     struct master *master;
     enum role_id role;
@@ -29,6 +31,11 @@ struct child_slot {
     int64_t started_ms;
     int64_t backoff_ms; /* before the next restart */
     unsigned deaths;    /* in a row, without having run for a while */
+    struct {
+        int64_t at_ms; /* 0: none */
+        char how[DEATH_WORDS_MAX];
+    } died[DEATHS_KEPT]; /* the last ones, for a watch that begins */
+    size_t died_count;
     struct loop_timer restart;
 };
 

@@ -39,8 +39,8 @@ enum { LISTEN_NAME_MAX = 64 }; /* config's check_label */
 /* Comes with a descriptor if ok. */
 #define LOCAL_SAID_FIELDS(F) F(U64, q) F(U8, ok) F(BYTES, text)
 
-/* A child has ended unasked; told to watch. deaths: in a row. */
-#define CHILD_DIED_FIELDS(F) F(U8, role) F(U32, deaths) F(BYTES, text)
+/* A child has ended unasked, so long ago; told to watch, and once more to the watch that begins. */
+#define CHILD_DIED_FIELDS(F) F(U8, role) F(I64, age_ms) F(BYTES, text)
 
 enum local_kind {
     LOCAL_MAILBOX, /* of `user`, as route.local_delivery says */

@@ -296,7 +296,7 @@ struct fact {
     bool untried;        /* of delay and expiry: there was no attempt at all */
     bool expanded;       /* it stood for others, who have it: a list's when `mailbox` */
     int64_t at_ms;       /* when it was tried last; 0: now, or never */
-    int64_t waited_ms;   /* of expiry: its age, whatever the wall's clock was set to; 0: not known */
+    int64_t waited_ms;   /* of expiry: its age by the schedule's own clock; 0: not known */
     int64_t after_ms, until_wall_ms; /* of delay and expiry: the age by its rule; its end */
     struct span last_status; /* the same: of the last attempt */
 };

@@ -182,7 +182,7 @@ static void on_child_died(struct child *c, struct channel *ch, const struct msg_
 {
     (void)ch;
     if (c->role && c->ops->child_died && m->role < ROLE_COUNT)
-        c->ops->child_died(c->role, m->role, m->deaths, m->text);
+        c->ops->child_died(c->role, m->role, m->age_ms, m->text);
 }
 
 PROTO_HANDLER(child_died, struct child *, on_child_died)

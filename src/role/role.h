@@ -52,8 +52,8 @@ struct role_ops {
     void (*local_said)(void *role, uint64_t q, int fd, struct span text);
     /* local: what it is for, and the end that deliver speaks to (owned). Comes before start. */
     void (*local_job)(void *role, const struct msg_local_job *m, int fd);
-    /* watch: a child has ended unasked. */
-    void (*child_died)(void *role, enum role_id which, unsigned deaths, struct span how);
+    /* watch: a child has ended unasked, so long ago. */
+    void (*child_died)(void *role, enum role_id which, int64_t age_ms, struct span how);
     void (*free)(void *role);
 };
 

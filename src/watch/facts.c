@@ -191,8 +191,9 @@ static void judge_growth(struct watch *w, uint64_t messages)
             least = w->growth[i].least;
     uint64_t limit = w->config->alarm.queue_growth;
     bool grows = messages - least >= limit;
-    /* A process without an hour of memory cannot say that what was told is over. */
-    bool unknown = !grows && alarms_any(w->alarms, ALARM_GROWTH) &&
+    /* A process without an hour of memory cannot say that what was told is over, but where less
+     * waits than is asked to have come. */
+    bool unknown = messages >= limit && !grows && alarms_any(w->alarms, ALARM_GROWTH) &&
                    loop_mono_ms(w->env->loop) - w->born_ms < GROWTH_SLOTS * MINUTE_MS;
     if (unknown)
         alarms_unknown(w->alarms, ALARM_GROWTH);

@@ -13,6 +13,7 @@
 enum {
     NOTES_MAX = 16,
     TRIES_MAX = 20,
+    AGAIN_MAX_MS = 15 * 60 * 1000,
     TIMEOUT_S = 30,
     HTTPS_PORT = 443,
     HTTP_PORT = 80,
@@ -40,6 +41,7 @@ struct hook {
     struct list notes, sockets;
     size_t note_count;
     bool busy; /* the first note is on its way */
+    int64_t again_ms, again_at_ms; /* what failed waits so long, until then */
     struct where where;
     struct loop_timer timer;
     size_t body_bytes; /* of the answer to it */
@@ -146,6 +148,14 @@ static void hang_up(struct hook *h)
 
 static void begin(struct hook *h);
 
+/* After a failure the next one waits, each time longer. */
+static void put_off(struct hook *h, bool failed)
+{
+    int64_t ms = h->again_ms ? 2 * h->again_ms : h->w->config->alarm.interval_ms;
+    h->again_ms = !failed ? 0 : ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
+    h->again_at_ms = loop_mono_ms(h->w->env->loop) + h->again_ms;
+}
+
 /* why NULL: it was taken. */
 static void end(struct hook *h, const char *why)
 {
@@ -166,8 +176,9 @@ static void end(struct hook *h, const char *why)
     }
     if (!why || n->tries >= TRIES_MAX)
         note_free(h, n);
+    put_off(h, why != NULL);
     if (!why)
-        begin(h); /* else at the next look */
+        begin(h); /* else at a later look */
 }
 
 static void check_done(struct hook *h)
@@ -276,7 +287,8 @@ static void on_where(void *ctx, const struct where_found *f)
 static void begin(struct hook *h)
 {
     struct span s = h->w->config->alarm.webhook;
-    if (h->busy || !s.n || list_empty(&h->notes))
+    if (h->busy || !s.n || list_empty(&h->notes) ||
+        loop_mono_ms(h->w->env->loop) < h->again_at_ms)
         return;
     h->busy = true;
     char *url = must_strndup(s.p, s.n);

@@ -21,6 +21,7 @@ enum {
     CELLS_MAX = 4000,     /* that qmgr tells of */
     SITE_NAME_MAX = 260,
     DEATHS_MAX = 8,       /* remembered of a role */
+    DEATH_WORDS_MAX = 96,
     GROWTH_SLOTS = 60,    /* minutes */
     GREETS_MAX = 300,     /* connections at once; checks have one each in any case */
     POSTS_MAX = 16,       /* letters that wait */
@@ -108,6 +109,7 @@ struct watch {
     struct {
         int64_t at_ms[DEATHS_MAX];
         uint64_t count;
+        char how[DEATH_WORDS_MAX]; /* of the last one */
     } deaths[ROLE_COUNT];
     struct list wheres;
     struct list checks;

@@ -33,9 +33,10 @@ struct post {
     bool connected, over;
     struct tls *tls;
     bool tls_pending, tls_open, tls_failed, no_tls; /* no_tls: it has failed with this host */
-    struct envelope_rcpt rcpts[RCPTS_MAX];
+    struct envelope_rcpt rcpts[RCPTS_MAX]; /* who does not have it yet */
+    bool has[RCPTS_MAX];                   /* after this session */
     size_t rcpt_count, taken;
-    char why[TEXT_BYTES];
+    char why[TEXT_BYTES], refusal[TEXT_BYTES]; /* last words; those of a recipient's refusal */
 };
 
 static void connect_relay(struct post *p);
@@ -43,12 +44,12 @@ static void through_queue(struct post *p);
 
 static int64_t now_of(const struct post *p) { return loop_mono_ms(p->w->env->loop); }
 
-static void set_why(struct post *p, struct span why)
+static void keep_words(char to[TEXT_BYTES], struct span s)
 {
-    why = span_to(why, sizeof p->why - 1);
-    if (why.n)
-        memcpy(p->why, why.p, why.n);
-    p->why[why.n] = '\0';
+    s = span_to(s, TEXT_BYTES - 1);
+    if (s.n)
+        memcpy(to, s.p, s.n);
+    to[s.n] = '\0';
 }
 
 static void hang_up(struct post *p)
@@ -76,20 +77,27 @@ static void post_free(struct post *p)
     free(p);
 }
 
+/* Of those who have it now, or of those who have not. */
 static void say(struct post *p, bool mailed)
 {
     struct events *e = p->w->env->events;
+    const char *why = !mailed && p->refusal[0] ? p->refusal : p->why;
     struct buf to;
-    buf_init(&to, 4096);
-    post_put_to(p->w, &to);
+    buf_init(&to, RCPTS_MAX * ENVELOPE_ADDR_MAX);
+    for (size_t i = 0; i < p->rcpt_count; i++) {
+        if (p->has[i] != mailed)
+            continue;
+        buf_putz(&to, to.len ? ", " : "");
+        buf_puts(&to, p->rcpts[i].addr);
+    }
     event_begin(e, mailed ? EVENT_alarm_mailed : EVENT_alarm_not_mailed);
     event_str(e, FIELD_to, buf_span(&to));
     event_str(e, FIELD_relay, p->by_relay ? p->w->config->alarm.relay : SPAN("queue"));
-    event_str(e, FIELD_text, span_str(p->why));
+    event_str(e, FIELD_text, span_str(why));
     event_end(e);
     if (!mailed)
-        log_line(e, EVENT_WARNING, "mail about alarms is not taken by %s: %s",
-                 p->by_relay ? "alarm.relay" : "our own queue", p->why);
+        log_line(e, EVENT_WARNING, "mail about alarms for %s is not taken by %s: %s",
+                 buf_cstr(&to), p->by_relay ? "alarm.relay" : "our own queue", why);
     buf_free(&to);
 }
 
@@ -103,17 +111,48 @@ static void put_off(struct watch *w)
     w->again_at_ms = loop_mono_ms(w->env->loop) + w->again_ms;
 }
 
+/* Only the others are left to be told. */
+static void forget_taken(struct post *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->rcpt_count; i++) {
+        if (p->has[i])
+            free((char *)p->rcpts[i].addr.p);
+        else
+            p->rcpts[n++] = p->rcpts[i];
+    }
+    p->rcpt_count = n;
+}
+
+/* Some have it; a relay that refused others is not asked for them again. */
+static void go_on(struct post *p)
+{
+    struct watch *w = p->w;
+    forget_taken(p);
+    if (!p->rcpt_count) {
+        post_free(p);
+    } else if (p->by_relay) {
+        through_queue(p);
+    } else {
+        p->busy = false;
+        put_off(w);
+        return;
+    }
+    w->again_ms = w->again_at_ms = 0;
+    posts_again(w); /* the way is open */
+    keep_send(w);
+}
+
 static void on_over(void *ctx)
 {
     struct post *p = ctx;
     hang_up(p);
-    say(p, p->taken > 0);
+    if (p->taken)
+        say(p, true);
+    if (p->taken < p->rcpt_count)
+        say(p, false);
     if (p->taken) {
-        struct watch *w = p->w;
-        post_free(p);
-        w->again_ms = w->again_at_ms = 0;
-        posts_again(w); /* the way is open */
-        keep_send(w);
+        go_on(p);
         return;
     }
     if (p->by_relay && p->tls_failed && !p->no_tls) {
@@ -135,7 +174,7 @@ static void on_over(void *ctx)
 static void end(struct post *p, struct span why)
 {
     if (why.n)
-        set_why(p, why);
+        keep_words(p->why, why);
     p->tls_failed |= p->tls && !p->tls_open;
     p->over = true;
     loop_hook_ask(p->w->env->loop, &p->over_hook);
@@ -153,9 +192,10 @@ static void on_want(void *ctx, size_t budget)
 static void on_rcpt_done(void *ctx, size_t i, const struct smtp_outcome *o)
 {
     struct post *p = ctx;
-    (void)i;
-    p->taken += o->result == SMTP_DELIVERED || o->result == SMTP_UNKNOWN;
-    set_why(p, o->reply.n ? o->reply : o->text);
+    struct span words = o->reply.n ? o->reply : o->text;
+    p->has[i] = o->result == SMTP_DELIVERED || o->result == SMTP_UNKNOWN;
+    p->taken += p->has[i];
+    keep_words(p->has[i] ? p->why : p->refusal, words);
 }
 
 static void on_message_done(void *ctx) { end(ctx, SPAN_NONE); }
@@ -282,7 +322,7 @@ static void begin_session(struct post *p)
 {
     struct watch *w = p->w;
     p->connected = true;
-    p->sent = p->taken = 0;
+    p->sent = 0;
     p->tls_pending = p->tls_open = p->tls_failed = false;
     smtp_client_defaults(&p->conf);
     p->conf.hostname = w->config->hostname;
@@ -340,7 +380,9 @@ static void begin_with(struct post *p, int fd, bool connected)
     p->fd = fd;
     p->connected = connected;
     p->over = false;
-    p->why[0] = '\0';
+    p->taken = 0;
+    memset(p->has, 0, sizeof p->has);
+    p->why[0] = p->refusal[0] = '\0';
     if (fd < 0) {
         end(p, span_str(strerror(errno)));
         return;

@@ -162,7 +162,8 @@ static void look_at_deaths(struct watch *w)
             n += w->deaths[role].at_ms[i] >= since_ms;
         if (n && w->config->alarm.crashes)
             watch_saw(w, ALARM_CRASHES, span_str(role_name(role)), n >= w->config->alarm.crashes,
-                      "ended unasked %llu times within ten minutes", (unsigned long long)n);
+                      "ended unasked %llu times within ten minutes, the last time by: %s",
+                      (unsigned long long)n, w->deaths[role].how);
     }
     if (since_ms >= w->born_ms)
         alarms_round(w->alarms, ALARM_CRASHES);
@@ -192,12 +193,15 @@ static void on_look(void *ctx)
     watch_tell(w);
 }
 
-static void watch_child_died(void *role, enum role_id which, unsigned deaths, struct span how)
+static void watch_child_died(void *role, enum role_id which, int64_t age_ms, struct span how)
 {
     struct watch *w = role;
-    (void)deaths;
-    (void)how;
-    w->deaths[which].at_ms[w->deaths[which].count++ % DEATHS_MAX] = loop_mono_ms(w->env->loop);
+    w->deaths[which].at_ms[w->deaths[which].count++ % DEATHS_MAX] =
+        loop_mono_ms(w->env->loop) - age_ms;
+    how = span_to(how, sizeof w->deaths[which].how - 1);
+    if (how.n)
+        memcpy(w->deaths[which].how, how.p, how.n);
+    w->deaths[which].how[how.n] = '\0';
 }
 
 /* --- what control asks: the present alarms --- */

@@ -174,7 +174,7 @@ static void tell_watch(struct proc *p)
 {
     struct proc *watch = proc_of(p->w, ROLE_WATCH, 0);
     if (watch && watch->started)
-        watch->ops->child_died(watch->role, p->id, p->deaths, SPAN("killed"));
+        watch->ops->child_died(watch->role, p->id, 0, SPAN("killed"));
 }
 
 static void start_again(struct proc *p)

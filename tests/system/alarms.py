@@ -129,6 +129,23 @@ def relay_away(where):
         assert [e["relay"] for e in events(g, "alarm_mailed")] == ["queue"]
 
 
+def relay_takes_one(where):
+    """alarm.relay refuses one of two: that one is told through the queue, and only that one."""
+    with Sink() as relay, Sink() as sink, Gateway(
+            where, smart_host=("127.0.0.1", sink.port), options={
+                "alarm": {**QUICK, "disk_free": Word("900000G"),
+                          "to": ["one@elsewhere.example", "two@elsewhere.example"],
+                          "relay": f"[127.0.0.1]:{relay.port}"}}) as g:
+        relay.at("rcpt", "550 5.7.1 not you", match=b"two@")
+        until(lambda: letters(sink), why=g.log()[-1500:])
+        mailed = until(lambda: len(events(g, "alarm_mailed")) == 2 and events(g, "alarm_mailed"))
+        assert [e["to"] for e in mailed] == ["one@elsewhere.example", "two@elsewhere.example"]
+        assert [m.recipients for m in relay.messages] == [["one@elsewhere.example"]], relay.messages
+        assert [m.recipients for m in sink.messages] == [["two@elsewhere.example"]], sink.messages
+        refused = events(g, "alarm_not_mailed")
+        assert refused[0]["to"] == "two@elsewhere.example" and "not you" in refused[0]["text"]
+
+
 def relay_tls(where):
     """Encrypted when alarm.relay offers it, whatever its certificate; in plain text when that
     fails."""
@@ -149,13 +166,15 @@ def relay_tls(where):
 def crashes(where):
     with Gateway(where, options={"processes": {"restart_first": Word("50ms")},
                                  "alarm": {**QUICK, "crashes": 3}}) as g:
-        for _ in range(3):
-            old = g.roles()["keyring"]
-            os.kill(old[0], signal.SIGKILL)
-            until(lambda old=old: g.roles().get("keyring", old) != old)
-        got = until(lambda: alarms(g), why=g.log()[-1500:])
-        assert [a["alarm"] for a in got] == ["crashes"] and got[0]["subject"] == "keyring", got
-        assert "3 times" in got[0]["text"], got
+        for role in ("keyring", "watch"):           # the one that counts them, too
+            for _ in range(3):
+                old = g.roles()[role]
+                os.kill(old[0], signal.SIGKILL)
+                until(lambda old=old, role=role: g.roles().get(role, old) != old)
+        got = until(lambda: len(alarms(g)) == 2 and alarms(g), why=g.log()[-1500:])
+        assert [a["alarm"] for a in got] == ["crashes"] * 2, got
+        assert {a["subject"] for a in got} == {"keyring", "watch"}, got
+        assert all("3 times" in a["text"] and "signal 9" in a["text"] for a in got), got
 
 
 def dns_and_hop(where):
@@ -368,4 +387,4 @@ def greeting(port):
 if __name__ == "__main__":
     sys.exit(Report().cases("alarms", [
         listener_stuck, dns_and_hop, checks, old_mail, webhook, growth_and_silence, crashes,
-        space, relay_away, relay_tls, webhook_tls], at_once=5))
+        space, relay_away, relay_takes_one, relay_tls, webhook_tls], at_once=5))

@@ -523,6 +523,15 @@ static void reloads(void)
     rig_end(&r);
 }
 
+static void again(struct rig *r, int64_t away_ms)
+{
+    watch_end(r);
+    int64_t until = loop_mono_ms(r->l) + away_ms;
+    while (loop_mono_ms(r->l) < until)
+        loop_turn(r->l, (int)(until - loop_mono_ms(r->l)));
+    watch_begin(r);
+}
+
 /* A queue that fills over days is none, one that does within an hour is. */
 static void growth(void)
 {
@@ -549,6 +558,24 @@ static void clock_doubted(void)
     CHECK(strstr(present(&r), "\"clock\"") && strstr(present(&r), "90d after"));
     r.clock = NULL;
     run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 1);
+    rig_end(&r);
+}
+
+/* Whoever begins anew has no memory of an hour; an empty queue has not grown for all that. */
+static void growth_and_a_restart(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    run(&r, HOUR);
+    r.messages = 20000;
+    run(&r, 5 * MINUTE);
+    CHECK_INT(count(&r, "\"queue_growth\""), 1);
+    again(&r, MINUTE);
+    run(&r, 10 * MINUTE);
+    CHECK_INT(count(&r, "alarm_cleared"), 0); /* it may have: nobody can tell */
+    r.messages = 30;
+    run(&r, 5 * MINUTE);
     CHECK_INT(count(&r, "alarm_cleared"), 1);
     rig_end(&r);
 }
@@ -586,14 +613,17 @@ static void crashes(void)
     struct rig r;
     rig_start(&r);
     for (int i = 0; i < 20; i++) { /* now and then: none */
-        watch_role.child_died(r.watch, ROLE_SMTPD, 1, SPAN("x"));
+        watch_role.child_died(r.watch, ROLE_SMTPD, 0, SPAN("x"));
         run(&r, 6 * MINUTE);
     }
     CHECK_INT(count(&r, "alarm_raised"), 0);
     for (int i = 0; i < 3; i++)
-        watch_role.child_died(r.watch, ROLE_DELIVER, 1, SPAN("x"));
+        watch_role.child_died(r.watch, ROLE_DELIVER, 0, SPAN("exit code 3"));
+    for (int i = 0; i < 3; i++) /* told by master to a watch that begins: not all of it is news */
+        watch_role.child_died(r.watch, ROLE_ROUTER, i * 8 * MINUTE, SPAN("x"));
     run(&r, 3 * MINUTE);
     CHECK(strstr(present(&r), "deliver") && strstr(r.said.mem + r.said.off, "3 times"));
+    CHECK(strstr(r.said.mem + r.said.off, "exit code 3") && !strstr(present(&r), "router"));
     run(&r, 20 * MINUTE);
     CHECK(strcmp(present(&r), ".") == 0);
     rig_end(&r);
@@ -614,15 +644,6 @@ static void clock_jumps(void)
     CHECK_INT(count(&r, "alarm_raised"), 1);
     CHECK_INT(count(&r, "alarm_repeated"), 0);
     rig_end(&r);
-}
-
-static void again(struct rig *r, int64_t away_ms)
-{
-    watch_end(r);
-    int64_t until = loop_mono_ms(r->l) + away_ms;
-    while (loop_mono_ms(r->l) < until)
-        loop_turn(r->l, (int)(until - loop_mono_ms(r->l)));
-    watch_begin(r);
 }
 
 /* smtpd hears of a check when it has been looked at often enough, and not before. */
@@ -852,6 +873,7 @@ static void greetings(void)
 static const struct test tests[] = {
     TEST(greetings),
     TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth), TEST(clock_doubted),
+    TEST(growth_and_a_restart),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
     TEST(sites_that_are_not_known_yet), TEST(one_that_is_very_old), TEST(many_sites),
