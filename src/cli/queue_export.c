@@ -30,7 +30,7 @@ static int ask(const struct cli_args *a, const char *verb, const struct queue_wo
 struct export {
     const struct cli_args *a;
     int dir, file; /* -1: none open */
-    char name[64];
+    char name[64], part[96]; /* part: its name until it is whole */
     unsigned long long files, kept, failed;
 };
 
@@ -41,13 +41,13 @@ static void finish(struct export *x, bool whole)
         return;
     bool good = close(x->file) == 0 && whole;
     x->file = -1;
-    char final[sizeof x->name];
-    snprintf(final, sizeof final, "%.*s", (int)(strlen(x->name) - 5), x->name); /* ".part" */
-    if (good && renameat(x->dir, x->name, x->dir, final) == 0) {
+    if (good && renameat(x->dir, x->part, x->dir, x->name) == 0) {
         x->files++;
         return;
     }
-    unlinkat(x->dir, x->name, 0);
+    if (whole)
+        cli_fail(x->a, EX_IOERR, "%s: %s", x->name, strerror(errno));
+    unlinkat(x->dir, x->part, 0);
     x->failed++;
 }
 
@@ -64,10 +64,11 @@ static void begin(struct export *x, const char *id)
         x->kept++;
         return;
     }
-    snprintf(x->name, sizeof x->name, "%s.eml.part", id);
-    x->file = openat(x->dir, x->name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* Another export may be writing the same message. */
+    snprintf(x->part, sizeof x->part, "%s.%ld.part", x->name, (long)getpid());
+    x->file = openat(x->dir, x->part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (x->file < 0) {
-        cli_fail(x->a, EX_CANTCREAT, "%s: %s", x->name, strerror(errno));
+        cli_fail(x->a, EX_CANTCREAT, "%s: %s", x->part, strerror(errno));
         x->failed++;
     }
 }

@@ -208,7 +208,7 @@ static int write_message(struct export *x, const struct queueid *id, uint64_t se
     struct buf part, whole;
     buf_init(&part, PATH_BYTES_MAX);
     buf_init(&whole, PATH_BYTES_MAX);
-    buf_printf(&part, "%s/.%s.part", x->rq->to, id->text);
+    buf_printf(&part, "%s/.%s.%ld.part", x->rq->to, id->text, (long)getpid()); /* of this export */
     buf_printf(&whole, "%s/%s%s.eml", x->rq->to, id->text, damaged ? ".damaged" : "");
     int rc = vfs_open(vfs, buf_cstr(&part), VFS_WRITE | VFS_CREATE, &t.file);
     t.error = rc;

@@ -358,6 +358,7 @@ static void fake(const char *answer)
     if (fake_pid == 0) {
         static const char no[] = "{\"end\":\"error\",\"text\":\"no\",\"exit\":75}\n";
         char text[4096];
+        alarm(90); /* whom nobody asks */
         int c = accept(fd, NULL, NULL);
         ssize_t n = read(c, text, sizeof text);
         while (n > 0 && memmem(text, (size_t)n, "\"config\"", 8)) {
@@ -418,6 +419,41 @@ static void meant_options(void)
     CHECK(!strstr(r->err, "did you mean") && strstr(r->err, "postern queue --help"));
     r = SPOOL("export", "--damagd", "x");
     CHECK(strstr(r->err, "did you mean \"--damaged\"?"));
+}
+
+static void put_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    MUST(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+static bool file_is(const char *path, const char *text)
+{
+    char got[100] = "";
+    FILE *f = fopen(path, "r");
+    bool good = f && fgets(got, sizeof got, f) && strcmp(got, text) == 0;
+    if (f)
+        fclose(f);
+    return good;
+}
+
+/* What another export of the same messages writes is left to it. */
+static void two_exports_at_once(void)
+{
+    char dir[] = "/tmp/postern-cli-XXXXXX", other[100], whole[100];
+    MUST(mkdtemp(dir) != NULL);
+    snprintf(other, sizeof other, "%s/X1.eml.part", dir);
+    snprintf(whole, sizeof whole, "%s/X1.eml", dir);
+    put_file(other, "theirs");
+    fake("{\"id\":\"X1\",\"begin\":true}\n{\"content\":\"6869\"}\n"
+         "{\"id\":\"X1\",\"whole\":true}\n{\"end\":\"ok\"}\n");
+    struct run *r = QUEUE("export", dir, "X1", "--socket", fake_path);
+    fake_over();
+    CHECK_INT(r->status, 0);
+    CHECK(file_is(whole, "hi") && file_is(other, "theirs"));
+    unlink(other);
+    unlink(whole);
+    CHECK(rmdir(dir) == 0); /* and nothing else is there */
 }
 
 static void filters_are_words(void)
@@ -579,6 +615,7 @@ static const struct test tests[] = {
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
     TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
+    TEST(two_exports_at_once),
     TEST(rules_of_rerouting), TEST(retries),
     TEST(json_is_passed_on),
     TEST(cut_off),          TEST(reload_refused),
