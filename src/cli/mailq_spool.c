@@ -63,7 +63,8 @@ static bool is_held(const struct one *m, const struct spool_outcome *o)
 
 static struct span reason_of(const struct one *m, const struct spool_outcome *o)
 {
-    return o ? o->diag : m->env.hold;
+    struct span before;
+    return o ? spool_decision(o, &before) : m->env.hold;
 }
 
 /* --- which --- */

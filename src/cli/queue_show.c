@@ -148,6 +148,17 @@ static void cell_next(struct queue_show *s, const json_t *rcpt)
         cli_table_cell(s->table, at ? SPAN("now") : SPAN_NONE);
 }
 
+static void cell_reason(struct cli_table *t, struct span reason, struct span before)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_puts(&b, reason);
+    if (before.n)
+        buf_printf(&b, "; before that: %.*s", SPAN_ARG(before));
+    cli_table_cell(t, buf_span(&b));
+    buf_free(&b);
+}
+
 static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt, bool first)
 {
     struct cli_table *t = s->table;
@@ -169,7 +180,7 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
         cli_table_cell(t, SPAN_NONE);
     cell_address(t, text_of(rcpt, "to"));
     cell_next(s, rcpt);
-    cli_table_cell(t, text_of(rcpt, "reason"));
+    cell_reason(t, text_of(rcpt, "reason"), text_of(rcpt, "before"));
     cli_table_end_row(t);
     s->recipients++;
     enum queue_state is;

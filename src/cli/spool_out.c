@@ -69,8 +69,11 @@ static void put_outcome(struct json *j, const struct spool_outcome *o)
         json_int(j, "next_try_ms", o->next_ms);
     if (o->status.n)
         json_str(j, "status", o->status);
-    if (o->diag.n)
-        json_str(j, "reason", o->diag);
+    struct span before, reason = spool_decision(o, &before);
+    if (reason.n)
+        json_str(j, "reason", reason);
+    if (before.n)
+        json_str(j, "before", before);
     if (o->remote.n)
         json_str(j, "relay", o->remote);
 }

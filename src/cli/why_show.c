@@ -9,7 +9,8 @@
 
 static bool same(const json_t *a, const json_t *b)
 {
-    static const char *const keys[] = { "state", "reason", "destination", "rerouted" };
+    static const char *const keys[] = { "state", "reason", "before", "destination",
+                                        "rerouted" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!span_eq(row_text(a, keys[i]), row_text(b, keys[i])))
             return false;
@@ -88,6 +89,15 @@ static void put_reason(struct why_show *s, const json_t *r)
     if (row_text(r, "reason").n && !row_true(r, "frozen")) {
         buf_putz(s->out, why_is(r, "state", "held") ? "    why: " : "    the last word: ");
         why_put(s, row_text(r, "reason"));
+        if (row_int(r, "decided_ms")) {
+            buf_putz(s->out, ", ");
+            why_put_when(s, row_int(r, "decided_ms"));
+        }
+        buf_putc(s->out, '\n');
+    }
+    if (row_text(r, "before").n) {
+        buf_putz(s->out, "    before that: ");
+        why_put(s, row_text(r, "before"));
         buf_putc(s->out, '\n');
     }
     if (row_text(r, "rerouted").n) {

@@ -117,6 +117,10 @@ void admin_export(struct admin_ask *a, struct wire *args);
 void admin_why(struct admin_ask *a, struct wire *args);
 
 /* admin_act.c */
+/* What is recorded of a decision: why, and what was said of the recipient before (spool_decision).
+ * In `texts`, or `why` itself. */
+struct span admin_diag(struct arena *texts, uint8_t kind, const struct sched_msg_info *m,
+                       uint32_t rcpt, struct span why);
 void admin_run(struct admin_ask *a, struct wire *args);
 void admin_hold(struct admin_ask *a, struct wire *args);
 void admin_release(struct admin_ask *a, struct wire *args);

@@ -66,6 +66,20 @@ static bool find_message(struct admin_ask *a, struct span id, struct sched_msg_i
 
 /* --- the record --- */
 
+struct span admin_diag(struct arena *texts, uint8_t kind, const struct sched_msg_info *m,
+                       uint32_t rcpt, struct span why)
+{
+    bool parks = kind == SPOOL_HELD || kind == SPOOL_RELEASED;
+    struct span before = parks ? sched_msg_earlier(m->here, rcpt) : SPAN_NONE;
+    char *text = before.n ? arena_alloc(texts, why.n + 1 + before.n) : NULL;
+    if (!text)
+        return why;
+    memcpy(text, why.p, why.n);
+    text[why.n] = '\n';
+    memcpy(text + why.n + 1, before.p, before.n);
+    return span_of(text, why.n + 1 + before.n);
+}
+
 /* Recipients in a job are not final yet, whatever a person wants: they are noted as held (a
  * crash then leaves them held, not delivered against the person's will), and the job's end
  * settles it. */
@@ -92,6 +106,7 @@ static int record(struct admin_ask *a, const struct act *act, const struct sched
 {
     struct qmgr *q = a->q;
     struct spool_outcome *list = must_calloc(m->rcpt_count ? m->rcpt_count : 1, sizeof *list);
+    struct arena *texts = arena_new((m->rcpt_count + 1) * (size_t)SPOOL_DIAG_MAX);
     struct sched_rcpt_info r;
     size_t n = 0;
     *active_r = false;
@@ -99,11 +114,13 @@ static int record(struct admin_ask *a, const struct act *act, const struct sched
         if (!sched_rcpt(q->sched, m->seq, i, &r) || r.state >= SCHED_LIVE ||
             !act->concerns(&r))
             continue;
-        outcome_of(act, &r, m->seq, i, loop_wall_ms(q->env->loop), why, &list[n++]);
+        outcome_of(act, &r, m->seq, i, loop_wall_ms(q->env->loop),
+                   admin_diag(texts, act->kind, m, i, why), &list[n++]);
         *active_r |= r.state == SCHED_ACTIVE;
     }
     int rc = n ? spool_outcome(q->spool, list, n) : 0;
     *n_r = n;
+    arena_free(&texts);
     free(list);
     return rc;
 }

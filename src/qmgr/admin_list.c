@@ -38,6 +38,8 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const stru
         json_int(j, "next_try_ms", cause_wall(now, next_ms));
     if (r->reason.n)
         json_str(j, "reason", r->reason);
+    if (r->before.n)
+        json_str(j, "before", r->before);
     if (r->dest.n)
         json_str(j, "destination", r->dest);
     if (r->site.n)

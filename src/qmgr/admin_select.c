@@ -70,6 +70,7 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
 {
     struct qmgr *q = d->y.a->q;
     struct spool_outcome *list = must_calloc(d->n, sizeof *list);
+    struct arena *texts = arena_new(RCPTS_AT_ONCE * SPOOL_DIAG_MAX);
     for (size_t i = 0; i < d->n; i++) {
         struct sched_rcpt_info r;
         MUST(sched_msg_rcpt(m->here, d->rcpts[i], &r));
@@ -82,10 +83,12 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
                                           .released = r.released || kind == SPOOL_RELEASED,
                                           .attempts = r.attempts,
                                           .at_ms = loop_wall_ms(q->env->loop),
-                                          .diag = buf_span(&d->why) };
+                                          .diag = admin_diag(texts, kind, m, d->rcpts[i],
+                                                             buf_span(&d->why)) };
         d->after_attempt += active;
     }
     int rc = spool_outcome(q->spool, list, d->n);
+    arena_free(&texts);
     free(list);
     store_flush_soon(q);
     return rc;

@@ -25,6 +25,7 @@ enum {
     RCPTS_SHOWN = 200, /* of a message */
     ATTEMPTS_SHOWN = 20,
     STORIES_BYTES_MAX = 64 << 20,
+    DECIDED_RCPTS_MAX = 1000, /* of a message: of more, the records would take too long to read */
 };
 
 /* One message, in slices: between two of them it may go. */
@@ -35,6 +36,9 @@ struct look {
     enum phase phase;
     uint32_t at, shown; /* recipients */
     struct hash places;
+    struct arena *decided_mem;
+    struct spool_outcome *decided; /* the last record of each recipient that has one */
+    size_t decided_count;
     struct arena *mem;
     struct spool_story *stories; /* newest first */
     size_t story_count, story_at;
@@ -91,6 +95,35 @@ static int64_t active_since(const struct qmgr *q, uint64_t seq, uint32_t rcpt)
     return 0;
 }
 
+static void load_decided(struct admin_ask *a, const struct sched_msg_info *m)
+{
+    struct look *l = a->own;
+    l->decided_mem = arena_new(STORIES_BYTES_MAX);
+    if (m->rcpt_count > DECIDED_RCPTS_MAX ||
+        spool_outcomes(a->q->spool, m->seq, l->decided_mem, &l->decided, &l->decided_count) < 0)
+        l->decided_count = 0;
+}
+
+/* When a person held it, or let it go; 0: nobody did, or the record is not on the disk yet. */
+static int64_t decided_ms(const struct look *l, uint32_t rcpt, const struct sched_rcpt_info *r)
+{
+    uint8_t kind = r->state == SCHED_HELD ? SPOOL_HELD : SPOOL_RELEASED;
+    for (size_t i = 0; i < l->decided_count; i++)
+        if (l->decided[i].rcpt == rcpt && l->decided[i].kind == kind)
+            return l->decided[i].at_ms;
+    return 0;
+}
+
+static void put_decided(struct json *j, const struct look *l, uint32_t rcpt,
+                        const struct sched_rcpt_info *r)
+{
+    int64_t at_ms = decided_ms(l, rcpt, r);
+    if (at_ms)
+        json_int(j, "decided_ms", at_ms);
+    if (r->before.n)
+        json_str(j, "before", r->before);
+}
+
 static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint32_t rcpt,
                       const struct sched_rcpt_info *r)
 {
@@ -117,6 +150,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
         json_int(&j, "begun_ms", cause_wall(now, since_ms));
     if (r->reason.n)
         json_str(&j, "reason", r->reason);
+    put_decided(&j, a->own, rcpt, r);
     if (r->dest.n)
         json_str(&j, "destination", r->dest);
     if (r->site.n)
@@ -247,6 +281,7 @@ static bool phase_done(struct admin_ask *a, struct look *l, const struct sched_m
     switch (l->phase) {
     case HEAD:
         cause_send_now(a);
+        load_decided(a, m);
         send_message(a, m);
         return true;
     case LIVE: return send_rcpts(a, l, m, false);
@@ -286,6 +321,7 @@ static void look_gone(struct admin_ask *a)
 {
     struct look *l = a->own;
     cause_tallies_free(&l->places);
+    arena_free(&l->decided_mem);
     arena_free(&l->mem);
     free(l);
 }

@@ -76,10 +76,12 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
     };
     /* It was held when it came, or by a record before this one, which compaction may have left
      * behind: then only the mark is to be put. */
+    struct span before, reason = spool_decision(o, &before);
     if (o->kind == SPOOL_RELEASED &&
-        sched_release(q->sched, o->seq, o->rcpt, o->diag, qmgr_now(q)) > 0)
+        sched_release(q->sched, o->seq, o->rcpt, reason, qmgr_now(q)) > 0)
         return;
-    struct sched_entry_rcpt e = { .reason = o->diag,
+    struct sched_entry_rcpt e = { .reason = reason,
+                                  .before = before,
                                   .next_try_wall_ms = o->next_ms,
                                   .attempts = (uint16_t)(o->attempts < UINT16_MAX ? o->attempts
                                                                                   : UINT16_MAX),

@@ -257,7 +257,8 @@ def two_hosts(where):
 
 
 def route_moved(where):
-    """The tables send it elsewhere now."""
+    """The tables send it elsewhere now; and held, it says who holds it, since when and what came
+    before."""
     with Sink() as old, Sink() as new, \
             Desk(where, mailertable={"dest.example": ("127.0.0.1", old.port)}) as d:
         old.at("mail", "451 4.3.0 not today")
@@ -270,6 +271,10 @@ def route_moved(where):
         text = d.words(id)
         assert (f"THE ROUTE HAS CHANGED: <b@dest.example> went to host:[127.0.0.1]:{old.port}, "
                 "now to") in text, text
+        assert d.g.cli("queue", "hold", "--yes", id).returncode == 0
+        text = d.words(id)
+        assert re.search(r"why: held by .+?, .+ ago \(.+\) before that: 451 4\.3\.0 not today",
+                         text), text
 
 
 def parked(where):

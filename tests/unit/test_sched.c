@@ -639,12 +639,74 @@ static void hold_release_delete(void)
     CHECK_INT(state_of(s, 1, 0), SCHED_ACTIVE);
     end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now);
     CHECK_INT(state_of(s, 1, 0), SCHED_HELD);
+    struct sched_rcpt_info r;
+    CHECK(sched_rcpt(s, 1, 0, &r) && r.before.n);
+    CHECK_SPAN(r.reason, SPAN("look"));
     CHECK_INT(state_of(s, 1, 1), SCHED_DELETED);
     CHECK_INT(sched_delete(s, 1, SCHED_ALL), 1);
     CHECK_INT(sched_delete(s, 1, SCHED_ALL), 0);
     CHECK_INT(sched_hold(s, 99, SCHED_ALL, SPAN("")), 0);
     uint64_t seq;
     CHECK(sched_next_gone(s, &seq));
+    sched_free(&s);
+}
+
+static void check_said(struct sched *s, struct span reason, struct span before)
+{
+    struct sched_rcpt_info r;
+    CHECK(sched_rcpt(s, 1, 0, &r));
+    CHECK_SPAN(r.reason, reason);
+    CHECK_SPAN(r.before, before);
+}
+
+static void what_was_said_before(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    add(s, 1, "u@x.example");
+    CHECK_INT(sched_hold(s, 1, 0, SPAN("held by a")), 1);
+    check_said(s, SPAN("held by a"), SPAN_NONE);
+    CHECK_INT(sched_release(s, 1, 0, SPAN_NONE, at(0)), 1);
+    CHECK_INT(route_all(s, "x", 0), 1);
+    CHECK(sched_next_job(s, at(0), &job));
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 0);
+    struct sched_rcpt_info r;
+    CHECK(sched_rcpt(s, 1, 0, &r));
+    CHECK(r.reason.n && !r.before.n && !span_eq(r.reason, SPAN("held by a")));
+    char said[SCHED_REASON_MAX];
+    size_t n = r.reason.n;
+    memcpy(said, r.reason.p, n);
+    for (int i = 0; i < 3; i++) { /* what people do in between is not what was said */
+        CHECK_INT(sched_hold(s, 1, 0, SPAN("held by b")), 1);
+        check_said(s, SPAN("held by b"), span_of(said, n));
+        CHECK_INT(sched_release(s, 1, 0, SPAN("released by c"), at(0)), 1);
+        check_said(s, SPAN("released by c"), span_of(said, n));
+    }
+    sched_delete(s, 1, 0);
+    sched_free(&s);
+}
+
+/* There are as many reasons as can be told apart; that of a hold is one of them. */
+static void before_too_many_reasons(void)
+{
+    enum { MANY = 20000 };
+    struct sched *s = make();
+    for (uint64_t i = 1; i <= MANY; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "450 busy %u", (unsigned)i);
+        add(s, i, "u@x.example");
+        struct sched_entry_rcpt e = { .held = true, .reason = span_str(text) };
+        CHECK(sched_restore(s, i, 0, &e, at(0)));
+        CHECK_INT(sched_release(s, i, 0, SPAN_NONE, at(0)), 1);
+    }
+    CHECK_INT(sched_hold(s, 1, 0, SPAN("held by a")), 1);
+    for (uint64_t i = 2; i <= 1000; i++) { /* the first one has left room for one */
+        struct sched_rcpt_info r;
+        CHECK_INT(sched_hold(s, i, 0, SPAN("held by a")), 1);
+        CHECK(sched_rcpt(s, i, 0, &r));
+        CHECK_SPAN(r.reason, SPAN("held by a"));
+        CHECK(span_starts(r.before, SPAN("450 busy ")));
+    }
     sched_free(&s);
 }
 
@@ -1066,6 +1128,8 @@ static const struct test tests[] = {
     TEST(router_decisions),
     TEST(failures_nobody_is_told_of),
     TEST(hold_release_delete),
+    TEST(what_was_said_before),
+    TEST(before_too_many_reasons),
     TEST(queue_only_waits_for_a_run),
     TEST(released_is_remembered),
     TEST(warning_then_expiry),

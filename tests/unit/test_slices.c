@@ -142,15 +142,21 @@ static void add_routed(struct rig *r, unsigned i)
     sched_routed(s, route.seq, route.rcpt, SCHED_TO, span_of(key, (size_t)nk), qmgr_now(r->q), &v);
 }
 
-static void desk_open(struct desk *d, unsigned mails)
+static void desk_connect(struct desk *d)
 {
     static const struct channel_type types[] = { PROTO_TYPE(admin_said) };
     static const struct channel_ops ops = { types, 1, ignore_gone, NULL };
     int fds[2];
-    *d = (struct desk){ .r = rig_new(11) };
+    channel_free(&d->ch);
     MUST(d->r->q && loop_pair(d->r->l, fds) == 0);
     qmgr_role.peer(d->r->q, ROLE_CONTROL, 0, fds[0]);
     d->ch = channel_new(d->r->l, fds[1], "qmgr", &ops, d);
+}
+
+static void desk_open(struct desk *d, unsigned mails)
+{
+    *d = (struct desk){ .r = rig_new(11) };
+    desk_connect(d);
     for (unsigned i = 1; i <= mails; i++)
         add(d->r, i, 1);
 }
@@ -349,6 +355,37 @@ static void actions(void)
     desk_close(&d);
 }
 
+/* What was said before somebody held it stays known: when it is released, and after a restart. */
+static void said_before(void)
+{
+    static struct desk d;
+    static const char said[] = "\"before\":\"450 4.2.1 busy\"";
+    desk_open(&d, 0);
+    rig_send(d.r, rig_mail(d.r, "s1@src.example", "tmp9a@x.example"));
+    rig_run(d.r, 1000);
+    CHECK(ASK(&d, "list"));
+    CHECK(strstr(d.last, "\"state\":\"deferred\"") && !strstr(d.last, "before"));
+    for (int i = 0; i < 2; i++) {
+        CHECK(ASK(&d, "act", "action=hold", "domain=x.example"));
+        for (int k = 0; k < 2; k++) {
+            CHECK(ASK(&d, "list"));
+            CHECK(strstr(d.last, "\"reason\":\"held by a test\"") && strstr(d.last, said));
+            CHECK(ASK(&d, "count", "reason=held by a test"));
+            CHECK(strstr(d.last, "\"messages\":1,"));
+            rig_kill(d.r);
+            rig_start(d.r);
+            desk_connect(&d);
+        }
+        if (i == 0) {
+            channel_free(&d.r->router); /* nothing is tried meanwhile */
+            CHECK(ASK(&d, "act", "action=release", "domain=x.example"));
+            CHECK(ASK(&d, "list"));
+            CHECK(strstr(d.last, "\"reason\":\"released by a test\"") && strstr(d.last, said));
+        }
+    }
+    desk_close(&d);
+}
+
 /* Mail that came before somebody set the clock back is meant, too. */
 static void clock_set_back(void)
 {
@@ -376,6 +413,7 @@ int main(int argc, char **argv)
         { "slices/why", why },
         { "slices/goes_away", goes_away },
         { "slices/actions", actions },
+        { "slices/said_before", said_before },
         { "slices/clock_set_back", clock_set_back },
     };
     return test_main(tests, sizeof tests / sizeof *tests, argc, argv);

@@ -23,10 +23,11 @@ static bool hold(struct sched *s, struct sched_rcpt *r, void *arg)
     if (r->state == SCHED_HELD || (r->flags & RCPT_HOLD))
         return false;
     if (r->state == SCHED_ACTIVE) {
+        sched_rcpt_decided(s, r, *reason, sched_rcpt_earlier(r));
         r->flags |= RCPT_HOLD;
         return true;
     }
-    sched_rcpt_reason(s, r, *reason);
+    sched_rcpt_decided(s, r, *reason, sched_rcpt_earlier(r));
     sched_rcpt_leave(s, r);
     sched_rcpt_enter(s, r, SCHED_HELD);
     if (r->dest)
@@ -56,13 +57,15 @@ static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
     if (r->flags & RCPT_HOLD) {
         r->flags &= (uint8_t)~RCPT_HOLD;
         r->marks |= MARK_RELEASED;
+        if (reason->n)
+            sched_rcpt_decided(s, r, *reason, sched_rcpt_earlier(r));
         return true;
     }
     if (r->state != SCHED_HELD)
         return false;
     r->marks |= MARK_RELEASED;
     if (reason->n)
-        sched_rcpt_reason(s, r, *reason);
+        sched_rcpt_decided(s, r, *reason, sched_rcpt_earlier(r));
     sched_rcpt_pending(s, r, &s->urgent);
     return true;
 }

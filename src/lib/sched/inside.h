@@ -224,11 +224,17 @@ void sched_rcpt_pending(struct sched *s, struct sched_rcpt *r, struct list *queu
 void sched_rcpt_defer(struct sched *s, struct sched_rcpt *r, int64_t due_ms);
 void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state state);
 void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason);
+/* A person's decision, and what was said before it (sched_msg_earlier). */
+void sched_rcpt_decided(struct sched *s, struct sched_rcpt *r, struct span reason,
+                        struct span before);
 void sched_rcpt_ready(struct sched *s, struct sched_rcpt *r, bool front, struct sched_now now);
 void sched_rcpt_backlog(struct sched *s, struct sched_rcpt *r, bool front);
 void sched_rcpt_due(struct sched *s, struct sched_rcpt *r); /* DEFERRED, and its time has come */
 int64_t sched_rcpt_next_try(const struct sched_rcpt *r);
 void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct sched_verdict *v_r);
+
+/* look.c */
+struct span sched_rcpt_earlier(const struct sched_rcpt *r);
 
 /* freeze.c */
 /* Of a domain that comes into use. */

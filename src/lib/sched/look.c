@@ -82,10 +82,8 @@ static struct span site_key(const struct sched_site *t)
 }
 
 /* Why a READY recipient waits when its place is in back-off; else its own last reason. */
-static struct span reason_of(const struct sched_rcpt *r)
+static struct span said_of(const struct sched_rcpt *r)
 {
-    if (sched_rcpt_frozen(r))
-        return SPAN(SCHED_FROZEN_REASON);
     if (r->state == SCHED_READY && sched_gate_closed(&r->dest->gate))
         return sched_name_span(r->dest->why);
     if (r->state == SCHED_READY && sched_gate_closed(&r->dest->site->gate))
@@ -93,8 +91,26 @@ static struct span reason_of(const struct sched_rcpt *r)
     return sched_name_span(r->reason);
 }
 
+static bool is_quarantined(const struct sched_rcpt *r)
+{
+    return r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED;
+}
+
+struct span sched_rcpt_earlier(const struct sched_rcpt *r)
+{
+    struct span before = sched_name_before(r->reason);
+    bool decided = r->state == SCHED_HELD && !is_quarantined(r);
+    return before.n || decided ? before : said_of(r);
+}
+
+struct span sched_msg_earlier(const struct sched_msg *m, uint32_t rcpt)
+{
+    return rcpt < m->rcpt_count ? sched_rcpt_earlier(&m->rcpts[rcpt]) : SPAN_NONE;
+}
+
 static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
 {
+    bool frozen = sched_rcpt_frozen(r);
     *r_r = (struct sched_rcpt_info){
         .state = r->state,
         .addr = { .local = span_of(sched_msg_text(sched_msg_of(r)) + r->text, r->text_len),
@@ -105,14 +121,15 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .warned = (r->flags & RCPT_WARNED) != 0,
         .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
         .released = (r->marks & MARK_RELEASED) != 0,
-        .quarantined = r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED,
+        .quarantined = is_quarantined(r),
         .to_be_held = (r->flags & RCPT_HOLD) != 0,
         .marks = r->marks & (uint8_t)~MARKS_OWN,
-        .reason = reason_of(r),
-        .frozen = sched_rcpt_frozen(r),
+        .reason = frozen ? SPAN(SCHED_FROZEN_REASON) : said_of(r),
+        .before = sched_name_before(r->reason),
+        .frozen = frozen,
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
-        .next_try_ms = sched_rcpt_frozen(r) ? 0 : sched_rcpt_next_try(r),
+        .next_try_ms = frozen ? 0 : sched_rcpt_next_try(r),
     };
 }
 

@@ -174,7 +174,7 @@ static bool restore_one(struct sched *s, struct sched_msg *m, struct sched_rcpt 
     if (r->state >= SCHED_LIVE)
         return false;
     if (e->reason.n)
-        sched_rcpt_reason(s, r, e->reason);
+        sched_rcpt_decided(s, r, e->reason, e->before);
     if (e->attempts > r->attempts)
         r->attempts = e->attempts;
     r->strikes = r->attempts < STRIKES_ADDED_MAX ? (uint8_t)r->attempts : STRIKES_ADDED_MAX;

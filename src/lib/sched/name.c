@@ -18,10 +18,12 @@ struct sched_name *sched_name_get(struct hash *h, struct span text)
         return sched_name_ref(known);
     if (h->max && h->n >= h->max)
         return NULL;
+    MUST(text.n <= UINT16_MAX);
     struct sched_name *name = must_alloc(must_add(sizeof *name, text.n));
     if (text.n)
         memcpy(name->text, text.p, text.n);
     name->refs = 1;
+    name->shown = (uint16_t)text.n;
     hash_add(h, &name->node, span_of(name->text, text.n));
     return name;
 }

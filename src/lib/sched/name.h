@@ -8,7 +8,8 @@
 struct sched_name {
     struct hash_node node; /* node.key is the text */
     uint32_t refs;
-    bool frozen; /* of a recipients' domain: by a person */
+    bool frozen;    /* of a recipients' domain: by a person */
+    uint16_t shown; /* bytes; of a decision's reason more follow: LF, and the reason before it */
     struct sched_name *class; /* of a reason: held by it; in the table `classes` */
     struct hash *classes;
     char text[];
@@ -26,7 +27,11 @@ static inline struct sched_name *sched_name_ref(struct sched_name *name)
 }
 static inline struct span sched_name_span(const struct sched_name *name)
 {
-    return name ? name->node.key : SPAN_NONE;
+    return name ? span_of(name->text, name->shown) : SPAN_NONE;
+}
+static inline struct span sched_name_before(const struct sched_name *name)
+{
+    return name ? span_from(name->node.key, (size_t)name->shown + 1) : SPAN_NONE;
 }
 
 #endif

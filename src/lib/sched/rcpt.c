@@ -154,15 +154,39 @@ void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state s
     list_append(&s->gone, &m->at.gone);
 }
 
-void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason)
+static size_t put_clean(char *to, struct span text)
 {
-    char text[SCHED_REASON_MAX];
-    size_t n = reason.n < sizeof text ? reason.n : sizeof text;
+    size_t n = text.n < SCHED_REASON_MAX ? text.n : SCHED_REASON_MAX;
     for (size_t i = 0; i < n; i++)
-        text[i] = (unsigned char)reason.p[i] < ' ' || reason.p[i] == 127 ? '?' : reason.p[i];
+        to[i] = (unsigned char)text.p[i] < ' ' || text.p[i] == 127 ? '?' : text.p[i];
+    return n;
+}
+
+/* Where there are too many different ones, that of the decision goes without the one before. */
+static struct sched_name *reason_name(struct sched *s, struct span reason, struct span before)
+{
+    char text[2 * SCHED_REASON_MAX + 1];
     struct sched_name *name = NULL;
-    if (n && !(name = sched_name_get(&s->reasons, span_of(text, n))))
-        name = sched_name_ref(s->many_reasons);
+    size_t shown = put_clean(text, reason), n = shown;
+    if (!shown)
+        return NULL;
+    if (before.n) {
+        text[n++] = '\n';
+        n += put_clean(text + n, before);
+        name = sched_name_get(&s->reasons, span_of(text, n));
+    }
+    if (!name)
+        name = sched_name_get(&s->reasons, span_of(text, shown));
+    if (!name)
+        return sched_name_ref(s->many_reasons);
+    name->shown = (uint16_t)shown;
+    return name;
+}
+
+void sched_rcpt_decided(struct sched *s, struct sched_rcpt *r, struct span reason,
+                        struct span before)
+{
+    struct sched_name *name = reason_name(s, reason, before);
     bool indexed = r->cell != NULL;
     if (indexed)
         sched_index_leave(s, r);
@@ -170,6 +194,11 @@ void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason
     r->reason = name;
     if (indexed)
         sched_index_enter(s, r);
+}
+
+void sched_rcpt_reason(struct sched *s, struct sched_rcpt *r, struct span reason)
+{
+    sched_rcpt_decided(s, r, reason, SPAN_NONE);
 }
 
 int64_t sched_rcpt_next_try(const struct sched_rcpt *r)

@@ -157,7 +157,10 @@ static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_out
     r->lost = 0;
     r->attempts += r->attempts < UINT16_MAX;
     r->strikes += kind != SCHED_OUT_SITE && r->strikes < UINT8_MAX;
-    sched_rcpt_reason(s, r, o->reason);
+    if (r->flags & RCPT_HOLD)
+        sched_rcpt_decided(s, r, sched_name_span(r->reason), o->reason);
+    else
+        sched_rcpt_reason(s, r, o->reason);
     int64_t due_ms = now.mono_ms + delay_of(s, r);
     switch (kind) {
     case SCHED_OUT_DELIVERED:

@@ -147,6 +147,7 @@ const char *sched_state_name(enum sched_state state);
 struct sched_entry_rcpt {
     struct span addr;         /* without <>, up to ENVELOPE_ADDR_MAX */
     struct span reason;       /* last one, or empty */
+    struct span before;       /* as in sched_rcpt_info */
     int64_t next_try_wall_ms; /* 0: now; never waited for longer than retry_max */
     uint8_t notify;
     uint8_t done;             /* SCHED_DELIVERED ... when final already; 0: live */
@@ -401,6 +402,7 @@ struct sched_rcpt_info {
     bool to_be_held;  /* in a job, and held when that ends without a final outcome */
     uint8_t marks;
     struct span reason; /* its own, or that of the back-off it waits for; may be empty */
+    struct span before; /* of one that was held, or released: what was said last before that */
     struct span dest, site; /* of the last route; empty when none */
     int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
 };
@@ -416,6 +418,8 @@ bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_
 bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m_r);
 /* As sched_rcpt, without a look-up. */
 bool sched_msg_rcpt(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
+/* What is to be kept of it in the place of `before` when it is held, or released, now. */
+struct span sched_msg_earlier(const struct sched_msg *m, uint32_t rcpt);
 struct span sched_msg_listener(const struct sched_msg *m);
 /* When it was received, on the monotonic clock: its age, whatever the wall's clock is set to. */
 int64_t sched_msg_born_ms(const struct sched *s, const struct sched_msg *m);

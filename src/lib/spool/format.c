@@ -404,3 +404,11 @@ bool footer_get(const struct rec *r, struct footer_meta *m)
     m->voids = wire_get_bytes(&w, REC_META_MAX);
     return !w.bad && m->chunks.n % 8 == 0 && m->voids.n % VOID_BYTES == 0;
 }
+
+struct span spool_decision(const struct spool_outcome *o, struct span *before_r)
+{
+    bool decided = o->kind == SPOOL_HELD || o->kind == SPOOL_RELEASED;
+    size_t n = decided ? span_find(o->diag, '\n') : o->diag.n;
+    *before_r = span_from(o->diag, n + 1);
+    return span_to(o->diag, n);
+}

@@ -88,9 +88,13 @@ struct spool_outcome {
     int64_t at_ms, next_ms; /* wall time: when it happened; next attempt, 0 = none */
     int64_t noted_ms;       /* not kept: when it is recorded, if that is not at_ms (0) */
     struct span status; /* "4.4.1" */
-    struct span diag;   /* what the next hop (or we) said */
+    struct span diag;   /* what the next hop (or we) said; of HELD and RELEASED who it was, and
+                           behind a LF what was said last before (spool_decision) */
     struct span remote; /* which next hop */
 };
+
+/* The diag of an outcome, without what was said before it: that is in *before_r, mostly empty. */
+struct span spool_decision(const struct spool_outcome *o, struct span *before_r);
 
 enum spool_event_kind {
     SPOOL_EVENT_DAMAGED = 1,   /* bytes known to have been flushed do not read: alarm. directory,
