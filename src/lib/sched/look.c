@@ -99,7 +99,7 @@ static bool is_quarantined(const struct sched_rcpt *r)
 struct span sched_rcpt_earlier(const struct sched_rcpt *r)
 {
     struct span before = sched_name_before(r->reason);
-    bool decided = r->state == SCHED_HELD && !is_quarantined(r);
+    bool decided = (r->state == SCHED_HELD && !is_quarantined(r)) || (r->flags & RCPT_HOLD);
     return before.n || decided ? before : said_of(r);
 }
 
