@@ -31,7 +31,7 @@ BODY = b"Subject: one\r\n\r\nhello\r\n.dot\r\nFrom me\r\n>From you\r\n\xff\r\n"
 BODY_LF = b"\n\nhello\n.dot\nFrom me\n>From you\n\xff\n"
 
 LONG = os.environ.get("POSTERN_LONG") == "1"
-KILLS = 40 if LONG else 15
+KILLS = 40 if LONG else 10
 
 
 def gateway(where, how, local=None, aliases=None, route=None, mailertable=None):
@@ -155,7 +155,7 @@ def mbox(where):
             reader.unlock()
             reader.close()
         wait(lambda: b"Subject: two" in (box / ANN).read_bytes())
-        wait(lambda: sum(e["event"] == "delivered" for e in g.events()) == 2)
+        wait(lambda: delivered(g) == 2)
         got = mailbox.mbox(str(box / ANN)).values()
         assert [m["Subject"] for m in got] == ["one", "two"], got
         assert [m.get_from().split()[0] for m in got] == ["a@client.example", "MAILER-DAEMON"]
@@ -188,7 +188,7 @@ def many_at_once(where):
         try:
             for i in range(n):
                 send(g, ANN, body=b"Subject: n%d\r\n\r\n%s" % (i, b"From x\r\n" * 2000))
-            wait(lambda: sum(e["event"] == "delivered" for e in g.events()) == n, 120)
+            wait(lambda: delivered(g) == n, 120)
         finally:
             stop.set()
             reader.join()
@@ -266,7 +266,7 @@ def alias_targets(where):
     with gateway(where, f"mbox:{box_all}/%u", aliases=aliases,
                  local={"programs": True, "program_user": user}) as g:
         send(g, "good", "tofile", "null")
-        wait(lambda: sum(e["event"] == "delivered" for e in g.events()) == 3)
+        wait(lambda: delivered(g) == 3)
         args = (box / "args").read_text()
         assert args == f"2:two words %u:{user}:good@here.example\n", args
         assert (box / "got").read_bytes().endswith(BODY_LF)
@@ -389,6 +389,10 @@ def passwd_users(where):
             assert reply.code == 550 and "5.1.1" in reply.text, reply
 
 
+def delivered(g):
+    return sum(e["event"] == "delivered" for e in g.events())
+
+
 def died(g):
     return sum(e["event"] == "child_died" and e["role"] == "local" for e in g.events())
 
@@ -398,13 +402,15 @@ def killed(where, how, read):
     n, done = 0, threading.Event()
     with gateway(where, how, local={"processes": 4}) as g:
         def kill():
-            while not done.is_set():
-                for pid in g.roles().get("local", []):
-                    time.sleep(random.random() * 0.03)      # it lives for some 20 ms
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
+            life = 0.03             # of such a process: who comes too late learns how long
+            while not done.wait(0.005):
+                pids = g.roles().get("local", [])
+                time.sleep(random.random() * life)
+                try:
+                    os.kill(random.choice(pids or [0x3fffffff]), signal.SIGKILL)
+                    life = min(life * 1.3, 0.1)
+                except ProcessLookupError:
+                    life = max(life * 0.8, 0.001) if pids else life
         killer = threading.Thread(target=kill)
         killer.start()
         try:
@@ -412,6 +418,7 @@ def killed(where, how, read):
                 tail = b"line of message %d\r\n" % n * 5000
                 send(g, ANN, body=b"Subject: n%d\r\n\r\n%send %d\r\n" % (n, tail, n))
                 n += 1
+                wait(lambda: n - delivered(g) < 4 or died(g) >= KILLS)
             assert died(g) > KILLS // 2, died(g)
         finally:
             done.set()
