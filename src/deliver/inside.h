@@ -26,7 +26,6 @@
 #include "route/dest.h"
 #include "smtp/client.h"
 #include "tls/client.h"
-#include "trail/trail.h"
 
 enum {
     READ_BYTES = 32 << 10,
@@ -157,7 +156,7 @@ struct deliver {
 
 /* job.c */
 void job_begin(struct deliver *d, const struct msg_job *m);
-void job_plan(struct job *j, struct span plan, struct span trail);
+void job_plan(struct job *j, struct span plan);
 void job_content(struct job *j, uint64_t offset, bool failed, struct span data);
 void job_want(struct job *j, size_t budget_bytes);
 void job_rewind(struct job *j); /* before each transaction */

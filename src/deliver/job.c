@@ -158,11 +158,10 @@ void job_begin(struct deliver *d, const struct msg_job *m)
 
 /* --- addresses --- */
 
-void job_plan(struct job *j, struct span plan, struct span trail)
+void job_plan(struct job *j, struct span plan)
 {
     struct span copy = arena_dup(j->arena, plan);
     struct wire w = wire_reader(copy);
-    (void)trail;
     j->have_plan = copy.p && dns_plan_get(&w, j->arena, &j->plan) && rule_take(j);
     struct smtp_outcome o = { .result = SMTP_DEFERRED,
                               .cause = SMTP_CAUSE_LOCAL,

@@ -181,7 +181,7 @@ static void plan_here(struct job *j)
     MUST(dns_mx_done(m));
     dns_plan_put(&b, dns_mx_plan(m));
     dns_mx_free(&m);
-    job_plan(j, buf_span(&b), SPAN_NONE);
+    job_plan(j, buf_span(&b));
     buf_free(&b);
 }
 
@@ -197,7 +197,7 @@ void upstream_ask(struct job *j)
         return;
     }
     if (!d->resolver) {
-        job_plan(j, SPAN_NONE, SPAN_NONE);
+        job_plan(j, SPAN_NONE);
         return;
     }
     struct buf hops;
@@ -213,13 +213,13 @@ void upstream_ask(struct job *j)
     buf_free(&hops);
 }
 
-static void answered(struct deliver *d, struct job *j, struct span plan, struct span trail)
+static void answered(struct deliver *d, struct job *j, struct span plan)
 {
     hash_remove(&d->questions, &j->question_node);
     loop_timer_stop(d->env->loop, &j->patience);
     j->question = 0;
     j->dns_ms = loop_mono_ms(d->env->loop) - j->asked_ms;
-    job_plan(j, plan, trail);
+    job_plan(j, plan);
 }
 
 /* resolver keeps its own clocks: this is for one that hangs. */
@@ -229,7 +229,7 @@ void upstream_no_answer(void *ctx)
     if (j->by_local)
         local_no_answer(j);
     else
-        answered(j->d, j, SPAN_NONE, SPAN_NONE);
+        answered(j->d, j, SPAN_NONE);
 }
 
 static void on_found(struct deliver *d, struct channel *ch, const struct msg_found *m)
@@ -237,7 +237,7 @@ static void on_found(struct deliver *d, struct channel *ch, const struct msg_fou
     (void)ch;
     struct hash_node *n = hash_get(&d->questions, span_of(&m->q, sizeof m->q));
     if (n)
-        answered(d, CONTAINER(n, struct job, question_node), m->plan, m->trail);
+        answered(d, CONTAINER(n, struct job, question_node), m->plan);
 }
 PROTO_HANDLER(found, struct deliver *, on_found)
 
@@ -251,7 +251,7 @@ static void on_resolver_gone(void *ctx, struct channel *ch, const char *why)
         struct job *j = CONTAINER(n, struct job, question_node);
         next = hash_next(&d->questions, n);
         if (!j->by_local)
-            answered(d, j, SPAN_NONE, SPAN_NONE);
+            answered(d, j, SPAN_NONE);
     }
 }
 

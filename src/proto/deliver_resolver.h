@@ -4,13 +4,13 @@
 
 #include "ipc/proto.h"
 
-/* hops: as dns_hops_put writes them. plan: dns_plan_put; trail: trail_put. */
+/* hops: as dns_hops_put writes them. plan: dns_plan_put. */
 #define LOOKUP_FIELDS(F) F(U64, q) F(BYTES, hops)
-#define FOUND_FIELDS(F) F(U64, q) F(BYTES, plan) F(BYTES, trail)
+#define FOUND_FIELDS(F) F(U64, q) F(BYTES, plan)
 
 #define DELIVER_RESOLVER(M) \
     M(0x50, lookup, LOOKUP_FIELDS) \
-    M(0x51, found, FOUND_FIELDS)
+    M(0x52, found, FOUND_FIELDS) /* 0x51 had a trail */
 PROTO_DECLARE(DELIVER_RESOLVER)
 
 #endif

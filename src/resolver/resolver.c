@@ -10,12 +10,11 @@
 #include "resolver/names.h"
 #include "resolver/sites.h"
 #include "role/role.h"
-#include "trail/trail.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WATCH_CLIENT = 64, CLIENTS_MAX, PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64,
+enum { WATCH_CLIENT = 64, CLIENTS_MAX, PLAN_BYTES_MAX = 256 << 10,
        CACHE_MS_PER_S = 1000,
        FAIL_TTL_S = 10 }; /* not each message asks for a domain whose servers do not answer */
 
@@ -32,7 +31,6 @@ struct lookup {
     struct client *client;
     uint64_t q;
     struct dns_lookup *running;
-    struct trail *trail;
 };
 
 struct resolver {
@@ -153,30 +151,25 @@ static void lookup_free(struct lookup *l)
 {
     list_remove(&l->node);
     dns_lookup_cancel(&l->running);
-    trail_free(&l->trail);
     free(l);
 }
 
-static void answer(struct client *c, uint64_t q, const struct dns_plan *plan,
-                   const struct trail *trail)
+static void answer(struct client *c, uint64_t q, const struct dns_plan *plan)
 {
-    struct buf p, t;
+    struct buf p;
     buf_init(&p, PLAN_BYTES_MAX);
-    buf_init(&t, PLAN_BYTES_MAX);
     dns_plan_put(&p, plan);
-    trail_put(&t, trail);
-    struct msg_found m = { .q = q, .plan = buf_span(&p), .trail = buf_span(&t) };
+    struct msg_found m = { .q = q, .plan = buf_span(&p) };
     if (c->channel)
         send_found(c->channel, &m);
     buf_free(&p);
-    buf_free(&t);
 }
 
 static void on_plan(void *ctx, const struct dns_plan *plan)
 {
     struct lookup *l = ctx;
     l->running = NULL;
-    answer(l->client, l->q, plan, l->trail);
+    answer(l->client, l->q, plan);
     lookup_free(l);
 }
 
@@ -210,15 +203,14 @@ static void on_lookup(struct client *c, struct channel *ch, const struct msg_loo
         struct dns_plan none = { .verdict = DNS_PLAN_LATER,
                                  .code = SPAN("4.3.0"),
                                  .text = SPAN("the next hop could not be understood") };
-        answer(c, m->q, &none, NULL);
+        answer(c, m->q, &none);
         return;
     }
     struct lookup *l = NEW(struct lookup);
     l->client = c;
     l->q = m->q;
-    l->trail = trail_new(STEPS_MAX);
     list_append(&r->lookups, &l->node);
-    struct dns_mx_params p = { .trail = l->trail };
+    struct dns_mx_params p = { 0 };
     set_params(r, &p);
     l->running = dns_lookup_start(r->dns, &p, hops, n, on_plan, l);
 }

@@ -9,11 +9,10 @@
 #include "proto/deliver_resolver.h"
 #include "resolver/names.h"
 #include "resolver/sites.h"
-#include "trail/trail.h"
 
 #include <stdlib.h>
 
-enum { PLAN_BYTES_MAX = 256 << 10, STEPS_MAX = 64, WATCH = DELIVERS, ASKERS };
+enum { PLAN_BYTES_MAX = 256 << 10, WATCH = DELIVERS, ASKERS };
 
 struct twin;
 
@@ -27,7 +26,6 @@ struct lookup {
     struct asker *from;
     uint64_t q;
     struct dns_lookup *running;
-    struct trail *trail;
 };
 
 struct twin {
@@ -45,23 +43,19 @@ static void lookup_free(struct lookup *l)
 {
     list_remove(&l->node);
     dns_lookup_cancel(&l->running);
-    trail_free(&l->trail);
     free(l);
 }
 
 static void on_plan(void *ctx, const struct dns_plan *plan)
 {
     struct lookup *l = ctx;
-    struct buf p, t;
+    struct buf p;
     buf_init(&p, PLAN_BYTES_MAX);
-    buf_init(&t, PLAN_BYTES_MAX);
     dns_plan_put(&p, plan);
-    trail_put(&t, l->trail);
-    struct msg_found m = { .q = l->q, .plan = buf_span(&p), .trail = buf_span(&t) };
+    struct msg_found m = { .q = l->q, .plan = buf_span(&p) };
     if (l->from->channel)
         send_found(l->from->channel, &m);
     buf_free(&p);
-    buf_free(&t);
     l->running = NULL;
     lookup_free(l);
 }
@@ -95,9 +89,8 @@ static void on_lookup(struct asker *from, struct channel *ch, const struct msg_l
     struct lookup *l = NEW(struct lookup);
     l->from = from;
     l->q = m->q;
-    l->trail = trail_new(STEPS_MAX);
     list_append(&t->lookups, &l->node);
-    struct dns_mx_params p = { .trail = l->trail };
+    struct dns_mx_params p = { 0 };
     set_params(t, &p);
     l->running = dns_lookup_start(t->dns, &p, hops, n, on_plan, l);
 }
