@@ -73,7 +73,7 @@ enum master_file {
     M(0x0d, local_ask, LOCAL_ASK_FIELDS) \
     M(0x0e, local_said, LOCAL_SAID_FIELDS) \
     M(0x0f, local_job, LOCAL_JOB_FIELDS) \
-    M(0x10, child_died, CHILD_DIED_FIELDS)
+    M(0x11, child_died, CHILD_DIED_FIELDS) /* 0x10 had a count */
 PROTO_DECLARE(MASTER_CHILD)
 
 #endif

@@ -122,6 +122,8 @@ static void forget_taken(struct post *p)
             p->rcpts[n++] = p->rcpts[i];
     }
     p->rcpt_count = n;
+    p->taken = 0; /* of them; the next session may not come about */
+    memset(p->has, 0, sizeof p->has);
 }
 
 /* Some have it; a relay that refused others is not asked for them again. */
