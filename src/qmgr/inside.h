@@ -303,6 +303,7 @@ struct fact {
 
 struct fact_remote {
     char text[SPOOL_REMOTE_MAX];
+    char held[2 * SCHED_REASON_MAX + 1];
 };
 
 /* verdict.c: from results to facts */

@@ -81,7 +81,7 @@ static void note(struct live *l, uint64_t messages)
 void live_begin(struct live *l)
 {
     l->said_ms = loop_mono_ms(l->q->env->loop);
-    l->last_seq = l->q->leased_upto;
+    l->last_age = sched_walk_end(l->q->sched);
     l->phase = LIVE_COUNT;
     live_soon(l);
 }
@@ -115,7 +115,7 @@ static enum query_got next_message(struct live *l, int64_t begun_ns, struct sche
 {
     enum query_got got;
     while ((got = query_next(&l->y, begun_ns, m)) == QUERY_ONE) {
-        if (m->seq <= l->last_seq && !live_run_was(l, m->seq))
+        if (m->age <= l->last_age && !live_run_was(l, m->seq))
             break;
         if (turn_over(l, begun_ns))
             return QUERY_LATER;

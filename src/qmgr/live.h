@@ -72,7 +72,7 @@ struct live {
     bool silent;   /* no dialogue */
     bool gave_up;  /* it was not patient, and the rest was not tried */
     unsigned window;
-    uint64_t last_seq; /* messages up to it belong to the run */
+    uint64_t last_age; /* messages up to it belong to the run */
     uint64_t total, begun;
     struct query_sum sum;
     uint64_t sent, deferred, failed, other, frozen; /* recipients */

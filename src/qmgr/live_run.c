@@ -311,7 +311,7 @@ bool live_run_was(struct live *l, uint64_t seq)
 /* Whether the run is still to come to it. */
 static bool is_ahead(const struct live *l, const struct sched_msg_info *m)
 {
-    return l->ask && l->phase == LIVE_RUN && m->age > l->y.cursor && m->seq <= l->last_seq &&
+    return l->ask && l->phase == LIVE_RUN && m->age > l->y.cursor && m->age <= l->last_age &&
            !hash_get(&l->ahead, span_of(&m->seq, sizeof m->seq)) && query_message(&l->y, m);
 }
 

@@ -10,6 +10,19 @@
 
 /* --- facts as the spool keeps them --- */
 
+/* Who holds it and why, and what was said before (spool_decision), as the schedule has them. */
+static struct span held_for(const struct sched_rcpt_info *r, struct fact_remote *to)
+{
+    struct span reason = span_to(r->reason, SCHED_REASON_MAX);
+    struct span before = span_to(r->before, SCHED_REASON_MAX);
+    memcpy(to->held, reason.p, reason.n);
+    if (!before.n)
+        return span_of(to->held, reason.n);
+    to->held[reason.n] = '\n';
+    memcpy(to->held + reason.n + 1, before.p, before.n);
+    return span_of(to->held, reason.n + 1 + before.n);
+}
+
 struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fact *f,
                                   struct fact_remote *to)
 {
@@ -29,19 +42,22 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
     }
     struct sched_rcpt_info r;
     int64_t now_ms = loop_wall_ms(q->env->loop);
-    bool released = !f->final && sched_rcpt(q->sched, seq, f->rcpt, &r) && r.released;
+    bool known = !f->final && sched_rcpt(q->sched, seq, f->rcpt, &r);
+    bool held = known && f->kind == SPOOL_HELD && r.reason.n;
     return (struct spool_outcome){ .seq = seq,
                                    .rcpt = f->rcpt,
                                    .kind = f->kind,
                                    .final = f->final,
-                                   .released = released,
+                                   .released = known && r.released,
                                    .no_dsn = f->final ? f->no_dsn : f->warned,
                                    .attempts = f->attempts,
                                    .at_ms = f->at_ms && !f->final ? f->at_ms : now_ms,
                                    .noted_ms = now_ms,
                                    .next_ms = f->next_wall_ms,
                                    .status = span_to(f->enhanced, SPOOL_STATUS_MAX),
-                                   .diag = f->reply.n ? f->reply : f->text,
+                                   .diag = held         ? held_for(&r, to)
+                                           : f->reply.n ? f->reply
+                                                        : f->text,
                                    .remote = span_of(to->text, n) };
 }
 

@@ -570,6 +570,31 @@ static void held_and_released_in_a_session(void)
     }
 }
 
+/* It is the person's reason that it waits for then, not the peer's. */
+static void held_in_a_session_for_a_reason(void)
+{
+    struct desk *d = desk_new(15);
+    struct rig_mail *m = post(d, "slow1@a.example"), *lost = post(d, "slow2@a.example");
+    struct sched_rcpt_info r;
+    rig_run(d->r, SECOND);
+    CHECK_INT(ask(d, "hold", "reason=under review", id_of(d, m) + 3, NULL), ADMIN_OK);
+    rig_answer_slow(d->r, SMTP_DEFERRED);
+    rig_run(d->r, SECOND);
+    CHECK(sched_rcpt(d->r->q->sched, m->seq, 0, &r) && r.state == SCHED_HELD);
+    CHECK_SPAN(r.reason, SPAN("under review"));
+    rig_run(d->r, MINUTE); /* the other one is tried again */
+    CHECK_INT(d->r->slow_count, 1);
+    CHECK_INT(ask(d, "hold", "reason=for a while", id_of(d, lost) + 3, NULL), ADMIN_OK);
+    unplug_deliver(d);
+    rig_run(d->r, 5 * SECOND);
+    power_cut(d, 1);
+    CHECK(sched_rcpt(d->r->q->sched, m->seq, 0, &r) && r.state == SCHED_HELD);
+    CHECK_SPAN(r.reason, SPAN("under review"));
+    CHECK(sched_rcpt(d->r->q->sched, lost->seq, 0, &r) && r.state == SCHED_HELD);
+    CHECK_SPAN(r.reason, SPAN("for a while"));
+    desk_free(d);
+}
+
 /* What ends behind a dead place, one message after the other, is not flushed one by one. */
 static void many_end_together(void)
 {
@@ -700,8 +725,8 @@ static const struct test tests[] = {
     TEST(freezing), TEST(freezing_on_a_broken_disk),
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
-    TEST(held_and_released_in_a_session), TEST(many_end_together),
-    TEST(a_clock_that_is_wrong),
+    TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
+    TEST(many_end_together), TEST(a_clock_that_is_wrong),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

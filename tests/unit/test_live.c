@@ -273,6 +273,28 @@ static void looked_away(void)
     }
 }
 
+/* What comes while it goes on does not belong to it. */
+static void come_since(void)
+{
+    static const char *const run[] = { "any.to~x.example", "always", "silent", "window=1", NULL };
+    struct desk d;
+    desk_begin(&d, 35);
+    put_off_many(&d);
+    ask(&d, "live", run);
+    for (int i = 0; i < 20; i++)
+        rig_turn(d.r);
+    CHECK_INT(d.end, -1);
+    CHECK(d.r->ids_left > 0); /* of those leased before */
+    MUST(rig_send(d.r, rig_mail(d.r, "s@src.example", "tmp1.late@x.example")));
+    rig_run(d.r, 5 * SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(delivered(&d), MANY);
+    CHECK_INT(rig_address(d.r, "tmp1.late@x.example")->tries, 1);
+    CHECK_INT(count(&d, "\"ran\":"), MANY);
+    CHECK_INT(count(&d, "late@x.example"), 0);
+    desk_end(&d);
+}
+
 /* One who asks for no more hears nothing more, and holds up nothing for good. */
 static void reads_nothing(void)
 {
@@ -426,5 +448,6 @@ static void refused(void)
 
 static const struct test tests[] = { TEST(choices),       TEST(tried_now),  TEST(looked_away),
                                      TEST(reads_nothing), TEST(held_again),
+                                     TEST(come_since),
                                      TEST(held_beside_others), TEST(frozen), TEST(refused) };
 TEST_MAIN(tests)

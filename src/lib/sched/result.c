@@ -141,6 +141,15 @@ static void requeue(struct sched *s, struct sched_rcpt *r)
         sched_rcpt_backlog(s, r, true);
 }
 
+/* What was said of its attempt; of one that a person holds, that stays the reason. */
+static void said(struct sched *s, struct sched_rcpt *r, struct span reason)
+{
+    if (r->flags & RCPT_HOLD)
+        sched_rcpt_decided(s, r, sched_name_span(r->reason), reason);
+    else
+        sched_rcpt_reason(s, r, reason);
+}
+
 static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_outcome *o,
                    bool site_trouble, struct sched_now now)
 {
@@ -157,10 +166,7 @@ static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_out
     r->lost = 0;
     r->attempts += r->attempts < UINT16_MAX;
     r->strikes += kind != SCHED_OUT_SITE && r->strikes < UINT8_MAX;
-    if (r->flags & RCPT_HOLD)
-        sched_rcpt_decided(s, r, sched_name_span(r->reason), o->reason);
-    else
-        sched_rcpt_reason(s, r, o->reason);
+    said(s, r, o->reason);
     int64_t due_ms = now.mono_ms + delay_of(s, r);
     switch (kind) {
     case SCHED_OUT_DELIVERED:
@@ -247,7 +253,7 @@ bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
         if (r->lost < 15)
             r->lost++;
         r->flags |= RCPT_DUPLICATE;
-        sched_rcpt_reason(s, r, SPAN("the delivering process was lost"));
+        said(s, r, SPAN("the delivering process was lost"));
         defer(s, r, now.mono_ms + delay_ms);
         if (verdicts_r)
             sched_verdict_of(r, now, &verdicts_r[k]);
