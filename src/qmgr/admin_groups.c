@@ -65,6 +65,7 @@ struct grouping {
     struct hash_node *at; /* its next one; NULL: its first */
     struct kept best, named; /* named: the best by name, when that is asked for */
     size_t moved, said;
+    uint32_t look_at, look_said; /* recipients of the next row's oldest; + 1 of one with a reason */
     struct queue_walk walk;
     bool walking;
     struct sched_now now; /* when it was asked: columns do not move */
@@ -410,28 +411,41 @@ static bool in_group(const struct grouping *g, const struct group *x,
            span_eq(span_to(rcpt_key(g->by, r, room), GROUP_KEY_MAX), x->node.key);
 }
 
-/* Of the oldest: its own last reason, and when nothing better is known its next try. */
-static void put_oldest(struct grouping *g, struct group *x, struct json *j)
+/* Of the oldest: its own last reason, and when nothing better is known its next try. It may have
+ * very many recipients. False: the slice is over. */
+static bool look_at_oldest(struct grouping *g, struct group *x)
+{
+    bool of_rcpts = bys[g->by].kind == QUEUE_RCPTS;
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    if (!sched_age_get(g->y.a->q->sched, x->oldest, &m))
+        return true;
+    while (!(of_rcpts && g->look_said) && sched_msg_rcpt(m.here, g->look_at, &r)) {
+        g->look_at++;
+        if (query_rcpt(&g->y, &m, &r) && in_group(g, x, &r)) {
+            if (!of_rcpts)
+                take_next(x, next_of(g, &r));
+            if (r.reason.n && !g->look_said)
+                g->look_said = g->look_at;
+        }
+        if (admin_spent(g->y.a, GROUP_UNITS))
+            return false;
+    }
+    return true;
+}
+
+static void put_oldest(struct grouping *g, const struct group *x, struct json *j)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
-    struct span reason = SPAN_NONE;
     if (!sched_age_get(g->y.a->q->sched, x->oldest, &m))
         return; /* gone since */
     json_str(j, "oldest_id", span_str(queueid_make(m.seq, m.received_ms).text));
-    for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &r); i++) {
-        if (!query_rcpt(&g->y, &m, &r) || !in_group(g, x, &r))
-            continue;
-        if (bys[g->by].kind != QUEUE_RCPTS)
-            take_next(x, next_of(g, &r));
-        if (!reason.n)
-            reason = r.reason;
-    }
-    if (reason.n)
-        json_str(j, "reason", reason);
+    if (g->look_said && sched_msg_rcpt(m.here, g->look_said - 1, &r) && r.reason.n)
+        json_str(j, "reason", r.reason);
 }
 
-static void put_group(struct grouping *g, struct group *x, struct json *j)
+static void put_group(struct grouping *g, const struct group *x, struct json *j)
 {
     json_str(j, bys[g->by].name, x->node.key);
     json_uint(j, "messages", x->messages);
@@ -478,10 +492,13 @@ static bool say(struct grouping *g)
     const struct kept *shown = shown_of(g);
     while (g->said < shown->n) {
         struct buf b;
+        if (!look_at_oldest(g, shown->v[g->said]))
+            return false;
         buf_init(&b, ADMIN_ROW_MAX);
         struct json j = json_writer(&b);
         json_open(&j, NULL);
         put_group(g, shown->v[g->said++], &j);
+        g->look_at = g->look_said = 0;
         json_close(&j);
         admin_row(g->y.a, &b);
         buf_free(&b);

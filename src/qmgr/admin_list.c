@@ -160,36 +160,53 @@ static int kept_cmp(const void *pa, const void *pb)
     return a->age < b->age ? -1 : a->age > b->age;
 }
 
-static void sort_key(const struct query *y, const struct sched_msg_info *m, struct list_kept *k)
+static void begin_key(const struct query *y, const struct sched_msg_info *m, struct list_kept *k)
+{
+    *k = (struct list_kept){ .age = m->age };
+    if (y->sort == QUERY_SIZE)
+        k->number = UINT64_MAX - m->size_bytes; /* the largest first */
+    else if (y->sort == QUERY_NEXT)
+        k->number = UINT64_MAX;
+}
+
+/* True: no other recipient matters. */
+static bool key_of(const struct query *y, const struct sched_rcpt_info *r, struct list_kept *k)
+{
+    if (y->sort == QUERY_DOMAIN) {
+        struct span d = span_to(r->addr.domain, sizeof k->text);
+        if (d.n)
+            memcpy(k->text, d.p, d.n);
+        return true;
+    }
+    int64_t next_ms = next_of(y->a->q, r);
+    if (next_ms && (uint64_t)next_ms < k->number)
+        k->number = (uint64_t)next_ms;
+    return false;
+}
+
+/* False: the slice is over; the message comes again, and k is to be as it is now. */
+static bool sort_key(struct query *y, const struct sched_msg_info *m, struct list_kept *k)
 {
     struct sched_rcpt_info r;
-    *k = (struct list_kept){ .age = m->age };
-    if (y->sort == QUERY_SIZE) {
-        k->number = UINT64_MAX - m->size_bytes; /* the largest first */
-        return;
+    uint32_t i = y->rest;
+    bool found = y->sort == QUERY_SIZE, over = false;
+    if (!i)
+        begin_key(y, m, k);
+    for (; !found && !over && sched_msg_rcpt(m->here, i, &r); i++) {
+        found = query_rcpt(y, m, &r) && key_of(y, &r, k);
+        over = i && admin_slice_spent(y->slice, 1); /* the first one goes with its message */
     }
-    k->number = y->sort == QUERY_NEXT ? UINT64_MAX : 0;
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
-        if (!query_rcpt(y, m, &r))
-            continue;
-        if (y->sort == QUERY_DOMAIN) {
-            struct span d = span_to(r.addr.domain, sizeof k->text);
-            if (d.n)
-                memcpy(k->text, d.p, d.n);
-            return;
-        }
-        int64_t next_ms = next_of(y->a->q, &r);
-        if (next_ms && (uint64_t)next_ms < k->number)
-            k->number = (uint64_t)next_ms;
-    }
+    over = over && !found && i < m->rcpt_count;
+    query_rest(y, over ? i : 0);
+    return !over;
 }
 
 /* What is not kept is the room for the next. */
 static void keep(struct listing *l, const struct sched_msg_info *m)
 {
     struct list_kept *k = l->spare ? l->spare : &l->rooms[l->kept.n];
-    sort_key(&l->y, m, k);
-    l->spare = kept_offer(&l->kept, k);
+    if (sort_key(&l->y, m, k))
+        l->spare = kept_offer(&l->kept, k);
 }
 
 /* False: the slice is over. */

@@ -53,6 +53,8 @@ struct cause_scan {
     uint64_t oldest, newest; /* ages */
     int64_t next_ms;         /* monotonic; 0: none */
     bool at_turn;            /* some are held back by no time */
+    size_t reasons_said;
+    uint32_t look_at; /* recipient of the next reason's oldest message */
 };
 
 static void scan_gone(struct admin_ask *a)
@@ -264,44 +266,69 @@ static bool feed_rows(struct admin_ask *a)
 
 /* --- saying it --- */
 
-/* Of the oldest: its own words and its id. False: it has gone since. */
-static bool put_oldest(struct json *j, struct qmgr *q, const struct cause_tally *t)
+/* The recipient of the oldest that has it: w->look_at, behind the last one when there is none any
+ * more. False: the slice is over, and it goes on there. */
+static bool find_oldest(struct admin_ask *a, struct cause_scan *w, const struct cause_tally *t)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     char room[KEY_MAX];
-    if (!sched_age_get(q->sched, t->oldest, &m))
-        return false;
-    for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &r); i++) {
-        int state = state_of(r.state, sched_queue_state(&r));
-        if (r.state >= SCHED_LIVE || !span_eq(reason_key(state, r.reason, room), t->node.key))
-            continue;
-        json_str(j, "reason", r.reason);
-        json_str(j, "id", span_str(queueid_make(m.seq, m.received_ms).text));
-        if (r.frozen)
-            cause_put_frozen(j, q, &r);
+    if (!sched_age_get(a->q->sched, t->oldest, &m))
         return true;
+    for (; sched_msg_rcpt(m.here, w->look_at, &r); w->look_at++) {
+        int state = state_of(r.state, sched_queue_state(&r));
+        if (r.state < SCHED_LIVE && span_eq(reason_key(state, r.reason, room), t->node.key))
+            return true;
+        if (admin_spent(a, CELL_UNITS)) {
+            w->look_at++;
+            return false;
+        }
     }
-    return false;
+    return true;
 }
 
+/* Of the oldest: its own words and its id. */
+static void put_oldest(struct json *j, struct qmgr *q, const struct cause_scan *w,
+                       const struct cause_tally *t)
+{
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    if (!sched_age_get(q->sched, t->oldest, &m) || !sched_msg_rcpt(m.here, w->look_at, &r)) {
+        json_str(j, "reason", span_from(t->node.key, 1)); /* it has gone since */
+        return;
+    }
+    json_str(j, "reason", r.reason);
+    json_str(j, "id", span_str(queueid_make(m.seq, m.received_ms).text));
+    if (r.frozen)
+        cause_put_frozen(j, q, &r);
+}
+
+static void send_reason(struct admin_ask *a, struct cause_scan *w, const struct cause_tally *t)
+{
+    struct buf b;
+    struct json j = cause_row(&b, "reason");
+    json_str(&j, "state", span_str(state_name(t->key[0] - 'A')));
+    if (t->key[0] - 'A' == WITH_SITE)
+        json_bool(&j, "with_site", true);
+    json_uint(&j, "recipients", t->recipients);
+    put_oldest(&j, a->q, w, t);
+    cause_row_end(a, &j, &b);
+}
+
+/* False: there are more. */
 static bool send_reasons(struct admin_ask *a, struct cause_scan *w)
 {
     struct cause_tally *best[REASONS_SHOWN];
     size_t n = cause_tally_best(&w->reasons, best, REASONS_SHOWN);
-    for (size_t i = 0; i < n; i++) {
-        const struct cause_tally *t = best[i];
-        struct buf b;
-        struct json j = cause_row(&b, "reason");
-        json_str(&j, "state", span_str(state_name(t->key[0] - 'A')));
-        if (t->key[0] - 'A' == WITH_SITE)
-            json_bool(&j, "with_site", true);
-        json_uint(&j, "recipients", t->recipients);
-        if (!put_oldest(&j, a->q, t))
-            json_str(&j, "reason", span_from(t->node.key, 1));
-        cause_row_end(a, &j, &b);
+    while (w->reasons_said < n) {
+        if (!find_oldest(a, w, best[w->reasons_said]))
+            return false;
+        send_reason(a, w, best[w->reasons_said++]);
+        w->look_at = 0;
+        if (admin_spent(a, ROW_UNITS))
+            return w->reasons_said == n;
     }
-    return !admin_spent(a, n * ROW_UNITS);
+    return true;
 }
 
 static bool send_domains(struct admin_ask *a, struct cause_scan *w)
@@ -442,13 +469,14 @@ static bool phase_done(struct admin_ask *a)
     }
 }
 
-/* A phase that says something does so once, also when the slice is over after it. */
+/* A phase that says something does so once, also when the slice is over after it; reasons may
+ * take several slices. */
 static void scan_slice(struct admin_ask *a)
 {
     struct cause_scan *w = a->own;
     for (bool over = false; !over && w->phase != END;) {
         over = !phase_done(a);
-        if (!over || w->phase > ROWS)
+        if (!over || (w->phase > ROWS && w->phase != REASONS))
             w->phase = next_phase(a);
     }
     if (w->phase != END)

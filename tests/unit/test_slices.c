@@ -24,7 +24,7 @@ struct desk {
     uint64_t q;
     unsigned rows, parts, slices_over, ended, status;
     uint8_t seen[MAILS + 1]; /* by the number in the sender: rows of it */
-    char last[512], first[3][512];
+    char last[512], first[4][512];
     uint64_t units, units_max, turns, slices;
 };
 
@@ -32,7 +32,7 @@ static void note_row(struct desk *d, struct span row)
 {
     struct span s = row;
     size_t at = 0;
-    if (d->rows < 3)
+    if (d->rows < 4)
         snprintf(d->first[d->rows], sizeof d->first[0], "%.*s", SPAN_ARG(span_to(s, 511)));
     d->rows++;
     snprintf(d->last, sizeof d->last, "%.*s", SPAN_ARG(span_to(s, sizeof d->last - 1)));
@@ -214,6 +214,16 @@ static void many_recipients(void)
     CHECK(d.slices > RCPTS / ADMIN_SLICE_UNITS);
     CHECK(ASK(&d, "groups", "by=reason", "to~person2"));
     CHECK(strstr(d.last, "\"recipients\":60000"));
+    CHECK(ASK(&d, "groups", "by=sender"));
+    CHECK(d.slices > 2 * RCPTS / ADMIN_SLICE_UNITS && strstr(d.last, "\"under review\""));
+    CHECK(ASK(&d, "list", "sort=next", "limit=1"));
+    CHECK(d.slices > RCPTS / ADMIN_SLICE_UNITS && d.seen[1] + d.seen[2] == 1);
+    struct rig *r = d.r;
+    sched_release(r->q->sched, 1000002, RCPTS - 1, SPAN("gone on"), qmgr_now(r->q));
+    channel_free(&r->router);
+    CHECK(ASK(&d, "why", "target=d2.example"));
+    CHECK(strstr(d.first[2], "\"gone on\"") || strstr(d.first[3], "\"gone on\""));
+    CHECK(d.slices > 2 && d.units >= RCPTS);
     desk_close(&d);
 }
 
