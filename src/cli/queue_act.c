@@ -24,8 +24,7 @@ static json_int_t int_of(const json_t *o, const char *key)
 /* --- before --- */
 
 struct counted {
-    long long messages, recipients, bytes;
-    bool at_most;
+    long long messages, recipients, bytes, upto;
 };
 
 static void on_count(void *ctx, struct span row)
@@ -35,7 +34,7 @@ static void on_count(void *ctx, struct span row)
     c->messages = (long long)int_of(o, "messages");
     c->recipients = (long long)int_of(o, "matching");
     c->bytes = (long long)int_of(o, "bytes");
-    c->at_most = json_is_true(json_object_get(o, "messages_at_most"));
+    c->upto = (long long)int_of(o, "upto");
     json_decref(o);
 }
 
@@ -86,7 +85,7 @@ static void say_count(const struct counted *c, FILE *to)
 {
     struct buf b;
     buf_init(&b, 256);
-    buf_printf(&b, "%s%lld message%s, ", c->at_most ? "at most " : "", c->messages,
+    buf_printf(&b, "%lld message%s, ", c->messages,
                c->messages == 1 ? "" : "s");
     if (c->recipients)
         buf_printf(&b, "%lld recipient%s, ", c->recipients, c->recipients == 1 ? "" : "s");
@@ -102,10 +101,15 @@ static bool answered_yes(void)
     return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-/* Counts; nothing to do is said. */
+/* Counts; nothing to do is said. Without a filter there is nothing to be unsure of. */
 static int count(const struct cli_args *a, const struct queue_words *words, struct counted *c)
 {
-    int rc = ask(a, "count", words, on_count, c);
+    struct queue_words w = { .n = 0 };
+    for (size_t i = 0; i < words->n; i++)
+        queue_words_plain(&w, words->v[i]);
+    if (w.n)
+        queue_words_plain(&w, "sure");
+    int rc = ask(a, "count", &w, on_count, c);
     if (rc == EX_OK && c->messages == 0)
         fputs("nothing in the queue is meant by that\n", stderr);
     return rc;
@@ -153,7 +157,15 @@ static int refuse(const struct cli_args *a, const struct counted *c, const char 
                     "no terminal to ask on, so say --yes (or --dry-run to see which)", verb);
 }
 
-int queue_act_confirm(const struct cli_args *a, const struct queue_words *words, const char *verb,
+/* What comes while it is being asked is nothing that was agreed to. */
+static bool put_moment(struct queue_words *words, const struct counted *c)
+{
+    char age[24];
+    snprintf(age, sizeof age, "%lld", c->upto);
+    return queue_words_add(words, "upto", age);
+}
+
+int queue_act_confirm(const struct cli_args *a, struct queue_words *words, const char *verb,
                       bool yes, bool *nothing_r)
 {
     struct counted c = { 0 };
@@ -169,7 +181,7 @@ int queue_act_confirm(const struct cli_args *a, const struct queue_words *words,
     say_count(&c, stderr);
     fprintf(stderr, ": %s? [y/N] ", verb);
     if (answered_yes())
-        return EX_OK;
+        return put_moment(words, &c) ? EX_OK : cli_fail(a, EX_USAGE, "too many arguments");
     *nothing_r = true;
     fputs("nothing was changed\n", stderr);
     return EX_OK;
@@ -211,12 +223,21 @@ static void on_held(void *ctx, struct span row)
     json_decref(o);
 }
 
+static bool is_of_action(const char *word)
+{
+    static const char *const names[] = { "action=", "nexthop=", "upto=" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(word, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
 bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
 {
     struct queue_words w = { .n = 0 };
     struct held h = { .messages = 0 };
     for (size_t i = 0; i < words->n; i++)
-        if (strncmp(words->v[i], "action=", 7) != 0)
+        if (!is_of_action(words->v[i]))
             queue_words_plain(&w, words->v[i]);
     buf_init(&h.id, ID_MAX_BYTES);
     buf_init(&h.reason, OUT_MAX_BYTES);
@@ -299,6 +320,8 @@ static void say_done(const struct doing *d, const json_t *o)
     if (int_of(o, "in_session"))
         printf("%lld recipients are being delivered now and were left alone: run it again\n",
                (long long)int_of(o, "in_session"));
+    if (json_is_true(json_object_get(o, "since")))
+        puts("what has come since was left alone");
     if (int_of(o, "after_attempt"))
         printf("%lld of them are being delivered now: when that attempt ends, unless it succeeds\n",
                (long long)int_of(o, "after_attempt"));

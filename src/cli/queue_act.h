@@ -5,10 +5,10 @@
 #include "cli/args.h"
 #include "cli/queue_words.h"
 
-/* Shows what `words` mean and asks on the terminal whether to go on (verb: "hold"). `yes`: only
- * counts. EX_OK: go on; *nothing_r: there is nothing to do, and that is said. Else a status of
- * sysexits.h. */
-int queue_act_confirm(const struct cli_args *a, const struct queue_words *words, const char *verb,
+/* Shows what `words` mean and asks on the terminal whether to go on (verb: "hold"); what comes
+ * while it asks is left out, by one word more. `yes`: only counts. EX_OK: go on; *nothing_r: there
+ * is nothing to do, and that is said. Else a status of sysexits.h. */
+int queue_act_confirm(const struct cli_args *a, struct queue_words *words, const char *verb,
                       bool yes, bool *nothing_r);
 /* Shows and counts what `words` mean; nothing is changed. A status of sysexits.h. */
 int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words, const char *verb);

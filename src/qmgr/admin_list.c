@@ -337,6 +337,8 @@ static void put_cost(struct json *j, struct admin_cost c)
 struct counting {
     struct query y;
     struct query_sum sum;
+    uint64_t upto; /* the age of the newest message */
+    bool sure;     /* no upper bound is wanted */
     bool all; /* without a filter: */
     bool walking;
     struct queue_walk walk;
@@ -360,6 +362,7 @@ static void say_all(struct admin_ask *a, const struct counting *c)
     json_uint(&j, "spool_disk_bytes", st.disk_bytes);
     json_uint(&j, "spool_segments", st.segments);
     json_bool(&j, "spool_full", a->q->full);
+    json_uint(&j, "upto", c->upto);
     put_cost(&j, admin_cost(a->q));
     json_close(&j);
     admin_row(a, &b);
@@ -387,8 +390,10 @@ static void all_slice(struct admin_ask *a, struct counting *c)
     say_all(a, c);
 }
 
-static void say_sum(struct admin_ask *a, const struct query *y, const struct query_sum *sum)
+static void say_sum(struct admin_ask *a, const struct counting *c)
 {
+    const struct query *y = &c->y;
+    const struct query_sum *sum = &c->sum;
     struct buf b;
     buf_init(&b, 1024);
     struct json j = json_writer(&b);
@@ -399,6 +404,7 @@ static void say_sum(struct admin_ask *a, const struct query *y, const struct que
     json_uint(&j, "bytes", sum->bytes);
     if (!y->planned || y->kind == QUEUE_RCPTS || !y->exact)
         json_uint(&j, "matching", sum->recipients);
+    json_uint(&j, "upto", c->upto);
     json_close(&j);
     admin_row(a, &b);
     buf_free(&b);
@@ -425,19 +431,27 @@ static void count_slice(struct admin_ask *a)
         return;
     }
     int64_t begun_ns = loop_fresh_ns(a->q->env->loop);
-    if (query_count(&c->y, begun_ns, false, &c->sum) == QUERY_END)
-        say_sum(a, &c->y, &c->sum);
+    if (query_count(&c->y, begun_ns, c->sure, &c->sum) == QUERY_END)
+        say_sum(a, c);
     else
         admin_next(a);
+}
+
+static int take_sure(struct admin_ask *a, struct span arg, struct err *err)
+{
+    struct counting *c = a->own;
+    (void)err;
+    return span_eq(arg, SPAN("sure")) ? c->sure = true : 0;
 }
 
 void admin_count(struct admin_ask *a, struct wire *args)
 {
     struct counting *c = NEW(struct counting);
+    c->upto = sched_walk_end(a->q->sched);
     c->all = !args->rest.n;
     a->own = c;
     a->own_gone = count_gone;
-    if (!c->all && !query_init(&c->y, a, args, NULL))
+    if (!c->all && !query_init(&c->y, a, args, take_sure))
         return;
     a->slice = count_slice;
 }

@@ -6,6 +6,7 @@
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
+#include "base/num.h"
 #include "sched/walk.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct doing {
     struct queueid id;  /* of the message at hand */
     uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
+    bool since;         /* there are some */
     uint64_t of, looked, messages, recipients, in_session, after_attempt, frozen;
     struct buf frozen_as; /* the first name */
     int64_t told_ms;
@@ -372,6 +374,8 @@ static void put_done(struct doing *d, struct json *j)
         put_frozen(d, j);
     if (d->after_attempt)
         json_uint(j, "after_attempt", d->after_attempt);
+    if (d->since)
+        json_bool(j, "since", true);
     if (d->deed->note && d->messages)
         json_str(j, "note", span_str(d->deed->note));
 }
@@ -441,7 +445,8 @@ static void act_slice(struct admin_ask *a)
     }
     do {
         got = query_next(&d->y, 0, &m);
-        if (got == QUERY_END || (got == QUERY_ONE && m.age > d->looked_to)) {
+        d->since = got == QUERY_ONE && m.age > d->looked_to;
+        if (got == QUERY_END || d->since) {
             act_done(a, d);
             return;
         }
@@ -462,6 +467,12 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
         buf_puts(&d->hop, span_from(arg, 8));
         return reroute_check(buf_span(&d->hop), err) ? 1 : -1;
     }
+    if (span_starts(arg, SPAN("upto="))) {
+        if (num_u64(span_from(arg, 5), &d->looked_to))
+            return 1;
+        err_set(err, "upto=AGE, as count said it");
+        return -1;
+    }
     if (!span_starts(arg, SPAN("action=")))
         return 0;
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
@@ -480,6 +491,7 @@ void admin_act(struct admin_ask *a, struct wire *args)
     buf_init(&d->hop, ENVELOPE_TEXT_MAX);
     buf_init(&d->why, 512);
     buf_init(&d->frozen_as, NOTES_KEY_MAX);
+    d->looked_to = sched_walk_end(a->q->sched);
     if (!query_init(&d->y, a, args, take_option))
         return;
     if (!d->deed || (d->deed->apply == do_reroute) != (d->hop.len > 0)) {
@@ -488,7 +500,6 @@ void admin_act(struct admin_ask *a, struct wire *args)
         return;
     }
     buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
-    d->looked_to = sched_walk_end(a->q->sched);
     d->told_ms = loop_mono_ms(a->q->env->loop);
     a->slice = act_slice;
 }

@@ -229,16 +229,24 @@ def export(where):
 def asked_on_a_terminal(where):
     with Desk(where) as d:
         fill(d)
-        for answer, left in (("n", 4), ("y", 0)):
+        for answer, left in (("n", 5), ("y", 1)):
             parent, child = pty.openpty()
             p = subprocess.Popen([str(binary()), "queue", "--socket", str(d.g.dir / "control"),
                                   "delete", "--state", "held"], stdin=child,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             os.close(child)
+            shown = b""
+            while b"[y/N]" not in shown:
+                shown += os.read(p.stdout.fileno(), 4096)
+            d.submit(f"{answer}@good.example", port=d.hold)    # nobody was asked about this one
+            held = 5 if answer == "n" else 6
+            d.wait(lambda held=held: d.count("--state", "held") == held)
             os.write(parent, answer.encode() + b"\n")
-            out = p.communicate(timeout=90)[0].decode()
+            out = (shown + p.communicate(timeout=90)[0]).decode()
             os.close(parent)
-            assert p.returncode == 0 and "4 messages" in out and "u0@good.example" in out, out
+            count = "4 messages" if answer == "n" else "5 messages"
+            assert p.returncode == 0 and count in out and "u0@good.example" in out, out
+            assert ("since was left alone" in out) is (answer == "y"), out
             assert d.count("--state", "held") == left, out
 
 
