@@ -1,6 +1,7 @@
 /* The log never stalls mail: files that take nothing, pipes that nobody reads, and what is said
  * about it once writing works again. */
 #include "events/events.h"
+#include "loop/sim.h"
 #include "test.h"
 
 #include <fcntl.h>
@@ -71,6 +72,36 @@ static void a_pipe_that_nobody_reads_holds_nobody_up(void)
     loop_free(&l);
 }
 
+static void each_event_has_its_own_time(void)
+{
+    static const struct {
+        int64_t wall_ms;
+        const char *time;
+    } rows[] = { { 1795162590007, "2026-11-20T08:16:30.007Z" },
+                 { 1795162590040, "2026-11-20T08:16:30.040Z" },
+                 { 1795162590999, "2026-11-20T08:16:30.999Z" },
+                 { 1795162591000, "2026-11-20T08:16:31.000Z" },
+                 { 1795162590500, "2026-11-20T08:16:30.500Z" }, /* set back */
+                 { 253402300800000, "10000-01-01T00:00:00.000Z" },
+                 { -5, "1970-01-01T00:00:00.000Z" } };
+    struct loop *l = loop_sim_new(1, rows[0].wall_ms);
+    int p[2];
+    CHECK(pipe(p) == 0);
+    fcntl(p[0], F_SETFL, O_NONBLOCK);
+    struct events *e = events_for(l, -1, p[1]);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[4096];
+        loop_sim_jump_wall(l, rows[i].wall_ms - loop_wall_ms(l));
+        say(e, 1);
+        loop_turn(l, 0);
+        read_all(p[0], text, sizeof text - 1);
+        CHECK(strstr(text, rows[i].time));
+    }
+    events_free(&e);
+    close(p[0]);
+    loop_free(&l);
+}
+
 /* U+009B is to a terminal what ESC [ is. */
 static void text_of_strangers_is_made_harmless(void)
 {
@@ -82,6 +113,7 @@ static void text_of_strangers_is_made_harmless(void)
 }
 
 static const struct test tests[] = { TEST(text_of_strangers_is_made_harmless),
+                                     TEST(each_event_has_its_own_time),
                                      TEST(a_full_disk_ends_no_turn),
                                      TEST(a_pipe_that_nobody_reads_holds_nobody_up) };
 TEST_MAIN(tests)

@@ -140,14 +140,24 @@ socklen_t netaddr_to_sockaddr(const struct netaddr *a, struct sockaddr_storage *
     return 0;
 }
 
+static void put_v4(struct buf *b, const unsigned char *ip)
+{
+    for (int i = 0; i < 4; i++) {
+        if (i)
+            buf_putc(b, '.');
+        buf_putu(b, ip[i]);
+    }
+}
+
 void netaddr_put_ip(struct buf *b, const struct netaddr *a)
 {
     char text[INET6_ADDRSTRLEN];
-    int af = a->family == NETADDR_V4 ? AF_INET : AF_INET6;
-    if (a->family == NETADDR_NONE || !inet_ntop(af, a->ip, text, sizeof text))
-        buf_putc(b, '?');
-    else
+    if (a->family == NETADDR_V4)
+        put_v4(b, a->ip);
+    else if (a->family == NETADDR_V6 && inet_ntop(AF_INET6, a->ip, text, sizeof text))
         buf_putz(b, text);
+    else
+        buf_putc(b, '?');
 }
 
 static void put_bracketed(struct buf *b, const char *open, const struct netaddr *a)

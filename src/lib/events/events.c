@@ -54,6 +54,9 @@ struct events {
     enum event_severity line_severity;
     int64_t stamp_second;
     char stamp[32];  /* "Nov 20 08:46:30 " */
+    int64_t time_second;
+    char time[40];   /* "2026-11-20T08:46:30.000Z": of time_second, but for the digits behind it */
+    size_t time_len;
 };
 
 static void on_turn_end(void *ctx);
@@ -72,7 +75,7 @@ struct events *events_new(struct loop *l, const struct events_config *c)
     buf_init(&e->json.pending, PENDING_MAX);
     buf_init(&e->line, 64 << 10);
     e->lines.fd = e->json.fd = -1;
-    e->stamp_second = -1;
+    e->stamp_second = e->time_second = -1;
     events_set_files(e, c->line_fd, c->event_fd);
     loop_hook_init(&e->hook, LOOP_STAGE_LOG, on_turn_end, e);
     return e;
@@ -191,15 +194,23 @@ void events_free(struct events **ep)
 
 /* --- events --- */
 
-static void put_time(struct json *j, int64_t wall_ms)
+/* All of a second but the milliseconds is made once. */
+static void put_time(struct events *e)
 {
-    time_t t = (time_t)(wall_ms / 1000);
-    struct tm tm;
-    char text[40];
-    gmtime_r(&t, &tm);
-    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof text - n, ".%03dZ", (int)(wall_ms % 1000));
-    json_str(j, "time", span_str(text));
+    enum { DIGITS = 3, BEHIND = 4 }; /* of the milliseconds; with the Z */
+    int64_t wall_ms = loop_wall_ms(e->loop) > 0 ? loop_wall_ms(e->loop) : 0;
+    int64_t second = wall_ms / 1000, ms = wall_ms % 1000;
+    if (second != e->time_second) {
+        time_t t = (time_t)second;
+        struct tm tm;
+        gmtime_r(&t, &tm);
+        e->time_len = strftime(e->time, sizeof e->time, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+        e->time_second = second;
+    }
+    char *at = e->time + e->time_len - BEHIND;
+    for (int i = DIGITS - 1; i >= 0; i--, ms /= 10)
+        at[i] = (char)('0' + ms % 10);
+    json_str(&e->writer, "time", span_of(e->time, e->time_len));
 }
 
 void event_begin(struct events *e, enum event_name name)
@@ -210,7 +221,7 @@ void event_begin(struct events *e, enum event_name name)
     e->event_start = e->json.pending.len;
     e->writer = json_writer(&e->json.pending);
     json_open(&e->writer, NULL);
-    put_time(&e->writer, loop_wall_ms(e->loop));
+    put_time(e);
     json_str(&e->writer, "event", span_str(rows[name].name));
     if (rows[name].severity >= EVENT_WARNING)
         json_str(&e->writer, "severity",
