@@ -218,7 +218,7 @@ bool why_is_about(const json_t *a, int64_t rcpt)
     for (size_t i = 0; i < json_array_size(list); i++)
         if (json_integer_value(json_array_get(list, i)) == rcpt)
             return true;
-    return row_text(a, "of").n > 0;
+    return row_text(a, "of").n > 0 && !json_array_size(list);
 }
 
 static bool has(const json_t *list, const json_t *one, bool pref)

@@ -44,11 +44,10 @@ static struct span held_one(const struct why *w)
     return SPAN_NONE;
 }
 
-static void hint_waiting(struct hints *h, struct span id, struct span whom, bool frozen)
+static void hint_waiting(struct hints *h, struct span id, struct span whom)
 {
     const struct why *w = h->w;
-    bool retry = any_state(w, "deferred") || (any_state(w, "ready") && !frozen);
-    if (retry)
+    if (any_state(w, "deferred") || any_state(w, "ready"))
         add(h, "postern retry --verbose", whom, "now, past any back-off, and look on");
     if (any_state(w, "held") || any_state(w, "quarantined"))
         add(h, "postern queue release", w->group ? held_one(w) : id, "lets it go");
@@ -69,16 +68,14 @@ static void add_thaw(struct hints *h, struct span name)
         add(h, "postern queue thaw", name, "lets it be sent again");
 }
 
-static bool hint_frozen(struct hints *h)
+static void hint_frozen(struct hints *h)
 {
     const json_t *lists[] = { h->w->reasons, h->w->rcpts };
-    size_t before = json_array_size(h->list);
     for (size_t i = 0; i < json_array_size(h->w->places); i++)
         add_thaw(h, why_frozen(json_array_get(h->w->places, i)));
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; i < json_array_size(lists[k]); i++)
             add_thaw(h, row_text(json_array_get(lists[k], i), "frozen_as"));
-    return json_array_size(h->list) > before;
 }
 
 static void add_rule(struct hints *h, const json_t *site, const char *what)
@@ -154,8 +151,8 @@ json_t *why_hints(const struct why *w, const struct ask *k)
                        : why_is(w->group, "is", "host") ? site_of(w)
                                                         : target;
     hint_gateway(h);
-    bool frozen = hint_frozen(h);
-    hint_waiting(h, id, whom, frozen);
+    hint_frozen(h);
+    hint_waiting(h, id, whom);
     hint_limits(h);
     hint_rerouted(h, id);
     if (!w->group) {

@@ -8,12 +8,6 @@
 
 #include <string.h>
 
-bool why_is_closed(const json_t *place)
-{
-    return row_int(json_object_get(place, "destination"), "down_until_ms") ||
-           row_int(json_object_get(place, "site"), "down_until_ms") || why_frozen(place).n;
-}
-
 struct span why_frozen(const json_t *place)
 {
     struct span dest = row_text(json_object_get(place, "destination"), "frozen");
@@ -327,6 +321,8 @@ static void put_notice(struct why_show *s, const char *text)
 void why_show_gateway(struct why_show *s)
 {
     const json_t *now = s->w->now;
+    if (!now) /* of a message that is not there the gateway says nothing of itself */
+        return;
     if (!row_true(now, "router"))
         put_notice(s, "The router is away: nothing is routed until it is back.");
     if (s->w->resolver_away)

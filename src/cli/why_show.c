@@ -43,11 +43,11 @@ static const json_t *place_of(const struct why *w, struct span name)
 
 /* --- where it is --- */
 
-static void put_tried(struct why_show *s, const json_t *r)
+static void put_tried(struct why_show *s, const json_t *r, const char *before)
 {
     int64_t attempts = row_int(r, "attempts");
     if (attempts) {
-        buf_putz(s->out, ", tried ");
+        buf_printf(s->out, "%stried ", before);
         why_put_number(s, attempts, "time", "times");
     }
 }
@@ -63,20 +63,17 @@ static const char *state_words(const json_t *r, const json_t *place)
         const char *words;
     } table[] = {
         { "active", true, "is being delivered at this moment" },
-        { "held", row_true(r, "quarantined"),
-          "is held by what the tables say of it, until somebody releases it" },
+        { "quarantined", true, "is held by what the tables say of it, until somebody releases it" },
         { "held", true, "is held until somebody releases it" },
         { "waiting", true, "waits for a queue run" },
+        { "deferred", row_true(r, "with_site"), "waits with its site" },
         { "deferred", true, "waits for its next attempt" },
-        { "ready", row_true(r, "frozen"), "waits: an administrator has frozen where it goes" },
-        { "ready", why_is_closed(place), "waits with its site" },
+        { "ready", row_true(r, "routing"), "is about to be routed" },
         { "ready", row_true(json_object_get(place, "destination"), "asking"),
           "waits until the DNS has said at which site its destination is" },
         { "ready", paced, "waits for its turn: its site is given so many in a time" },
         { "ready", full, "waits for its turn: all deliveries its site may have are under way" },
         { "ready", true, "waits for its turn at its site" },
-        { "routing", true, "is being routed" },
-        { "pending", true, "is about to be routed" },
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (why_is(r, "state", table[i].state) && table[i].holds)
@@ -84,10 +81,37 @@ static const char *state_words(const json_t *r, const json_t *place)
     return "is done: ";
 }
 
+/* "is frozen: root froze d.example, 3h ago (...); tried 3 times" */
+static void put_state(struct why_show *s, const json_t *r)
+{
+    if (!why_is(r, "state", "frozen")) {
+        buf_putz(s->out, state_words(r, place_of(s->w, row_text(r, "destination"))));
+        if (row_true(r, "final"))
+            why_put(s, row_text(r, "state"));
+        else
+            put_tried(s, r, ", ");
+        return;
+    }
+    buf_putz(s->out, "is frozen: ");
+    why_put(s, row_text(r, "frozen_by").n ? row_text(r, "frozen_by") : SPAN("an administrator"));
+    buf_putz(s->out, " froze ");
+    why_put(s, row_text(r, "frozen_as").n ? row_text(r, "frozen_as") : SPAN("where it goes"));
+    if (row_int(r, "frozen_ms")) {
+        buf_putz(s->out, ", ");
+        why_put_when(s, row_int(r, "frozen_ms"));
+    }
+    put_tried(s, r, "; ");
+}
+
+static bool is_held(const json_t *r)
+{
+    return why_is(r, "state", "held") || why_is(r, "state", "quarantined");
+}
+
 static void put_reason(struct why_show *s, const json_t *r)
 {
-    if (row_text(r, "reason").n && !row_true(r, "frozen")) {
-        buf_putz(s->out, why_is(r, "state", "held") ? "    why: " : "    the last word: ");
+    if (row_text(r, "reason").n && !why_is(r, "state", "frozen")) {
+        buf_putz(s->out, is_held(r) ? "    why: " : "    the last word: ");
         why_put(s, row_text(r, "reason"));
         if (row_int(r, "decided_ms")) {
             buf_putz(s->out, ", ");
@@ -121,7 +145,7 @@ static void put_reason(struct why_show *s, const json_t *r)
 static void put_next(struct why_show *s, const json_t *r)
 {
     int64_t next = row_int(r, "next_try_ms");
-    if (!next || !why_is(r, "state", "deferred"))
+    if (!next || !why_is(r, "state", "deferred") || row_true(r, "with_site"))
         return;
     buf_putz(s->out, next > s->w->now_ms ? "    the next attempt is due " : "    it is due, ");
     why_put_when(s, next);
@@ -142,12 +166,7 @@ static void put_situation(struct why_show *s, size_t i)
     } else {
         buf_putc(s->out, ' ');
     }
-    buf_putz(s->out, state_words(r, place));
-    if (final)
-        why_put(s, row_text(r, "state"));
-    else
-        put_tried(s, r);
-    why_put_frozen(s, r);
+    put_state(s, r);
     if (row_int(r, "begun_ms")) {
         buf_putz(s->out, ", begun ");
         why_put_when(s, row_int(r, "begun_ms"));
@@ -157,7 +176,7 @@ static void put_situation(struct why_show *s, size_t i)
         return;
     put_reason(s, r);
     put_next(s, r);
-    bool parked = why_is(r, "state", "held") || why_is(r, "state", "waiting") ||
+    bool parked = is_held(r) || why_is(r, "state", "waiting") ||
                   (row_true(r, "frozen") && !why_frozen(place).n);
     if (place && !parked)
         why_show_place(s, place, false);
@@ -184,7 +203,7 @@ static void put_end(struct why_show *s)
     for (size_t i = 0; i < json_array_size(s->w->rcpts); i++) {
         const json_t *r = json_array_get(s->w->rcpts, i);
         int64_t at = row_int(r, "expires_ms");
-        rests |= why_is(r, "state", "held") || why_is(r, "state", "waiting");
+        rests |= is_held(r) || why_is(r, "state", "waiting");
         if (at && (!first || at < first))
             first = at;
     }

@@ -39,8 +39,6 @@ void why_show_places(struct why_show *s);
 uint32_t why_rule(const struct config *cfg, const json_t *site);
 void why_show_gateway(struct why_show *s);
 void why_show_hosts(struct why_show *s);
-/* Nothing begins there before its back-off is over or it is thawed. */
-bool why_is_closed(const json_t *place);
 /* " as NAME, by root, 3h ago", of a row that says so */
 void why_put_frozen(struct why_show *s, const json_t *row);
 /* The name under which the place is frozen; empty: it is not. */

@@ -47,6 +47,7 @@ struct group {
     struct hash_node node;
     int64_t rank; /* more is better */
     uint64_t messages, recipients, bytes, shared, oldest, newest, last;
+    uint64_t domain, other; /* of a reason: a hash; the age of one of another domain, or 0 */
     uint64_t ages[AGES];
     int64_t next_ms;
     char key[];
@@ -185,6 +186,16 @@ static struct group *group_of(struct grouping *g, struct span key)
     return new;
 }
 
+/* One reason of many domains is told without the name of one of them. */
+static void take_domain(struct group *to, struct span domain, uint64_t age)
+{
+    uint64_t hash = hash_bytes(0, domain) | 1;
+    if (!to->domain)
+        to->domain = hash;
+    else if (to->domain != hash && !to->other)
+        to->other = age;
+}
+
 static void take_next(struct group *to, int64_t next_ms)
 {
     if (next_ms && (!to->next_ms || next_ms < to->next_ms))
@@ -222,6 +233,8 @@ static void feed_cell(struct grouping *g, struct queue_cell *c)
     to->oldest = oldest < to->oldest ? oldest : to->oldest;
     to->newest = newest > to->newest ? newest : to->newest;
     take_next(to, cause_next_ms(g->y.a->q, info.state, info.dest, info.next_try_ms));
+    if (g->by == BY_REASON)
+        take_domain(to, info.domain, oldest);
     if (g->shape)
         cell_ages(g, c, to);
 }
@@ -252,8 +265,8 @@ static int column_of(const struct grouping *g, int64_t received_ms)
     return i;
 }
 
-static void feed_one(struct grouping *g, const struct sched_msg_info *m, struct span key,
-                     uint64_t recipients, int64_t next_ms)
+static struct group *feed_one(struct grouping *g, const struct sched_msg_info *m, struct span key,
+                              uint64_t recipients, int64_t next_ms)
 {
     struct group *to = group_of(g, key);
     if (to->last != m->age) {
@@ -266,6 +279,7 @@ static void feed_one(struct grouping *g, const struct sched_msg_info *m, struct 
     to->newest = m->age > to->newest ? m->age : to->newest;
     to->ages[column_of(g, m->received_ms)] += recipients;
     take_next(to, next_ms);
+    return to;
 }
 
 static int64_t next_of(const struct grouping *g, const struct sched_rcpt_info *r)
@@ -304,9 +318,12 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
             continue;
         n++;
         int64_t next = next_of(g, &r);
-        if (bys[g->by].kind == QUEUE_RCPTS)
-            feed_one(g, m, rcpt_key(g->by, &r, room), 1, next);
-        else if (next && (!next_ms || next < next_ms))
+        struct group *to = bys[g->by].kind == QUEUE_RCPTS
+                               ? feed_one(g, m, rcpt_key(g->by, &r, room), 1, next)
+                               : NULL;
+        if (to && g->by == BY_REASON)
+            take_domain(to, r.addr.domain, m->age);
+        else if (!to && next && (!next_ms || next < next_ms))
             next_ms = next;
     }
     query_rest(&g->y, i < m->rcpt_count ? i : 0);
@@ -434,6 +451,29 @@ static bool look_at_oldest(struct grouping *g, struct group *x)
     return true;
 }
 
+/* The oldest's, without a name that it has of its own. */
+static void put_reason(struct grouping *g, const struct group *x, struct span reason,
+                       struct json *j)
+{
+    enum { LOOKED = 64 }; /* recipients of the other one */
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    struct buf text;
+    buf_init(&text, 8 * SCHED_REASON_MAX);
+    buf_puts(&text, reason);
+    bool other = reason.n && x->other && sched_age_get(g->y.a->q->sched, x->other, &m);
+    for (uint32_t i = 0; other && i < LOOKED && sched_msg_rcpt(m.here, i, &r); i++) {
+        if (!query_rcpt(&g->y, &m, &r) || !in_group(g, x, &r) || span_eq(r.reason, reason))
+            continue;
+        buf_reset(&text);
+        queue_reason_fold(&text, reason, r.reason);
+        other = false;
+    }
+    if (text.len)
+        json_str(j, "reason", buf_span(&text));
+    buf_free(&text);
+}
+
 static void put_oldest(struct grouping *g, const struct group *x, struct json *j)
 {
     struct sched_msg_info m;
@@ -442,12 +482,12 @@ static void put_oldest(struct grouping *g, const struct group *x, struct json *j
         return; /* gone since */
     json_str(j, "oldest_id", span_str(queueid_make(m.seq, m.received_ms).text));
     if (g->look_said && sched_msg_rcpt(m.here, g->look_said - 1, &r) && r.reason.n)
-        json_str(j, "reason", r.reason);
+        put_reason(g, x, r.reason, j);
 }
 
 static void put_group(struct grouping *g, const struct group *x, struct json *j)
 {
-    json_str(j, bys[g->by].name, x->node.key);
+    json_str(j, g->by == BY_REASON ? "class" : bys[g->by].name, x->node.key);
     json_uint(j, "messages", x->messages);
     if (x->shared)
         json_bool(j, "messages_at_most", true);

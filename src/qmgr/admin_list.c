@@ -29,8 +29,7 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const stru
         json_str(j, "sender", stored->sender);
     if (r->released)
         json_bool(j, "released", true);
-    json_str(j, "state", span_str(r->state < SCHED_LIVE ? queue_state_name(sched_queue_state(r))
-                                                         : sched_state_name(r->state)));
+    json_str(j, "state", cause_state(r));
     json_uint(j, "attempts", r->attempts);
     if (r->warned)
         json_bool(j, "warned", true);

@@ -26,10 +26,19 @@ enum {
     ATTEMPTS_SHOWN = 20,
     STORIES_BYTES_MAX = 64 << 20,
     DECIDED_RCPTS_MAX = 1000, /* of a message: of more, the records would take too long to read */
+    OTHERS_MAX = 4, /* sites at which others' attempts are looked for */
 };
 
 /* One message, in slices: between two of them it may go. */
 enum phase { HEAD, LIVE, FINAL, PLACES, STORIES, ATTEMPTS, END };
+
+/* What another message met last at a site, where some recipients wait for that one's sake. */
+struct other {
+    struct span site;
+    struct queueid id;
+    int64_t at_ms; /* 0: there is none */
+    struct spool_story story; /* for these recipients */
+};
 
 struct look {
     uint64_t seq;
@@ -43,6 +52,9 @@ struct look {
     struct spool_story *stories; /* newest first */
     size_t story_count, story_at;
     struct queueid of; /* the message whose stories these are, when it is another one; or empty */
+    struct other others[OTHERS_MAX];
+    size_t other_count, other_at;
+    bool told; /* some of them are */
 };
 
 /* --- recipients --- */
@@ -132,7 +144,11 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     struct json j = cause_row(&b, "recipient");
     json_uint(&j, "rcpt", rcpt);
     admin_put_addr(&j, "to", r->addr);
-    json_str(&j, "state", span_str(sched_state_name(r->state)));
+    json_str(&j, "state", cause_state(r));
+    if (r->state < SCHED_READY)
+        json_bool(&j, "routing", true);
+    if (r->state == SCHED_READY && r->next_try_ms && !r->frozen)
+        json_bool(&j, "with_site", true);
     json_bool(&j, "final", r->state >= SCHED_LIVE);
     json_uint(&j, "attempts", r->attempts);
     json_bool(&j, "expanded", r->marks & QMGR_EXPANDED);
@@ -142,8 +158,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     json_bool(&j, "frozen", r->frozen);
     if (r->frozen)
         cause_put_frozen(&j, a->q, r);
-    json_bool(&j, "quarantined", r->quarantined);
-    if (r->next_try_ms)
+    if (r->next_try_ms && !r->frozen)
         json_int(&j, "next_try_ms", cause_wall(now, r->next_try_ms));
     int64_t since_ms = r->state == SCHED_ACTIVE ? active_since(a->q, m->seq, rcpt) : 0;
     if (since_ms)
@@ -212,16 +227,87 @@ static void load_stories(struct admin_ask *a, struct look *l, uint64_t seq)
         l->story_count = 0;
 }
 
-/* That message is gone. */
-static void take_story(struct look *l, const struct dest *d)
+/* When it was tried itself last; 0: never, or that is not kept. */
+static int64_t own_attempt(const struct look *l, uint32_t rcpt)
 {
-    if (!d->story)
-        return;
-    l->stories = arena_alloc(l->mem, sizeof *l->stories);
-    struct span text = arena_dup(l->mem, span_of(d->story, d->story_len));
-    l->story_count = l->stories && text.p;
-    if (l->story_count)
-        *l->stories = (struct spool_story){ .text = text };
+    for (size_t i = 0; i < l->story_count; i++) {
+        const struct spool_story *t = &l->stories[i];
+        struct attempt at;
+        for (size_t k = 0; k < t->n; k++)
+            if (t->rcpts[k] == rcpt && attempt_get(t->text, &at))
+                return at.at_ms;
+    }
+    return 0;
+}
+
+/* The destination of this site (or this one itself) whose attempt failed last. */
+static const struct dest *last_told(struct qmgr *q, struct span dest, struct span site)
+{
+    const struct dest *last = NULL;
+    LIST_EACH(n, &q->told) {
+        const struct dest *d = CONTAINER(n, struct dest, told);
+        struct span key = span_of(d->bytes, d->key_len);
+        struct sched_place_info p;
+        if (span_eq(key, dest) ||
+            (site.n && sched_site_of(q->sched, key, &p) && span_eq(p.key, site)))
+            last = d;
+    }
+    return last;
+}
+
+/* What it waits for has happened to others. */
+static bool waits_for_others(struct qmgr *q, const struct sched_rcpt_info *r)
+{
+    struct sched_place_info dest, site;
+    return r->state == SCHED_READY && sched_dest(q->sched, r->dest, &dest) &&
+           sched_site_of(q->sched, r->dest, &site) && (dest.why.n || site.why.n);
+}
+
+static bool add_rcpt(struct look *l, struct other *o, uint32_t rcpt)
+{
+    enum { AT_ONCE = 16 };
+    if (o->story.n % AT_ONCE == 0) {
+        uint32_t *more = arena_alloc(l->mem, (o->story.n + AT_ONCE) * sizeof *more);
+        if (!more)
+            return false;
+        if (o->story.n)
+            memcpy(more, o->story.rcpts, o->story.n * sizeof *more);
+        o->story.rcpts = more;
+    }
+    ((uint32_t *)o->story.rcpts)[o->story.n++] = rcpt;
+    return true;
+}
+
+/* NULL: of this site nothing is known, or is to be told. */
+static struct other *other_at(struct admin_ask *a, struct look *l, const struct sched_rcpt_info *r)
+{
+    struct span site = r->site.n ? r->site : r->dest;
+    struct attempt at;
+    for (size_t i = 0; i < l->other_count; i++)
+        if (span_eq(l->others[i].site, site))
+            return l->others[i].at_ms ? &l->others[i] : NULL;
+    if (l->other_count == OTHERS_MAX)
+        return NULL;
+    const struct dest *d = last_told(a->q, r->dest, r->site);
+    struct other *o = &l->others[l->other_count++];
+    *o = (struct other){ .site = arena_dup(l->mem, site) };
+    if (!d || d->failed_seq == l->seq)
+        return NULL;
+    o->id = d->failed_id;
+    o->story.text = arena_dup(l->mem, span_of(d->story, d->story_len));
+    o->at_ms = o->story.text.p && attempt_get(o->story.text, &at) ? at.at_ms : 0;
+    return o->at_ms ? o : NULL;
+}
+
+/* Of a site that has failed for others since it was tried itself: the last attempt there. */
+static void find_others(struct admin_ask *a, struct look *l, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info r;
+    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && i < RCPTS_SHOWN; i++) {
+        struct other *o = waits_for_others(a->q, &r) ? other_at(a, l, &r) : NULL;
+        if (o && o->at_ms > own_attempt(l, i))
+            l->told |= add_rcpt(l, o, i);
+    }
 }
 
 /* It waits for a place where the attempts of others have failed: the last of those. */
@@ -229,17 +315,20 @@ static void load_story_of_another(struct admin_ask *a, struct look *l,
                                   const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
-    struct sched_msg_info other;
     for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && i < RCPTS_SHOWN; i++) {
         const struct dest *d = r.state < SCHED_LIVE && r.dest.n ? dest_find(a->q, r.dest) : NULL;
-        if (!d || !d->failed_seq)
+        if (!d || !d->failed_seq || d->failed_seq == l->seq)
             continue;
+        struct other *o = other_at(a, l, &r);
+        if (o) {
+            l->told = add_rcpt(l, o, i);
+            return;
+        }
         l->of = d->failed_id;
-        if (sched_msg(a->q->sched, d->failed_seq, &other))
-            load_stories(a, l, other.seq);
-        else
-            take_story(l, d);
+        load_stories(a, l, d->failed_seq);
         l->story_count = l->story_count > 1 ? 1 : l->story_count;
+        for (size_t k = 0; k < l->story_count; k++)
+            l->stories[k].n = 0; /* recipients of that one */
         return;
     }
 }
@@ -247,6 +336,13 @@ static void load_story_of_another(struct admin_ask *a, struct look *l,
 /* False, as all of these: the slice is over. */
 static bool send_stories(struct admin_ask *a, struct look *l)
 {
+    for (; l->other_at < l->other_count; l->other_at++) {
+        if (a->now.over)
+            return false;
+        const struct other *o = &l->others[l->other_at];
+        if (o->story.n)
+            send_attempt(a, &o->story, span_str(o->id.text));
+    }
     for (; l->story_at < l->story_count && l->story_at < ATTEMPTS_SHOWN; l->story_at++) {
         if (a->now.over)
             return false;
@@ -291,7 +387,8 @@ static bool phase_done(struct admin_ask *a, struct look *l, const struct sched_m
         return true;
     case STORIES:
         load_stories(a, l, l->seq);
-        if (!l->story_count)
+        find_others(a, l, m);
+        if (!l->story_count && !l->told)
             load_story_of_another(a, l, m);
         return true;
     default: return send_stories(a, l);

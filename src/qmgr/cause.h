@@ -36,6 +36,9 @@ void cause_row_end(struct admin_ask *a, struct json *j, struct buf *b);
 void cause_put_who(struct json *j, struct span who, int64_t at_ms); /* of a person's decision */
 int64_t cause_wall(struct sched_now now, int64_t mono_ms);
 
+/* As people name it, of one that waits; else what became of it. */
+struct span cause_state(const struct sched_rcpt_info *r);
+
 void cause_send_now(struct admin_ask *a);
 /* The destinations of a tally with the most recipients, and the last word of each host there;
  * and of the host that is asked for by name or address. */

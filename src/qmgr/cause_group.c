@@ -21,6 +21,7 @@ enum {
     ALIASES_MAX = 8, /* names of one address */
     CELL_UNITS = 4,  /* of a slice's work, for a cell */
     ROW_UNITS = 256, /* for a reason, a domain, a place */
+    FEW = 1000,      /* messages that are told apart where cells share some */
     KEY_MAX = QUEUE_CLASS_MAX + 1,
 };
 
@@ -48,11 +49,13 @@ struct cause_scan {
     bool walking;
     bool rows_needed; /* cells do not know it all */
     struct hash reasons, places, domains;
+    struct queue_set few; /* ages: those of the first FEW messages */
     uint64_t messages, bytes, shared_cells, by_name, by_host, other_reasons, other_domains;
     uint64_t states[STATES];
     uint64_t oldest, newest; /* ages */
     int64_t next_ms;         /* monotonic; 0: none */
-    bool at_turn;            /* some are held back by no time */
+    bool at_turn;            /* some are held back by no time, */
+    bool new;                /* or may be: it is not known yet at which site they are */
     size_t reasons_said;
     uint32_t look_at; /* recipient of the next reason's oldest message */
 };
@@ -67,6 +70,7 @@ static void scan_gone(struct admin_ask *a)
     cause_tallies_free(&w->reasons);
     cause_tallies_free(&w->places);
     cause_tallies_free(&w->domains);
+    queue_set_free(&w->few);
     buf_free(&w->names);
     free(w);
 }
@@ -121,7 +125,7 @@ static bool is_address(const struct cause_scan *w, struct sched_addr addr)
 struct found {
     int state;
     struct span reason, dest, domain;
-    bool by_name;
+    bool by_name, placed;
     uint64_t recipients, age; /* of the oldest */
     int64_t next_ms;
 };
@@ -144,7 +148,7 @@ static void see(struct cause_scan *w, const struct found *f)
     w->states[f->state] += f->recipients;
     if (f->next_ms && (!w->next_ms || f->next_ms < w->next_ms))
         w->next_ms = f->next_ms;
-    w->at_turn |= f->state == QUEUE_READY && !f->next_ms;
+    *(f->placed ? &w->at_turn : &w->new) |= f->state == QUEUE_READY && !f->next_ms;
     if (f->dest.n)
         cause_tally_add(&w->places, f->dest, f->recipients, f->age);
     struct cause_tally *t = cause_tally_add(&w->reasons, reason_key(f->state, f->reason, room),
@@ -163,6 +167,35 @@ static void see_ages(struct cause_scan *w, uint64_t oldest, uint64_t newest)
 
 /* --- from cells --- */
 
+/* A message that is in several cells is counted in each of them: of few messages it is seen which
+ * are the same. */
+static void see_few(struct cause_scan *w, const struct queue_cell *c)
+{
+    uint64_t age = 0;
+    if (w->messages <= FEW)
+        while (queue_set_from(&c->ages, age, &age) && w->few.count <= FEW)
+            queue_set_add(&w->few, age++);
+}
+
+static void count_few(struct admin_ask *a, struct cause_scan *w)
+{
+    struct sched_msg_info m;
+    uint64_t age = 0, messages = 0, bytes = 0;
+    if (w->shared_cells < 2 || w->few.count > FEW || w->messages > FEW || !w->few.count)
+        return;
+    while (queue_set_from(&w->few, age, &age)) {
+        if (sched_age_get(a->q->sched, age++, &m)) { /* else it has gone since */
+            messages++;
+            bytes += m.size_bytes;
+        }
+    }
+    if (!messages)
+        return;
+    w->messages = messages;
+    w->bytes = bytes;
+    w->shared_cells = 0;
+}
+
 static void see_cell(struct admin_ask *a, struct cause_scan *w, struct queue_cell *c)
 {
     struct sched_cell_info info;
@@ -180,10 +213,12 @@ static void see_cell(struct admin_ask *a, struct cause_scan *w, struct queue_cel
     MUST(queue_set_from(&c->ages, 0, &oldest) && queue_set_max(&c->ages, &newest));
     w->messages += c->messages;
     w->bytes += c->bytes;
+    see_few(w, c);
     w->shared_cells += c->shared > 0; /* a message may be in several of them */
     see_ages(w, oldest, newest);
     struct found f = { .state = state_of(info.at, info.state), .reason = info.reason,
                        .dest = info.dest, .domain = info.domain, .by_name = by_name,
+                       .placed = info.site.n > 0,
                        .recipients = c->ages.count, .age = oldest,
                        .next_ms = cause_next_ms(a->q, info.state, info.dest, info.next_try_ms) };
     see(w, &f);
@@ -220,6 +255,7 @@ static void see_message(struct admin_ask *a, const struct sched_msg_info *m)
         enum queue_state state = sched_queue_state(&r);
         struct found f = { .state = state_of(r.state, state),
                            .reason = r.reason, .dest = r.dest, .by_name = true,
+                           .placed = r.site.n > 0,
                            .recipients = 1, .age = m->age,
                            .next_ms = cause_next_ms(a->q, state, r.dest, r.next_try_ms) };
         see(w, &f);
@@ -266,6 +302,14 @@ static bool feed_rows(struct admin_ask *a)
 
 /* --- saying it --- */
 
+static bool is_asked(const struct cause_scan *w, const struct sched_rcpt_info *r)
+{
+    if (w->whole || w->local)
+        return is_address(w, r->addr);
+    return (r->addr.domain.n && span_ieq(r->addr.domain, w->target)) ||
+           is_through(w, r->dest, r->site);
+}
+
 /* The recipient of the oldest that has it: w->look_at, behind the last one when there is none any
  * more. False: the slice is over, and it goes on there. */
 static bool find_oldest(struct admin_ask *a, struct cause_scan *w, const struct cause_tally *t)
@@ -277,7 +321,8 @@ static bool find_oldest(struct admin_ask *a, struct cause_scan *w, const struct 
         return true;
     for (; sched_msg_rcpt(m.here, w->look_at, &r); w->look_at++) {
         int state = state_of(r.state, sched_queue_state(&r));
-        if (r.state < SCHED_LIVE && span_eq(reason_key(state, r.reason, room), t->node.key))
+        if (r.state < SCHED_LIVE && is_asked(w, &r) &&
+            span_eq(reason_key(state, r.reason, room), t->node.key))
             return true;
         if (admin_spent(a, CELL_UNITS)) {
             w->look_at++;
@@ -370,7 +415,7 @@ static void put_times(struct admin_ask *a, struct cause_scan *w, struct json *j)
         json_str(j, "oldest", span_str(queueid_make(m.seq, m.received_ms).text));
     if (w->next_ms)
         json_int(j, "next_try_ms", cause_wall(now, w->next_ms));
-    if (w->at_turn)
+    if (w->at_turn || (w->new && !w->next_ms))
         json_bool(j, "at_its_turn", true);
 }
 
@@ -379,6 +424,7 @@ static bool send_group(struct admin_ask *a, struct cause_scan *w)
     struct buf b;
     struct json j = cause_row(&b, "group");
     uint64_t unseen = reasons_unseen(w);
+    count_few(a, w);
     json_str(&j, "target", w->target);
     json_str(&j, "is", span_str(kind_of(w)));
     json_uint(&j, "messages", w->messages);

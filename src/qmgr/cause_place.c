@@ -94,6 +94,12 @@ void cause_put_who(struct json *j, struct span who, int64_t at_ms)
     json_int(j, "since_ms", at_ms);
 }
 
+struct span cause_state(const struct sched_rcpt_info *r)
+{
+    return span_str(r->state < SCHED_LIVE ? queue_state_name(sched_queue_state(r))
+                                          : sched_state_name(r->state));
+}
+
 void cause_send_now(struct admin_ask *a)
 {
     struct qmgr *q = a->q;
@@ -135,12 +141,21 @@ int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span 
     return site.paced_until_ms;
 }
 
+/* As sched_queue_state has it for each of them; of those that a person holds or the tables do the
+ * place does not know which. */
 static void put_states(struct json *j, const struct sched_place_info *p)
 {
+    uint64_t n[QUEUE_STATES] = { 0 };
+    for (int s = 0; s < SCHED_LIVE; s++) {
+        bool down = p->down_until_ms || p->site_down_until_ms;
+        struct sched_rcpt_info r = { .state = (enum sched_state)s, .next_try_ms = down };
+        r.frozen = p->frozen && (s <= SCHED_READY || s == SCHED_DEFERRED);
+        n[sched_queue_state(&r)] += p->rcpts[s];
+    }
     json_open(j, "recipients");
-    for (int s = 0; s < SCHED_LIVE; s++)
-        if (p->rcpts[s])
-            json_uint(j, sched_state_name((enum sched_state)s), p->rcpts[s]);
+    for (int s = 0; s < QUEUE_STATES; s++)
+        if (n[s])
+            json_uint(j, queue_state_name((enum queue_state)s), n[s]);
     json_close(j);
 }
 

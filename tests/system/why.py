@@ -110,7 +110,7 @@ def refused(where):
         assert lines(a, "host") == [f"[127.0.0.1] 127.0.0.1:{port}"], a
         assert any("refused" in n for n in lines(a, "note")), a
         assert a["dns"]["verdict"] == "none" and a["recipients"] == [0], a
-        assert r["state"] == "ready" and r["attempts"] == 1, r
+        assert r["state"] == "deferred" and r["with_site"] and r["attempts"] == 1, r
         (place,) = s["places"]
         assert place["site"]["down_until_ms"] > s["now"]["now_ms"], place
         text = d.why(id)
@@ -157,6 +157,12 @@ def greylisted(where):
         assert "<good@dest.example> is done: delivered" in text, text
         assert "<slow@dest.example> waits for its next attempt" in text, text
         assert re.search(r"the next attempt is due in \S+ \(\d\d:\d\d:\d\d\)", text), text
+        assert d.g.cli("queue", "freeze", "dest.example").returncode == 0
+        d.wait(id, lambda s: s["recipients"][0]["state"] == "frozen")
+        text = d.words(id)
+        assert re.search(r"is frozen: .+ froze dest.example, .+; tried 1 time\.", text), text
+        assert "queue thaw dest.example" in text and "retry" not in text, text
+        assert d.g.cli("queue", "thaw", "dest.example").returncode == 0
         rule.action = "450 4.2.0 mailbox busy"
         for n in (2, 3, 4, 5):
             d.retry(id)
@@ -230,6 +236,37 @@ def dns_then_and_now(where):
             for id in (broken, moved):
                 d.retry(id)
             sink.wait(2)
+
+
+def tried_by_another(where):
+    """The DNS failed for one; since then its site has been tried by another: that is what it waits
+    for now, and the DNS is no news. Nor is what the DNS said of one domain told of another."""
+    with ZoneDns("mx1.test A 127.0.0.11\na.test SERVFAIL\nb.test SERVFAIL") as dns:
+        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("4s"),
+                                          "dnssec": Word("off")},
+                                  "deliver": {"port": ports.free()}}) as d:
+            first, both = d.submit("x@a.test"), d.submit("x@b.test", "y@a.test")
+            d.wait_attempts(first, 1)
+            d.wait_attempts(both, 2)
+            s = d.story("a.test")
+            assert s["group"]["messages"] == 2 and "messages_at_most" not in s["group"], s["group"]
+            assert all("Name server: a.test:" in r["reason"] for r in s["reasons"]), s["reasons"]
+            r = d.g.cli("queue", "oldest", "--by", "reason", "--json")
+            (row,) = [x for x in map(json.loads, r.stdout.splitlines()) if "oldest_id" in x]
+            assert row["reason"].startswith("Name server: (various): "), row
+            r = d.g.cli("queue", "count", "--domain", "a.test", "--json")
+            assert b"at_most" not in r.stdout and b'"messages":2' in r.stdout, r.stdout
+            dns.remove("a.test")
+            dns.add("a.test 1 MX 5 mx1.test")
+            d.wait(first, lambda s: s["if_tried_now"][0].get("dns_is") == "back")
+            second = d.submit("z@a.test")
+            d.retry(second)
+            s = d.wait(first, lambda s: s["attempts"][0].get("of") == second)
+            assert s["attempts"][0]["stage"] == "connect" and "of" not in s["attempts"][1], s
+            text = d.words(first)
+            assert "DNS ANSWERS" not in text and f"of another message there, {second}" in text, text
+            text = d.words("a.test")
+            assert "DNS ANSWERS" not in text and "refused" in text, text
 
 
 def two_hosts(where):
@@ -390,7 +427,7 @@ def limits(where):
         s = d.wait(later, lambda s: s["recipients"][0]["frozen"])
         assert site in [s["places"][0][k].get("frozen") for k in ("destination", "site")], s
         text = d.words(later)
-        for words in ("waits: an administrator has frozen where it goes",
+        for words in (f"is frozen: ", f" froze {site}, ",
                       "that is the share of delivery_rule big at that site",
                       f"is frozen by an administrator, as {site}", f"postern queue thaw {site}"):
             assert words in text, (words, text)
@@ -427,7 +464,7 @@ def rated(where):
         id = d.submit("a@cold.example")
         s = d.wait(id, lambda s: s["recipients"][0]["frozen"])
         text = d.words(id)
-        assert re.search(r"frozen where it goes, as cold.example, by .+ ago", text), text
+        assert re.search(r"is frozen: .+ froze cold.example, .+ ago", text), text
         assert "postern queue thaw cold.example" in text and "ROUTE HAS CHANGED" not in text, text
         text = d.words("cold.example")
         assert "frozen by an administrator, as cold.example, by" in text, text
@@ -563,7 +600,9 @@ def not_there(where):
         d.wait_attempts(id, 1)
         for word in (f"{id}:", f"<{'b@dest.example'}>", "B@DEST.example", "dest.example."):
             assert d.story(word)["found"], word
-        assert "no such message is in the queue" in d.words("6AKHQc0000000x", code=66)
+        text = d.words("6AKHQc0000000x", code=66)
+        assert "no such message is in the queue" in text and "away" not in text, text
+        assert "delivering process" not in text, text
         assert "these have 14 characters" in d.words(id[:-1], code=66)
         assert "nothing in the queue is for it" in d.words("nobody@dest.example", code=66)
         for word in ("two words", " ", "a\tb"):
@@ -601,7 +640,8 @@ def nobody_there(where):
     assert b"no gateway answers on" in r.stderr, r
 
 
-CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, two_hosts, route_moved,
+CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, tried_by_another, two_hosts,
+         route_moved,
          parked, limits, rated, rerouted, hosts_and_names, rotated, not_there,
          many_at_one_site, one_reason, after_a_crash, nobody_there)
 

@@ -128,6 +128,29 @@ static void classes(void)
     CHECK(queue_reason_class(span_of(many, sizeof many), out) == QUEUE_CLASS_MAX);
 }
 
+static void two_reasons_are_one(void)
+{
+    static const char *const table[][3] = {
+        { "Name server: a.example: host name lookup failure (MX)",
+          "Name server: b: host name lookup failure (MX)",
+          "Name server: (various): host name lookup failure (MX)" },
+        { "451 4.7.1 <a@b>: wait 300 seconds", "451 4.7.1 <c@d>: wait 301 seconds",
+          "451 4.7.1 <(various)>: wait (various) seconds" },
+        { "same", "same", "same" },
+        { "one thing", "other", "(various) thing" },
+        { "one", "", "one" },
+        { "", "two", "" },
+        { "a (b) c", "a [b]", "a (b) c" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct buf b;
+        buf_init(&b, 1000);
+        queue_reason_fold(&b, span_str(table[i][0]), span_str(table[i][1]));
+        CHECK_SPAN(buf_span(&b), span_str(table[i][2]));
+        buf_free(&b);
+    }
+}
+
 /* --- filters --- */
 
 static struct queue_facts whole(void)
@@ -453,7 +476,8 @@ static void exact(void)
 }
 
 static const struct test tests[] = {
-    TEST(sets),          TEST(walks),    TEST(classes), TEST(filters),
+    TEST(sets),          TEST(walks),    TEST(classes),
+    TEST(two_reasons_are_one), TEST(filters),
     TEST(of_any_recipient), TEST(by_the_model),
     TEST(groups_decide), TEST(mistakes), TEST(exact),
 };

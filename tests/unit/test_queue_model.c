@@ -269,11 +269,20 @@ static bool is_told(const struct world *w, struct span class, struct span reason
     return t.found;
 }
 
+/* Not the word of its place. */
+static bool of_its_own(const struct world *w, const struct sched_rcpt_info *r)
+{
+    struct sched_place_info dest, site;
+    if (r->frozen || r->state != SCHED_READY)
+        return !r->frozen;
+    HOLDS(sched_dest(w->s, r->dest, &dest) && sched_site_of(w->s, r->dest, &site));
+    return !dest.why.n && !site.why.n;
+}
+
 /* Each by itself: how many reasons there are is what the walk is for. */
 static void look_at_reason(struct world *w, const struct sched_rcpt_info *r, struct span class)
 {
-    bool of_its_own = !r->frozen && !(r->state == SCHED_READY && r->next_try_ms);
-    if (r->reason.n && of_its_own && w->members % REASON_EVERY == 0) {
+    if (r->reason.n && of_its_own(w, r) && w->members % REASON_EVERY == 0) {
         HOLDS(is_told(w, class, r->reason));
         w->reasons++;
     }

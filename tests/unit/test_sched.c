@@ -191,6 +191,38 @@ static void a_dead_site_costs_one_attempt(void)
     sched_free(&s);
 }
 
+/* A trouble that is over is not told as the reason of those that wait for their turn. */
+static void who_waits_has_the_sites_word(void)
+{
+    static const struct {
+        enum sched_outcome_kind kind;
+        enum sched_news news;
+        const char *why;
+    } jobs[] = {
+        { SCHED_OUT_SITE, SCHED_NEWS_DEST_DOWN, "no answer of the DNS" },
+        { SCHED_OUT_DEFERRED, SCHED_NEWS_SLOW, "421 too many" },
+        { SCHED_OUT_DEFERRED, SCHED_NEWS_OK, "" },
+    };
+    struct sched *s = make();
+    struct sched_job job;
+    struct sched_rcpt_info r;
+    int64_t now = 0;
+    for (uint64_t i = 1; i <= 50; i++)
+        add(s, i, "u@x.example");
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+        while (route_all(s, "x", now), !sched_next_job(s, at(now), &job))
+            now = sched_next_wake(s, at(now), 3);
+        struct sched_outcome out = { jobs[i].kind, SPAN("because") };
+        struct sched_result res = { .outcomes = &out, .news = jobs[i].news,
+                                    .why = span_str(jobs[i].why) };
+        CHECK(sched_job_result(s, job.id, &res, at(now), verdicts));
+        CHECK(sched_rcpt(s, 50, 0, &r));
+        CHECK_INT(r.state, SCHED_READY);
+        CHECK_SPAN(r.reason, res.why);
+    }
+    sched_free(&s);
+}
+
 static void fresh_mail_passes_a_dead_crowd(void)
 {
     enum { CROWD = 100000 };
@@ -1114,6 +1146,7 @@ static const struct test tests[] = {
     TEST(delivered_is_gone),
     TEST(deferral_doubles_and_is_routed_anew),
     TEST(a_dead_site_costs_one_attempt),
+    TEST(who_waits_has_the_sites_word),
     TEST(fresh_mail_passes_a_dead_crowd),
     TEST(sites_share_and_take_turns),
     TEST(senders_take_turns),

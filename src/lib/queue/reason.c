@@ -58,6 +58,15 @@ static bool is_own(struct span w, bool first)
 
 static bool is_edge(char c) { return strchr("<>()[]{}\"'`,;:=", c) != NULL && c; }
 
+/* Up to a blank or an edge. */
+static struct span first_word(struct span text)
+{
+    size_t n = 0;
+    while (n < text.n && !ascii_isblank(text.p[n]) && !is_edge(text.p[n]))
+        n++;
+    return span_to(text, n);
+}
+
 size_t queue_reason_class(struct span reason, char *out)
 {
     size_t n = 0;
@@ -71,19 +80,36 @@ size_t queue_reason_class(struct span reason, char *out)
             i++;
             continue;
         }
-        size_t end = i;
-        while (end < reason.n && !ascii_isblank(reason.p[end]) && !is_edge(reason.p[end]))
-            end++;
-        struct span w = span_of(reason.p + i, end - i);
+        struct span w = first_word(span_from(reason, i));
+        size_t own = w.n;
         if (is_own(w, first) || span_ends(span_of(out, n), SPAN("Name server: ")))
             w = SPAN("*");
         w = span_to(w, QUEUE_CLASS_MAX - n);
         memcpy(out + n, w.p, w.n);
         n += w.n;
-        i = end;
+        i += own;
         first = false;
     }
     while (n && ascii_isblank(out[n - 1]))
         n--;
     return n;
+}
+
+void queue_reason_fold(struct buf *out, struct span a, struct span b)
+{
+    while (a.n && b.n) {
+        struct span word = first_word(a), other = first_word(b);
+        if (word.n && other.n) {
+            buf_puts(out, span_eq(word, other) ? word : SPAN("(various)"));
+            a = span_from(a, word.n);
+            b = span_from(b, other.n);
+        } else if (word.n || other.n || a.p[0] != b.p[0]) {
+            break; /* they are of two classes */
+        } else {
+            buf_putc(out, a.p[0]);
+            a = span_from(a, 1);
+            b = span_from(b, 1);
+        }
+    }
+    buf_puts(out, a);
 }

@@ -3,7 +3,7 @@
 #ifndef POSTERN_QUEUE_REASON_H
 #define POSTERN_QUEUE_REASON_H
 
-#include "base/span.h"
+#include "base/buf.h"
 
 enum { QUEUE_CLASS_MAX = 160 };
 
@@ -12,5 +12,8 @@ enum { QUEUE_CLASS_MAX = 160 };
  * after "Name server: ", and words with three or more digits but for a reply code at the start and
  * an enhanced status code. */
 size_t queue_reason_class(struct span reason, char *out);
+
+/* Two of one class as one: the words of a, "(various)" for those that are others in b. */
+void queue_reason_fold(struct buf *out, struct span a, struct span b);
 
 #endif

@@ -140,15 +140,13 @@ void sched_index_message_gone(struct sched *s, struct sched_msg *m)
 
 /* --- looking --- */
 
-/* Behind a back-off: until when, and why, as sched_rcpt has it for each of them. 0: it is not. */
-static int64_t shut_until(const struct sched_dest *d, struct span *why_r)
+/* Behind a back-off: until when, as sched_rcpt has it for each of them. 0: it is not. */
+static int64_t shut_until(const struct sched_dest *d)
 {
     const struct sched_gate *dest = &d->gate, *site = &d->site->gate;
     int64_t until_ms = sched_gate_closed(site) ? site->wake.key : 0;
-    *why_r = sched_name_span(d->site->why);
     if (!sched_gate_closed(dest))
         return until_ms;
-    *why_r = sched_name_span(d->why);
     return dest->wake.key > until_ms ? dest->wake.key : until_ms;
 }
 
@@ -177,14 +175,21 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
         c_r->site = d->site->key_len ? d->site->node.key : SPAN_NONE;
     }
     queue_cell_next_due(c, &c_r->next_try_ms);
-    struct span why;
-    int64_t until_ms = c->key.state == CELL_READY ? shut_until(d, &why) : 0;
+    bool ready = c->key.state == CELL_READY;
+    int64_t until_ms = ready ? shut_until(d) : 0;
+    const struct sched_name *why = ready ? sched_place_why(d) : NULL;
+    if (why) {
+        c_r->folded = false;
+        c_r->reason = sched_name_span(why);
+    }
     bool frozen = sched_frozen_at(c_r->at, c->key.a, d);
     if (!until_ms && !frozen)
         return;
     c_r->state = frozen ? QUEUE_FROZEN : QUEUE_DEFERRED;
-    c_r->folded = false;
-    c_r->reason = frozen ? SPAN(SCHED_FROZEN_REASON) : why;
+    if (frozen) {
+        c_r->folded = false;
+        c_r->reason = SPAN(SCHED_FROZEN_REASON);
+    }
     c_r->next_try_ms = frozen ? 0 : until_ms;
 }
 

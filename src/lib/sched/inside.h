@@ -235,6 +235,9 @@ void sched_verdict_of(const struct sched_rcpt *r, struct sched_now now, struct s
 
 /* look.c */
 struct span sched_rcpt_earlier(const struct sched_rcpt *r);
+/* Why what is READY waits: the trouble of its place; NULL: that has none, and the last word about
+ * itself is what there is to say. */
+const struct sched_name *sched_place_why(const struct sched_dest *d);
 
 /* freeze.c */
 /* Of a domain that comes into use. */

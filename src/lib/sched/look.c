@@ -81,14 +81,18 @@ static struct span site_key(const struct sched_site *t)
     return t->key_len ? t->node.key : SPAN_NONE;
 }
 
-/* Why a READY recipient waits when its place is in back-off; else its own last reason. */
+const struct sched_name *sched_place_why(const struct sched_dest *d)
+{
+    const struct sched_site *t = d->site;
+    bool by_site = sched_gate_closed(&t->gate) && !sched_gate_closed(&d->gate);
+    const struct sched_name *first = by_site ? t->why : d->why;
+    return first ? first : by_site ? d->why : t->why;
+}
+
 static struct span said_of(const struct sched_rcpt *r)
 {
-    if (r->state == SCHED_READY && sched_gate_closed(&r->dest->gate))
-        return sched_name_span(r->dest->why);
-    if (r->state == SCHED_READY && sched_gate_closed(&r->dest->site->gate))
-        return sched_name_span(r->dest->site->why);
-    return sched_name_span(r->reason);
+    const struct sched_name *why = r->state == SCHED_READY ? sched_place_why(r->dest) : NULL;
+    return sched_name_span(why ? why : r->reason);
 }
 
 static bool is_quarantined(const struct sched_rcpt *r)

@@ -92,6 +92,8 @@ static void learn(struct sched *s, struct sched_dest *d, const struct sched_resu
     case SCHED_NEWS_DOWN:
     case SCHED_NEWS_SLOW:
         set_why(s, &t->why, res->why);
+        if (!sched_gate_closed(&d->gate))
+            set_why(s, &d->why, SPAN_NONE); /* its hosts were found: that trouble is over */
         narrow(s, t, res->news, begun_ms, now);
         if (res->news == SCHED_NEWS_SLOW)
             return;

@@ -401,7 +401,7 @@ struct sched_rcpt_info {
     bool quarantined; /* held by the tables, and by nobody else */
     bool to_be_held;  /* in a job, and held when that ends without a final outcome */
     uint8_t marks;
-    struct span reason; /* its own, or that of the back-off it waits for; may be empty */
+    struct span reason; /* its own; when READY that of its site, while that has trouble; or "" */
     struct span before; /* of one that was held, or released: what was said last before that */
     struct span dest, site; /* of the last route; empty when none */
     int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
@@ -487,7 +487,7 @@ void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sche
 /* What the members of a cell have in common. Spans as in sched_msg_info. */
 struct sched_cell_info {
     struct span domain, dest, site; /* RCPTS: of the recipient; dest, site: empty when not routed */
-    struct span reason;             /* of the back-off when it waits behind one; else: */
+    struct span reason;             /* that of its site, as sched_rcpt_info; else: */
     bool folded;                    /* a class of reasons (queue/reason.h) */
     enum queue_state state;
     enum sched_state at; /* PENDING also stands for ROUTING */
