@@ -352,7 +352,7 @@ def stalled_handshake(where):
             one_mail(late)
             assert c.closed()
             took = time.monotonic() - began
-            assert took >= 11.9, took
+            assert took >= 11, took
 
 
 def required_and_off(where):

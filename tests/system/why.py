@@ -132,7 +132,7 @@ def stalled(where):
             sink.at(stage, STALL, stall_s=60)
             id = d.submit()
             (a,) = d.wait_attempts(id, 1)["attempts"]
-            assert name in a["stage"] and a["ms"] >= 2000, a
+            assert name in a["stage"] and a["ms"] >= 1500, a
             assert lines(a, "note"), a
             text = d.why(id)
             assert "the longest wait was " in text, text
