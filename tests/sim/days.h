@@ -195,6 +195,6 @@ int days_run(const struct play *play, uint64_t seed, bool trace, bool no_jumps,
 /* plays.c, plays_rules.c, plays_watch.c */
 extern const struct play play_stages, play_clock, play_wrong_clock, play_sleep, play_away;
 extern const struct play play_rules, play_rules_kills, play_fair;
-extern const struct play play_alarms, play_verify, play_verify_kills;
+extern const struct play play_alarms, play_alarms_queued, play_verify, play_verify_kills;
 
 #endif

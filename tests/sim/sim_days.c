@@ -21,7 +21,8 @@
 
 static const struct play *const plays[] = {
     &play_stages, &play_clock, &play_wrong_clock, &play_sleep, &play_away, &play_fair,
-    &play_rules, &play_rules_kills, &play_alarms, &play_verify, &play_verify_kills, NULL,
+    &play_rules, &play_rules_kills, &play_alarms, &play_alarms_queued,
+    &play_verify, &play_verify_kills, NULL,
 };
 
 enum { SUMMARY_MAX = 4096, LONG_SECONDS = 600, WORLD_SECONDS = 200, FIXED_SEED = 5 };

@@ -471,7 +471,38 @@ static void last_words_are_heard(void)
     }
 }
 
+/* One end goes along another connection, under another number; or is lost with it. */
+static void a_descriptor_is_passed(void)
+{
+    for (int taken = 0; taken < 2; taken++) {
+        struct loop *l = loop_sim_new(11, WALL_MS);
+        int way[2], pair[2], got = -1;
+        size_t n = 0;
+        char c;
+        MUST(loop_pair(l, way) == 0 && loop_pair(l, pair) == 0);
+        CHECK_INT(loop_write_fd(l, way[0], "x", 1, pair[1]), 1);
+        loop_close(l, pair[1]);
+        CHECK_INT(loop_write(l, pair[0], "y", 1), 1);
+        loop_turn(l, 1000);
+        CHECK_INT(loop_read_fds(l, way[1], &c, taken, &got, 1, &n), taken ? 1 : -1);
+        CHECK_INT(n, taken);
+        if (taken) {
+            CHECK_INT(loop_read(l, got, &c, 1), 1);
+            CHECK(c == 'y' && got != pair[1]);
+            loop_close(l, got);
+        }
+        loop_close(l, way[1]);
+        loop_turn(l, 1000);
+        CHECK(loop_read(l, pair[0], &c, 1) == (taken ? 0 : -1)); /* unread bytes: a reset */
+        loop_close(l, pair[0]);
+        loop_close(l, way[0]);
+        CHECK_INT(loop_sim_open(l), 0);
+        loop_free(&l);
+    }
+}
+
 static const struct test tests[] = {
+    TEST(a_descriptor_is_passed),
     TEST(a_seed_gives_a_run_twice),    TEST(time_jumps_and_the_wall_is_set),
     TEST(a_connection_keeps_its_bytes), TEST(the_end_comes_behind_the_bytes),
     TEST(unread_bytes_make_a_reset),   TEST(nobody_listens),

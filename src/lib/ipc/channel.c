@@ -358,12 +358,8 @@ static void on_readable(struct channel *ch)
     char *to = buf_space(&ch->in, want);
     MUST(to);
     size_t nfds = 0;
-    ssize_t got;
-    if (loop_event_base(ch->loop))
-        got = loop_read_fds(ch->loop, ch->fd, to, want, ch->in_fds + ch->in_fd_count,
-                            IN_FDS_MAX - ch->in_fd_count, &nfds);
-    else
-        got = loop_read(ch->loop, ch->fd, to, want);
+    ssize_t got = loop_read_fds(ch->loop, ch->fd, to, want, ch->in_fds + ch->in_fd_count,
+                                IN_FDS_MAX - ch->in_fd_count, &nfds);
     ch->in_fd_count += nfds;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;

@@ -23,6 +23,9 @@ struct loop_ops {
     bool (*is_local)(struct loop *l, const struct netaddr *ip);
     ssize_t (*read)(struct loop *l, int fd, void *p, size_t n);
     ssize_t (*writev)(struct loop *l, int fd, const struct iovec *iov, int n);
+    ssize_t (*write_fd)(struct loop *l, int fd, const void *p, size_t n, int passed);
+    ssize_t (*read_fds)(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
+                        size_t *nfds_r);
     void (*close)(struct loop *l, int fd);
 };
 
@@ -46,5 +49,8 @@ int loop_real_connect_result(struct loop *l, int fd);
 int loop_real_pair(struct loop *l, int fds_r[2]);
 bool loop_real_local_addr(struct loop *l, int fd, struct netaddr *addr_r);
 bool loop_real_is_local(struct loop *l, const struct netaddr *ip);
+ssize_t loop_real_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed);
+ssize_t loop_real_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
+                           size_t *nfds_r);
 
 #endif

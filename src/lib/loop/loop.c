@@ -201,6 +201,17 @@ bool loop_is_local(struct loop *l, const struct netaddr *ip)
 
 ssize_t loop_read(struct loop *l, int fd, void *p, size_t n) { return l->ops->read(l, fd, p, n); }
 
+ssize_t loop_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed)
+{
+    return l->ops->write_fd(l, fd, p, n, passed);
+}
+
+ssize_t loop_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
+                      size_t *nfds_r)
+{
+    return l->ops->read_fds(l, fd, p, n, fds_r, max_fds, nfds_r);
+}
+
 ssize_t loop_write(struct loop *l, int fd, const void *p, size_t n)
 {
     struct iovec iov = { .iov_base = (void *)p, .iov_len = n };

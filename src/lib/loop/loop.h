@@ -120,9 +120,9 @@ bool loop_is_local(struct loop *l, const struct netaddr *ip);
 ssize_t loop_read(struct loop *l, int fd, void *p, size_t n);
 ssize_t loop_write(struct loop *l, int fd, const void *p, size_t n);
 ssize_t loop_writev(struct loop *l, int fd, const struct iovec *iov, int n);
-/* With one descriptor attached (SCM_RIGHTS); passed = -1: none. Kernel only. */
+/* With one descriptor attached (SCM_RIGHTS); passed = -1: none. */
 ssize_t loop_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed);
-/* Takes descriptors that came along (up to max_fds), each close-on-exec. Kernel only. */
+/* Takes descriptors that came along (up to max_fds), each close-on-exec. */
 ssize_t loop_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
                       size_t *nfds_r);
 void loop_close(struct loop *l, int fd);

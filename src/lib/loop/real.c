@@ -164,6 +164,8 @@ static const struct loop_ops real_ops = {
     .is_local = loop_real_is_local,
     .read = real_read,
     .writev = real_writev,
+    .write_fd = loop_real_write_fd,
+    .read_fds = loop_real_read_fds,
     .close = real_close,
 };
 

@@ -165,6 +165,8 @@ static const struct loop_ops sim_ops = {
     .is_local = is_local,
     .read = sim_read,
     .writev = sim_writev,
+    .write_fd = sim_write_fd,
+    .read_fds = sim_read_fds,
     .close = sim_close,
 };
 

@@ -4,7 +4,7 @@
  * ready. Everything that is left to chance (what a role asks of loop_random, the order of ready
  * descriptors, how many bytes a read or write takes, latency, faults) comes from the seed and
  * from nothing else: the same seed and the same calls give the same run, and loop_sim_trace()
- * proves it. loop_event_base() is NULL, descriptors cannot be passed and there are no signals;
+ * proves it. loop_event_base() is NULL and there are no signals;
  * loop_run ends when nothing can ever happen any more.
  *
  * Descriptors are numbers from LOOP_SIM_FD_FIRST up and are never used twice: whoever uses one

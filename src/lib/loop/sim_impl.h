@@ -6,7 +6,7 @@
 #include "loop/impl.h"
 #include "loop/sim.h"
 
-enum { SIM_CUTS_MAX = 32 };
+enum { SIM_CUTS_MAX = 32, SIM_PASSED_MAX = 64 };
 
 #define SIM_NEVER INT64_MAX
 
@@ -54,6 +54,8 @@ struct sock {
     int64_t fin_ns;    /* the peer's end of file arrives */
     int64_t reset_ns;  /* a reset arrives */
     bool reset_seen;
+    int passed[SIM_PASSED_MAX]; /* descriptors that came with `in`, not taken yet */
+    size_t passed_count;
 };
 
 struct cut {
@@ -89,6 +91,7 @@ struct sock *sim_sock(struct sim *s, int fd); /* MUST be open */
 struct sock *sim_sock_maybe(struct sim *s, int fd);
 struct sock *sim_end_new(struct link *k, size_t cap);
 void sim_give_fd(struct sim *s, struct sock *k);
+int sim_move_fd(struct sim *s, int fd); /* it gets another number; what is left can be closed */
 void sim_free_all(struct sim *s);
 int64_t sim_latency(struct sim *s, const struct sock *to);
 void sim_strike(struct sim *s, struct link *k);
@@ -106,6 +109,9 @@ int sim_ready(struct sim *s, struct sock *k);   /* LOOP_READ | LOOP_WRITE, whate
 int64_t sim_next(const struct sim *s, const struct sock *k); /* when this may change; SIM_NEVER */
 ssize_t sim_read(struct loop *l, int fd, void *p, size_t n);
 ssize_t sim_writev(struct loop *l, int fd, const struct iovec *iov, int n);
+ssize_t sim_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed);
+ssize_t sim_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
+                     size_t *nfds_r);
 void sim_reset_both(struct sim *s, struct sock *k);
 void sim_end_free(struct sock *k);
 

@@ -41,6 +41,22 @@ void sim_give_fd(struct sim *s, struct sock *k)
     s->open++;
 }
 
+static struct link *link_new(struct sim *s, bool tcp);
+
+int sim_move_fd(struct sim *s, int fd)
+{
+    struct sock *k = sim_sock(s, fd), *husk = sim_end_new(link_new(s, false), 0);
+    MUST(!k->io && !k->listener);
+    list_remove(&k->node);
+    s->open--;
+    sim_give_fd(s, k);
+    husk->fd = fd;
+    s->by_fd[fd - LOOP_SIM_FD_FIRST] = husk;
+    list_append(&s->socks, &husk->node);
+    s->open++;
+    return k->fd;
+}
+
 struct sock *sim_end_new(struct link *link, size_t cap)
 {
     struct sock *k = NEW(struct sock);
@@ -316,6 +332,8 @@ void sim_close(struct loop *l, int fd)
         free(k);
         return;
     }
+    for (size_t i = 0; i < k->passed_count; i++)
+        sim_close(l, k->passed[i]);
     leave(s, k);
     sim_end_free(k);
 }

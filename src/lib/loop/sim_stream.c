@@ -220,3 +220,32 @@ ssize_t sim_writev(struct loop *l, int fd, const struct iovec *iov, int count)
     }
     return (ssize_t)put(s, k->peer, iov, count, n);
 }
+
+ssize_t sim_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed)
+{
+    struct sim *s = sim_of(l);
+    struct sock *to = sim_sock(s, fd)->peer;
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)p, .iov_len = n };
+    ssize_t put = sim_writev(l, fd, &iov, 1);
+    if (put <= 0 || passed < 0 || !to || to != sim_sock(s, fd)->peer)
+        return put;
+    MUST(to->passed_count < SIM_PASSED_MAX);
+    to->passed[to->passed_count++] = sim_move_fd(s, passed);
+    return put;
+}
+
+/* They may come before their bytes, as nobody looks at them before those. */
+ssize_t sim_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
+                     size_t *nfds_r)
+{
+    struct sock *k = sim_sock(sim_of(l), fd);
+    ssize_t got = sim_read(l, fd, p, n);
+    size_t count = got <= 0 ? 0 : k->passed_count < max_fds ? k->passed_count : max_fds;
+    *nfds_r = count;
+    if (!count)
+        return got;
+    memcpy(fds_r, k->passed, count * sizeof *fds_r);
+    k->passed_count -= count;
+    memmove(k->passed, k->passed + count, k->passed_count * sizeof *k->passed);
+    return got;
+}

@@ -185,7 +185,7 @@ bool loop_real_is_local(struct loop *l, const struct netaddr *ip)
     return same;
 }
 
-ssize_t loop_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed)
+ssize_t loop_real_write_fd(struct loop *l, int fd, const void *p, size_t n, int passed)
 {
     (void)l;
     struct iovec iov = { .iov_base = (void *)p, .iov_len = n };
@@ -231,8 +231,8 @@ static size_t take_fds(struct msghdr *m, int *fds_r, size_t max_fds)
     return got;
 }
 
-ssize_t loop_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
-                      size_t *nfds_r)
+ssize_t loop_real_read_fds(struct loop *l, int fd, void *p, size_t n, int *fds_r, size_t max_fds,
+                           size_t *nfds_r)
 {
     (void)l;
     struct iovec iov = { .iov_base = p, .iov_len = n };
