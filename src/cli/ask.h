@@ -4,7 +4,7 @@
 #ifndef POSTERN_CLI_ASK_H
 #define POSTERN_CLI_ASK_H
 
-#include "cli/args.h"
+#include "cli/ctl.h"
 
 #include <jansson.h>
 
@@ -37,10 +37,5 @@ void ask_flag(struct ask_args *args, const char *name);
 json_t *ask_row(struct ask *k, const char *verb, const struct ask_args *args);
 int ask_exit(const struct ask *k);
 const char *ask_text(const struct ask *k);
-
-/* Members of a row; empty, 0 and false when they are not there. */
-struct span row_text(const json_t *row, const char *key);
-int64_t row_int(const json_t *row, const char *key);
-bool row_true(const json_t *row, const char *key);
 
 #endif

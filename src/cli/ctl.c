@@ -302,3 +302,21 @@ void ctl_put_json(struct buf *to, const struct json_t *row)
     buf_putc(to, '\n');
     free(text);
 }
+
+struct span row_text(const json_t *row, const char *key)
+{
+    const json_t *v = json_object_get(row, key);
+    if (!v || !json_is_string(v))
+        return SPAN_NONE;
+    return span_of(json_string_value(v), json_string_length(v));
+}
+
+int64_t row_int(const json_t *row, const char *key)
+{
+    return json_integer_value(json_object_get(row, key));
+}
+
+bool row_true(const json_t *row, const char *key)
+{
+    return json_is_true(json_object_get(row, key));
+}

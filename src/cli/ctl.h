@@ -50,4 +50,9 @@ struct json_t *ctl_json(struct span row, size_t max_bytes);
 /* The other way: a line of JSON with all escaped that a terminal would obey. */
 void ctl_put_json(struct buf *to, const struct json_t *row);
 
+/* Members of a row; empty, 0 and false when they are not there. */
+struct span row_text(const struct json_t *row, const char *key);
+int64_t row_int(const struct json_t *row, const char *key);
+bool row_true(const struct json_t *row, const char *key);
+
 #endif

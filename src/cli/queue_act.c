@@ -16,11 +16,6 @@
 
 enum { PREVIEW_ROWS = 5, OUT_MAX_BYTES = 64 << 20, ID_MAX_BYTES = 256 };
 
-static json_int_t int_of(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
 /* --- before --- */
 
 struct counted {
@@ -31,10 +26,10 @@ static void on_count(void *ctx, struct span row)
 {
     struct counted *c = ctx;
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
-    c->messages = (long long)int_of(o, "messages");
-    c->recipients = (long long)int_of(o, "matching");
-    c->bytes = (long long)int_of(o, "bytes");
-    c->upto = (long long)int_of(o, "upto");
+    c->messages = (long long)row_int(o, "messages");
+    c->recipients = (long long)row_int(o, "matching");
+    c->bytes = (long long)row_int(o, "bytes");
+    c->upto = (long long)row_int(o, "upto");
     json_decref(o);
 }
 
@@ -271,12 +266,12 @@ static void clear(struct doing *d)
 
 static void on_progress(struct doing *d, const json_t *o)
 {
-    d->done = (long long)int_of(o, "progress");
-    d->of = (long long)int_of(o, "of");
+    d->done = (long long)row_int(o, "progress");
+    d->of = (long long)row_int(o, "of");
     if (!d->terminal)
         return;
-    fprintf(stderr, "\r%lld of %lld looked at, %lld changed ", (long long)int_of(o, "looked"),
-            (long long)int_of(o, "of"), (long long)int_of(o, "progress"));
+    fprintf(stderr, "\r%lld of %lld looked at, %lld changed ", (long long)row_int(o, "looked"),
+            (long long)row_int(o, "of"), (long long)row_int(o, "progress"));
     fflush(stderr);
     d->shown = true;
 }
@@ -292,39 +287,33 @@ static void put_text(FILE *to, const json_t *o, const char *key)
     buf_free(&b);
 }
 
-static struct span span_in(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
-}
-
 static void say_frozen(const json_t *o)
 {
     struct buf b;
     buf_init(&b, OUT_MAX_BYTES);
-    queue_act_put_frozen(&b, span_in(o, "frozen_as"), span_in(o, "who"), int_of(o, "since_ms"));
+    queue_act_put_frozen(&b, row_text(o, "frozen_as"), row_text(o, "who"), row_int(o, "since_ms"));
     fputs(buf_cstr(&b), stderr);
     buf_free(&b);
 }
 
 static void say_done(const struct doing *d, const json_t *o)
 {
-    long long n = (long long)int_of(o, "messages"), r = (long long)int_of(o, "recipients");
-    long long frozen = (long long)int_of(o, "frozen");
+    long long n = (long long)row_int(o, "messages"), r = (long long)row_int(o, "recipients");
+    long long frozen = (long long)row_int(o, "frozen");
     if (n || (!frozen && !d->some)) {
         put_text(stdout, o, "action");
         printf(": %lld message%s, %lld recipient%s\n", n, n == 1 ? "" : "s", r, r == 1 ? "" : "s");
     }
     if (frozen)
         say_frozen(o);
-    if (int_of(o, "in_session"))
+    if (row_int(o, "in_session"))
         printf("%lld recipients are being delivered now and were left alone: run it again\n",
-               (long long)int_of(o, "in_session"));
+               (long long)row_int(o, "in_session"));
     if (json_is_true(json_object_get(o, "since")))
         puts("what has come since was left alone");
-    if (int_of(o, "after_attempt"))
+    if (row_int(o, "after_attempt"))
         printf("%lld of them are being delivered now: when that attempt ends, unless it succeeds\n",
-               (long long)int_of(o, "after_attempt"));
+               (long long)row_int(o, "after_attempt"));
     if (json_object_get(o, "note")) {
         put_text(stdout, o, "note");
         putchar('\n');
@@ -335,8 +324,8 @@ static void on_done(void *ctx, struct span row)
 {
     struct doing *d = ctx;
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
-    d->changed |= int_of(o, "messages") > 0;
-    d->frozen |= int_of(o, "frozen") > 0;
+    d->changed |= row_int(o, "messages") > 0;
+    d->frozen |= row_int(o, "frozen") > 0;
     if (json_object_get(o, "progress")) {
         on_progress(d, o);
     } else if (d->json) {

@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "base/num.h"
+#include "cli/ctl.h"
 #include "cli/term.h"
 
 #include <stdlib.h>
@@ -74,21 +75,10 @@ void queue_groups_row(struct queue_groups *g, json_t *row)
     }
 }
 
-static struct span text_of(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
-}
-
-static int64_t int_of(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
 /* Recipients where they are known; of a sender, messages. */
 static int64_t waiting_of(const json_t *row)
 {
-    return int_of(row, json_object_get(row, "recipients") ? "recipients" : "messages");
+    return row_int(row, json_object_get(row, "recipients") ? "recipients" : "messages");
 }
 
 static void cell(struct queue_groups *g, struct buf *b, enum table_colour colour)
@@ -99,9 +89,9 @@ static void cell(struct queue_groups *g, struct buf *b, enum table_colour colour
 
 static void cell_name(struct queue_groups *g, const json_t *row)
 {
-    struct span by = text_of(g->total, "by");
+    struct span by = row_text(g->total, "by");
     const char *member = json_string_value(json_object_get(g->total, "by"));
-    struct span name = text_of(row, member ? member : "domain");
+    struct span name = row_text(row, member ? member : "domain");
     if (name.n)
         cli_table_cell(g->table, name);
     else if (span_eq(by, SPAN("sender")) || span_eq(by, SPAN("sender-domain")))
@@ -118,24 +108,24 @@ static void cell_name(struct queue_groups *g, const json_t *row)
 static void group_row(struct queue_groups *g, const json_t *row)
 {
     struct buf b;
-    int64_t next = int_of(row, "next_try_ms");
+    int64_t next = row_int(row, "next_try_ms");
     buf_init(&b, 256);
     cell_name(g, row);
     buf_putu(&b, (uint64_t)waiting_of(row));
     cell(g, &b, TABLE_PLAIN);
-    num_put_size(&b, (uint64_t)int_of(row, "bytes"));
+    num_put_size(&b, (uint64_t)row_int(row, "bytes"));
     cell(g, &b, TABLE_PLAIN);
-    term_put_age(&b, g->now_ms - int_of(row, "oldest_ms"));
+    term_put_age(&b, g->now_ms - row_int(row, "oldest_ms"));
     cell(g, &b, TABLE_YELLOW);
-    cli_table_cell(g->table, text_of(row, "oldest_id"));
-    term_put_age(&b, g->now_ms - int_of(row, "newest_ms"));
+    cli_table_cell(g->table, row_text(row, "oldest_id"));
+    term_put_age(&b, g->now_ms - row_int(row, "newest_ms"));
     cell(g, &b, TABLE_PLAIN);
     if (next > g->now_ms)
         term_put_age(&b, next - g->now_ms);
     else if (next)
         buf_putz(&b, "now");
     cell(g, &b, TABLE_PLAIN);
-    cli_table_cell(g->table, text_of(row, "reason"));
+    cli_table_cell(g->table, row_text(row, "reason"));
     cli_table_end_row(g->table);
     buf_free(&b);
 }
@@ -178,7 +168,7 @@ static const char *title_of(const struct queue_groups *g)
         { "listener", "LISTENER" }, { "client", "CLIENT" },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (span_eq(text_of(g->total, "by"), span_str(names[i][0])))
+        if (span_eq(row_text(g->total, "by"), span_str(names[i][0])))
             return names[i][1];
     return "GROUP";
 }
@@ -208,19 +198,19 @@ static size_t titles(struct queue_groups *g)
     else
         memcpy(g->titles, columns, sizeof columns);
     g->titles[0].title = title_of(g);
-    if (span_eq(text_of(g->total, "by"), SPAN("reason")))
+    if (span_eq(row_text(g->total, "by"), SPAN("reason")))
         g->titles[0].most = REASON_COLUMNS;
     return n;
 }
 
 static void put_total(const struct queue_groups *g, struct buf *out)
 {
-    int64_t groups = int_of(g->total, "groups"), shown = int_of(g->total, "shown");
+    int64_t groups = row_int(g->total, "groups"), shown = row_int(g->total, "shown");
     if (json_is_true(json_object_get(g->total, "messages_at_most")))
         buf_putz(out, "at most ");
-    term_put_counted(out, (uint64_t)int_of(g->total, "messages"), "message");
+    term_put_counted(out, (uint64_t)row_int(g->total, "messages"), "message");
     buf_putz(out, ", ");
-    num_put_size(out, (uint64_t)int_of(g->total, "bytes"));
+    num_put_size(out, (uint64_t)row_int(g->total, "bytes"));
     buf_putz(out, ", ");
     term_put_counted(out, (uint64_t)groups, "group");
     if (groups > shown)

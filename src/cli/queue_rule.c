@@ -21,23 +21,17 @@ struct shown {
     size_t rows;
 };
 
-static struct span text_of(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
-}
-
 static void put_line(struct buf *b, const json_t *o)
 {
-    bool removed = span_eq(text_of(o, "action"), SPAN("removed"));
-    term_put_text(b, text_of(o, "name"));
+    bool removed = span_eq(row_text(o, "action"), SPAN("removed"));
+    term_put_text(b, row_text(o, "name"));
     if (removed) {
         buf_putz(b, ": the rule is withdrawn: from the next attempt on, mail goes where the "
                     "tables say\n");
         return;
     }
     buf_putz(b, ": all mail goes to ");
-    term_put_text(b, text_of(o, "nexthop"));
+    term_put_text(b, row_text(o, "nexthop"));
     buf_putz(b, ", from its next attempt on, until the rule is withdrawn (reroute --remove)\n");
 }
 
@@ -55,10 +49,10 @@ static void on_row(void *ctx, struct span row)
     } else {
         buf_init(&when, WHEN_MAX);
         term_put_when(&when, json_integer_value(json_object_get(o, "since_ms")));
-        cli_table_cell(s->table, text_of(o, "name"));
-        cli_table_cell(s->table, text_of(o, "nexthop"));
+        cli_table_cell(s->table, row_text(o, "name"));
+        cli_table_cell(s->table, row_text(o, "nexthop"));
         cli_table_cell(s->table, buf_span(&when));
-        cli_table_cell(s->table, text_of(o, "who"));
+        cli_table_cell(s->table, row_text(o, "who"));
         cli_table_end_row(s->table);
         buf_free(&when);
     }

@@ -71,19 +71,6 @@ void queue_show_free(struct queue_show **s)
     *s = NULL;
 }
 
-/* --- members of a row --- */
-
-static struct span text_of(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_string(v) ? span_of(json_string_value(v), json_string_length(v)) : SPAN_NONE;
-}
-
-static int64_t int_of(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
 static void cell_age(struct cli_table *t, int64_t ms)
 {
     struct buf b;
@@ -141,7 +128,7 @@ static bool is_final(struct span state)
 
 static void cell_next(struct queue_show *s, const json_t *rcpt)
 {
-    int64_t at = int_of(rcpt, "next_try_ms");
+    int64_t at = row_int(rcpt, "next_try_ms");
     if (at > s->now_ms)
         cell_age(s->table, at - s->now_ms);
     else
@@ -162,25 +149,25 @@ static void cell_reason(struct cli_table *t, struct span reason, struct span bef
 static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt, bool first)
 {
     struct cli_table *t = s->table;
-    struct span state = text_of(rcpt, "state");
+    struct span state = row_text(rcpt, "state");
     if (first) {
-        cli_table_cell(t, text_of(m, "id"));
-        cell_age(t, int_of(m, "age_ms"));
-        cell_size(t, int_of(m, "size"));
+        cli_table_cell(t, row_text(m, "id"));
+        cell_age(t, row_int(m, "age_ms"));
+        cell_size(t, row_int(m, "size"));
     } else {
         for (int i = 0; i < 3; i++)
             cli_table_cell(t, SPAN_NONE);
     }
     cli_table_cell_colour(t, state, colour_of(state));
     if (json_object_get(rcpt, "sender")) /* its own: the owner of a list */
-        cell_address(t, text_of(rcpt, "sender"));
+        cell_address(t, row_text(rcpt, "sender"));
     else if (first)
-        cell_address(t, text_of(m, "sender"));
+        cell_address(t, row_text(m, "sender"));
     else
         cli_table_cell(t, SPAN_NONE);
-    cell_address(t, text_of(rcpt, "to"));
+    cell_address(t, row_text(rcpt, "to"));
     cell_next(s, rcpt);
-    cell_reason(t, text_of(rcpt, "reason"), text_of(rcpt, "before"));
+    cell_reason(t, row_text(rcpt, "reason"), row_text(rcpt, "before"));
     cli_table_end_row(t);
     s->recipients++;
     enum queue_state is;
@@ -191,12 +178,12 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
 static void list_row(struct queue_show *s, const json_t *m)
 {
     const json_t *rcpts = json_object_get(m, "recipients");
-    bool first = int_of(m, "part") == 0;
+    bool first = row_int(m, "part") == 0;
     s->messages += first;
-    s->bytes += first ? (uint64_t)int_of(m, "size") : 0;
+    s->bytes += first ? (uint64_t)row_int(m, "size") : 0;
     for (size_t i = 0; i < json_array_size(rcpts); i++) {
         const json_t *r = json_array_get(rcpts, i);
-        if (is_final(text_of(r, "state")))
+        if (is_final(row_text(r, "state")))
             continue;
         list_rcpt(s, m, r, first);
         first = false;
@@ -267,23 +254,23 @@ static void site_row(struct queue_show *s, const json_t *p)
     struct cli_table *t = s->table;
     bool site = !json_object_get(p, "destination");
     if (json_object_get(p, "not_shown")) {
-        s->not_shown = (uint64_t)int_of(p, "not_shown");
+        s->not_shown = (uint64_t)row_int(p, "not_shown");
         return;
     }
-    int64_t down = int_of(p, "down_until_ms"), waiting = 0;
+    int64_t down = row_int(p, "down_until_ms"), waiting = 0;
     const char *key;
     json_t *n;
     json_object_foreach((json_t *)states, key, n) {
         waiting += json_integer_value(n);
     }
-    struct span name = text_of(p, site ? "site" : "destination");
+    struct span name = row_text(p, site ? "site" : "destination");
     cli_table_cell(t, site ? SPAN("site") : SPAN("destination"));
-    cell_place(t, name, text_of(p, "of"));
+    cell_place(t, name, row_text(p, "of"));
     cell_number(t, waiting);
-    cell_number(t, int_of(states, "deferred"));
-    cell_number(t, int_of(p, "active"));
-    if (int_of(p, "limit"))
-        cell_number(t, int_of(p, "limit"));
+    cell_number(t, row_int(states, "deferred"));
+    cell_number(t, row_int(p, "active"));
+    if (row_int(p, "limit"))
+        cell_number(t, row_int(p, "limit"));
     else
         cli_table_cell(t, SPAN_NONE);
     struct buf b;
@@ -292,7 +279,7 @@ static void site_row(struct queue_show *s, const json_t *p)
         term_put_age(&b, down - s->now_ms);
     cli_table_cell_colour(t, buf_span(&b), TABLE_RED);
     buf_free(&b);
-    cli_table_cell(t, text_of(p, "why"));
+    cli_table_cell(t, row_text(p, "why"));
     cli_table_end_row(t);
     s->any = true;
 }
@@ -319,13 +306,13 @@ static void count_some(const json_t *c, struct buf *out)
 {
     if (json_is_true(json_object_get(c, "messages_at_most")))
         buf_putz(out, "at most ");
-    term_put_counted(out, (uint64_t)int_of(c, "messages"), "message");
+    term_put_counted(out, (uint64_t)row_int(c, "messages"), "message");
     buf_putz(out, ", ");
     if (json_object_get(c, "matching")) {
-        term_put_counted(out, (uint64_t)int_of(c, "matching"), "recipient");
+        term_put_counted(out, (uint64_t)row_int(c, "matching"), "recipient");
         buf_putz(out, ", ");
     }
-    num_put_size(out, (uint64_t)int_of(c, "bytes"));
+    num_put_size(out, (uint64_t)row_int(c, "bytes"));
     buf_putc(out, '\n');
 }
 
@@ -337,8 +324,8 @@ static void count_row(const json_t *c, struct buf *out)
         count_some(c, out);
         return;
     }
-    buf_printf(out, "messages      %lld\nsize          ", (long long)int_of(c, "messages"));
-    num_put_size(out, (uint64_t)int_of(c, "bytes"));
+    buf_printf(out, "messages      %lld\nsize          ", (long long)row_int(c, "messages"));
+    num_put_size(out, (uint64_t)row_int(c, "bytes"));
     buf_putz(out, "\nrecipients\n");
     json_object_foreach(json_object_get(c, "recipients"), key, n) {
         buf_putz(out, "  ");
@@ -347,18 +334,18 @@ static void count_row(const json_t *c, struct buf *out)
         buf_printf(out, "%lld\n", (long long)json_integer_value(n));
     }
     buf_printf(out, "deliveries    %lld\ndestinations  %lld\nsites         %lld\nspool         ",
-               (long long)int_of(c, "jobs"), (long long)int_of(c, "destinations"),
-               (long long)int_of(c, "sites"));
-    num_put_size(out, (uint64_t)int_of(c, "spool_disk_bytes"));
+               (long long)row_int(c, "jobs"), (long long)row_int(c, "destinations"),
+               (long long)row_int(c, "sites"));
+    num_put_size(out, (uint64_t)row_int(c, "spool_disk_bytes"));
     buf_putz(out, " on disk in ");
-    term_put_counted(out, (uint64_t)int_of(c, "spool_segments"), "segment");
+    term_put_counted(out, (uint64_t)row_int(c, "spool_segments"), "segment");
     buf_printf(out, "%s\n",
                json_is_true(json_object_get(c, "spool_full")) ? ", FULL: new mail is refused" : "");
 }
 
 static void put_done(struct buf *to, const json_t *a, long long n)
 {
-    term_put_text(to, text_of(a, "action"));
+    term_put_text(to, row_text(a, "action"));
     if (json_object_get(a, "recipients"))
         buf_printf(to, ", %lld recipient%s", n, n == 1 ? "" : "s");
     if (json_is_true(json_object_get(a, "after_attempt")))
@@ -366,16 +353,16 @@ static void put_done(struct buf *to, const json_t *a, long long n)
                      "succeeds)");
     if (json_object_get(a, "who")) { /* of a freeze */
         buf_putz(to, " since ");
-        term_put_when(to, int_of(a, "since_ms"));
+        term_put_when(to, row_int(a, "since_ms"));
         buf_putz(to, " by ");
-        term_put_text(to, text_of(a, "who"));
+        term_put_text(to, row_text(a, "who"));
     }
 }
 
 static void action_row(const json_t *a, struct buf *out, struct buf *err)
 {
-    struct span id = text_of(a, "id"), error = text_of(a, "error");
-    long long n = (long long)int_of(a, "recipients");
+    struct span id = row_text(a, "id"), error = row_text(a, "error");
+    long long n = (long long)row_int(a, "recipients");
     struct buf *to = error.n ? err : out;
     if (id.n) {
         term_put_text(to, id);
