@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/must.h"
 #include "cli/ctl.h"
+#include "cli/log_parts.h"
 #include "config/config.h"
 #include "envelope/queueid.h"
 
@@ -19,7 +20,6 @@
 #include <zlib.h>
 
 enum {
-    FILE_BYTES_MAX = 64 << 20,  /* of a plain file its end, so much */
     ALL_BYTES_MAX = 256 << 20,  /* as text, of all files */
     NAME_BYTES_MAX = 64 << 20,  /* the same for a domain, of which there is too much anyway */
     LINE_MAX_BYTES = 64 << 10,
@@ -158,9 +158,35 @@ static bool is_meant(const json_t *row, const struct reader *r)
            (r->kind == WHY_LOG_NAME && has_relay(row, r));
 }
 
+/* Of a message that was found by another line: what people did to it, and who was told, which names
+ * no recipient. */
+static bool follows(const json_t *row, const json_t *list)
+{
+    const char *id = json_string_value(json_object_get(row, "id"));
+    for (size_t i = json_array_size(list); i > 0 && id; i--) {
+        const char *at = json_string_value(json_object_get(json_array_get(list, i - 1), "id"));
+        if (at && strcmp(at, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool may_follow(const struct reader *r, const char *line)
+{
+    static const char *const events[] = { "\"event\":\"admin_deleted\"",
+                                          "\"event\":\"admin_bounced\"",
+                                          "\"event\":\"admin_expired\"",
+                                          "\"event\":\"dsn_sent\"" };
+    for (size_t i = 0; i < sizeof events / sizeof *events && r->kind != WHY_LOG_ID; i++)
+        if (strstr(line, events[i]))
+            return true;
+    return false;
+}
+
 static void keep_line(struct reader *r, json_t *list, char *line)
 {
-    if (!strcasestr(line, r->needle))
+    bool has = r->kind == WHY_LOG_ID ? strstr(line, r->needle) : strcasestr(line, r->needle);
+    if (!has && (r->text || !json_array_size(list) || !may_follow(r, line)))
         return;
     struct span s = span_trim_lines(span_str(line));
     json_t *row;
@@ -168,7 +194,7 @@ static void keep_line(struct reader *r, json_t *list, char *line)
         row = json_pack("{s:o}", "line", json_stringn(s.p, s.n));
     else
         row = ctl_json(s, 1 << 20);
-    if (row && (r->text || is_meant(row, r))) {
+    if (row && (r->text || is_meant(row, r) || (r->kind != WHY_LOG_ID && follows(row, list)))) {
         const char *event = json_string_value(json_object_get(row, "event"));
         r->complete |= event && strcmp(event, "received") == 0;
         json_array_append(list, row);
@@ -178,43 +204,59 @@ static void keep_line(struct reader *r, json_t *list, char *line)
     json_decref(row);
 }
 
-/* Text that is as long as it is now; of a plain file its end. Packed or not is zlib's to see. */
-static const char *read_lines(struct reader *r, const char *path, json_t *list)
+/* NULL: to its end. Packed or not is zlib's to see. */
+static const char *read_part(struct reader *r, int fd, const struct log_part *p, json_t *list)
 {
-    static const char late[] = "more than is worth reading came before it";
-    if (r->bytes >= r->bytes_max)
-        return late;
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
-        close(fd);
-        return "it is no file"; /* a pipe: what is in it is for another */
+    uint64_t before = r->bytes;
+    int error = Z_OK, own = dup(fd);
+    gzFile f = own >= 0 && lseek(fd, p->from, SEEK_SET) >= 0 ? gzdopen(own, "r") : NULL;
+    if (!f) {
+        const char *why = strerror(errno);
+        if (own >= 0)
+            close(own);
+        return why;
     }
     char *line = must_alloc(LINE_MAX_BYTES);
-    uint64_t before = r->bytes;
-    off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    bool cut = end > FILE_BYTES_MAX && !span_ends(span_str(path), SPAN(".gz"));
-    if (end >= 0)
-        lseek(fd, cut ? end - FILE_BYTES_MAX : 0, SEEK_SET);
-    gzFile f = fd < 0 ? NULL : gzdopen(fd, "r");
-    const char *why = f ? NULL : strerror(errno);
-    int error = Z_OK;
-    while (f && r->bytes < r->bytes_max && gzgets(f, line, LINE_MAX_BYTES)) {
+    while (r->bytes < r->bytes_max && r->bytes - before < (uint64_t)(p->to - p->from) &&
+           gzgets(f, line, LINE_MAX_BYTES)) {
         r->bytes = before + (uint64_t)gztell(f);
         keep_line(r, list, line);
     }
-    if (f)
-        gzerror(f, &error);
-    why = error != Z_OK && error != Z_BUF_ERROR ? "it is damaged"
-          : cut                                 ? "its end only, it is long"
-          : r->bytes >= r->bytes_max            ? "not to its end, it is long"
-                                                : why;
-    if (f)
-        gzclose(f);
-    else if (fd >= 0)
-        close(fd);
+    gzerror(f, &error);
+    gzclose(f);
     free(line);
-    return why;
+    return error != Z_OK && error != Z_BUF_ERROR ? "it is damaged"
+           : r->bytes >= r->bytes_max            ? "not to its end, it is long"
+                                                 : NULL;
+}
+
+/* Text that is as long as it is now. What was not read is said in why. */
+static void read_lines(struct reader *r, const char *path, json_t *list, struct buf *why)
+{
+    struct log_part parts[2];
+    struct stat st;
+    size_t n = 1;
+    if (r->bytes >= r->bytes_max) {
+        buf_putz(why, "more than is worth reading came before it");
+        return;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        buf_putz(why, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        buf_putz(why, "it is no file"); /* a pipe: what is in it is for another */
+    } else {
+        parts[0] = (struct log_part){ 0, INT64_MAX };
+        if (!span_ends(span_str(path), SPAN(".gz")))
+            n = log_parts(fd, st.st_size, !r->text, r->since, parts, why);
+        for (size_t i = 0; i < n; i++) {
+            const char *trouble = read_part(r, fd, &parts[i], list);
+            if (trouble)
+                buf_printf(why, "%s%s", why->len ? ", " : "", trouble);
+        }
+    }
+    if (fd >= 0)
+        close(fd);
 }
 
 /* What the older file says comes before. */
@@ -226,14 +268,18 @@ static void put_before(json_t *events, json_t *older, size_t max)
 
 static void read_file(struct reader *r, const struct file *f)
 {
-    const char *why = "it is packed in a way that is not read here";
     json_t *list = json_array(), *row = json_pack("{s:s}", "path", f->path);
-    if (!f->packed)
-        why = read_lines(r, f->path, list);
+    struct buf why;
+    buf_init(&why, 1000);
+    if (f->packed)
+        buf_putz(&why, "it is packed in a way that is not read here");
+    else
+        read_lines(r, f->path, list, &why);
     put_before(r->l->events, list, r->shown);
-    json_object_set_new(row, "read", json_boolean(!why));
-    if (why)
-        json_object_set_new(row, "why", json_string(why));
+    json_object_set_new(row, "read", json_boolean(!why.len));
+    if (why.len)
+        json_object_set_new(row, "why", json_string(buf_cstr(&why)));
+    buf_free(&why);
     json_array_append_new(r->l->files, row);
     json_decref(list);
 }

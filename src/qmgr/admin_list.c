@@ -215,7 +215,7 @@ static bool find_all(struct admin_ask *a, struct listing *l, int64_t begun_ns)
     enum query_got got = QUERY_END;
     while (!l->found_all && (got = query_next(&l->y, begun_ns, &m)) == QUERY_ONE) {
         keep(l, &m);
-        if (admin_spent(a, KEEP_UNITS + m.rcpt_count)) /* all of them are looked at for the order */
+        if (admin_spent(a, KEEP_UNITS)) /* recipients: sort_key */
             return false;
     }
     if (got == QUERY_LATER)

@@ -209,6 +209,74 @@ static void zeros(void)
     why_log_free(&l);
 }
 
+/* Of a log too long to be read, what is younger than a message is found by its time. */
+static void long_log(void)
+{
+    enum { LINES = 3000, PAD = 50000, IDS = 3 };
+    /* lines about each; the second one of the first stands in what is not read */
+    static const int at[IDS][3] = { { 10, 1500, 2990 }, { 1510, 1520, 1530 }, { -1, -1, -1 } };
+    static const char *const events[] = { "received", "deferred", "delivered" };
+    static char pad[PAD + 1];
+    int64_t first_s = time(NULL) - 2 * LINES;
+    struct queueid ids[IDS];
+    struct why_log l;
+    char path[200], when[40];
+    memset(pad, 'x', PAD);
+    for (int i = 0; i < IDS; i++)
+        ids[i] = queueid_make((uint64_t)i + 1, (first_s + (at[i][0] < 0 ? 100 : at[i][0])) * 1000);
+    snprintf(path, sizeof path, "%s/long", folder);
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL);
+    for (int n = 0; f && n < LINES; n++) {
+        time_t now = (time_t)first_s + n;
+        const char *id = "none", *event = "nothing";
+        for (int i = 0; i < IDS; i++)
+            for (int k = 0; k < 3; k++)
+                if (at[i][k] == n) {
+                    id = ids[i].text;
+                    event = events[k];
+                }
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S.000Z", gmtime(&now));
+        fprintf(f,
+                "{\"time\":\"%s\",\"event\":\"%s\",\"id\":\"%s\",\"to\":\"a@b.example\","
+                "\"text\":\"%s\"}\n",
+                when, event, id, pad);
+    }
+    CHECK(f && fclose(f) == 0);
+    look("long", true, ids[0].text, &l);
+    CHECK(says(&l, "received delivered"));
+    struct span why = row_text(json_array_get(l.files, 0), "why");
+    CHECK(span_starts(why, SPAN("it is long: not what it says between 20")));
+    why_log_free(&l);
+    look("long", true, ids[1].text, &l);
+    CHECK(says(&l, "received deferred delivered"));
+    CHECK_INT(unread(&l), 0);
+    why_log_free(&l);
+    look("long", true, ids[2].text, &l);
+    CHECK(says(&l, ""));
+    why_log_free(&l);
+    look("long", true, "b.example", &l);
+    CHECK_INT(json_array_size(l.events), 20);
+    why = row_text(json_array_get(l.files, 0), "why");
+    CHECK(span_starts(why, SPAN("it is long: only what it says since 20")));
+    why_log_free(&l);
+}
+
+/* What was done to mail for an address, in events that do not name it. */
+static void who_deleted_it(void)
+{
+    struct why_log l;
+    put_file("acts", "{\"time\":\"1\",\"event\":\"routed\",\"id\":\"a\",\"to\":\"a@b.example\"}\n"
+                     "{\"time\":\"2\",\"event\":\"routed\",\"id\":\"b\",\"to\":\"a@c.example\"}\n"
+                     "{\"time\":\"3\",\"event\":\"admin_deleted\",\"id\":\"b\",\"text\":\"x\"}\n"
+                     "{\"time\":\"4\",\"event\":\"admin_deleted\",\"id\":\"a\",\"text\":\"y\"}\n",
+             0);
+    look("acts", true, "a@b.example", &l);
+    CHECK(says(&l, "routed admin_deleted"));
+    CHECK_SPAN(row_text(json_array_get(l.events, 1), "text"), SPAN("y"));
+    why_log_free(&l);
+}
+
 static void begin(void) { CHECK(mkdtemp(folder) != NULL); }
 
 static void end(void)
@@ -217,7 +285,8 @@ static void end(void)
     snprintf(command, sizeof command, "%s", folder);
     static const char *const names[] = { "ev", "ev-20261119", "ev.2.gz", "ev.3", "ev.4.xz",
                                          "evening.1", "mail.log", "mail.log.1", "torn",
-                                         "torn.1.gz", "pipe", "zeros", "zeros.1.gz" };
+                                         "torn.1.gz", "pipe", "zeros", "zeros.1.gz", "long",
+                                         "acts" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(command, sizeof command, "%s/%s", folder, names[i]);
         unlink(command);
@@ -228,6 +297,7 @@ static void end(void)
 static const struct test tests[] = {
     TEST(begin),          TEST(lines_are_broken), TEST(events_of_rotated_logs),
     TEST(without_events), TEST(damaged),          TEST(no_file),
-    TEST(zeros),          TEST(end),
+    TEST(zeros),          TEST(long_log),         TEST(who_deleted_it),
+    TEST(end),
 };
 TEST_MAIN(tests)
