@@ -181,7 +181,7 @@ def dns_and_hop(where):
     """No name server answers, the next hop is away; a listener that is to refuse then does, the
     other does not. A reload and a new watch change nothing of that and tell nothing twice; with
     the next hop back it takes mail again."""
-    mute = socket.create_server(("127.0.0.1", 0))       # takes connections, says nothing
+    mute = socket.create_server(("127.0.0.1", ports.free()))       # takes connections, is silent
     hop = mute.getsockname()[1]
     other = ports.free()
     with Sink() as relay, Gateway(where, options={
@@ -232,7 +232,7 @@ def checks(where):
     """What an admin has watch look at: one that stalls, one that says the wrong thing, one by
     name; each is an alarm, a listener refuses by one; one that is taken out of the configuration
     ends with a word."""
-    mute = socket.create_server(("127.0.0.1", 0))
+    mute = socket.create_server(("127.0.0.1", ports.free()))
     port = mute.getsockname()[1]
     times = {"every": Word("300ms"), "timeout": Word("500ms"), "fail_after": 1, "ok_after": 1}
     with ZoneDns("db.example A 127.0.0.1") as dns, Sink() as relay, Sink() as db, Gateway(
