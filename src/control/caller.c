@@ -87,7 +87,7 @@ static void write_out(struct caller *cl)
             return;
         }
         buf_take(&cl->out, (size_t)n);
-        loop_timer_in(l, &cl->deadline, WRITE_MS);
+        loop_timer_in(l, &cl->deadline, cl->out.len ? WRITE_MS : ANSWER_MS);
     }
     if (cl->ended && !cl->out.len) {
         caller_free(cl);
