@@ -227,6 +227,33 @@ static bool is_of_action(const char *word)
     return false;
 }
 
+/* The filter for all that was asked about, where that is one name; else the one message. */
+static void put_chosen(struct buf *out, const struct queue_words *w, const struct held *h)
+{
+    static const struct {
+        const char *word, *option;
+    } table[] = { { "domain=", "--domain" }, { "site=", "--site" }, { "to=", "--to" },
+                  { "target=", NULL } };
+    const char *option = NULL, *value = NULL;
+    for (size_t i = 0; i < w->n; i++) {
+        for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
+            size_t n = strlen(table[k].word);
+            if (strncmp(w->v[i], table[k].word, n) != 0)
+                continue;
+            value = value ? "" : w->v[i] + n; /* of two names: neither */
+            option = table[k].option;
+        }
+    }
+    if (value && !option)
+        option = strchr(value, '@') ? "--to" : strchr(value, ':') ? "--site" : "--domain";
+    if (h->messages < 2 || !value || !strchr(value, '.')) {
+        buf_puts(out, buf_span(&h->id));
+        return;
+    }
+    buf_printf(out, "%s ", option);
+    term_put_shell(out, span_str(value));
+}
+
 bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
 {
     struct queue_words w = { .n = 0 };
@@ -239,10 +266,14 @@ bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
     bool asked = queue_words_plain(&w, "state=held,quarantined") &&
                  queue_words_plain(&w, "limit=2") && ask(a, "list", &w, on_held, &h) == EX_OK;
     bool any = asked && h.messages > 0;
+    struct buf chosen;
+    buf_init(&chosen, OUT_MAX_BYTES);
+    put_chosen(&chosen, words, &h);
     if (any)
         cli_fail(a, EX_NOINPUT, "%s%s is held%s%s: postern queue release %s", buf_cstr(&h.id),
                  h.messages > 1 ? ", with others," : "", h.reason.len ? ": " : "",
-                 buf_cstr(&h.reason), buf_cstr(&h.id));
+                 buf_cstr(&h.reason), buf_cstr(&chosen));
+    buf_free(&chosen);
     buf_free(&h.id);
     buf_free(&h.reason);
     return any;

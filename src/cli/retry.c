@@ -91,7 +91,9 @@ static void on_locked(void *ctx, const json_t *row, struct buf *out)
 {
     (void)ctx;
     put_progress(out, row, "locked");
-    buf_putz(out, "  is being delivered already\n");
+    buf_putz(out, row_true(row, "under_way")
+                      ? "  is being delivered already\n"
+                      : "  is in another retry already, and waits there for its turn\n");
 }
 
 static void put_place(struct buf *out, const json_t *row)

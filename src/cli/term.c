@@ -3,6 +3,7 @@
 #include "base/json.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,4 +104,22 @@ void term_put_when(struct buf *b, int64_t wall_ms)
     char text[TEXT_MAX];
     if (localtime_r(&at, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm))
         buf_putz(b, text);
+}
+
+void term_put_shell(struct buf *b, struct span word)
+{
+    bool plain = word.n > 0;
+    for (size_t i = 0; i < word.n; i++)
+        plain &= ascii_isalnum(word.p[i]) || (word.p[i] && strchr("@%+=:,./_-", word.p[i]));
+    if (plain) {
+        buf_puts(b, word);
+        return;
+    }
+    buf_putc(b, '\'');
+    for (size_t i = 0; i < word.n; i++) {
+        if (word.p[i] == '\'')
+            buf_putz(b, "'\\'");
+        buf_putc(b, word.p[i]);
+    }
+    buf_putc(b, '\'');
 }

@@ -13,6 +13,8 @@ unsigned term_width(int fd);
 /* Control bytes, DEL, C1 controls and bytes that are not UTF-8 as \xHH: a reason said by a
  * stranger's server cannot move the cursor. All else stays as it is: an address can be copied. */
 void term_put_text(struct buf *b, struct span s);
+/* A word for a shell, quoted where it must be. */
+void term_put_shell(struct buf *b, struct span word);
 /* Columns a text made by term_put_text takes, each character counted as one. */
 unsigned term_columns(struct span s);
 /* As much of s as fits into so many columns; never cuts a character. */

@@ -23,7 +23,9 @@ struct why_route {
 struct why {
     const char *target;
     json_t *now, *message, *group;       /* rows of qmgr (qmgr/admin_why.c); one of the last two */
-    json_t *frozen, *rule;               /* rows; when nothing waits for it */
+    json_t *frozen; /* row; when nothing waits for it */
+    json_t *rule;   /* row; its mail is sent another way */
+    json_t *rerouted; /* the log's event: who sent the message another way; or NULL */
     json_t *servers; /* array: {"server", "type", "name", "said"}; NULL: not asked */
     json_t *rcpts, *reasons, *places, *attempts, *hosts, *domains; /* arrays of rows */
     struct why_route routes[WHY_ROUTES_MAX];

@@ -203,6 +203,25 @@ static int ask_oldest(const struct cli_args *a, struct why *w)
     return rc == EX_NOINPUT ? EX_OK : rc; /* gone meanwhile */
 }
 
+/* Who sent the message another way: qmgr keeps where to, the log who it was. */
+static void ask_rerouted(struct ask *k, struct why *w)
+{
+    const char *id = json_string_value(json_object_get(w->message, "id"));
+    struct why_log log;
+    bool any = false;
+    for (size_t i = 0; i < json_array_size(w->rcpts); i++) {
+        const json_t *r = json_array_get(w->rcpts, i);
+        any |= row_text(r, "rerouted").n && !row_text(r, "reroute_rule").n;
+    }
+    if (!any || !id)
+        return;
+    why_log_read(ask_config(k), id, &log);
+    for (size_t i = json_array_size(log.events); i > 0 && !w->rerouted; i--)
+        if (why_is(json_array_get(log.events, i - 1), "event", "admin_rerouted"))
+            w->rerouted = json_incref(json_array_get(log.events, i - 1));
+    why_log_free(&log);
+}
+
 bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w)
 {
     *w = (struct why){ .target = target, .rcpts = json_array(), .reasons = json_array(),
@@ -212,9 +231,13 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
     if (w->exit == EX_OK && w->group)
         w->exit = ask_oldest(a, w);
     w->now_ms = row_int(w->now, "now_ms");
-    if (!w->now_ms)
-        w->now_ms = (int64_t)time(NULL) * 1000;
+    if (!w->now_ms) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        w->now_ms = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    }
     if (w->exit == EX_OK) {
+        ask_rerouted(k, w);
         ask_routes(k, w);
         w->servers = why_ask_servers(w, ask_config(k));
     } else if (w->exit == EX_NOINPUT) {
@@ -229,7 +252,7 @@ void why_free(struct why *w)
 {
     json_t *rows[] = { w->now,    w->message,  w->group, w->frozen, w->rcpts, w->reasons,
                        w->places, w->attempts, w->hosts, w->domains, w->rule,
-                       w->servers };
+                       w->servers, w->rerouted };
     for (size_t i = 0; i < w->route_count; i++)
         story_target_free(&w->routes[i].target);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -280,6 +303,7 @@ json_t *why_json(const struct why *w, const struct ask *k)
     put(row, w->group ? "oldest" : "message", w->message);
     put(row, "frozen", w->frozen);
     put(row, "rule", w->rule);
+    put(row, "rerouted", w->rerouted);
     put(row, "name_servers", w->servers);
     put(row, "recipients", w->rcpts);
     put(row, "reasons", w->reasons);

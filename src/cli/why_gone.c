@@ -1,4 +1,5 @@
 /* Nothing waits for it: what is known of it all the same, and what the log says. */
+#include "cli/log_parts.h"
 #include "cli/why_words.h"
 
 static void put_event(struct why_show *s, const json_t *e)
@@ -11,7 +12,10 @@ static void put_event(struct why_show *s, const json_t *e)
         buf_putc(s->out, '\n');
         return;
     }
-    why_put(s, row_text(e, "time"));
+    if (log_event_ms(row_text(e, "time")))
+        why_put_clock(s, log_event_ms(row_text(e, "time")));
+    else
+        why_put(s, row_text(e, "time"));
     buf_putz(s->out, "  " WHY_HANG);
     why_put(s, row_text(e, "event"));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -84,6 +88,19 @@ static bool looks_like_id(struct span word)
     return digit && letter && word.n >= SHORT && word.n <= LONG;
 }
 
+/* Where nothing waits, it is worth telling of a place only what would hold mail back there. */
+static bool is_troubled(const json_t *place)
+{
+    const char *const gates[] = { "destination", "site" };
+    bool any = why_frozen(place).n > 0;
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *gate = json_object_get(place, gates[i]);
+        any |= row_int(gate, "down_until_ms") || row_int(gate, "slowed") ||
+               row_int(gate, "paced_until_ms") || row_text(gate, "why").n;
+    }
+    return any;
+}
+
 void why_show_gone(struct why_show *s)
 {
     const struct why *w = s->w;
@@ -93,6 +110,7 @@ void why_show_gone(struct why_show *s)
     buf_putz(s->out, id && json_array_size(w->log.events) ? ": it is not in the queue any more.\n"
                      : id ? ": no such message is in the queue.\n"
                           : ": nothing in the queue is for it.\n");
+    why_show_fate(s);
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "
                          "x.\n");
@@ -115,7 +133,8 @@ void why_show_gone(struct why_show *s)
         buf_putz(s->out, " (postern queue reroute --remove withdraws it).\n");
     }
     for (size_t i = 0; i < json_array_size(w->places); i++)
-        why_show_place(s, json_array_get(w->places, i), false);
+        if (is_troubled(json_array_get(w->places, i)))
+            why_show_place(s, json_array_get(w->places, i), false);
     why_show_gateway(s);
     why_show_hosts(s);
     put_log(s);

@@ -26,12 +26,22 @@ static void add(struct hints *h, const char *verb, struct span word, const char 
     struct buf b;
     buf_init(&b, 4096);
     buf_putz(&b, verb);
-    if (word.n)
-        buf_printf(&b, " %.*s", SPAN_ARG(word));
+    if (word.n) {
+        buf_putc(&b, ' ');
+        term_put_shell(&b, word);
+    }
     json_object_set_new(row, "do", json_stringn(buf_cstr(&b), b.len));
     json_object_set_new(row, "what", json_string(what));
     json_array_append_new(h->list, row);
     buf_free(&b);
+}
+
+/* What names all of it in a filter. */
+static const char *filter_of(const struct why *w)
+{
+    return why_is(w->group, "is", "address")  ? "--to"
+           : why_is(w->group, "is", "domain") ? "--domain"
+                                              : NULL;
 }
 
 static struct span held_one(const struct why *w)
@@ -44,12 +54,24 @@ static struct span held_one(const struct why *w)
     return SPAN_NONE;
 }
 
+static void add_filter(struct hints *h, const char *verb, const char *what)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_printf(&b, "%s %s", verb, filter_of(h->w));
+    add(h, buf_cstr(&b), row_text(h->w->group, "target"), what);
+    buf_free(&b);
+}
+
 static void hint_waiting(struct hints *h, struct span id, struct span whom)
 {
     const struct why *w = h->w;
     if (any_state(w, "deferred") || any_state(w, "ready"))
         add(h, "postern retry --verbose", whom, "now, past any back-off, and look on");
-    if (any_state(w, "held") || any_state(w, "quarantined"))
+    bool held = any_state(w, "held") || any_state(w, "quarantined");
+    if (held && filter_of(w))
+        add_filter(h, "postern queue release", "lets all that is held go");
+    else if (held)
         add(h, "postern queue release", w->group ? held_one(w) : id, "lets it go");
     else if (!w->group)
         add(h, "postern queue hold", id, "keeps it from being sent");
@@ -60,12 +82,13 @@ static void hint_waiting(struct hints *h, struct span id, struct span whom)
 /* Once for a name. */
 static void add_thaw(struct hints *h, struct span name)
 {
-    enum { VERB = sizeof "postern queue thaw " - 1 };
-    for (size_t i = 0; i < json_array_size(h->list); i++)
-        if (span_eq(span_from(row_text(json_array_get(h->list, i), "do"), VERB), name))
-            return;
+    size_t n = json_array_size(h->list);
     if (name.n)
         add(h, "postern queue thaw", name, "lets it be sent again");
+    for (size_t i = 0; i < n && json_array_size(h->list) > n; i++)
+        if (span_eq(row_text(json_array_get(h->list, i), "do"),
+                    row_text(json_array_get(h->list, n), "do")))
+            json_array_remove(h->list, n);
 }
 
 static void hint_frozen(struct hints *h)
@@ -87,8 +110,8 @@ static void add_rule(struct hints *h, const json_t *site, const char *what)
         return;
     }
     buf_init(&b, 4096);
-    buf_printf(&b, "\"%.*s\"", SPAN_ARG(rule));
-    add(h, "delivery_rule", buf_span(&b), what);
+    buf_printf(&b, "delivery_rule \"%.*s\"", SPAN_ARG(rule));
+    add(h, buf_cstr(&b), SPAN_NONE, what);
     buf_free(&b);
 }
 
@@ -123,14 +146,25 @@ static void hint_gateway(struct hints *h)
 
 static void hint_rerouted(struct hints *h, struct span id)
 {
+    struct span rule = row_text(h->w->rule, "name");
+    if (rule.n)
+        add(h, "postern queue reroute --remove", rule, "withdraws the rule");
     for (size_t i = 0; i < json_array_size(h->w->rcpts); i++) {
         const json_t *r = json_array_get(h->w->rcpts, i);
         if (!row_text(r, "rerouted").n)
             continue;
-        if (row_text(r, "reroute_rule").n)
+        if (row_text(r, "reroute_rule").n && !span_eq(row_text(r, "reroute_rule"), rule))
             add(h, "postern queue reroute --remove", row_text(r, "reroute_rule"),
                 "withdraws the rule");
-        add(h, "postern queue reroute --to NEXTHOP", id, "another way once more");
+        if (row_text(r, "reroute_rule").n || rule.n)
+            return;
+        if (filter_of(h->w)) {
+            add_filter(h, "postern queue reroute --back", "where the tables say, again");
+            add_filter(h, "postern queue reroute --to NEXTHOP", "another way once more");
+        } else {
+            add(h, "postern queue reroute --back", id, "where the tables say, again");
+            add(h, "postern queue reroute --to NEXTHOP", id, "another way once more");
+        }
         return;
     }
 }

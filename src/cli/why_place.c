@@ -23,8 +23,11 @@ static void put_others(struct why_show *s, const json_t *gate)
 
 static void put_name(struct why_show *s, const json_t *gate, const char *what)
 {
-    buf_printf(s->out, "    %s %s ", s->w->group ? "the" : "its", what);
-    why_put(s, row_text(gate, "name"));
+    buf_printf(s->out, "    %s %s", s->w->group ? "the" : "its", what);
+    if (row_text(gate, "name").n) {
+        buf_putc(s->out, ' ');
+        why_put(s, row_text(gate, "name"));
+    }
 }
 
 void why_put_frozen(struct why_show *s, const json_t *row)

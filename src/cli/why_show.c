@@ -1,4 +1,5 @@
 /* The answer for people: plain words first, facts after. */
+#include "cli/log_parts.h"
 #include "cli/why_words.h"
 
 #include "cli/term.h"
@@ -132,6 +133,9 @@ static void put_reason(struct why_show *s, const json_t *r)
             why_put(s, row_text(r, "reroute_rule"));
             why_put_who(s, row_text(r, "who"), row_int(r, "since_ms"));
             buf_putc(s->out, ')');
+        } else if (s->w->rerouted) {
+            why_put_who(s, row_text(s->w->rerouted, "text"),
+                        log_event_ms(row_text(s->w->rerouted, "time")));
         }
         buf_putc(s->out, '\n');
     }
@@ -322,6 +326,27 @@ static void put_number(struct why_show *s, const json_t *g)
                why_is(g, "is", "host") ? " for what is sent there" : "");
 }
 
+/* What a person has sent another way: all of it by a rule, or the oldest. */
+static void put_ways(struct why_show *s)
+{
+    const json_t *first = json_array_get(s->w->rcpts, 0);
+    if (s->w->rule) {
+        buf_putz(s->out, "  " WHY_WARN "Its mail is sent another way, to ");
+        why_put(s, row_text(s->w->rule, "nexthop"));
+        why_put_who(s, row_text(s->w->rule, "who"), row_int(s->w->rule, "since_ms"));
+        buf_putz(s->out, ".\n");
+    } else if (row_text(first, "rerouted").n) {
+        buf_putz(s->out, "  " WHY_WARN "The oldest is sent another way, to ");
+        why_put(s, row_text(first, "rerouted"));
+        if (row_text(first, "reroute_rule").n)
+            why_put_who(s, row_text(first, "who"), row_int(first, "since_ms"));
+        else if (s->w->rerouted)
+            why_put_who(s, row_text(s->w->rerouted, "text"),
+                        log_event_ms(row_text(s->w->rerouted, "time")));
+        buf_putz(s->out, ".\n");
+    }
+}
+
 static void put_group(struct why_show *s)
 {
     const json_t *g = s->w->group;
@@ -352,6 +377,7 @@ static void put_group(struct why_show *s)
         why_put_when(s, row_int(g, "next_try_ms"));
         buf_putz(s->out, ".\n");
     }
+    put_ways(s);
     why_show_news(s);
     put_reasons(s);
     put_domains(s);

@@ -12,8 +12,7 @@ void why_put_number(struct why_show *s, int64_t n, const char *one, const char *
     buf_printf(s->out, "%lld %s", (long long)n, n == 1 ? one : many);
 }
 
-/* "12:31:05", with its day when that is far. */
-static void put_time(struct why_show *s, int64_t wall_ms)
+void why_put_clock(struct why_show *s, int64_t wall_ms)
 {
     time_t t = (time_t)(wall_ms / 1000);
     struct tm tm;
@@ -32,7 +31,7 @@ void why_put_when(struct why_show *s, int64_t wall_ms)
         buf_putz(s->out, "in ");
     term_put_age(s->out, apart < 0 ? -apart : apart);
     buf_putz(s->out, apart < 0 ? " ago (" : " (");
-    put_time(s, wall_ms);
+    why_put_clock(s, wall_ms);
     buf_putc(s->out, ')');
 }
 

@@ -19,6 +19,7 @@ struct why_show {
 
 void why_put(struct why_show *s, struct span text); /* made harmless */
 void why_put_number(struct why_show *s, int64_t n, const char *one, const char *many);
+void why_put_clock(struct why_show *s, int64_t wall_ms); /* "12:31:05", with the day of another */
 void why_put_when(struct why_show *s, int64_t wall_ms); /* "in 22m (12:31:05)", "3h ago (...)" */
 void why_put_size(struct why_show *s, int64_t bytes); /* "178 bytes", "12K" */
 void why_put_addr(struct why_show *s, struct span addr); /* <a@b> */
@@ -71,5 +72,8 @@ void why_show_hints(struct why_show *s);
 
 /* why_gone.c: nothing waits for it */
 void why_show_gone(struct why_show *s);
+
+/* why_fate.c: how what is gone came and what became of it, as far as the log knows */
+void why_show_fate(struct why_show *s);
 
 #endif

@@ -10,7 +10,7 @@
  *   {"kind":"place", ...}      for each destination that was met, with its site
  *   {"kind":"host", ...}       for each host heard of there lately: its last word
  *   {"kind":"frozen", ...}     when nothing waits for it, and nothing would be started
- *   {"kind":"rule", ...}       when nothing waits for it, and it would be sent another way */
+ *   {"kind":"rule", ...}       of a name whose mail is sent another way */
 #include "qmgr/cause.h"
 
 #include "attempt/attempt.h"

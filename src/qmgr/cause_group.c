@@ -451,9 +451,21 @@ static bool send_group(struct admin_ask *a, struct cause_scan *w)
 
 /* --- nothing waits --- */
 
-static void send_nothing(struct admin_ask *a, struct cause_scan *w)
+static void send_rule(struct admin_ask *a, const struct cause_scan *w)
 {
     struct reroute_rule rule;
+    struct buf b;
+    if (!reroute_rule_get(a->q, w->target, &rule))
+        return;
+    struct json j = cause_row(&b, "rule");
+    json_str(&j, "name", rule.name);
+    json_str(&j, "nexthop", rule.hop);
+    cause_put_who(&j, rule.who, rule.since_ms);
+    cause_row_end(a, &j, &b);
+}
+
+static void send_nothing(struct admin_ask *a, struct cause_scan *w)
+{
     struct span name;
     struct decision d;
     struct buf key;
@@ -462,14 +474,6 @@ static void send_nothing(struct admin_ask *a, struct cause_scan *w)
         struct json j = cause_row(&b, "frozen");
         json_str(&j, "name", name);
         cause_put_who(&j, d.who, d.at_ms);
-        cause_row_end(a, &j, &b);
-    }
-    if (reroute_rule_get(a->q, w->target, &rule)) {
-        struct buf b;
-        struct json j = cause_row(&b, "rule");
-        json_str(&j, "name", rule.name);
-        json_str(&j, "nexthop", rule.hop);
-        cause_put_who(&j, rule.who, rule.since_ms);
         cause_row_end(a, &j, &b);
     }
     buf_init(&key, ENVELOPE_TEXT_MAX + 8);
@@ -505,6 +509,7 @@ static bool phase_done(struct admin_ask *a)
     case ROWS: return feed_rows(a);
     case GROUP:
         cause_send_now(a);
+        send_rule(a, w);
         if (w->messages)
             return send_group(a, w);
         send_nothing(a, w);

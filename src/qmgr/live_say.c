@@ -69,12 +69,23 @@ void live_say_run(struct live *l, const struct live_run *r, const struct sched_m
     add(l, &j);
 }
 
+static bool is_under_way(const struct sched_msg_info *m)
+{
+    enum { LOOKED = 1000 };
+    struct sched_rcpt_info r;
+    for (uint32_t i = 0; i < LOOKED && sched_msg_rcpt(m->here, i, &r); i++)
+        if (r.state == SCHED_ACTIVE)
+            return true;
+    return false;
+}
+
 void live_say_locked(struct live *l, const struct sched_msg_info *m)
 {
     struct buf b;
     struct json j = begin(&b);
     json_uint(&j, "locked", l->begun);
     put_message(l, &j, m);
+    json_bool(&j, "under_way", is_under_way(m));
     add(l, &j);
 }
 

@@ -180,6 +180,13 @@ def greylisted(where):
         d.g.wait_log(rf"{id}: to=<slow@.*stat=Sent")
         text = d.why(id, code=66)
         assert "The log says of it" in text and "delivered to=slow@dest.example" in text, text
+        assert re.search(r"It came \S+ ago \(.*\) from <a@client.example>, given by .+, to 2 rec",
+                         text), text
+        text = d.words(id, code=66)
+        assert re.search(rf"<slow@dest.example> was delivered \S+ ago \(\S+\) to \S+ 127.0.0.1:"
+                         rf"{sink.port}: 250", text), text
+        assert re.search(rf"{id}: <slow@dest.example> was delivered", d.words("dest.example",
+                                                                             code=66))
 
 
 def dropped(where):
@@ -326,7 +333,15 @@ def parked(where):
         assert "waits for a queue run" in text and "postern queue run" in text, text
         s = d.story("dest.example")
         assert s["group"]["recipients"] == {"held": 1, "waiting": 1}, s
-        assert f"postern queue release {held}" in d.why("dest.example")
+        assert "postern queue release --domain dest.example" in d.why("dest.example")
+        assert d.g.cli("queue", "delete", held, "--yes").returncode == 0
+        assert "<b@dest.example> was deleted by" in d.words(held, code=66)
+        assert d.g.cli("queue", "bounce", later, "--yes").returncode == 0
+        d.g.wait_log(rf"{later}: to=<b@dest.example>")
+        text = d.words("b@dest.example", code=66)
+        assert re.search(rf"{held}: <b@dest.example> was deleted by .+; its sender was not told",
+                         text), text
+        assert re.search(rf"{later}: <b@dest.example> was given up .+ wanted", text), text
 
 
 def many_at_one_site(where):
@@ -429,7 +444,7 @@ def limits(where):
         text = d.words(later)
         for words in (f"is frozen: ", f" froze {site}, ",
                       "that is the share of delivery_rule big at that site",
-                      f"is frozen by an administrator, as {site}", f"postern queue thaw {site}"):
+                      f"is frozen by an administrator, as {site}", f"postern queue thaw '{site}'"):
             assert words in text, (words, text)
         assert "postern retry" not in text, text
         rule.times = 0
@@ -484,7 +499,13 @@ def rerouted(where):
         assert s["recipients"][0]["rerouted"] == f"host:[127.0.0.1]:{port}", s["recipients"]
         assert s["if_tried_now"][0]["rerouted"] and not s["if_tried_now"][0]["moved"], s
         text = d.words(id)
-        assert "an administrator has sent it another way, whatever the tables say" in text, text
+        assert re.search(r"an administrator has sent it another way, whatever the tables say: \S+, "
+                         r"by .+, \S+ ago", text), text
+        assert f"postern queue reroute --back {id}" in text, text
+        text = d.words("dest.example")
+        assert "The oldest is sent another way, to host:" in text, text
+        assert "postern queue reroute --back --domain dest.example" in text, text
+        text = d.words(id)
         assert f"at 127.0.0.1:{port} (rerouted by an administrator)" in text, text
 
         assert d.g.cli("queue", "reroute", "--to", f"[127.0.0.1]:{port}", "--rule",
