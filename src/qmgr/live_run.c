@@ -27,12 +27,30 @@ void live_run_free(struct live *l, struct live_run *r)
     free(r);
 }
 
+/* What waited for a queue run does not wait for one again, after a restart either. A run of all is
+ * kept as a whole (keep_run). */
+static void record_run(struct live *l, uint64_t seq, uint32_t rcpt,
+                       const struct sched_rcpt_info *info)
+{
+    struct spool_outcome o = { .seq = seq,
+                               .rcpt = rcpt,
+                               .kind = SPOOL_RELEASED,
+                               .released = true,
+                               .attempts = info->attempts,
+                               .at_ms = loop_wall_ms(l->q->env->loop),
+                               .diag = info->reason };
+    spool_outcome(l->q->spool, &o, 1);
+    store_flush_soon(l->q);
+}
+
 /* Sets one recipient going. False: it is not going to be tried now. */
 static bool kick(struct live *l, uint64_t seq, uint32_t rcpt, const struct sched_rcpt_info *info)
 {
     struct sched *s = l->q->sched;
     struct sched_now now = qmgr_now(l->q);
     struct sched_place_info place;
+    if (info->state == SCHED_WAITING && l->chosen)
+        record_run(l, seq, rcpt, info);
     if (info->state == SCHED_HELD)
         sched_release(s, seq, rcpt, SPAN_NONE, now);
     if (l->always) {

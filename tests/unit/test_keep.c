@@ -500,8 +500,8 @@ static void queue_runs(void)
 /* By its listener, without a question to the router; and a run at which nobody looks on. */
 static void runs_of_queue_only(void)
 {
-    static const char *const verbs[] = { "run", "live" };
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const verbs[] = { "run", "live", "live" };
+    for (size_t i = 0; i < 3; i++) {
         struct desk *d = desk_new(20 + i);
         struct rig_mail *m = rig_mail(d->r, "ok.sender@a.example", "wait1@a.example");
         m->envelope_flags = ENVELOPE_QUEUE_ONLY;
@@ -511,7 +511,10 @@ static void runs_of_queue_only(void)
         rig_run(d->r, 10 * MINUTE);
         CHECK(!delivered(d, "wait1@a.example"));
         unplug_deliver(d);
-        CHECK_INT(ask(d, verbs[i], i ? "background" : NULL, NULL), ADMIN_OK);
+        CHECK_INT(ask(d, verbs[i], i ? "background" : NULL, i < 2 ? NULL : "to=wait1@a.example",
+                      NULL),
+                  ADMIN_OK);
+        rig_run(d->r, 2 * SECOND); /* for what is written a little later */
         power_cut(d, 1);
         m = rig_mail(d->r, "ok.sender@a.example", "wait2@a.example");
         m->envelope_flags = ENVELOPE_QUEUE_ONLY;
