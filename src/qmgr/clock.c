@@ -5,8 +5,8 @@
  * While we run the time is noted now and then. A start at which the clock is far from the last
  * note is doubted: mail is as old as it was then, and an alarm says so, until the clock comes back
  * to where it might be, or nobody has set it for a day, or an administrator believes it. A clock
- * that is set far while we run is not noted for a day, so that a start meanwhile doubts it. Where
- * nothing waits there is nothing to lose, and no doubt. */
+ * that is set far while we run is noted for a day as if it was not, so that a start meanwhile
+ * doubts it. Where nothing waits there is nothing to lose, and no doubt. */
 #include "qmgr/admin.h"
 #include "qmgr/keep.h"
 
@@ -24,22 +24,19 @@ enum { MINUTE_MS = 60 * 1000, NOTE_EVERY_MS = 15 * MINUTE_MS, HOUR_MS = 60 * MIN
        FAR_MS = 48 * HOUR_MS, AGREES_MS = 24 * HOUR_MS };
 
 struct clock {
-    struct sched_now begun;  /* when the spool was read */
-    int64_t last_ms;         /* wall: as it was noted before that */
-    uint64_t upto;           /* ids of the mail that was there */
+    struct sched_now begun; /* when the spool was read */
+    int64_t last_ms;        /* wall: as it was noted before that */
+    uint64_t upto;          /* ids of the mail that was there */
     bool doubted;
-    int64_t agrees_ms;       /* monotonic: nobody has set it since; INT64_MIN: all the time */
-    int64_t noted_ms;        /* monotonic */
-    int64_t ahead_ms;        /* of the monotonic clock, when seen last */
+    int64_t ahead_ms;       /* of the monotonic clock, when seen last, */
+    int64_t trusted_ms;     /* and as it is noted */
+    int64_t set_ms;         /* monotonic: when that was seen to change */
+    int64_t noted_ms;       /* monotonic */
 };
 
 static bool is_far(int64_t ms) { return ms > FAR_MS || ms < -FAR_MS; }
 
-/* How far it was from the last note at the start, by what it says now. */
-static int64_t away_ms(const struct clock *c, struct sched_now now)
-{
-    return now.wall_ms - (now.mono_ms - c->begun.mono_ms) - c->last_ms;
-}
+static int64_t ahead(struct sched_now now) { return now.wall_ms - now.mono_ms; }
 
 static void put_doubt(struct buf *b, int64_t away_ms)
 {
@@ -63,30 +60,47 @@ static void say(struct qmgr *q, enum event_name event, struct span text)
 bool clock_doubt(const struct qmgr *q, struct buf *why)
 {
     if (q->clock && q->clock->doubted)
-        put_doubt(why, away_ms(q->clock, q->clock->begun));
+        put_doubt(why, q->clock->begun.wall_ms - q->clock->last_ms);
     return q->clock && q->clock->doubted;
+}
+
+/* The time as it was noted by the process before; false: it was not. */
+static bool noted(struct qmgr *q, int64_t *ms_r)
+{
+    struct decision d;
+    struct span unused;
+    if (!decision_get(q, NOTE, SPAN_NONE, &unused, &d))
+        return false;
+    struct wire w = wire_reader(d.what);
+    *ms_r = wire_get_i64(&w);
+    return !w.bad;
+}
+
+static void note(struct qmgr *q, int64_t mono_ms)
+{
+    struct buf b;
+    buf_init(&b, 16);
+    wire_put_i64(&b, mono_ms + q->clock->trusted_ms);
+    decision_set(q, NOTE, SPAN_NONE, SPAN_NONE, buf_span(&b));
+    buf_free(&b);
+    q->clock->noted_ms = mono_ms;
+    keep_flush(q);
 }
 
 void clock_open(struct qmgr *q, uint64_t upto)
 {
     struct clock *c = q->clock = NEW(struct clock);
-    struct decision last;
-    struct span unused;
     c->begun = qmgr_now(q);
     c->upto = upto;
-    c->agrees_ms = INT64_MIN;
+    c->set_ms = c->begun.mono_ms;
     c->noted_ms = c->begun.mono_ms - NOTE_EVERY_MS;
-    c->ahead_ms = c->begun.wall_ms - c->begun.mono_ms;
-    if (!decision_get(q, NOTE, SPAN_NONE, &unused, &last))
+    c->ahead_ms = c->trusted_ms = ahead(c->begun);
+    if (!noted(q, &c->last_ms) || !q->recovered || !is_far(c->begun.wall_ms - c->last_ms))
         return;
-    c->last_ms = last.at_ms;
-    int64_t away = away_ms(c, c->begun);
-    c->doubted = is_far(away) && q->recovered > 0;
-    if (!c->doubted)
-        return;
-    c->agrees_ms = c->begun.mono_ms;
-    if (away > 0)
-        sched_clock_doubt(q->sched, upto, away, c->begun);
+    c->doubted = true;
+    c->trusted_ms = c->last_ms - c->begun.mono_ms;
+    if (c->begun.wall_ms > c->last_ms)
+        sched_clock_doubt(q->sched, upto, c->begun.wall_ms - c->last_ms, c->begun);
     struct buf b;
     buf_init(&b, 400);
     clock_doubt(q, &b);
@@ -110,33 +124,24 @@ static void end_doubt(struct qmgr *q, int64_t off_ms, const char *why)
     loop_hook_ask(q->env->loop, &q->work);
 }
 
-static void see_set(struct clock *c, struct sched_now now)
-{
-    int64_t ahead_ms = now.wall_ms - now.mono_ms, by_ms = ahead_ms - c->ahead_ms;
-    c->ahead_ms = ahead_ms;
-    if (is_far(by_ms) || (c->doubted && (by_ms > MINUTE_MS || by_ms < -MINUTE_MS)))
-        c->agrees_ms = now.mono_ms;
-}
-
 void clock_upkeep(struct qmgr *q)
 {
     struct clock *c = q->clock;
     struct sched_now now = qmgr_now(q);
-    see_set(c, now);
-    bool agrees = c->agrees_ms == INT64_MIN || now.mono_ms - c->agrees_ms >= AGREES_MS;
-    int64_t away = away_ms(c, now);
-    if (c->doubted && !is_far(away)) {
-        end_doubt(q, away_ms(c, c->begun) - away, "it was set, and is believed");
-        agrees = true;
-        c->agrees_ms = INT64_MIN;
-    } else if (c->doubted && agrees) {
+    int64_t by_ms = ahead(now) - c->ahead_ms;
+    c->ahead_ms += by_ms;
+    if (by_ms > MINUTE_MS || by_ms < -MINUTE_MS)
+        c->set_ms = now.mono_ms;
+    bool near = !is_far(c->ahead_ms - c->trusted_ms);
+    bool agrees = near || now.mono_ms - c->set_ms >= AGREES_MS;
+    if (c->doubted && near)
+        end_doubt(q, ahead(c->begun) - c->ahead_ms, "it was set, and is believed");
+    else if (c->doubted && agrees)
         end_doubt(q, 0, "nobody has set it for a day: it is believed");
-    }
-    if (!agrees || now.mono_ms - c->noted_ms < NOTE_EVERY_MS)
-        return;
-    c->noted_ms = now.mono_ms;
-    decision_set(q, NOTE, SPAN_NONE, SPAN_NONE, SPAN_NONE);
-    keep_flush(q);
+    if (agrees)
+        c->trusted_ms = c->ahead_ms;
+    if (now.mono_ms - c->noted_ms >= NOTE_EVERY_MS)
+        note(q, now.mono_ms);
 }
 
 /* --- postern queue clock [believe] --- */
@@ -147,10 +152,9 @@ static void believe(struct admin_ask *a)
     struct buf b;
     buf_init(&b, 400);
     buf_printf(&b, "believed by %.*s", SPAN_ARG(buf_span(&a->who)));
-    c->agrees_ms = INT64_MIN;
-    c->noted_ms = loop_mono_ms(a->q->env->loop) - NOTE_EVERY_MS;
     end_doubt(a->q, 0, buf_cstr(&b));
-    clock_upkeep(a->q);
+    c->trusted_ms = c->ahead_ms;
+    note(a->q, loop_mono_ms(a->q->env->loop));
     buf_free(&b);
 }
 
