@@ -12,9 +12,13 @@
  * long that stays true. */
 #define SITE_FIELDS(F) F(U64, q) F(BYTES, site) F(U32, ttl_s)
 
+/* A person wants something tried now: that the DNS failed for it a moment ago is not remembered. */
+#define DNS_ANEW_FIELDS(F) F(U64, q)
+
 #define QMGR_RESOLVER(M) \
     M(0xc0, ask_site, ASK_SITE_FIELDS) \
-    M(0xc1, site, SITE_FIELDS)
+    M(0xc1, site, SITE_FIELDS) \
+    M(0xc2, dns_anew, DNS_ANEW_FIELDS)
 PROTO_DECLARE(QMGR_RESOLVER)
 
 #endif

@@ -98,6 +98,7 @@ void admin_live(struct admin_ask *a, struct wire *args)
     }
     if (!l->chosen)
         keep_run(a->q);
+    sites_ask_anew(a->q);
     live_begin(l);
     if (l->background) {
         a->own = NULL;

@@ -501,5 +501,7 @@ void admin_act(struct admin_ask *a, struct wire *args)
     }
     buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
     d->told_ms = loop_mono_ms(a->q->env->loop);
+    if (d->deed->apply == do_retry)
+        sites_ask_anew(a->q);
     a->slice = act_slice;
 }

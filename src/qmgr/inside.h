@@ -259,6 +259,7 @@ void sites_free(struct qmgr *q);
 void sites_resolver(struct qmgr *q, int fd);
 /* A delivery has found it elsewhere, where it is now: resolver is asked anew, but not at once. */
 void sites_elsewhere(struct qmgr *q, struct span dest);
+void sites_ask_anew(struct qmgr *q); /* what resolver got no answer to is not remembered any more */
 bool sites_pump(struct qmgr *q); /* asks for what the schedule wants to know; false: nothing */
 
 /* deliverers.c: the channels to deliver, content, results */

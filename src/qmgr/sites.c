@@ -170,6 +170,13 @@ bool sites_pump(struct qmgr *q)
     return any;
 }
 
+void sites_ask_anew(struct qmgr *q)
+{
+    struct msg_dns_anew m = { 0 };
+    if (q->resolver)
+        send_dns_anew(q->resolver, &m);
+}
+
 /* --- resolver --- */
 
 static void on_site(struct qmgr *q, struct channel *ch, const struct msg_site *m)

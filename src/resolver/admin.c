@@ -68,6 +68,7 @@ static void on_admin_ask(struct resolver_admin *a, struct channel *ch,
     list_append(&a->asks, &k->node);
     a->count++;
     a->params(a->ctx, &p);
+    dns_resolver_forget_failed(a->dns); /* a person wants to know what is so now */
     if (explain_args_get(&w, &args, &e))
         k->running = explain_dns_start(a->dns, &p, m->verb, &args, on_found, k, &e);
     if (!k->running) {

@@ -60,6 +60,14 @@ static void on_ask_site(struct resolver_sites *n, struct channel *ch, const stru
 }
 PROTO_HANDLER(ask_site, struct resolver_sites *, on_ask_site)
 
+static void on_dns_anew(struct resolver_sites *n, struct channel *ch, const struct msg_dns_anew *m)
+{
+    (void)ch;
+    (void)m;
+    dns_resolver_forget_failed(n->dns);
+}
+PROTO_HANDLER(dns_anew, struct resolver_sites *, on_dns_anew)
+
 /* qmgr has gone: what it asked is answered to nobody. */
 static void on_gone(void *ctx, struct channel *ch, const char *why)
 {
@@ -73,8 +81,8 @@ struct resolver_sites *resolver_sites_new(struct loop *l, int fd,
                                           void (*params)(void *ctx, struct dns_mx_params *p),
                                           void *ctx)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(ask_site) };
-    static const struct channel_ops ops = { types, 1, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(ask_site), PROTO_TYPE(dns_anew) };
+    static const struct channel_ops ops = { types, 2, on_gone, NULL };
     struct resolver_sites *n = NEW(struct resolver_sites);
     list_init(&n->open);
     n->params = params;

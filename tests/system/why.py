@@ -245,6 +245,28 @@ def dns_then_and_now(where):
             sink.wait(2)
 
 
+def retried_with_mended_dns(where):
+    """The name server was silent for all; it answers again, and who retries at once is not told
+    what was remembered of the silence."""
+    names = ["a.test", "b.test"]
+    with Sink(host="127.0.0.12") as sink, ZoneDns(
+            "mx2.test A 127.0.0.12\n" + "".join(f"{n} TIMEOUT\n" for n in names)) as dns:
+        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("2s"),
+                                          "dnssec": Word("off")},
+                                  "deliver": {"port": sink.port}}) as d:
+            ids = [d.submit(f"x@{n}") for n in names]
+            for id in ids:
+                (a,) = d.wait_attempts(id, 1)["attempts"]
+                assert re.search(r"from 127.0.0.1:\d+ after \d{4} ms", a["dns"]["text"]), a["dns"]
+            for n in names:
+                dns.remove(n)
+                dns.add(f"{n} MX 5 mx2.test")
+            p = d.g.cli("retry", "--domain", "*.test", "--json")
+            rows = [json.loads(line) for line in p.stdout.splitlines()]
+            assert p.returncode == 0, (rows, p.stderr)
+            assert len(sink.wait(2)) == 2, rows
+
+
 def tried_by_another(where):
     """The DNS failed for one; since then its site has been tried by another: that is what it waits
     for now, and the DNS is no news. Nor is what the DNS said of one domain told of another."""
@@ -661,10 +683,9 @@ def nobody_there(where):
     assert b"no gateway answers on" in r.stderr, r
 
 
-CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, tried_by_another, two_hosts,
-         route_moved,
-         parked, limits, rated, rerouted, hosts_and_names, rotated, not_there,
-         many_at_one_site, one_reason, after_a_crash, nobody_there)
+CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
+         tried_by_another, two_hosts, route_moved, parked, limits, rated, rerouted, hosts_and_names,
+         rotated, not_there, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
 
 def main():

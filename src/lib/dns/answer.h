@@ -46,6 +46,7 @@ struct dns_answer {
     uint32_t ttl_s;      /* how long all of this stays true; 0 = now only */
     bool cached;         /* from our own cache */
     int64_t asked_ms;    /* wall time when the server was asked */
+    int64_t took_ms;     /* that question, then */
     struct span canon;   /* the name at the end of the CNAME chain; the asked name without one */
     struct span server;  /* who was asked: "127.0.0.1:5353" or a list; "" = unknown */
     struct span why;     /* of a failure, in words; may be empty */

@@ -13,7 +13,7 @@ struct dns_backend {
                     void (*done)(void *arg, const struct dns_raw *raw), void *arg);
     /* done is not called any more. Fine when it was called already. */
     void (*cancel)(void *ctx, uint64_t id);
-    /* Forgets what it keeps itself; NULL: it keeps nothing. */
+    /* Forgets what it keeps itself, failures as well; nothing is out then. NULL: it keeps none. */
     void (*forget)(void *ctx);
     void *ctx;
     struct span servers; /* who is asked, as text; alive as long as ctx; may be empty */

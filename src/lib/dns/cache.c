@@ -13,6 +13,7 @@ struct entry {
     struct list used;        /* most recently used first */
     struct dns_question q;
     struct dns_raw raw;      /* spans into mem */
+    bool failed;
     int64_t added_ms;
     size_t bytes;
     char mem[];
@@ -107,6 +108,7 @@ void dns_raw_read(const struct dns_raw *raw, const struct dns_question *q, struc
     }
     ans->security = raw->security;
     ans->asked_ms = raw->asked_ms;
+    ans->took_ms = raw->took_ms;
     ans->server = arena_dup(a, raw->server);
     if (raw->why.n)
         ans->why = arena_dup(a, raw->why);
@@ -150,6 +152,7 @@ void dns_cache_put(struct dns_cache *c, const struct dns_question *q, const stru
     char *at = e->mem;
     e->q = *q;
     e->raw = *raw;
+    e->failed = answer->status >= DNS_SERVFAIL;
     struct span key = keep(&at, span_of(k.bytes, k.n));
     e->raw.packet = keep(&at, raw->packet);
     e->raw.server = keep(&at, raw->server);
@@ -196,6 +199,20 @@ size_t dns_cache_flush(struct dns_cache *c, const struct dns_name *name, bool un
     LIST_EACH(l, &c->used) {
         struct entry *e = CONTAINER(l, struct entry, used);
         if (name && !dns_name_eq(&e->q.name, name) && !(under && dns_name_under(&e->q.name, name)))
+            continue;
+        drop(c, e);
+        n++;
+    }
+    c->stats.flushed += n;
+    return n;
+}
+
+size_t dns_cache_forget_failed(struct dns_cache *c)
+{
+    size_t n = 0;
+    LIST_EACH(l, &c->used) {
+        struct entry *e = CONTAINER(l, struct entry, used);
+        if (!e->failed)
             continue;
         drop(c, e);
         n++;

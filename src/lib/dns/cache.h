@@ -25,6 +25,7 @@ struct dns_raw {
     struct span server;         /* who was asked */
     struct span why;            /* of a failure */
     int64_t asked_ms;           /* wall time */
+    int64_t took_ms;            /* until the answer, or the end of waiting for one */
 };
 
 struct dns_cache_stats {
@@ -55,6 +56,9 @@ bool dns_cache_get(struct dns_cache *c, const struct dns_question *q, int64_t no
 /* Forgets every answer to questions about `name`, and those about names below it too when
  * `under`; NULL: all. Answers that merely mention the name stay. Returns how many went. */
 size_t dns_cache_flush(struct dns_cache *c, const struct dns_name *name, bool under);
+
+/* Forgets that questions got no usable answer. */
+size_t dns_cache_forget_failed(struct dns_cache *c);
 
 /* Every living answer, most recently used first, until fn returns false. The answer's spans live
  * only during the call. */

@@ -37,6 +37,9 @@ struct dns_engine {
     bool probe_good;
     struct list queries, held;
     struct buf servers; /* as text, for provenance */
+    struct netaddr asked[DNS_SERVERS_MAX];
+    size_t asked_count;
+    char *anchor;
     void (*say)(void *ctx, bool validating, const char *why);
     void *say_ctx;
 };
@@ -267,6 +270,25 @@ static void start_probe(struct dns_engine *e, int64_t probe_ms)
         found_out(e, false, ub_strerror(rc));
 }
 
+/* --- forgetting --- */
+
+/* A context remembers failures for seconds, and silent servers for a minute: a new one does not.
+ * Nothing is out (dns_resolver_forget_failed). */
+static void engine_forget(void *ctx)
+{
+    struct dns_engine *e = ctx;
+    struct dns_engine_params p = { .servers = e->asked, .server_count = e->asked_count };
+    struct ub_ctx **used = e->validating ? &e->validating : &e->plain, *fresh;
+    struct err err;
+    if (e->probing || !list_empty(&e->queries))
+        return;
+    fresh = make_ctx(e->loop, &p, e->validating ? e->anchor : NULL, &err);
+    if (!fresh)
+        return; /* it goes on with what it has, which is no mistake, only slower */
+    drop_ctx(used);
+    *used = fresh;
+}
+
 /* --- life --- */
 
 struct dns_engine *dns_engine_new(struct loop *l, const struct dns_engine_params *p,
@@ -286,7 +308,10 @@ struct dns_engine *dns_engine_new(struct loop *l, const struct dns_engine_params
         if (i)
             buf_putz(&e->servers, ", ");
         netaddr_put(&e->servers, &p->servers[i]);
+        e->asked[e->asked_count++] = p->servers[i];
     }
+    if (p->trust_anchor)
+        e->anchor = must_strndup(p->trust_anchor, strlen(p->trust_anchor));
     if (p->dnssec != DNS_DNSSEC_OFF)
         e->validating = make_ctx(l, p, p->trust_anchor, err);
     if (p->dnssec != DNS_DNSSEC_ON && (e->validating || p->dnssec == DNS_DNSSEC_OFF))
@@ -315,13 +340,15 @@ void dns_engine_free(struct dns_engine **ep)
         while (!list_empty(lists[i]))
             drop_query(CONTAINER(list_first(lists[i]), struct query, node));
     buf_free(&e->servers);
+    free(e->anchor);
     free(e);
     *ep = NULL;
 }
 
 struct dns_backend dns_engine_backend(struct dns_engine *e)
 {
-    return (struct dns_backend){ .ask = engine_ask, .cancel = engine_cancel, .ctx = e,
+    return (struct dns_backend){ .ask = engine_ask, .cancel = engine_cancel,
+                                 .forget = engine_forget, .ctx = e,
                                  .servers = buf_span(&e->servers) };
 }
 

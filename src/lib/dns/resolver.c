@@ -14,7 +14,8 @@ struct flight {
     struct list asks;
     struct loop_timer deadline;
     uint64_t id;          /* the backend's */
-    int64_t asked_ms;
+    int64_t asked_ms;     /* by the wall's clock, */
+    int64_t begun_ms;     /* and by that of the loop */
     enum { FRESH, WAITING, OUT, READY } state; /* which list it is in */
     struct dns_raw raw;   /* once ready; spans into mem */
     char *mem;
@@ -85,6 +86,7 @@ static void land(struct flight *f, const struct dns_raw *raw)
     size_t n = raw->packet.n + raw->server.n + raw->why.n;
     f->raw = *raw;
     f->raw.asked_ms = f->asked_ms;
+    f->raw.took_ms = f->begun_ms ? loop_mono_ms(r->loop) - f->begun_ms : 0;
     f->mem = must_alloc(n + 1);
     char *at = f->mem;
     struct span *const spans[] = { &f->raw.packet, &f->raw.server, &f->raw.why };
@@ -111,6 +113,7 @@ static void send_out(struct flight *f)
     struct dns_resolver *r = f->r;
     f->id = 0;
     f->asked_ms = loop_wall_ms(r->loop);
+    f->begun_ms = loop_mono_ms(r->loop);
     move(f, OUT);
     r->stats.asked++;
     uint64_t id = r->backend.ask(r->backend.ctx, &f->q, told, f);
@@ -249,18 +252,6 @@ void dns_resolver_free(struct dns_resolver **rp)
     *rp = NULL;
 }
 
-void dns_resolver_use(struct dns_resolver *r, struct dns_backend backend)
-{
-    LIST_EACH(l, &r->out) {
-        struct flight *f = CONTAINER(l, struct flight, node);
-        if (f->id)
-            r->backend.cancel(r->backend.ctx, f->id);
-        move(f, WAITING);
-    }
-    r->backend = backend;
-    loop_hook_ask(r->loop, &r->deliver);
-}
-
 bool dns_resolver_cached(struct dns_resolver *r, const struct dns_question *q, struct arena *a,
                          struct dns_answer *answer_r)
 {
@@ -270,11 +261,42 @@ bool dns_resolver_cached(struct dns_resolver *r, const struct dns_question *q, s
 struct loop *dns_resolver_loop(struct dns_resolver *r) { return r->loop; }
 struct dns_cache *dns_resolver_cache(struct dns_resolver *r) { return r->cache; }
 
+/* What is out is asked once more. */
+static void call_back(struct dns_resolver *r)
+{
+    LIST_EACH(l, &r->out) {
+        struct flight *f = CONTAINER(l, struct flight, node);
+        if (f->id)
+            r->backend.cancel(r->backend.ctx, f->id);
+        move(f, WAITING);
+    }
+    loop_hook_ask(r->loop, &r->deliver);
+}
+
+void dns_resolver_use(struct dns_resolver *r, struct dns_backend backend)
+{
+    call_back(r);
+    r->backend = backend;
+}
+
+static void forget(struct dns_resolver *r)
+{
+    if (!r->backend.forget)
+        return;
+    call_back(r);
+    r->backend.forget(r->backend.ctx);
+}
+
 size_t dns_resolver_flush(struct dns_resolver *r, const struct dns_name *name, bool under)
 {
-    if (r->backend.forget)
-        r->backend.forget(r->backend.ctx);
+    forget(r);
     return dns_cache_flush(r->cache, name, under);
+}
+
+void dns_resolver_forget_failed(struct dns_resolver *r)
+{
+    if (dns_cache_forget_failed(r->cache))
+        forget(r);
 }
 
 struct dns_resolver_stats dns_resolver_stats(const struct dns_resolver *r)

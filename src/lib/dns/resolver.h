@@ -54,6 +54,8 @@ bool dns_resolver_cached(struct dns_resolver *r, const struct dns_question *q, s
 struct loop *dns_resolver_loop(struct dns_resolver *r);
 struct dns_cache *dns_resolver_cache(struct dns_resolver *r);
 /* dns_cache_flush, and the backend forgets as well. */
+/* What got no usable answer is asked for again, whatever the cache and the backend remember. */
+void dns_resolver_forget_failed(struct dns_resolver *r);
 size_t dns_resolver_flush(struct dns_resolver *r, const struct dns_name *name, bool under);
 struct dns_resolver_stats dns_resolver_stats(const struct dns_resolver *r);
 
