@@ -343,14 +343,19 @@ static const char *const changes[] = {
     [WHY_DNS_SILENT] = "THE DNS DOES NOT ANSWER NOW",
 };
 
+/* others: of which the same is to be said, but for the names. */
 static void put_change(struct why_show *s, const struct why_route *r, enum why_dns what,
-                       const json_t *then)
+                       const json_t *then, size_t others)
 {
     const json_t *plan = json_object_get(r->target.lookup, "plan");
     buf_printf(s->out, "  " WHY_WARN "%s", changes[what]);
     if (s->w->route_count > 1) {
         buf_putz(s->out, " for ");
         why_put_addr(s, row_text(r->rcpt, "to"));
+    }
+    if (others) {
+        buf_putz(s->out, " (and ");
+        why_put_number(s, (int64_t)others, "other)", "others)");
     }
     buf_putz(s->out, ": then ");
     const json_t *before = json_object_get(then, "try"), *now = json_object_get(plan, "try");
@@ -364,14 +369,26 @@ static void put_change(struct why_show *s, const struct why_route *r, enum why_d
     buf_putc(s->out, '\n');
 }
 
+static size_t count_changed(const struct why *w, size_t from, size_t to, enum why_dns what)
+{
+    const json_t *then;
+    size_t n = 0;
+    for (size_t i = from; i < to; i++)
+        n += why_dns_now(w, &w->routes[i], &then) == what;
+    return n;
+}
+
 void why_show_news(struct why_show *s)
 {
     for (size_t i = 0; i < s->w->route_count; i++) {
         const struct why_route *r = &s->w->routes[i];
         const json_t *then;
         enum why_dns what = why_dns_now(s->w, r, &then);
-        if (what > WHY_DNS_SAME)
-            put_change(s, r, what, then);
+        size_t before = count_changed(s->w, 0, i, what);
+        if (what == WHY_DNS_OTHER)
+            put_change(s, r, what, then, 0);
+        else if (what > WHY_DNS_SAME && !before)
+            put_change(s, r, what, then, count_changed(s->w, i + 1, s->w->route_count, what));
         if (!r->moved)
             continue;
         buf_putz(s->out, "  " WHY_WARN "THE ROUTE HAS CHANGED: ");

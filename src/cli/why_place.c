@@ -228,7 +228,7 @@ static size_t trouble_of(const json_t *place, char room[QUEUE_CLASS_MAX])
     return queue_reason_class(row_text(dest, "why"), room);
 }
 
-static bool same_trouble(const json_t *a, const json_t *b)
+bool why_same_trouble(const json_t *a, const json_t *b)
 {
     char room[QUEUE_CLASS_MAX], other[QUEUE_CLASS_MAX];
     size_t n = trouble_of(a, room), m = trouble_of(b, other);
@@ -252,7 +252,7 @@ static struct trouble count_trouble(const json_t *places, size_t from)
     for (size_t i = from; i < json_array_size(places); i++) {
         const json_t *place = json_array_get(places, i);
         const json_t *dest = json_object_get(place, "destination");
-        if (!same_trouble(json_array_get(places, from), place))
+        if (!why_same_trouble(json_array_get(places, from), place))
             continue;
         t.n++;
         t.recipients += why_sum(json_object_get(dest, "recipients"));
@@ -298,7 +298,7 @@ void why_show_places(struct why_show *s)
         const json_t *place = json_array_get(places, i);
         bool told = false, said = false;
         for (size_t k = 0; k < i; k++) {
-            told |= same_trouble(json_array_get(places, k), place);
+            told |= why_same_trouble(json_array_get(places, k), place);
             said |= same_site(json_array_get(places, k), place);
         }
         if (!any && !why_frozen(place).n)
@@ -357,6 +357,32 @@ void why_show_gateway(struct why_show *s)
 
 /* --- hosts --- */
 
+/* The host's last word in a kept attempt, when that is later than *at_ms. Every host of an attempt
+ * is in its dialogue, while qmgr hears of the last one. */
+static void later_word(const struct why *w, struct span host, int64_t *at_ms, struct span *said)
+{
+    for (size_t i = 0; i < json_array_size(w->attempts); i++) {
+        const json_t *a = json_array_get(w->attempts, i);
+        const json_t *dialogue = json_object_get(a, "dialogue");
+        bool here = false, spoken = false; /* what we say of a host that spoke is no word of it */
+        for (size_t k = 0; k < json_array_size(dialogue); k++) {
+            const json_t *line = json_array_get(dialogue, k);
+            struct span name = row_text(line, "host");
+            name = name.n ? name : row_text(line, "kept");
+            struct span word = row_text(line, "peer");
+            spoken = !name.n && (spoken || word.n);
+            word = word.n || spoken ? word : row_text(line, "note");
+            int64_t time_ms = row_int(a, "at_ms") + row_int(line, "ms");
+            if (name.n)
+                here = span_eq(span_to(name, span_find(name, ' ')), host);
+            if (!here || !word.n || time_ms <= *at_ms)
+                continue;
+            *at_ms = time_ms;
+            *said = word;
+        }
+    }
+}
+
 void why_show_hosts(struct why_show *s)
 {
     size_t n = json_array_size(s->w->hosts);
@@ -365,6 +391,9 @@ void why_show_hosts(struct why_show *s)
     buf_putz(s->out, "\n  " WHY_HEAD "What its hosts said last\n");
     for (size_t i = 0; i < n; i++) {
         const json_t *h = json_array_get(s->w->hosts, i);
+        struct span said = row_text(h, "said");
+        int64_t at_ms = row_int(h, "at_ms");
+        later_word(s->w, row_text(h, "host"), &at_ms, &said);
         buf_putz(s->out, "    ");
         why_put(s, row_text(h, "host"));
         if (row_text(h, "address").n) {
@@ -372,9 +401,9 @@ void why_show_hosts(struct why_show *s)
             why_put(s, row_text(h, "address"));
         }
         buf_putz(s->out, ", ");
-        why_put_when(s, row_int(h, "at_ms"));
+        why_put_when(s, at_ms);
         buf_putz(s->out, ": ");
-        why_put(s, row_text(h, "said"));
+        why_put(s, said);
         buf_putc(s->out, '\n');
     }
 }

@@ -3,36 +3,12 @@
 #include "cli/why_words.h"
 
 #include "cli/term.h"
+#include "queue/reason.h"
 
+#include <string.h>
 #include <sysexits.h>
 
 /* --- recipients that are in the same situation --- */
-
-static bool same(const json_t *a, const json_t *b)
-{
-    static const char *const keys[] = { "state", "reason", "before", "destination",
-                                        "rerouted" };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (!span_eq(row_text(a, keys[i]), row_text(b, keys[i])))
-            return false;
-    return true;
-}
-
-static bool is_first(const json_t *rcpts, size_t i)
-{
-    for (size_t k = 0; k < i; k++)
-        if (same(json_array_get(rcpts, k), json_array_get(rcpts, i)))
-            return false;
-    return true;
-}
-
-static size_t count_same(const json_t *rcpts, size_t from)
-{
-    size_t n = 0;
-    for (size_t i = from; i < json_array_size(rcpts); i++)
-        n += same(json_array_get(rcpts, from), json_array_get(rcpts, i));
-    return n;
-}
 
 static const json_t *place_of(const struct why *w, struct span name)
 {
@@ -40,6 +16,53 @@ static const json_t *place_of(const struct why *w, struct span name)
         if (span_eq(row_text(json_array_get(w->places, i), "name"), name))
             return json_array_get(w->places, i);
     return NULL;
+}
+
+/* One class of reasons, at places that have the same trouble, each for itself. */
+static bool same_trouble(const struct why *w, const json_t *a, const json_t *b)
+{
+    char room[QUEUE_CLASS_MAX], other[QUEUE_CLASS_MAX];
+    size_t n = queue_reason_class(row_text(a, "reason"), room);
+    size_t m = queue_reason_class(row_text(b, "reason"), other);
+    return n == m && memcmp(room, other, n) == 0 &&
+           why_same_trouble(place_of(w, row_text(a, "destination")),
+                            place_of(w, row_text(b, "destination")));
+}
+
+static bool same(const struct why *w, const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = { "state", "before", "rerouted" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!span_eq(row_text(a, keys[i]), row_text(b, keys[i])))
+            return false;
+    return (span_eq(row_text(a, "reason"), row_text(b, "reason")) &&
+            span_eq(row_text(a, "destination"), row_text(b, "destination"))) ||
+           same_trouble(w, a, b);
+}
+
+static bool is_first(const struct why *w, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (same(w, json_array_get(w->rcpts, k), json_array_get(w->rcpts, i)))
+            return false;
+    return true;
+}
+
+/* elsewhere_r: one of them that goes to another destination; NULL: none does. */
+static size_t count_same(const struct why *w, size_t from, const json_t **elsewhere_r)
+{
+    const json_t *first = json_array_get(w->rcpts, from);
+    size_t n = 0;
+    *elsewhere_r = NULL;
+    for (size_t i = from; i < json_array_size(w->rcpts); i++) {
+        const json_t *r = json_array_get(w->rcpts, i);
+        if (!same(w, first, r))
+            continue;
+        n++;
+        if (!span_eq(row_text(first, "destination"), row_text(r, "destination")))
+            *elsewhere_r = r;
+    }
+    return n;
 }
 
 /* --- where it is --- */
@@ -109,11 +132,17 @@ static bool is_held(const json_t *r)
     return why_is(r, "state", "held") || why_is(r, "state", "quarantined");
 }
 
-static void put_reason(struct why_show *s, const json_t *r)
+/* elsewhere: see count_same */
+static void put_reason(struct why_show *s, const json_t *r, const json_t *elsewhere)
 {
     if (row_text(r, "reason").n && !why_is(r, "state", "frozen")) {
+        struct buf text;
+        buf_init(&text, 4096);
+        queue_reason_fold(&text, row_text(r, "reason"),
+                          row_text(elsewhere ? elsewhere : r, "reason"));
         buf_putz(s->out, is_held(r) ? "    why: " : "    the last word: ");
-        why_put(s, row_text(r, "reason"));
+        why_put(s, buf_span(&text));
+        buf_free(&text);
         if (row_int(r, "decided_ms")) {
             buf_putz(s->out, ", ");
             why_put_when(s, row_int(r, "decided_ms"));
@@ -160,7 +189,8 @@ static void put_situation(struct why_show *s, size_t i)
 {
     const json_t *r = json_array_get(s->w->rcpts, i);
     const json_t *place = place_of(s->w, row_text(r, "destination"));
-    size_t others = count_same(s->w->rcpts, i) - 1;
+    const json_t *elsewhere;
+    size_t others = count_same(s->w, i, &elsewhere) - 1;
     bool final = row_true(r, "final");
     buf_putz(s->out, "  ");
     why_put_addr(s, row_text(r, "to"));
@@ -178,12 +208,15 @@ static void put_situation(struct why_show *s, size_t i)
     buf_putz(s->out, ".\n");
     if (final)
         return;
-    put_reason(s, r);
+    put_reason(s, r, elsewhere);
     put_next(s, r);
     bool parked = is_held(r) || why_is(r, "state", "waiting") ||
                   (row_true(r, "frozen") && !why_frozen(place).n);
     if (place && !parked)
         why_show_place(s, place, false);
+    if (elsewhere)
+        buf_putz(s->out, "    the others go to other destinations, where it is the same, each by "
+                         "itself\n");
 }
 
 static void put_situations(struct why_show *s)
@@ -191,7 +224,7 @@ static void put_situations(struct why_show *s)
     const json_t *message = s->w->message;
     size_t shown = json_array_size(s->w->rcpts);
     for (size_t i = 0; i < shown; i++)
-        if (is_first(s->w->rcpts, i))
+        if (is_first(s->w, i))
             put_situation(s, i);
     if (row_int(message, "rcpts") > (int64_t)shown)
         buf_printf(s->out, "  (%lld more recipients are not shown)\n",

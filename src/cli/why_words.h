@@ -38,6 +38,8 @@ void why_show_place(struct why_show *s, const json_t *place, bool others);
 void why_show_places(struct why_show *s);
 /* The number of the rule of a row "site" in the configuration; 0: none, or not known there. */
 uint32_t why_rule(const struct config *cfg, const json_t *site);
+/* Both destinations are left alone, each by itself and for the same class of reasons. */
+bool why_same_trouble(const json_t *place, const json_t *other);
 void why_show_gateway(struct why_show *s);
 void why_show_hosts(struct why_show *s);
 /* " as NAME, by root, 3h ago", of a row that says so */

@@ -280,6 +280,10 @@ def tried_by_another(where):
             s = d.story("a.test")
             assert s["group"]["messages"] == 2 and "messages_at_most" not in s["group"], s["group"]
             assert all("Name server: a.test:" in r["reason"] for r in s["reasons"]), s["reasons"]
+            text = d.words(both)
+            assert re.search(r"<[xy]@[ab].test> and 1 other: each waits with its site", text), text
+            assert text.count("is left alone as a whole") == 1, text
+            assert "the last word: Name server: (various): " in text, text
             r = d.g.cli("queue", "oldest", "--by", "reason", "--json")
             (row,) = [x for x in map(json.loads, r.stdout.splitlines()) if "oldest_id" in x]
             assert row["reason"].startswith("Name server: (various): "), row

@@ -144,8 +144,16 @@ static void how_long_each_stage(void)
         { ATTEMPT_PEER, 5, 250, "ok" },        { ATTEMPT_OURS, 6, 0, "BDAT 10 LAST" },
         { ATTEMPT_NOTE, 60006, 0, "time-out" },
     };
+    static const struct said at_once[] = {
+        { ATTEMPT_HOST, 0, 0, "mx1" },         { ATTEMPT_NOTE, 0, 0, "refused" },
+        { ATTEMPT_HOST, 0, 0, "mx2" },         { ATTEMPT_PEER, 1, 220, "hello" },
+        { ATTEMPT_OURS, 1, 0, "EHLO x" },      { ATTEMPT_PEER, 1, 421, "no" },
+    };
     struct buf b;
     buf_init(&b, 1024);
+    stages_of(at_once, sizeof at_once / sizeof *at_once, 0, &b);
+    CHECK_SPAN(buf_span(&b), SPAN("mx1/connection=0 mx2/greeting=1 mx2/EHLO=0"));
+    buf_reset(&b);
     stages_of(pipelined, sizeof pipelined / sizeof *pipelined, 12, &b);
     CHECK_SPAN(buf_span(&b),
                SPAN("DNS=12 mx1/connection=1000 mx2/greeting=300 mx2/EHLO=50 mx2/ourselves=1 "

@@ -25,8 +25,8 @@ static struct span verb_of(struct span text)
     return span_ieq(verb, SPAN("BDAT")) ? SPAN("content") : span_to(verb, 16);
 }
 
-/* The time since the last entry was this stage's. */
-static void took(struct walk *w, struct span stage, uint32_t at_ms)
+/* The time since the last entry was this stage's. ended: it is told also if it took none. */
+static void took(struct walk *w, struct span stage, uint32_t at_ms, bool ended)
 {
     uint32_t ms = at_ms > w->at_ms ? at_ms - w->at_ms : 0;
     w->at_ms = at_ms > w->at_ms ? at_ms : w->at_ms;
@@ -36,7 +36,7 @@ static void took(struct walk *w, struct span stage, uint32_t at_ms)
         w->out[i - 1].ms += ms;
         return;
     }
-    if (ms && w->n < w->max)
+    if ((ms || ended) && w->n < w->max)
         w->out[w->n++] = (struct attempt_stage){ w->host, stage, ms };
 }
 
@@ -68,20 +68,23 @@ static void see(struct walk *w, const struct attempt_entry *e)
         w->host = e->text;
         w->pending_n = 0;
         w->last = e->kind == ATTEMPT_KEPT ? SPAN("open") : SPAN_NONE;
-        took(w, SPAN("connection"), e->at_ms);
+        took(w, SPAN("connection"), e->at_ms, false);
         break;
     case ATTEMPT_OURS:
         if (!w->pending_n)
-            took(w, waiting_for(w), e->at_ms);
+            took(w, waiting_for(w), e->at_ms, false);
         if (w->pending_n < PENDING_MAX)
             w->pending[w->pending_n++] = verb_of(e->text);
         break;
     case ATTEMPT_PEER:
-        took(w, waiting_for(w), e->at_ms);
+        took(w, waiting_for(w), e->at_ms, true);
         answered(w);
         break;
     default:
-        took(w, w->pending_n || w->last.n ? waiting_for(w) : SPAN("connection"), e->at_ms);
+        if (w->pending_n || w->last.n)
+            took(w, waiting_for(w), e->at_ms, false);
+        else
+            took(w, SPAN("connection"), e->at_ms, w->host.n > 0);
     }
 }
 
