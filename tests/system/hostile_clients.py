@@ -116,8 +116,12 @@ def qmgr_dies_under_large_content(directory):
             clients = [smtpclient.Client(g.port) for _ in range(8)]
             for c in clients:
                 c.ehlo()
-                c.envelope("a@sender.example", "b@dest.example")
-                c.cmd("DATA")
+                end = time.monotonic() + 90
+                while c.envelope("a@sender.example", "b@dest.example").code != 250:
+                    assert time.monotonic() < end, "qmgr does not come back"
+                    c.cmd("RSET")
+                    time.sleep(0.05)
+                assert c.cmd("DATA").code == 354
                 c.send(b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 4000)
             os.kill(g.roles()["qmgr"][0], signal.SIGKILL)
             for c in clients:
