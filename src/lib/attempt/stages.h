@@ -12,8 +12,8 @@ struct attempt_stage {
 
 enum { ATTEMPT_STAGES_MAX = 64 };
 
-/* In order, those that took any time or were answered, up to max; how many. None when a part of the dialogue was
- * left out. The spans look into the story. */
+/* In order, those that took any time or were answered, up to max; how many. None when a part of
+ * the dialogue was left out. The spans look into the story. */
 size_t attempt_stages(const struct attempt *a, struct attempt_stage *out, size_t max);
 
 #endif
