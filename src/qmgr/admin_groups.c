@@ -47,7 +47,7 @@ struct group {
     struct hash_node node;
     int64_t rank; /* more is better */
     uint64_t messages, recipients, bytes, shared, oldest, newest, last;
-    uint64_t domain, other; /* of a reason: a hash; the age of one of another domain, or 0 */
+    uint64_t domain, other[2]; /* of a reason: a hash; ages of messages of two domains, or 0 */
     uint64_t ages[AGES];
     int64_t next_ms;
     char key[];
@@ -190,10 +190,12 @@ static struct group *group_of(struct grouping *g, struct span key)
 static void take_domain(struct group *to, struct span domain, uint64_t age)
 {
     uint64_t hash = hash_bytes(0, domain) | 1;
-    if (!to->domain)
+    if (!to->domain) {
         to->domain = hash;
-    else if (to->domain != hash && !to->other)
-        to->other = age;
+        to->other[0] = age;
+    } else if (to->domain != hash && !to->other[1]) {
+        to->other[1] = age;
+    }
 }
 
 static void take_next(struct group *to, int64_t next_ms)
@@ -451,24 +453,35 @@ static bool look_at_oldest(struct grouping *g, struct group *x)
     return true;
 }
 
+/* Of a message: words of the group that are others than these. */
+static bool find_other(struct grouping *g, const struct group *x, uint64_t age, struct span reason,
+                       struct span *other_r)
+{
+    enum { LOOKED = 64 };
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    if (!sched_age_get(g->y.a->q->sched, age, &m))
+        return false;
+    for (uint32_t i = 0; i < LOOKED && sched_msg_rcpt(m.here, i, &r); i++) {
+        *other_r = r.reason;
+        if (query_rcpt(&g->y, &m, &r) && in_group(g, x, &r) && !span_eq(r.reason, reason))
+            return true;
+    }
+    return false;
+}
+
 /* The oldest's, without a name that it has of its own. */
 static void put_reason(struct grouping *g, const struct group *x, struct span reason,
                        struct json *j)
 {
-    enum { LOOKED = 64 }; /* recipients of the other one */
-    struct sched_msg_info m;
-    struct sched_rcpt_info r;
+    struct span other;
     struct buf text;
     buf_init(&text, 8 * SCHED_REASON_MAX);
-    buf_puts(&text, reason);
-    bool other = reason.n && x->other && sched_age_get(g->y.a->q->sched, x->other, &m);
-    for (uint32_t i = 0; other && i < LOOKED && sched_msg_rcpt(m.here, i, &r); i++) {
-        if (!query_rcpt(&g->y, &m, &r) || !in_group(g, x, &r) || span_eq(r.reason, reason))
-            continue;
-        buf_reset(&text);
-        queue_reason_fold(&text, reason, r.reason);
-        other = false;
-    }
+    if (x->other[1] && (find_other(g, x, x->other[0], reason, &other) ||
+                        find_other(g, x, x->other[1], reason, &other)))
+        queue_reason_fold(&text, reason, other);
+    else
+        buf_puts(&text, reason);
     if (text.len)
         json_str(j, "reason", buf_span(&text));
     buf_free(&text);

@@ -35,7 +35,8 @@ enum phase { HEAD, LIVE, FINAL, PLACES, STORIES, ATTEMPTS, END };
 /* What another message met last at a site, where some recipients wait for that one's sake. */
 struct other {
     struct span site;
-    struct queueid id;
+    struct queueid id; /* empty: it is the message's own attempt, */
+    bool own;          /* and `site` its destination */
     int64_t at_ms; /* 0: there is none */
     struct spool_story story; /* for these recipients */
 };
@@ -278,13 +279,38 @@ static bool add_rcpt(struct look *l, struct other *o, uint32_t rcpt)
     return true;
 }
 
+static bool take_told(struct look *l, struct other *o, const struct dest *d)
+{
+    struct attempt at;
+    o->story.text = arena_dup(l->mem, span_of(d->story, d->story_len));
+    o->at_ms = o->story.text.p && attempt_get(o->story.text, &at) ? at.at_ms : 0;
+    return o->at_ms > 0;
+}
+
+/* The message's own last attempt, which is not on disk yet. NULL: it is there, or nothing is
+ * known. */
+static struct other *own_at(struct admin_ask *a, struct look *l, uint32_t rcpt,
+                            const struct sched_rcpt_info *r)
+{
+    const struct dest *d = r->dest.n ? dest_find(a->q, r->dest) : NULL;
+    struct other *o = NULL;
+    for (size_t i = 0; i < l->other_count && !o; i++)
+        if (l->others[i].own && span_eq(l->others[i].site, r->dest))
+            o = &l->others[i];
+    if (!o && d && d->story && d->failed_seq == l->seq && l->other_count < OTHERS_MAX) {
+        o = &l->others[l->other_count++];
+        *o = (struct other){ .site = arena_dup(l->mem, r->dest), .own = true };
+        take_told(l, o, d);
+    }
+    return o && o->at_ms > own_attempt(l, rcpt) ? o : NULL;
+}
+
 /* NULL: of this site nothing is known, or is to be told. */
 static struct other *other_at(struct admin_ask *a, struct look *l, const struct sched_rcpt_info *r)
 {
     struct span site = r->site.n ? r->site : r->dest;
-    struct attempt at;
     for (size_t i = 0; i < l->other_count; i++)
-        if (span_eq(l->others[i].site, site))
+        if (!l->others[i].own && span_eq(l->others[i].site, site))
             return l->others[i].at_ms ? &l->others[i] : NULL;
     if (l->other_count == OTHERS_MAX)
         return NULL;
@@ -294,9 +320,7 @@ static struct other *other_at(struct admin_ask *a, struct look *l, const struct 
     if (!d || d->failed_seq == l->seq)
         return NULL;
     o->id = d->failed_id;
-    o->story.text = arena_dup(l->mem, span_of(d->story, d->story_len));
-    o->at_ms = o->story.text.p && attempt_get(o->story.text, &at) ? at.at_ms : 0;
-    return o->at_ms ? o : NULL;
+    return take_told(l, o, d) ? o : NULL;
 }
 
 /* Of a site that has failed for others since it was tried itself: the last attempt there. */
@@ -304,7 +328,9 @@ static void find_others(struct admin_ask *a, struct look *l, const struct sched_
 {
     struct sched_rcpt_info r;
     for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && i < RCPTS_SHOWN; i++) {
-        struct other *o = waits_for_others(a->q, &r) ? other_at(a, l, &r) : NULL;
+        struct other *o = r.state < SCHED_LIVE ? own_at(a, l, i, &r) : NULL;
+        if (!o && waits_for_others(a->q, &r))
+            o = other_at(a, l, &r);
         if (o && o->at_ms > own_attempt(l, i))
             l->told |= add_rcpt(l, o, i);
     }
