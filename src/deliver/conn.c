@@ -91,6 +91,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     c->fd = fd;
     c->job = j;
     c->messages_max = j->messages_max;
+    c->configured = d->configured;
     c->once = j->once || j->probe;
     c->probe = j->probe;
     j->conn = c;
@@ -99,6 +100,22 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     attempt_log_init(&c->log, j->log.max_bytes);
     talk_take(c, j);
     return c;
+}
+
+/* A connection is not kept for longer than what led to it stays true: a host that moves is found
+ * again when its TTL says so, though not at each message. One that is not the first choice
+ * (RFC 5321 5.1) is kept for a while when those before it cannot be reached; when one of them is
+ * there, and only this message was lost there, it is not. */
+static int64_t valid_until(const struct conn *c, const struct job *j, bool best)
+{
+    int64_t ms = (int64_t)j->plan.ttl_s * 1000;
+    if (best && j->plan.ttl_s == DNS_TTL_FOREVER)
+        return INT64_MAX;
+    if (ms < KEEP_MIN_MS)
+        ms = KEEP_MIN_MS;
+    if (!best && ms > KEEP_SPARE_MS)
+        ms = KEEP_SPARE_MS;
+    return now_of(c) + (best || !j->reached ? ms : 0);
 }
 
 struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_addr *a)
@@ -114,11 +131,9 @@ struct conn *conn_open(struct deliver *d, struct job *j, const struct dns_plan_a
     snprintf(j->last_host, sizeof j->last_host, "%s", c->host);
     j->last_addr = a->addr;
     talk_say(c, TALK_CONNECTING, SPAN_NONE);
-    /* A connection is not kept for longer than what led to it stays true: a host that moves is
-     * found again when its TTL says so. */
-    c->valid_until_ms = j->plan.ttl_s == DNS_TTL_FOREVER
-                            ? INT64_MAX
-                            : now_of(c) + (int64_t)j->plan.ttl_s * 1000;
+    bool best = a->host < j->plan.best_hosts;
+    c->under = best ? j->plan.order.best : j->plan.order.all;
+    c->valid_until_ms = valid_until(c, j, best);
     loop_io_add(d->env->loop, &c->io, fd, LOOP_WRITE, on_ready, c);
     int64_t until = now_of(c) + d->config->timeout.connect_ms;
     c->connect_until_ms = until < j->deadline_ms ? until : j->deadline_ms;
@@ -132,8 +147,10 @@ void conn_free(struct conn *c)
     if (c->state != CONN_CONNECTING)
         talk_closing(c);
     talk_say(c, TALK_CLOSED, SPAN_NONE);
-    if (c->keeper && c->state == CONN_KEPT)
-        hash_remove(&d->kept, &c->keeper_node);
+    if (c->keeper)
+        upstream_unkept(c);
+    conn_unname(c);
+    struct job *heir = c->heir;
     if (c->job)
         c->job->conn = NULL;
     smtp_client_free(&c->client);
@@ -144,6 +161,10 @@ void conn_free(struct conn *c)
     loop_close(d->env->loop, c->fd);
     list_remove(&c->node);
     free(c);
+    if (heir) {
+        heir->waits = NULL;
+        upstream_ask(heir);
+    }
     deliver_check_finished(d);
 }
 
@@ -185,7 +206,7 @@ static void begin_message(struct conn *c, struct job *j)
 
 void conn_send(struct conn *c, struct job *j)
 {
-    hash_remove(&c->d->kept, &c->keeper_node);
+    conn_unname(c);
     c->state = CONN_TALKING;
     c->job = j;
     j->conn = c;
@@ -202,15 +223,28 @@ bool conn_may_keep(const struct conn *c)
 {
     const struct config_deliver *cfg = &c->d->config->deliver;
     return !c->closed && !c->once && !c->d->finishing && cfg->idle_ms > 0 &&
+           c->configured == c->d->configured &&
            c->messages < c->messages_max && now_of(c) < c->valid_until_ms &&
            smtp_client_idle(c->client);
+}
+
+void conn_name(struct conn *c)
+{
+    c->keeper = ++c->d->next_keeper;
+    hash_add(&c->d->kept, &c->keeper_node, span_of(&c->keeper, sizeof c->keeper));
+}
+
+void conn_unname(struct conn *c)
+{
+    if (c->keeper)
+        hash_remove(&c->d->kept, &c->keeper_node);
+    c->keeper = 0;
 }
 
 void conn_keep(struct conn *c)
 {
     c->state = CONN_KEPT;
-    c->keeper = ++c->d->next_keeper;
-    hash_add(&c->d->kept, &c->keeper_node, span_of(&c->keeper, sizeof c->keeper));
+    conn_name(c);
     int64_t until = now_of(c) + c->d->config->deliver.idle_ms;
     if (until > c->valid_until_ms)
         until = c->valid_until_ms;
@@ -331,6 +365,10 @@ static void on_readable(struct conn *c)
     ssize_t got = loop_read(d->env->loop, c->fd, to, READ_BYTES);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;
+    if (c->closed) {
+        c->eof = got <= 0;
+        return;
+    }
     if (got > 0) {
         take_input(c, span_of(to, (size_t)got));
         return;
@@ -349,8 +387,17 @@ static void set_timer(struct conn *c)
     if (c->state == CONN_KEPT)
         return;
     int64_t at = smtp_client_deadline(c->client);
+    if ((c->heir || c->closed) && at > c->quit_ms + QUIT_MS)
+        at = c->quit_ms + QUIT_MS;
     if (at != INT64_MAX && (!loop_timer_set(&c->timer) || at < c->timer.node.key))
         loop_timer_at(c->d->env->loop, &c->timer, at);
+}
+
+/* The reply to QUIT is there. The peer counts the connection until it has closed it, too. */
+static bool lingers(const struct conn *c)
+{
+    return c->state == CONN_ENDING && !c->eof && (c->keeper || c->heir) &&
+           now_of(c) < c->quit_ms + QUIT_MS;
 }
 
 /* A message has ended inside one of the engine's calls: the job goes on from here. */
@@ -361,9 +408,7 @@ static void settle(struct conn *c)
     c->settled = c->messages;
     if (ended && j)
         job_message_done(j);
-    if (c->state == CONN_KEPT && c->closed)
-        upstream_unkept(c);
-    if (c->closed) {
+    if (c->closed && !lingers(c)) {
         conn_free(c);
         return;
     }
@@ -371,7 +416,7 @@ static void settle(struct conn *c)
         conn_quit(c); /* settles it, and may free it */
         return;
     }
-    int want = LOOP_READ | (out_waits(c) ? LOOP_WRITE : 0);
+    int want = LOOP_READ | (!c->closed && out_waits(c) ? LOOP_WRITE : 0);
     loop_io_want(c->d->env->loop, &c->io, want);
     set_timer(c);
 }
@@ -401,12 +446,22 @@ static void act_quit(struct conn *c) { smtp_client_quit(c->client, now_of(c)); }
 
 void conn_quit(struct conn *c)
 {
-    if (c->state == CONN_KEPT)
-        hash_remove(&c->d->kept, &c->keeper_node);
     c->state = CONN_ENDING;
+    c->quit_ms = now_of(c);
     talk_closing(c);
     loop_timer_stop(c->d->env->loop, &c->timer);
     drive(c, act_quit);
+}
+
+void conn_replace(struct conn *c, struct job *j)
+{
+    conn_unname(c);
+    c->heir = j;
+    j->waits = c;
+    if (c->state == CONN_KEPT)
+        conn_quit(c);
+    else
+        set_timer(c);
 }
 
 static void act_tick(struct conn *c) { smtp_client_tick(c->client, now_of(c)); }
@@ -417,8 +472,10 @@ static void on_timer(void *ctx)
     if (c->state == CONN_CONNECTING) {
         failed_to_connect(c, ETIMEDOUT, true);
     } else if (c->state == CONN_KEPT) {
-        upstream_unkept(c);
         conn_quit(c);
+    } else if (c->state == CONN_ENDING && (c->heir || c->closed) &&
+               now_of(c) >= c->quit_ms + QUIT_MS) {
+        conn_free(c);
     } else {
         drive(c, act_tick);
     }

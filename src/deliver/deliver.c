@@ -19,6 +19,7 @@ static void configure(struct deliver *d, struct config *cfg)
     struct smtp_client_config *c = &d->client_conf;
     config_free(&d->config);
     d->config = cfg;
+    d->configured++;
     local_configure(d);
     smtp_client_defaults(c);
     c->hostname = cfg->hostname;
@@ -68,6 +69,7 @@ static void *deliver_make(struct role_env *env, struct config *cfg, struct err *
     hash_init(&d->jobs, loop_random_u64(env->loop), 0);
     hash_init(&d->questions, loop_random_u64(env->loop), 0);
     hash_init(&d->kept, loop_random_u64(env->loop), 0);
+    d->next_keeper = loop_random_u64(env->loop) >> KEEPER_SHIFT;
     buf_init(&d->read_buf, READ_BYTES);
     loop_timer_init(&d->finish, on_finish_late, d);
     loop_timer_init(&d->alone, on_alone, d);
@@ -103,7 +105,22 @@ static bool deliver_start(void *role, struct err *err)
     return true;
 }
 
-static void deliver_reload(void *role, struct config *next) { configure(role, next); }
+static void quit_kept(struct deliver *d)
+{
+    LIST_EACH(n, &d->conns) {
+        struct conn *c = CONTAINER(n, struct conn, node);
+        if (c->state == CONN_KEPT)
+            conn_quit(c);
+    }
+}
+
+/* What asks for TLS now, or for another address of ours, may not have done so when a connection
+ * was made: none is kept over a reload. */
+static void deliver_reload(void *role, struct config *next)
+{
+    configure(role, next);
+    quit_kept(role);
+}
 
 void deliver_check_finished(struct deliver *d)
 {
@@ -117,11 +134,7 @@ static void deliver_finish(void *role, int64_t within_ms)
     struct deliver *d = role;
     d->finishing = true;
     loop_timer_in(d->env->loop, &d->finish, within_ms);
-    LIST_EACH(n, &d->conns) {
-        struct conn *c = CONTAINER(n, struct conn, node);
-        if (c->state == CONN_KEPT)
-            conn_quit(c);
-    }
+    quit_kept(d);
     deliver_check_finished(d);
 }
 
@@ -129,13 +142,13 @@ static void deliver_free(void *role)
 {
     struct deliver *d = role;
     d->finishing = false;
+    channel_free(&d->qmgr);
+    for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
+        job_forget(d, CONTAINER(n, struct job, node));
     LIST_EACH(n, &d->conns)
         conn_free(CONTAINER(n, struct conn, node));
     channel_free(&d->router);
     probe_forget_all(d);
-    channel_free(&d->qmgr);
-    for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
-        job_forget(d, CONTAINER(n, struct job, node));
     channel_free(&d->resolver);
     hash_free(&d->jobs);
     hash_free(&d->questions);

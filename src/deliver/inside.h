@@ -35,6 +35,10 @@ enum {
     TLS_SESSIONS_MAX = 10000,
     PROBE_BYTES_MAX = 1 << 20,
     ALONE_MS = 5 * 60 * 1000,
+    KEEPER_SHIFT = 17, /* a name is short enough for qmgr, and no other process's by chance */
+    QUIT_MS = 2000,    /* after QUIT, when another connection waits for the end of this one */
+    KEEP_MIN_MS = 10000,
+    KEEP_SPARE_MS = 60000, /* of a host that was not the first choice */
 };
 
 struct deliver;
@@ -80,6 +84,7 @@ struct job {
     bool probe_told;
     struct list probe_node; /* in d->probes */
     bool once;     /* a connection for each recipient: it ends in a mailbox, program or file */
+    struct conn *waits; /* for that connection to end, to make its own then */
     size_t next_addr;  /* of the plan */
     size_t plain_addr; /* next_addr of the one to be asked without TLS, whose handshake failed */
     int64_t begun_ms, deadline_ms;
@@ -118,8 +123,12 @@ struct conn {
     uint64_t messages_max;
     char tls_text[64];
     struct job *job;
-    uint64_t keeper; /* while kept */
+    uint64_t keeper; /* qmgr knows it by this name: it is kept, or being closed */
     struct hash_node keeper_node;
+    uint64_t under;  /* of the plan's order: for whom it may be kept */
+    unsigned configured; /* with which of d's configurations */
+    struct job *heir;    /* waits for its end */
+    int64_t quit_ms;     /* when that began */
     unsigned messages, settled; /* begun and ended here; of them those the job has heard of */
     int64_t connect_until_ms;
     int64_t valid_until_ms; /* by the TTLs of its addresses */
@@ -144,6 +153,7 @@ struct deliver {
     struct tls_client_ctx *tls;
     struct channel *qmgr, *resolver, *router;
     struct list probes;
+    unsigned configured; /* how often */
     struct hash jobs, questions, kept;
     struct list conns;
     uint64_t next_question, next_keeper;
@@ -176,11 +186,15 @@ const struct netaddr *conn_source(const struct job *j, const struct netaddr *to)
 /* Over a descriptor that is connected already; takes it over. */
 void conn_adopt(struct deliver *d, struct job *j, int fd);
 void conn_send(struct conn *c, struct job *j);
+/* Closes it, or is at it; then the job goes on with one of its own. */
+void conn_replace(struct conn *c, struct job *j);
 void conn_run(struct conn *c);
 void conn_quit(struct conn *c);
 void conn_free(struct conn *c);
 bool conn_may_keep(const struct conn *c);
-void conn_keep(struct conn *c); /* gives it a keeper name */
+void conn_keep(struct conn *c);
+void conn_name(struct conn *c); /* gives it a keeper name */
+void conn_unname(struct conn *c); /* qmgr does not know it any more, or never did */
 
 /* rule.c: delivery_rule */
 void rule_none(struct job *j);
@@ -206,7 +220,8 @@ void upstream_resolver(struct deliver *d, int fd);
 void upstream_ask(struct job *j);
 void upstream_no_answer(void *ctx); /* job->patience */
 void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o);
-void upstream_job_done(struct job *j, uint64_t keeper);
+/* c: the connection that qmgr knows by its name from now on; NULL: none. */
+void upstream_job_done(struct job *j, const struct conn *c);
 void upstream_unkept(struct conn *c);
 void upstream_want(struct job *j, size_t n);
 

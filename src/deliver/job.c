@@ -71,9 +71,9 @@ static bool take_job(struct job *j, const struct msg_job *m)
     return true;
 }
 
-static void end(struct job *j, uint64_t keeper)
+static void end(struct job *j, const struct conn *c)
 {
-    upstream_job_done(j, keeper);
+    upstream_job_done(j, c);
     job_forget(j->d, j);
 }
 
@@ -88,6 +88,8 @@ void job_forget(struct deliver *d, struct job *j)
         hash_remove(&d->jobs, &j->node);
     if (j->conn)
         j->conn->job = NULL;
+    if (j->waits)
+        j->waits->heir = NULL;
     attempt_log_free(&j->log);
     arena_free(&j->arena);
     free(j);
@@ -105,7 +107,7 @@ static void all(struct job *j, const struct smtp_outcome *o)
     }
 }
 
-static struct conn *kept_connection(struct deliver *d, uint64_t keeper)
+static struct conn *named(struct deliver *d, uint64_t keeper)
 {
     struct hash_node *n = keeper ? hash_get(&d->kept, span_of(&keeper, sizeof keeper)) : NULL;
     return n ? CONTAINER(n, struct conn, keeper_node) : NULL;
@@ -133,16 +135,18 @@ void job_begin(struct deliver *d, const struct msg_job *m)
     hash_add(&d->jobs, &j->node, span_of(&j->id, sizeof j->id));
     if (!take_job(j, m)) {
         /* Our own qmgr does not send such jobs; if it does, it gets them back as lost. */
-        end(j, 0);
+        end(j, NULL);
         return;
     }
-    struct conn *c = kept_connection(d, m->keeper);
+    struct conn *c = named(d, m->keeper);
     /* The content lies in the channel's memory until the turn's end. With a connection at hand
      * the client takes it from there; otherwise it is copied, and for another address asked of
      * qmgr again. */
     j->content = m->content;
     uint64_t id = j->id;
-    if (c)
+    if (c && (c->state != CONN_KEPT || m->instead))
+        conn_replace(c, j);
+    else if (c)
         conn_send(c, j);
     else
         upstream_ask(j);
@@ -181,7 +185,7 @@ void job_plan(struct job *j, struct span plan)
     j->reached = !j->dns_failed;
     j->why = o.text;
     all(j, &o);
-    end(j, 0);
+    end(j, NULL);
 }
 
 static size_t gather(struct job *j)
@@ -199,7 +203,7 @@ static size_t gather(struct job *j)
 }
 
 /* Nobody is left to ask: what the last one said is the result. */
-static void give_up(struct job *j, uint64_t keeper)
+static void give_up(struct job *j, const struct conn *c)
 {
     for (size_t i = 0; i < j->rcpt_count; i++) {
         struct rcpt_state *s = &j->states[i];
@@ -208,7 +212,7 @@ static void give_up(struct job *j, uint64_t keeper)
         s->told = true;
         upstream_result(j, i, &s->last);
     }
-    end(j, keeper);
+    end(j, c);
 }
 
 static void remember(struct job *j, size_t i, const struct smtp_outcome *o)
@@ -264,7 +268,7 @@ static void try_next(struct job *j)
         remember_for_all(j, &o);
         record_unreached(j, a, o.text);
     }
-    give_up(j, 0);
+    give_up(j, NULL);
 }
 
 void job_no_connection(struct job *j, const struct smtp_outcome *o)
@@ -281,7 +285,7 @@ void job_no_local(struct job *j, const struct smtp_outcome *o)
 {
     j->why = copied(j, o->text);
     all(j, o);
-    end(j, 0);
+    end(j, NULL);
 }
 
 /* --- the transaction --- */
@@ -305,6 +309,15 @@ void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
     upstream_result(j, r, &s->last);
 }
 
+/* Until it has ended the peer counts it, and so does qmgr. NULL: it has, or is of no site. */
+static const struct conn *ending(struct conn *c)
+{
+    if (c->closed || c->once)
+        return NULL;
+    conn_name(c);
+    return c;
+}
+
 /* The session is over for this message; the connection may serve the next. */
 void job_message_done(struct job *j)
 {
@@ -315,27 +328,27 @@ void job_message_done(struct job *j)
      * TLS. */
     if (again && j->next_addr)
         j->plain_addr = j->next_addr--;
-    uint64_t keeper = 0;
     record_keep(j, c);
     c->job = NULL;
     j->conn = NULL;
     if (gather(j) == 0) {
         snprintf(j->tls, sizeof j->tls, "%s", c->tls_text);
-        if (conn_may_keep(c)) {
+        bool keep = conn_may_keep(c);
+        if (keep)
             conn_keep(c);
-            keeper = c->keeper;
-        }
         if (!j->have_plan)
             j->plan.site = copied(j, span_str(c->site));
-        end(j, keeper);
+        end(j, keep ? c : ending(c));
         return;
     }
     /* Somebody waits for another address: of a kept connection that had no plan, ask first. */
     say_left(j);
     if (!j->have_plan)
         upstream_ask(j);
-    else
+    else if (j->next_addr < j->plan.addr_count)
         try_next(j);
+    else
+        give_up(j, ending(c));
 }
 
 /* --- content --- */

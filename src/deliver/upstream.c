@@ -66,7 +66,7 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o)
         send_result(j->d->qmgr, &m);
 }
 
-void upstream_job_done(struct job *j, uint64_t keeper)
+void upstream_job_done(struct job *j, const struct conn *c)
 {
     if (j->probe) {
         probe_done(j);
@@ -74,9 +74,13 @@ void upstream_job_done(struct job *j, uint64_t keeper)
     }
     struct msg_job_done m = { .job = j->id,
                               .site = j->plan.site,
+                              .best = j->plan.order.best,
+                              .all = j->plan.order.all,
                               .reached = j->reached,
                               .dns = j->dns_failed,
-                              .keeper = keeper,
+                              .keeper = c ? c->keeper : 0,
+                              .under = c ? c->under : 0,
+                              .ending = c && c->state != CONN_KEPT,
                               .tls = span_str(j->tls),
                               .why = j->why };
     struct buf story;
@@ -99,8 +103,11 @@ static void on_let_go(struct deliver *d, struct channel *ch, const struct msg_le
 {
     struct hash_node *n = hash_get(&d->kept, span_of(&m->keeper, sizeof m->keeper));
     (void)ch;
-    if (n)
-        conn_quit(CONTAINER(n, struct conn, keeper_node));
+    struct conn *c = n ? CONTAINER(n, struct conn, keeper_node) : NULL;
+    if (c)
+        conn_unname(c);
+    if (c && c->state == CONN_KEPT)
+        conn_quit(c);
 }
 
 static void on_watch(struct deliver *d, struct channel *ch, const struct msg_watch *m)
@@ -123,13 +130,13 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
     (void)ch;
     (void)why;
     channel_free(&d->qmgr);
+    for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
+        job_forget(d, CONTAINER(n, struct job, node));
     LIST_EACH(n, &d->conns) {
         struct conn *c = CONTAINER(n, struct conn, node);
         if (!c->probe)
             conn_free(c);
     }
-    for (struct hash_node *n; (n = hash_next(&d->jobs, NULL));)
-        job_forget(d, CONTAINER(n, struct job, node));
     loop_timer_in(d->env->loop, &d->alone, ALONE_MS);
     deliver_check_finished(d);
 }

@@ -8,12 +8,13 @@
 #include "ipc/proto.h"
 
 /* destination: the route's codec. classes: of delivery rules (config/rules.h). rcpts:
- * proto/lists.h. content: all of it, or empty. keeper: a connection kept before, to be used if it
- * still stands (0: none). */
+ * proto/lists.h. content: all of it, or empty. keeper: a connection of before (0: none):
+ * to be used if it still stands; with `instead` it is to be closed, and another one is made when it
+ * is. */
 #define JOB_FIELDS(F) \
     F(U64, job) F(U64, seq) F(I64, received_ms) F(BYTES, destination) F(BYTES, classes) \
     F(BYTES, sender) F(U32, flags) F(BYTES, envid) F(BYTES, rcpts) F(U64, size) F(U64, keeper) \
-    F(BYTES, content)
+    F(U8, instead) F(BYTES, content)
 #define WANT_FIELDS(F) F(U64, job) F(U64, offset) F(U32, count)
 /* failed: the spool cannot read it; the job's recipients are deferred. */
 #define CONTENT_FIELDS(F) F(U64, job) F(U64, offset) F(U8, failed) F(BYTES, data)
@@ -23,12 +24,14 @@
     F(U64, job) F(U32, rcpt) F(U8, result) F(U8, cause) F(U8, stage) F(U8, bits) F(U16, code) \
     F(BYTES, enhanced) F(BYTES, reply) F(BYTES, text) F(BYTES, host) F(ADDR, relay) F(I64, ms)
 /* site: the key of the MX set the addresses came from, "" when that was never known.
- * reached: a session came up; dns: it was DNS that failed; keeper: the connection stays open
- * under this name until a job takes it or `unkept` says that it has gone. tls: version and
- * cipher, or "". story: attempt/attempt.h, when somebody was put off; else "". */
+ * best, all: the order of its hosts (dns/plan.h); 0 when that was not asked for. reached: a session
+ * came up; dns: it was DNS that failed; keeper: the connection is still there under this name until
+ * a job takes it or `unkept` says that it has gone; under: for whom it may be used: those with this
+ * `best`, or this `all`. ending: for nobody, it is being closed. tls: version and cipher, or "".
+ * story: attempt/attempt.h, when somebody was put off; else "". */
 #define JOB_DONE_FIELDS(F) \
-    F(U64, job) F(BYTES, site) F(U8, reached) F(U8, dns) F(U64, keeper) F(BYTES, tls) \
-    F(BYTES, why) F(BYTES, story)
+    F(U64, job) F(BYTES, site) F(U64, best) F(U64, all) F(U8, reached) F(U8, dns) \
+    F(U64, keeper) F(U64, under) F(U8, ending) F(BYTES, tls) F(BYTES, why) F(BYTES, story)
 #define UNKEPT_FIELDS(F) F(BYTES, site) F(U64, keeper)
 /* qmgr has no use for that kept connection: close it. */
 #define LET_GO_FIELDS(F) F(U64, keeper)
@@ -59,11 +62,11 @@ enum {
 };
 
 #define QMGR_DELIVER(M) \
-    M(0x49, job, JOB_FIELDS) /* 0x40 had no classes */ \
+    M(0x4a, job, JOB_FIELDS) /* 0x40 had no classes, 0x49 no `instead` */ \
     M(0x41, want, WANT_FIELDS) \
     M(0x42, content, CONTENT_FIELDS) \
     M(0x43, result, RESULT_FIELDS) \
-    M(0x44, job_done, JOB_DONE_FIELDS) \
+    M(0x4b, job_done, JOB_DONE_FIELDS) /* 0x44 had no order */ \
     M(0x45, unkept, UNKEPT_FIELDS) \
     M(0x46, let_go, LET_GO_FIELDS) \
     M(0x47, watch, WATCH_FIELDS) \

@@ -174,6 +174,7 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     put_rcpts(q, j, stored, b);
     wire_put_u64(b, size);
     wire_put_u64(b, sj->keeper & ((UINT64_C(1) << KEEPER_INDEX_SHIFT) - 1));
+    wire_put_u8(b, sj->instead);
     error = put_content(j, size, at_hand, b);
     if (error)
         channel_cancel(j->at->channel);
@@ -199,8 +200,7 @@ static void content_broken(struct qmgr *q, struct job *j, int error)
     }
 }
 
-static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
-                       uint64_t keeper);
+static void finish_job(struct qmgr *q, struct job *j, struct sched_result *res);
 
 bool deliverers_let_go(struct qmgr *q, uint64_t keeper)
 {
@@ -221,6 +221,10 @@ bool deliverers_give(struct qmgr *q, struct sched_job *sj)
         sched_job_lost(q->sched, sj->id, qmgr_now(q), NULL);
         return false;
     }
+    if (sj->keeper >> KEEPER_INDEX_SHIFT != (uint64_t)p->index + 1) { /* a name elsewhere */
+        deliverers_let_go(q, sj->keeper);
+        sj->keeper = 0;
+    }
     struct job *j = job_new(q, p, sj, d);
     live_watch(q, j);
     if (sj->probe)
@@ -228,7 +232,7 @@ bool deliverers_give(struct qmgr *q, struct sched_job *sj)
     int error = send_out(q, j, sj, d);
     if (error) {
         content_broken(q, j, error);
-        finish_job(q, j, SCHED_NEWS_NONE, SPAN_NONE, 0);
+        finish_job(q, j, &(struct sched_result){ .news = SCHED_NEWS_NONE });
     }
     return true;
 }
@@ -368,33 +372,33 @@ static void say_change(struct qmgr *q, struct span dest)
         say_restored(q, dest);
 }
 
-static void finish_job(struct qmgr *q, struct job *j, enum sched_news news, struct span why,
-                       uint64_t keeper)
+/* *res without its outcomes: they stand in the job. */
+static void finish_job(struct qmgr *q, struct job *j, struct sched_result *res)
 {
     int64_t down_ms = down_until(q, j->dest);
     enum down was_down = failed_before(q, j->dest);
-    if (reroute_spare(q, j, &why))
-        news = SCHED_NEWS_DEST_DOWN;
+    if (reroute_spare(q, j, &res->why))
+        res->news = SCHED_NEWS_DEST_DOWN;
     for (uint32_t i = 0; i < j->rcpt_count; i++) {
         struct job_rcpt *g = &j->got[i];
         if (!g->told) { /* deliver owes one for each: without, it may have gone out */
             g->kind = SCHED_OUT_UNKNOWN;
             g->text = SPAN("deliver gave no result");
         }
-        bool site = (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_DEST_DOWN) &&
+        bool site = (res->news == SCHED_NEWS_DOWN || res->news == SCHED_NEWS_CROWDED ||
+                     res->news == SCHED_NEWS_DEST_DOWN) &&
                     g->kind == SCHED_OUT_DEFERRED;
         j->outcomes[i].kind = site ? SCHED_OUT_SITE : g->kind;
         j->outcomes[i].reason = g->reply.n ? g->reply : g->text; /* with its code */
     }
-    struct sched_result res = { .outcomes = j->outcomes, .news = news, .why = why,
-                                .keeper = keeper };
-    if (sched_job_result(q->sched, j->id, &res, qmgr_now(q), j->verdicts)) {
+    res->outcomes = j->outcomes;
+    if (sched_job_result(q->sched, j->id, res, qmgr_now(q), j->verdicts)) {
         say_change(q, j->dest);
         verdict_job(q, j, j->verdicts);
     }
-    live_result(q, j, news, keeper);
+    live_result(q, j, res);
     if (down_until(q, j->dest) > down_ms)
-        say_backed_off(q, j->dest, why);
+        say_backed_off(q, j->dest, res->why);
     else if (was_down && !failed_before(q, j->dest))
         say_back(q, j->dest, was_down == DOWN_DEST);
     job_free(q, j);
@@ -418,6 +422,9 @@ static enum sched_news news_of(const struct job *j, const struct msg_job_done *m
 {
     if (m->dns)
         return SCHED_NEWS_DEST_DOWN;
+    for (uint32_t i = 0; i < j->rcpt_count && !m->reached; i++)
+        if (j->got[i].code == 421)
+            return SCHED_NEWS_CROWDED;
     if (!m->reached)
         return SCHED_NEWS_DOWN;
     for (uint32_t i = 0; i < j->rcpt_count; i++)
@@ -440,15 +447,19 @@ static void on_job_done(struct deliver_peer *p, struct channel *ch, const struct
                                                   : sched_bind(q->sched, j->id, m->site));
     if (moved) /* resolver knows more, or deliver has an old connection */
         sites_elsewhere(q, j->dest);
-    uint64_t keeper = 0;
+    if (m->best || m->all)
+        sched_set_mx(q->sched, j->dest, (struct sched_mx){ m->best, m->all });
+    struct sched_result res = { .news = news_of(j, m),
+                                .why = m->why,
+                                .under = m->ending ? SCHED_ENDING : m->under };
     if (m->keeper && sched_may_keep(q->sched, j->id)) {
-        keeper = m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT;
+        res.keeper = m->keeper | (uint64_t)(p->index + 1) << KEEPER_INDEX_SHIFT;
     } else if (m->keeper) {
         struct msg_let_go bye = { .keeper = m->keeper };
         send_let_go(p->channel, &bye);
     }
     j->story = m->story; /* told within this call */
-    finish_job(q, j, news_of(j, m), m->why, keeper);
+    finish_job(q, j, &res);
 }
 
 static void on_unkept(struct deliver_peer *p, struct channel *ch, const struct msg_unkept *m)
@@ -477,7 +488,7 @@ static void lose_job(struct qmgr *q, struct job *j)
     for (uint32_t i = 0; i < j->rcpt_count; i++)
         told |= j->got[i].told;
     if (told) {
-        finish_job(q, j, SCHED_NEWS_NONE, SPAN_NONE, 0);
+        finish_job(q, j, &(struct sched_result){ .news = SCHED_NEWS_NONE });
         return;
     }
     for (uint32_t i = 0; i < j->rcpt_count; i++) {

@@ -376,7 +376,7 @@ void live_choose(struct qmgr *q, struct sched_job *j); /* which connection, befo
 void live_watch(struct qmgr *q, struct job *j);        /* a job is made, and not sent */
 void live_talk(struct qmgr *q, const struct msg_talk *m);
 void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f, size_t n);
-void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint64_t keeper);
+void live_result(struct qmgr *q, const struct job *j, const struct sched_result *res);
 void live_job_over(struct qmgr *q, const struct job *j);
 
 /* hosts.c */

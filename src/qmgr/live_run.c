@@ -398,8 +398,7 @@ void live_choose(struct qmgr *q, struct sched_job *sj)
             own = l == mine;
     if (!mine || own || !sj->keeper)
         return;
-    deliverers_let_go(q, sj->keeper);
-    sj->keeper = 0;
+    sj->instead = true;
 }
 
 void live_watch(struct qmgr *q, struct job *j)
@@ -419,22 +418,23 @@ void live_watch(struct qmgr *q, struct job *j)
     live_say_job(l, r, j);
 }
 
-void live_result(struct qmgr *q, const struct job *j, enum sched_news news, uint64_t keeper)
+void live_result(struct qmgr *q, const struct job *j, const struct sched_result *res)
 {
     struct live *l = j->watch ? live_of(q, j->watch) : NULL;
     struct sched_place_info place;
     if (!l)
         return;
-    if (news == SCHED_NEWS_DOWN || news == SCHED_NEWS_DEST_DOWN)
+    if (res->news == SCHED_NEWS_DOWN || res->news == SCHED_NEWS_DEST_DOWN)
         l->unreached++;
-    else if (news == SCHED_NEWS_OK)
+    else if (res->news == SCHED_NEWS_OK)
         l->unreached = 0;
-    if (!keeper || l->kept_count == LIVE_KEPT_MAX || !sched_dest(q->sched, j->dest, &place))
+    bool kept = res->keeper && res->under != SCHED_ENDING;
+    if (!kept || l->kept_count == LIVE_KEPT_MAX || !sched_dest(q->sched, j->dest, &place))
         return;
     struct span site = arena_dup(l->arena, place.site);
     if (!site.p)
         return;
-    l->kept[l->kept_count].keeper = keeper;
+    l->kept[l->kept_count].keeper = res->keeper;
     l->kept[l->kept_count++].site = site;
 }
 

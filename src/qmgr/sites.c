@@ -23,6 +23,8 @@ enum {
     KNOWN_MAX_MS = 600000,
 };
 
+static const struct sched_mx no_mx;
+
 struct sites {
     struct hash out;        /* struct site_ask by number: at resolver */
     struct list asked, line; /* in their order: at resolver, and not yet */
@@ -50,12 +52,15 @@ static void ask_free(struct sites *t, struct site_ask *a)
 }
 
 /* site empty: there is none, or nobody knows. */
-static void known(struct qmgr *q, struct span dest, struct span site, int64_t until_ms)
+static void known(struct qmgr *q, struct span dest, struct span site, struct sched_mx mx,
+                  int64_t until_ms)
 {
     if (q->config->n_rules)
         rules_place(q, dest, site);
     else if (site.n)
         sched_place(q->sched, dest, site, 0);
+    if (site.n)
+        sched_set_mx(q->sched, dest, mx);
     sched_placed(q->sched, dest, until_ms, site.n > 0);
     loop_hook_ask(q->env->loop, &q->work);
 }
@@ -69,7 +74,7 @@ void sites_elsewhere(struct qmgr *q, struct span dest)
 
 static void unknown(struct qmgr *q, struct site_ask *a)
 {
-    known(q, a->dest, SPAN_NONE, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS);
+    known(q, a->dest, SPAN_NONE, no_mx, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS);
     ask_free(q->sites, a);
 }
 
@@ -132,11 +137,11 @@ static void find_out(struct qmgr *q, struct span dest)
     struct buf site;
     buf_init(&site, DNS_PLAN_SITE_MAX);
     if (!d.hop_count || dns_site_of(&site, d.hops, d.hop_count))
-        known(q, dest, buf_span(&site), INT64_MAX);
+        known(q, dest, buf_span(&site), no_mx, INT64_MAX);
     else if (q->resolver)
         line_up(q, dest, &d);
     else
-        known(q, dest, SPAN_NONE, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS);
+        known(q, dest, SPAN_NONE, no_mx, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS);
     buf_free(&site);
     arena_reset(t->arena);
 }
@@ -190,7 +195,8 @@ static void on_site(struct qmgr *q, struct channel *ch, const struct msg_site *m
         return;
     struct site_ask *a = CONTAINER(n, struct site_ask, node);
     good_ms = good_ms < KNOWN_MIN_MS ? KNOWN_MIN_MS : good_ms;
-    known(q, a->dest, m->site, now_ms + (good_ms < KNOWN_MAX_MS ? good_ms : KNOWN_MAX_MS));
+    struct sched_mx mx = { m->best, m->all };
+    known(q, a->dest, m->site, mx, now_ms + (good_ms < KNOWN_MAX_MS ? good_ms : KNOWN_MAX_MS));
     ask_free(t, a);
 }
 PROTO_HANDLER(site, struct qmgr *, on_site)

@@ -27,6 +27,8 @@ static void answer(struct resolver_sites *n, uint64_t q, const struct dns_plan *
     if (plan) {
         m.site = plan->site;
         m.ttl_s = plan->ttl_s;
+        m.best = plan->order.best;
+        m.all = plan->order.all;
     }
     if (n->channel)
         send_site(n->channel, &m);

@@ -507,6 +507,45 @@ static void mx_equals(void)
     dns_zone_free(&z);
 }
 
+static struct dns_order order_of(const char *hop, uint64_t seed, size_t best, struct dns_zone *z)
+{
+    struct lookup l = look_p(hop, (struct dns_mx_params){ .seed = seed }, z);
+    struct dns_order o = l.plan->order;
+    if (l.plan->best_hosts != best) {
+        printf("# %s has %zu best hosts\n", hop, l.plan->best_hosts);
+        o.best = best + 1000; /* as no other */
+    }
+    look_end(&l);
+    return o;
+}
+
+/* One site, and not the same hosts in front: RFC 5321 5.1 wants each domain's own order. */
+static void mx_orders(void)
+{
+    struct dns_zone *z = zone_of(
+        "one.test MX 10 a.test\none.test MX 20 b.test\none.test MX 30 c.test\n"
+        "same.test MX 1 A.test\nsame.test MX 2 b.test\nsame.test MX 3 c.test\n"
+        "turned.test MX 10 b.test\nturned.test MX 20 a.test\nturned.test MX 30 c.test\n"
+        "back.test MX 10 a.test\nback.test MX 20 c.test\nback.test MX 30 b.test\n"
+        "both.test MX 10 a.test\nboth.test MX 10 b.test\nboth.test MX 20 c.test\n"
+        "a.test A 192.0.2.1\nb.test A 192.0.2.2\nc.test A 192.0.2.3\n");
+    struct dns_order one = order_of("one.test", 1, 1, z), same = order_of("same.test", 2, 1, z),
+                     turned = order_of("turned.test", 3, 1, z),
+                     back = order_of("back.test", 4, 1, z);
+    CHECK(one.best && one.best == same.best && one.all == same.all);
+    CHECK(turned.best != one.best && turned.all != one.all);
+    CHECK(back.best == one.best && back.all != one.all);
+    struct dns_order both = order_of("both.test", 0, 2, z);
+    CHECK(both.best != one.best && both.best != turned.best && both.all != one.all);
+    for (uint64_t seed = 1; seed < 20; seed++) { /* equals stand in any order */
+        struct dns_order again = order_of("both.test", seed, 2, z);
+        CHECK(again.best == both.best && again.all == both.all);
+    }
+    struct dns_order list = order_of("[a.test]:[b.test]", 1, 1, z);
+    CHECK(!list.best && !list.all); /* the site's key says it */
+    dns_zone_free(&z);
+}
+
 static void mx_limits(void)
 {
     struct dns_zone *z = dns_zone_new();
@@ -566,7 +605,7 @@ static void plan_codec(void)
 static const struct test tests[] = {
     TEST(names),      TEST(compressed_names), TEST(packets),    TEST(cache_ttl),
     TEST(cache_flush), TEST(cache_bounds),    TEST(hops),       TEST(mx_cases),
-    TEST(mx_details), TEST(mx_equals),        TEST(mx_limits),  TEST(plan_codec),
+    TEST(mx_details), TEST(mx_equals), TEST(mx_orders),        TEST(mx_limits),  TEST(plan_codec),
 };
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* Unit tests of sched: one behaviour each. The random runs are in test_sched_model.c. */
 #include "test.h"
 
+#include "base/must.h"
 #include "sched/order.h"
 #include "sched/sched.h"
 #include "sys/sandbox.h"
@@ -1041,6 +1042,136 @@ static void kept_connections(void)
     sched_free(&s);
 }
 
+/* Ends a job well; its connection is there under this name. */
+static void end_keeping(struct sched *s, const struct sched_job *job, uint64_t keeper,
+                        uint64_t under)
+{
+    struct sched_outcome out = { .kind = SCHED_OUT_DELIVERED };
+    struct sched_result res = { .outcomes = &out, .news = SCHED_NEWS_OK, .keeper = keeper,
+                                .under = under };
+    MUST(sched_job_result(s, job->id, &res, at(0), verdicts));
+}
+
+static void place(struct sched *s, const char *dest, uint64_t best, uint64_t all)
+{
+    sched_place(s, span_str(dest), SPAN("mx"), 0);
+    sched_set_mx(s, span_str(dest), (struct sched_mx){ best, all });
+}
+
+static struct sched_job job_for(struct sched *s, uint64_t seq, const char *dest)
+{
+    struct sched_job job = { .id = 0 };
+    add(s, seq, "u@x.example");
+    route_all(s, dest, 0);
+    MUST(sched_next_job(s, at(0), &job));
+    return job;
+}
+
+/* Domains of one site may have its hosts in another order. */
+static void kept_in_order_of_preference(void)
+{
+    struct sched *s = make(); /* 2 at once */
+    place(s, "x", 1, 10);
+    place(s, "y", 2, 20);
+    place(s, "z", 1, 30); /* other hosts behind the same first one */
+    struct sched_job job = job_for(s, 1, "x");
+    end_keeping(s, &job, 41, 1);
+    job = job_for(s, 2, "y");
+    CHECK_INT(job.keeper, 0);
+    end_keeping(s, &job, 42, 2);
+    job = job_for(s, 3, "z");
+    CHECK(job.keeper == 41 && !job.instead);
+    end_keeping(s, &job, 41, 10); /* it goes to another host than the first, for x */
+    job = job_for(s, 4, "z");
+    CHECK(job.keeper == 0);
+    end_keeping(s, &job, 43, 1);
+    job = job_for(s, 5, "x");
+    CHECK(job.keeper == 43); /* the first host is to be had again */
+    end_keeping(s, &job, 0, 0);
+    job = job_for(s, 6, "x");
+    CHECK(job.keeper == 41 && !job.instead);
+    end_keeping(s, &job, 0, 0);
+    sched_free(&s);
+}
+
+/* The peer counts connections, whoever of ours needs them, and those that are being closed. */
+static void kept_and_counted(void)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    c.site_initial = c.site_max = 2;
+    struct sched *s = sched_new(&c);
+    place(s, "x", 1, 1);
+    place(s, "y", 2, 2);
+    struct sched_job a = job_for(s, 1, "x"), b = job_for(s, 2, "x");
+    end_keeping(s, &a, 41, 1);
+    end_keeping(s, &b, 42, SCHED_ENDING);
+    a = job_for(s, 3, "y"); /* two are there: one has to go first, rather the one that goes */
+    CHECK(a.keeper == 42 && a.instead);
+    b = job_for(s, 4, "y");
+    CHECK(b.keeper == 41 && b.instead);
+    end_keeping(s, &a, 43, SCHED_ENDING);
+    a = job_for(s, 5, "y");
+    CHECK(a.keeper == 43 && a.instead);
+    end_keeping(s, &a, 44, SCHED_ENDING);
+    sched_unkeep(s, SPAN("mx"), 44);
+    a = job_for(s, 6, "y");
+    CHECK(a.keeper == 0 && !a.instead);
+    end_keeping(s, &a, 45, SCHED_ENDING);
+    end_keeping(s, &b, 0, 0);
+    a = job_for(s, 7, "y"); /* there is room for both */
+    CHECK(a.keeper == 0 && !a.instead);
+    sched_free(&s);
+}
+
+/* 421 in place of a greeting, while others of ours are there. */
+static void one_connection_less(void)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    c.site_initial = c.site_max = 8;
+    struct sched *s = sched_new(&c);
+    struct sched_job jobs[8];
+    struct sched_place_info p;
+    place(s, "x", 1, 1);
+    for (uint64_t i = 0; i < 8; i++)
+        jobs[i] = job_for(s, i, "x");
+    for (int i = 0; i < 3; i++) {
+        end_job(s, &jobs[i], SCHED_OUT_SITE, SCHED_NEWS_CROWDED, 10);
+        CHECK_INT(verdicts[0].state, SCHED_READY);
+    }
+    CHECK(sched_dest(s, SPAN("x"), &p) && !p.site_down_until_ms);
+    CHECK(sched_site_of(s, SPAN("x"), &p));
+    CHECK_INT(p.limit, 5);
+    for (int i = 3; i < 7; i++)
+        end_job(s, &jobs[i], SCHED_OUT_SITE, SCHED_NEWS_CROWDED, 10);
+    CHECK(sched_site_of(s, SPAN("x"), &p) && p.limit == 1 && !p.down_until_ms);
+    /* All that there is of it says so: it does not take us at all. */
+    end_job(s, &jobs[7], SCHED_OUT_SITE, SCHED_NEWS_CROWDED, 10);
+    CHECK(sched_site_of(s, SPAN("x"), &p) && p.down_until_ms > 10);
+    sched_free(&s);
+}
+
+/* With none of ours left there: it took mail a moment ago, so it has not gone. */
+static void crowded_a_moment_ago(void)
+{
+    struct sched *s = make();
+    struct sched_place_info p;
+    struct sched_job job;
+    place(s, "x", 1, 1);
+    job = job_for(s, 1, "x");
+    end_keeping(s, &job, 0, 0);
+    job = job_for(s, 2, "x");
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_CROWDED, 100);
+    CHECK(sched_site_of(s, SPAN("x"), &p) && !p.down_until_ms && p.limit >= 1);
+    CHECK(!sched_next_job(s, at(100), &job)); /* its route is asked anew */
+    route_all(s, "x", 100);
+    CHECK(sched_next_job(s, at(100), &job));
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_CROWDED, 2 * MINUTE);
+    CHECK(sched_site_of(s, SPAN("x"), &p) && p.down_until_ms > 2 * MINUTE);
+    sched_free(&s);
+}
+
 static void addresses_are_kept_as_given(void)
 {
     struct sched *s = make();
@@ -1172,6 +1303,10 @@ static const struct test tests[] = {
     TEST(one_destination_with_dns_trouble),
     TEST(frozen_shares),         TEST(frozen_at_once),
     TEST(kept_connections),
+    TEST(kept_in_order_of_preference),
+    TEST(kept_and_counted),
+    TEST(one_connection_less),
+    TEST(crowded_a_moment_ago),
     TEST(addresses_are_kept_as_given),
     TEST(many_reasons_are_bounded),
     TEST(order_agrees_with_a_bitmap),

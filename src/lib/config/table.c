@@ -351,7 +351,8 @@ static const struct config_option options[] = {
     { "deliver", "concurrency_initial", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_initial), "5",
       1, 10000, .help = "sessions to one site at first" },
     { "deliver", "concurrency_max", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_max), "20", 1,
-      10000, .help = "sessions to one site at most; the number follows the site's successes" },
+      10000, .help = "sessions to one site at most, with those that are kept open or being "
+                      "closed; the number follows the site's successes" },
     { "deliver", "messages_per_connection", CONFIG_NUMBER, LIVE,
       AT(deliver.messages_per_connection), "100", 1, 1000000,
       .help = "then a new connection is made" },
@@ -359,7 +360,8 @@ static const struct config_option options[] = {
       AT(deliver.recipients_per_transaction), "100", 1, 300,
       .help = "recipients of one message that are sent at once" },
     { "deliver", "idle", CONFIG_DURATION, LIVE, AT(deliver.idle_ms), "5s", 0, 10 * MINUTE,
-      .help = "an open connection waits this long for another message" },
+      .help = "an open connection waits this long for another message of a domain with the same "
+              "hosts in front; it ends with a reload, and with the TTL of what led to it" },
     { "deliver", "eightbit", CONFIG_WORD, LIVE, AT(deliver.eightbit), "send",
       .words = eightbit_words,
       .help = "8-bit mail to a server without 8BITMIME: send the bytes as they are, or bounce" },

@@ -284,6 +284,28 @@ static void put_site(struct dns_mx *m, struct buf *out)
     buf_free(&b);
 }
 
+/* Sums, since equals stand in random order. */
+static void make_order(struct dns_mx *m)
+{
+    struct dns_plan *p = &m->plan;
+    bool by_name = by_mx(&m->hops[0].hop, m->hop_count);
+    size_t at = 0, class = 0;
+    uint32_t rank = 0;
+    for (size_t i = 0; i < m->host_count && at < p->host_count; i++) {
+        const struct mx_host *h = m->hosts[i];
+        if (h->cut || !mx_addrs(h))
+            continue;
+        class += at && mx_rank(h) != rank;
+        rank = mx_rank(h);
+        p->best_hosts += class == 0;
+        struct span name = p->hosts[at++].name;
+        if (by_name && class == 0)
+            p->order.best += hash_bytes(0, name);
+        if (by_name)
+            p->order.all += hash_bytes(class + 1, name);
+    }
+}
+
 static void make_site(struct dns_mx *m)
 {
     struct buf b;
@@ -306,6 +328,7 @@ const struct dns_plan *dns_mx_plan(struct dns_mx *m)
     judge(m, own);
     if (m->plan.verdict == DNS_PLAN_OK) {
         make_site(m);
+        make_order(m);
         trail_say(m->p.trail, TRAIL_DECIDED, "site", m->plan.site, "%zu hosts, %zu addresses",
                   m->plan.host_count, m->plan.addr_count);
     } else {

@@ -1,7 +1,7 @@
 #include "dns/plan.h"
 
 /* The version of the binary form; a reader refuses others. */
-enum { PLAN_VERSION = 1 };
+enum { PLAN_VERSION = 2 };
 
 const char *dns_plan_flag_name(enum dns_plan_flag f)
 {
@@ -30,6 +30,9 @@ void dns_plan_put(struct buf *out, const struct dns_plan *p)
         wire_put_bytes(out, p->hosts[i].name);
         wire_put_u16(out, p->hosts[i].pref);
     }
+    wire_put_u16(out, (uint16_t)p->best_hosts);
+    wire_put_u64(out, p->order.best);
+    wire_put_u64(out, p->order.all);
     wire_put_u16(out, (uint16_t)p->addr_count);
     for (size_t i = 0; i < p->addr_count; i++) {
         netaddr_put_wire(out, &p->addrs[i].addr);
@@ -47,8 +50,12 @@ static bool get_lists(struct wire *w, struct arena *a, struct dns_plan *p)
         p->hosts[i].name = wire_get_bytes(w, DNS_HOP_TEXT_MAX);
         p->hosts[i].pref = wire_get_u16(w);
     }
+    p->best_hosts = wire_get_u16(w);
+    p->order.best = wire_get_u64(w);
+    p->order.all = wire_get_u64(w);
     p->addr_count = wire_get_u16(w);
-    if (!p->hosts || w->bad || p->addr_count > DNS_PLAN_ADDRS_MAX)
+    if (!p->hosts || w->bad || p->best_hosts > p->host_count ||
+        p->addr_count > DNS_PLAN_ADDRS_MAX)
         return false;
     p->addrs = arena_alloc(a, p->addr_count * sizeof *p->addrs + 1);
     for (size_t i = 0; p->addrs && i < p->addr_count; i++) {

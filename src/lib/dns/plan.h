@@ -38,6 +38,13 @@ struct dns_plan_addr {
     uint16_t host;       /* index into hosts */
 };
 
+/* Two next hops of one site may have its hosts in another order. Those with the same `best` have
+ * the same hosts in front, those with the same `all` the same order altogether. Both 0 where the
+ * site's key says the order. */
+struct dns_order {
+    uint64_t best, all;
+};
+
 struct dns_plan {
     enum dns_plan_verdict verdict;
     uint32_t flags;      /* enum dns_plan_flag */
@@ -50,6 +57,8 @@ struct dns_plan {
     enum dns_security security; /* DNS_SECURE only when every answer used was */
     struct dns_plan_host *hosts; /* those that have an address, best first */
     size_t host_count;
+    size_t best_hosts;           /* of them: as good as the first */
+    struct dns_order order;
     struct dns_plan_addr *addrs; /* in the order to try */
     size_t addr_count;
 };

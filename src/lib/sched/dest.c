@@ -68,6 +68,7 @@ static void site_free(struct sched *s, struct sched_site *t)
     if (t->key_len)
         hash_remove(&s->sites, &t->node);
     sched_name_put(&s->reasons, t->why);
+    free(t->kept);
     free(t);
 }
 

@@ -30,6 +30,14 @@ void sched_gate_halve(struct sched_gate *g)
     g->slow_start = false;
 }
 
+void sched_gate_less(struct sched_gate *g)
+{
+    if (g->limit != UINT32_MAX && g->limit > 1)
+        g->limit--;
+    g->credit = 0;
+    g->slow_start = false;
+}
+
 int64_t sched_gate_backoff_ms(struct sched_gate *g, int64_t first_ms, int64_t max_ms)
 {
     int64_t delay_ms = first_ms;

@@ -37,6 +37,8 @@ static inline bool sched_gate_open(const struct sched_gate *g)
 void sched_gate_success(struct sched_gate *g, uint32_t initial, uint32_t max);
 /* Trouble: the limit is halved, at least 1. */
 void sched_gate_halve(struct sched_gate *g);
+/* One too many: the limit is one less, at least 1. */
+void sched_gate_less(struct sched_gate *g);
 /* Length of the back-off that begins now: first, 2 first, 4 first ... max. Counts the level. */
 int64_t sched_gate_backoff_ms(struct sched_gate *g, int64_t first_ms, int64_t max_ms);
 

@@ -113,6 +113,7 @@ struct sched_dest {
     struct list drain;       /* in s->drain: all that wait here are routed anew */
     struct list idle;        /* in s->idle while unused */
     struct list place;       /* in s->to_place: the owner is to be asked */
+    struct sched_mx mx;
     bool apart;              /* of a frozen domain: it is at no site */
     int64_t placed_until_ms; /* until then its site is known */
     uint8_t placing;         /* enum placing */
@@ -120,6 +121,10 @@ struct sched_dest {
     uint32_t refs;           /* recipients and jobs */
     struct sched_name *why;
     char key[];
+};
+
+struct sched_kept {
+    uint64_t keeper, under;
 };
 
 struct sched_site {
@@ -136,8 +141,8 @@ struct sched_site {
     struct list all;      /* in s->all_sites */
     uint32_t n[SCHED_LIVE];
     uint32_t dests;
-    uint32_t kept_count;
-    uint64_t kept[SCHED_KEPT_MAX];
+    uint32_t kept_count, kept_room;
+    struct sched_kept *kept; /* the one used last comes last */
     struct sched_name *why;
     size_t key_len;
     char key[];

@@ -96,6 +96,44 @@ static struct sched_job_slot *start_job(struct sched *s, struct sched_dest *d, s
     return j;
 }
 
+static uint64_t take_kept(struct sched_site *t, uint32_t at)
+{
+    uint64_t keeper = t->kept[at].keeper;
+    t->kept_count--;
+    memmove(t->kept + at, t->kept + at + 1, (t->kept_count - at) * sizeof *t->kept);
+    return keeper;
+}
+
+static uint32_t kept_under(const struct sched_site *t, uint64_t under)
+{
+    for (uint32_t i = t->kept_count; i > 0; i--)
+        if (t->kept[i - 1].under == under)
+            return i - 1;
+    return t->kept_count;
+}
+
+/* The connection for a job that has just begun: one to its best hosts, or to another where those
+ * could not be reached lately; else a new one, in the room of one that is not for it when there
+ * is no other (best one that is being closed already). */
+static void choose_kept(struct sched_dest *d, struct sched_job *job_r)
+{
+    struct sched_site *t = d->site;
+    if (!t->kept_count)
+        return;
+    uint32_t at = kept_under(t, d->mx.best);
+    if (at == t->kept_count)
+        at = kept_under(t, d->mx.all);
+    if (at == t->kept_count) {
+        if (t->gate.active + t->kept_count <= t->gate.limit)
+            return;
+        job_r->instead = true;
+        at = kept_under(t, SCHED_ENDING);
+        if (at == t->kept_count)
+            at = 0;
+    }
+    job_r->keeper = take_kept(t, at);
+}
+
 static void show_job(struct sched_job_slot *j, struct sched_job *job_r)
 {
     const struct sched_msg *m = j->msg;
@@ -111,9 +149,9 @@ static void show_job(struct sched_job_slot *j, struct sched_job *job_r)
         .dest = d->node.key,
         .site = t->key_len ? t->node.key : SPAN_NONE,
         .more = t->n[SCHED_READY],
-        .keeper = t->kept_count ? t->kept[--t->kept_count] : 0,
         .probe = d->gate.half_open || t->gate.half_open,
     };
+    choose_kept(d, job_r);
 }
 
 /* The turn passes on: the site behind the other sites, the destination behind its others. */

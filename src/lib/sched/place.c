@@ -94,6 +94,13 @@ bool sched_place(struct sched *s, struct span dest_key, struct span site_key, ui
     return moved;
 }
 
+void sched_set_mx(struct sched *s, struct span dest_key, struct sched_mx mx)
+{
+    struct hash_node *node = hash_get(&s->dests, dest_key);
+    if (node)
+        CONTAINER(node, struct sched_dest, node)->mx = mx;
+}
+
 bool sched_bind(struct sched *s, uint64_t job_id, struct span site_key)
 {
     struct sched_job_slot *j = sched_job_find(s, job_id);

@@ -75,6 +75,22 @@ static void narrow(struct sched *s, struct sched_site *t, enum sched_news news, 
     sched_site_update(s, t);
 }
 
+/* Has it other connections of ours, or had it lately? Then a new one is refused for those. */
+static bool is_there(const struct sched_site *t, struct sched_now now)
+{
+    enum { LATELY_MS = 60000 };
+    const struct sched_trust *k = &t->trust;
+    return t->gate.active || t->kept_count || (k->works && now.mono_ms - k->ok_ms < LATELY_MS);
+}
+
+static void one_less(struct sched *s, struct sched_site *t, int64_t begun_ms, struct sched_now now)
+{
+    if (t->gate.limit == 1 && begun_ms >= t->pace.slowed_ms)
+        sched_pace_trouble(&t->pace, sched_site_rule_us(s, t), now.mono_ms);
+    sched_gate_less(&t->gate);
+    sched_site_update(s, t);
+}
+
 /* After the job left its gates. Trouble at a site that still works for others only narrows it:
  * each failure halves the limit, so that those who wait with the site try again a few times and
  * then wait for the others to end. `waits`: some recipients are to wait with the site. */
@@ -87,6 +103,10 @@ static void learn(struct sched *s, struct sched_dest *d, const struct sched_resu
         return;
     case SCHED_NEWS_OK:
         works(s, d);
+        return;
+    case SCHED_NEWS_CROWDED:
+        set_why(s, &t->why, res->why);
+        one_less(s, t, begun_ms, now);
         return;
     case SCHED_NEWS_BUSY:
     case SCHED_NEWS_DOWN:
@@ -209,27 +229,35 @@ static void end_job(struct sched *s, struct sched_job_slot *j)
     sched_dest_update(s, d);
 }
 
-static void keep(struct sched_site *t, uint64_t keeper)
+static void keep(struct sched_site *t, uint64_t keeper, uint64_t under)
 {
-    if (keeper && t->kept_count < SCHED_KEPT_MAX)
-        t->kept[t->kept_count++] = keeper;
+    if (!keeper || t->kept_count == SCHED_KEPT_MAX)
+        return;
+    if (t->kept_count == t->kept_room) {
+        t->kept_room = t->kept_room ? 2 * t->kept_room : 1;
+        t->kept = must_realloc(t->kept, t->kept_room * sizeof *t->kept);
+    }
+    t->kept[t->kept_count++] = (struct sched_kept){ keeper, under };
 }
 
-bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_result *res,
+bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_result *given,
                       struct sched_now now, struct sched_verdict *verdicts_r)
 {
     struct sched_job_slot *j = sched_job_find(s, job_id);
     if (!j)
         return false;
+    struct sched_result copy = *given, *res = &copy;
     bool waits = false;
     for (uint32_t k = 0; k < j->rcpt_count; k++)
         waits = waits || res->outcomes[k].kind == SCHED_OUT_SITE;
     bool site_trouble = res->news != SCHED_NEWS_NONE && res->news != SCHED_NEWS_OK;
     leave_gates(s, j);
+    if (res->news == SCHED_NEWS_CROWDED && !is_there(j->dest->site, now))
+        res->news = SCHED_NEWS_DOWN;
     learn(s, j->dest, res, waits, j->begun_ms, now);
     sched_share_learn(s, j->dest->site, res->news, j->begun_ms, now.mono_ms);
     s->change = changed(s, j->dest->site, now.mono_ms);
-    keep(j->dest->site, res->keeper);
+    keep(j->dest->site, res->keeper, res->under);
     s->delay_for = 0;
     for (uint32_t k = j->rcpt_count; k > 0; k--) { /* from the end: SITE goes to the front */
         struct sched_rcpt *r = &j->msg->rcpts[j->rcpts[k - 1]];
@@ -277,7 +305,7 @@ void sched_unkeep(struct sched *s, struct span site_key, uint64_t keeper)
         return;
     struct sched_site *t = CONTAINER(node, struct sched_site, node);
     for (uint32_t i = 0; i < t->kept_count; i++) {
-        if (t->kept[i] != keeper)
+        if (t->kept[i].keeper != keeper)
             continue;
         memmove(t->kept + i, t->kept + i + 1, (t->kept_count - i - 1) * sizeof *t->kept);
         t->kept_count--;

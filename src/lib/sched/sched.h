@@ -241,7 +241,8 @@ struct sched_job {
     uint32_t rcpt_count;
     struct span dest, site; /* keys; site is empty until bound; valid until the next call */
     uint32_t more;   /* READY recipients left at this site: is keeping the connection worth it? */
-    uint64_t keeper; /* a kept connection of this site (sched_keep), taken; 0 = none */
+    uint64_t keeper; /* a connection of this site, taken; 0: none */
+    bool instead;    /* it is not for this destination, but one too many beside its own */
     bool probe;      /* the only job let through after a back-off */
 };
 
@@ -258,7 +259,14 @@ void sched_placed(struct sched *s, struct span dest_key, int64_t until_ms, bool 
 /* Where a destination is: the MX set, and the rule that holds there (0: none); one rule for all
  * of a site. site_key empty: the site it has. True: it was elsewhere. */
 bool sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule);
-/* The same by a job, without a change of the rule. */
+/* In which order the destination has its site's hosts. A kept connection is for those that have the
+ * same hosts in front (`best`), or, when it goes to another host, the same order altogether. Both
+ * 0, as at first: the site's key says it all. */
+struct sched_mx {
+    uint64_t best, all;
+};
+void sched_set_mx(struct sched *s, struct span dest_key, struct sched_mx mx);
+/* The same as sched_place by a job, without a change of the rule. */
 bool sched_bind(struct sched *s, uint64_t job_id, struct span site_key);
 
 enum sched_outcome_kind {
@@ -283,6 +291,8 @@ enum sched_news {
                              recipients that wait with the site (OUT_SITE), back-off */
     SCHED_NEWS_DOWN,      /* no host reachable or greeting well: halved; with no other job
                              there, back-off */
+    SCHED_NEWS_CROWDED,   /* 421 in place of a greeting: where others of ours are there, or were
+                             a moment ago, it has one connection less; else as DOWN */
     SCHED_NEWS_DEST_DOWN, /* the destination alone (its DNS): it backs off, not the site */
     SCHED_NEWS_SLOW,      /* it asks for less: as BUSY, and never a back-off. Both also slow the
                              rate; where none is set, one at a time begins later and later */
@@ -292,8 +302,12 @@ struct sched_result {
     const struct sched_outcome *outcomes; /* one for each of the job's rcpts, in its order */
     enum sched_news news;
     struct span why;  /* the site's or destination's trouble; empty: none */
-    uint64_t keeper;  /* a connection was kept for this site under this name; 0 = none */
+    /* A connection is still there under this name; 0: none. It is counted as one until a job takes
+     * it or sched_unkeep. */
+    uint64_t keeper;
+    uint64_t under; /* for those with this mx.best or mx.all; SCHED_ENDING: for nobody */
 };
+#define SCHED_ENDING UINT64_MAX
 
 /* Ends the job. verdicts_r has room for its rcpt_count. False when the id is not known. */
 bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_result *res,
@@ -310,7 +324,9 @@ enum sched_change sched_change(const struct sched *s);
  * possible duplicates. verdicts_r may be NULL. */
 bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
                     struct sched_verdict *verdicts_r);
-/* Whether another connection to the job's site would be remembered: if not, it is to be closed. */
+/* Whether another connection to the job's site would be remembered: if not, it is to be closed.
+ * Those that are kept and those of jobs are no more than a site may have at once: when they would
+ * be, a job closes one that is not for it first (sched_job.instead). */
 bool sched_may_keep(const struct sched *s, uint64_t job_id);
 /* A kept connection was closed. */
 void sched_unkeep(struct sched *s, struct span site_key, uint64_t keeper);
