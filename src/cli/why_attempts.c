@@ -2,6 +2,9 @@
 #include "cli/why_words.h"
 
 #include "cli/term.h"
+#include "queue/reason.h"
+
+#include <string.h>
 
 /* --- one attempt --- */
 
@@ -195,6 +198,40 @@ static void put_attempt(struct why_show *s, const json_t *a, bool all)
     }
 }
 
+/* At the same time, to the same end, and no host was there to say anything of its own. */
+static bool tells_same(const json_t *a, const json_t *b)
+{
+    enum { AT_ONCE_MS = 2000 };
+    char room[QUEUE_CLASS_MAX], other[QUEUE_CLASS_MAX];
+    int64_t apart = row_int(a, "at_ms") - row_int(b, "at_ms");
+    size_t n = queue_reason_class(row_text(a, "said"), room);
+    return span_eq(row_text(a, "stage"), row_text(b, "stage")) && apart <= AT_ONCE_MS &&
+           apart >= -AT_ONCE_MS && !json_array_size(json_object_get(a, "dialogue")) &&
+           !json_array_size(json_object_get(b, "dialogue")) &&
+           n == queue_reason_class(row_text(b, "said"), other) && memcmp(room, other, n) == 0;
+}
+
+static bool is_told(const json_t *attempts, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (tells_same(json_array_get(attempts, k), json_array_get(attempts, i)))
+            return true;
+    return false;
+}
+
+static void put_others(struct why_show *s, size_t i)
+{
+    const json_t *attempts = s->w->attempts;
+    size_t n = 0;
+    for (size_t k = i + 1; k < json_array_size(attempts); k++) {
+        if (!tells_same(json_array_get(attempts, i), json_array_get(attempts, k)))
+            continue;
+        buf_putz(s->out, n++ ? "," : "      the same then");
+        put_whom(s, json_array_get(attempts, k));
+    }
+    buf_putz(s->out, n ? "\n" : "");
+}
+
 void why_show_attempts(struct why_show *s)
 {
     size_t n = json_array_size(s->w->attempts);
@@ -204,8 +241,13 @@ void why_show_attempts(struct why_show *s)
         n = 1;
     buf_putz(s->out, s->w->group ? "\n  " WHY_HEAD "What happened to the oldest\n"
                                 : "\n  " WHY_HEAD "What happened\n");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (!s->verbose && is_told(s->w->attempts, i))
+            continue;
         put_attempt(s, json_array_get(s->w->attempts, i), i == 0 || s->verbose);
+        if (!s->verbose && !s->w->group)
+            put_others(s, i);
+    }
     if (n > 1 && !s->verbose)
         buf_putz(s->out, "    (--verbose has what was said in all of them)\n");
 }

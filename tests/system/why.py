@@ -283,6 +283,7 @@ def tried_by_another(where):
             text = d.words(both)
             assert re.search(r"<[xy]@[ab].test> and 1 other: each waits with its site", text), text
             assert text.count("is left alone as a whole") == 1, text
+            assert re.search(r"the same then (for <[xy]@[ab].test>|of another)", text), text
             assert "the last word: Name server: (various): " in text, text
             r = d.g.cli("queue", "oldest", "--by", "reason", "--json")
             (row,) = [x for x in map(json.loads, r.stdout.splitlines()) if "oldest_id" in x]
