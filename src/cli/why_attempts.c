@@ -29,6 +29,16 @@ static void put_hosts(struct why_show *s, const json_t *list, bool prefs)
         buf_putz(s->out, "no address");
 }
 
+void why_put_alias(struct why_show *s, const json_t *dns, const char *tried)
+{
+    struct span host = row_text(json_array_get(json_object_get(dns, "try"), 0), "host");
+    buf_putz(s->out, "no MX; ");
+    why_put(s, host);
+    buf_putz(s->out, " is an alias of ");
+    why_put(s, row_text(dns, "alias"));
+    buf_printf(s->out, ": the address itself %s", tried);
+}
+
 /* Nothing was asked: why not, as the dialogue shows. */
 static const char *unasked(const json_t *attempt)
 {
@@ -54,13 +64,17 @@ static void put_dns(struct why_show *s, const json_t *attempt)
         put_hosts(s, json_object_get(dns, "try"), false);
     if (row_true(dns, "cut"))
         buf_putz(s->out, ", and more");
+    if (row_text(dns, "alias").n) {
+        buf_putz(s->out, " (");
+        why_put_alias(s, dns, "was tried)");
+    }
     buf_putz(s->out, "  [");
     put_ms(s, row_int(dns, "ms"));
     buf_putz(s->out, "]\n");
 }
 
-static const char *const kinds[] = { "host", "kept", "ours", "peer", "note" };
-static const char *const signs[] = { "==", "==", "->", "<-", "--" };
+static const char *const kinds[] = { "host", "kept", "ours", "peer", "note", "open" };
+static const char *const signs[] = { "==", "==", "->", "<-", "--", "==" };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* What was said or done; "" in *sign_r: none of these. */
@@ -360,7 +374,8 @@ static void put_then(struct why_show *s, const struct why_route *r, const json_t
     }
 }
 
-/* What is in the resolver's cache is what would be used; the DNS itself may say other things. */
+/* What is in the resolver's cache is what would be used; the DNS itself may say other things. The
+ * first of it that runs out is asked for anew. */
 static void put_cached(struct why_show *s, const json_t *lookup)
 {
     const json_t *trail = json_object_get(lookup, "trail");
@@ -368,7 +383,7 @@ static void put_cached(struct why_show *s, const json_t *lookup)
     int64_t ttl = -1;
     for (size_t i = 0; i < json_array_size(steps); i++) {
         const json_t *step = json_array_get(steps, i);
-        if (row_true(step, "cached") && row_int(step, "ttl_s") > ttl)
+        if (row_true(step, "cached") && (ttl < 0 || row_int(step, "ttl_s") < ttl))
             ttl = row_int(step, "ttl_s");
     }
     if (ttl < 0)

@@ -434,7 +434,11 @@ static const char *end_words(const struct story_target *t)
 
 static void put_plan(struct why_show *s, const json_t *lookup)
 {
-    const json_t *list = json_object_get(json_object_get(lookup, "plan"), "try");
+    const json_t *plan = json_object_get(lookup, "plan"), *list = json_object_get(plan, "try");
+    if (row_text(plan, "alias").n) {
+        buf_putz(s->out, "      ");
+        why_put_alias(s, plan, "is tried\n");
+    }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *at = json_array_get(list, i);
         buf_printf(s->out, "      %zu. ", i + 1);

@@ -64,6 +64,8 @@ enum why_dns why_dns_now(const struct why *w, const struct why_route *r, const j
 void why_show_news(struct why_show *s);
 bool why_is_about(const json_t *attempt, int64_t rcpt);
 void why_show_dns(struct why_show *s, const struct why_route *r);
+/* "no MX; a.example is an alias of b.example: the address itself is tried" */
+void why_put_alias(struct why_show *s, const json_t *dns, const char *tried);
 
 /* why_dns.c: what the name servers say themselves, where the gateway has no answer from them. */
 void why_show_servers(struct why_show *s);

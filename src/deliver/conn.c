@@ -486,6 +486,7 @@ static void act_begin(struct conn *c) { begin_message(c, c->job); }
 static void talk(struct conn *c)
 {
     c->state = CONN_TALKING;
+    record_open(c);
     loop_timer_stop(c->d->env->loop, &c->timer);
     c->conf = c->d->client_conf;
     snprintf(c->hostname, sizeof c->hostname, "%.*s", SPAN_ARG(c->conf.hostname));

@@ -98,6 +98,7 @@ struct job {
     bool failing;                /* some recipient heard something else than yes */
     bool asked;                  /* the DNS */
     int64_t asked_ms, dns_ms;
+    int64_t dns_before_ms;       /* what failed took so much longer: others asked before us */
     const struct smtp_outcome *last_no; /* in the arena; NULL: none was told */
 };
 
@@ -239,8 +240,10 @@ void talk_closing(struct conn *c); /* once */
 void record_begin(struct job *j);
 void record_line(void *conn, int code, struct span text); /* smtp_client_ops.record */
 void record_talk(struct conn *c, enum talk_kind kind, struct span text);
+void record_open(struct conn *c); /* it is connected */
 void record_no(struct conn *c, const struct smtp_outcome *o); /* not a yes */
 void record_told(struct job *j, const struct smtp_outcome *o); /* to qmgr, as a result */
+int64_t record_took_ms(const struct job *j); /* up to now, with the DNS before it */
 void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why);
 void record_keep(struct job *j, struct conn *c); /* the connection is left or lost */
 void record_put(struct job *j, struct buf *b); /* the story; nothing when none is due */

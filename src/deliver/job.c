@@ -181,6 +181,8 @@ void job_plan(struct job *j, struct span plan)
         o.enhanced = j->plan.code;
         o.text = j->plan.text;
     }
+    if (j->have_plan && j->plan.took_ms > j->dns_ms)
+        j->dns_before_ms = j->plan.took_ms - j->dns_ms;
     j->dns_failed = o.result == SMTP_DEFERRED;
     j->reached = !j->dns_failed;
     j->why = o.text;

@@ -16,6 +16,8 @@ static uint32_t since(const struct job *j)
     return (uint32_t)(loop_mono_ms(j->d->env->loop) - j->begun_ms);
 }
 
+int64_t record_took_ms(const struct job *j) { return since(j) + j->dns_before_ms; }
+
 void record_line(void *conn, int code, struct span text)
 {
     struct conn *c = conn;
@@ -45,6 +47,12 @@ void record_talk(struct conn *c, enum talk_kind kind, struct span text)
     } else if (kind == TALK_NOTE && text.n) {
         attempt_log_add(&c->log, ATTEMPT_NOTE, since(c->job), 0, text);
     }
+}
+
+void record_open(struct conn *c)
+{
+    if (c->job)
+        attempt_log_add(&c->log, ATTEMPT_OPEN, since(c->job), 0, SPAN("connected"));
 }
 
 /* What nobody has said ends the dialogue once: a time-out, a lost connection. */
@@ -115,6 +123,7 @@ static void put_dns(const struct job *j, struct attempt *a)
                                    .pref = h->pref };
     }
     a->addrs_cut = j->plan.addr_count > ATTEMPT_ADDRS_MAX;
+    a->alias = j->plan.alias;
 }
 
 void record_put(struct job *j, struct buf *b)
@@ -122,8 +131,8 @@ void record_put(struct job *j, struct buf *b)
     const struct smtp_outcome *o = j->last_no;
     if (!o || !j->log.max_bytes)
         return;
-    struct attempt a = { .ms = since(j),
-                         .dns_ms = (uint32_t)j->dns_ms,
+    struct attempt a = { .ms = (uint32_t)record_took_ms(j),
+                         .dns_ms = (uint32_t)(j->dns_ms + j->dns_before_ms),
                          .dest = j->dest.queue,
                          .matched = j->dest.matched,
                          .stage = span_str(smtp_stage_name(o->stage, j->lmtp)),

@@ -60,7 +60,7 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o)
     if (!j->once)
         m.host = span_str(c ? c->host : j->last_host);
     m.relay = c ? c->addr : j->last_addr;
-    m.ms = loop_mono_ms(j->d->env->loop) - j->begun_ms;
+    m.ms = record_took_ms(j);
     record_told(j, o);
     if (j->d->qmgr)
         send_result(j->d->qmgr, &m);

@@ -8,6 +8,7 @@
 #include "qmgr/keep.h"
 #include "qmgr/reroute.h"
 
+#include "attempt/attempt.h"
 #include "base/must.h"
 #include "config/rules.h"
 #include "queue/reason.h"
@@ -551,9 +552,24 @@ static void on_host(void *ctx, const struct host_info *h)
     w->aliases[w->alias_count++] = span_of((const char *)NULL, w->names.len - at);
 }
 
+/* A domain without MX whose name is an alias of it: its mail goes there under its own name. */
+static void on_story(struct cause_scan *w, struct span story)
+{
+    struct attempt at;
+    if (w->alias_count == ALIASES_MAX || !attempt_get(story, &at) || !at.addr_count ||
+        !at.alias.n || !span_ieq(at.alias, w->target))
+        return;
+    buf_puts(&w->names, at.addrs[0].host);
+    w->aliases[w->alias_count++] = span_of((const char *)NULL, at.addrs[0].host.n);
+}
+
 static void find_aliases(struct admin_ask *a, struct cause_scan *w)
 {
     hosts_each(a->q, on_host, w);
+    LIST_EACH(n, &a->q->told) {
+        const struct dest *d = CONTAINER(n, struct dest, told);
+        on_story(w, span_of(d->story, d->story_len));
+    }
     struct span rest = buf_span(&w->names);
     for (size_t i = 0; i < w->alias_count; i++) { /* the names do not move any more */
         w->aliases[i] = span_to(rest, w->aliases[i].n);

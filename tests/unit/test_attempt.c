@@ -26,6 +26,7 @@ static void there_and_back(void)
     struct attempt_log l;
     struct attempt_entry e;
     struct buf b;
+    a.alias = SPAN("other.example");
     attempt_log_init(&l, 4096);
     attempt_log_add(&l, ATTEMPT_HOST, 12, 0, SPAN("mx1.example 192.0.2.1:25"));
     attempt_log_add(&l, ATTEMPT_PEER, 30, 250, SPAN("mx1.example\nSIZE\nDSN"));
@@ -44,6 +45,7 @@ static void there_and_back(void)
     CHECK(netaddr_eq(&got.addrs[1].addr, &a.addrs[1].addr));
     CHECK_INT(got.addrs[1].pref, 20);
     CHECK(!got.addrs_cut && got.left_out == 0);
+    CHECK_SPAN(got.alias, SPAN("other.example"));
     CHECK(attempt_next(&got, &e) && e.kind == ATTEMPT_HOST && e.at_ms == 12);
     CHECK(attempt_next(&got, &e) && e.code == 250);
     CHECK_SPAN(e.text, SPAN("mx1.example\nSIZE\nDSN"));
@@ -149,6 +151,11 @@ static void how_long_each_stage(void)
         { ATTEMPT_HOST, 0, 0, "mx2" },         { ATTEMPT_PEER, 1, 220, "hello" },
         { ATTEMPT_OURS, 1, 0, "EHLO x" },      { ATTEMPT_PEER, 1, 421, "no" },
     };
+    static const struct said mute[] = { /* connected at once, and then no word */
+        { ATTEMPT_HOST, 0, 0, "mx1" },         { ATTEMPT_NOTE, 500, 0, "timed out" },
+        { ATTEMPT_HOST, 500, 0, "mx2" },       { ATTEMPT_OPEN, 503, 0, "connected" },
+        { ATTEMPT_NOTE, 8503, 0, "time-out" },
+    };
     struct buf b;
     buf_init(&b, 1024);
     stages_of(at_once, sizeof at_once / sizeof *at_once, 0, &b);
@@ -162,6 +169,9 @@ static void how_long_each_stage(void)
     buf_reset(&b);
     stages_of(silent, sizeof silent / sizeof *silent, 0, &b);
     CHECK_SPAN(buf_span(&b), SPAN("mx1/MAIL=5 mx1/ourselves=1 mx1/content=60000"));
+    buf_reset(&b);
+    stages_of(mute, sizeof mute / sizeof *mute, 0, &b);
+    CHECK_SPAN(buf_span(&b), SPAN("mx1/connection=500 mx2/connection=3 mx2/greeting=8000"));
     buf_free(&b);
 }
 

@@ -314,7 +314,7 @@ static bool own_9(void *ctx, const struct netaddr *a)
 static const char mx_zone[] =
     "pref.test 50 MX 20 b.test\npref.test 50 MX 10 a.test\npref.test 50 MX 30 c.test\n"
     "a.test 40 A 192.0.2.1\nb.test A 192.0.2.2\nc.test A 192.0.2.3\n"
-    "implicit.test A 192.0.2.4\nimplicit.test AAAA 2001:db8::4\n"
+    "implicit.test A 192.0.2.4\nimplicit.test AAAA 2001:db8::4\nother.test CNAME implicit.test\n"
     "null.test MX 0 .\n"
     "nullish.test MX 0 .\nnullish.test MX 10 a.test\n"
     "alias.test CNAME pref.test\n"
@@ -365,6 +365,7 @@ static struct lookup look_p(const char *hop_text, struct dns_mx_params p, struct
         buf_init(&b, DNS_PACKET_MAX);
         struct dns_raw raw = { .status = dns_zone_answer(z, &q, &b) };
         raw.packet = buf_span(&b);
+        raw.took_ms = q.type; /* MX 15, A 1, AAAA 28 */
         dns_raw_read(&raw, &q, arena, &ans);
         dns_mx_told(l.m, &q, &ans);
         buf_free(&b);
@@ -481,6 +482,11 @@ static void mx_details(void)
     l = look_p("implicit.test", (struct dns_mx_params){ .no_ipv4 = true }, z);
     CHECK_INT(l.plan->flags, DNS_PLAN_IMPLICIT);
     CHECK_SPAN(buf_span(&l.text), SPAN("0 implicit.test [2001:db8::4]:25\n"));
+    CHECK_INT(l.plan->alias.n, 0);
+    look_end(&l);
+    l = look_p("Other.test", (struct dns_mx_params){ .no_ipv4 = true }, z);
+    CHECK_SPAN(buf_span(&l.text), SPAN("0 other.test [2001:db8::4]:25\n"));
+    CHECK_SPAN(l.plan->alias, SPAN("implicit.test"));
     look_end(&l);
     buf_free(&b);
     dns_zone_free(&z);
@@ -572,10 +578,29 @@ static void mx_limits(void)
     dns_zone_free(&z);
 }
 
+/* The time of the question that failed, and of no other. */
+static void mx_times(void)
+{
+    static const struct {
+        const char *hop;
+        uint32_t took_ms;
+    } cases[] = { { "slow.test", DNS_MX },  { "mxfail.test", DNS_MX }, { "allfail.test", DNS_AAAA },
+                  { "pref.test", 0 },       { "half.test", 0 },        { "nx.test", 0 },
+                  { "aaaafail.test", 0 },   { "ownbetterslow.test", DNS_AAAA } };
+    struct dns_zone *z = zone_of(mx_zone);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lookup l = look_p(cases[i].hop, (struct dns_mx_params){ .seed = i }, z);
+        if (l.plan->took_ms != cases[i].took_ms)
+            TEST_FAIL("%s: %u", cases[i].hop, l.plan->took_ms);
+        look_end(&l);
+    }
+    dns_zone_free(&z);
+}
+
 static void plan_codec(void)
 {
     struct dns_zone *z = zone_of(mx_zone);
-    static const char *const all[] = { "pref.test", "nx.test", "implicit.test", "slow.test" };
+    static const char *const all[] = { "pref.test", "nx.test", "other.test", "slow.test" };
     struct buf b, text;
     buf_init(&b, 1 << 16);
     buf_init(&text, 4096);
@@ -591,6 +616,8 @@ static void plan_codec(void)
         CHECK_SPAN(buf_span(&text), buf_span(&l.text));
         CHECK_SPAN(back.site, l.plan->site);
         CHECK_INT(back.ttl_s, l.plan->ttl_s);
+        CHECK_INT(back.took_ms, l.plan->took_ms);
+        CHECK_SPAN(back.alias, l.plan->alias);
         for (size_t n = 0; n < b.len; n++) {
             struct wire cut = wire_reader(span_of(b.mem, n));
             CHECK(!dns_plan_get(&cut, arena, &back));
@@ -606,6 +633,7 @@ static const struct test tests[] = {
     TEST(names),      TEST(compressed_names), TEST(packets),    TEST(cache_ttl),
     TEST(cache_flush), TEST(cache_bounds),    TEST(hops),       TEST(mx_cases),
     TEST(mx_details), TEST(mx_equals), TEST(mx_orders),        TEST(mx_limits),  TEST(plan_codec),
+    TEST(mx_times),
 };
 
 int main(int argc, char **argv)

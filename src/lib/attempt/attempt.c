@@ -1,8 +1,9 @@
 /* A story as bytes and back.
  *
- *   1 u8 (its version), at_ms i64, ms u32, dns_ms u32, dns u8, flags u8 (1: addrs_cut), code u16,
- *   left_out u32, then with u32 lengths dest, matched, dns_text, stage, said, tls,
+ *   1 u8 (its version), at_ms i64, ms u32, dns_ms u32, dns u8, flags u8 (1: addrs_cut, 2: there is
+ *   an alias), code u16, left_out u32, then with u32 lengths dest, matched, dns_text, stage, said, tls,
  *   number of addresses u8 and for each: host, address (netaddr_put_wire), preference u16,
+ *   the alias, if there is one,
  *   the entries of the dialogue (log.c) to the end
  *
  * What is read is outside input: it comes from a disk. */
@@ -11,7 +12,7 @@
 
 #include "base/must.h"
 
-enum { VERSION = 1, ADDRS_CUT = 1 };
+enum { VERSION = 1, ADDRS_CUT = 1, ALIAS = 2 };
 
 const char *attempt_dns_name(enum attempt_dns dns)
 {
@@ -21,7 +22,7 @@ const char *attempt_dns_name(enum attempt_dns dns)
 
 const char *attempt_kind_name(enum attempt_kind kind)
 {
-    static const char *const names[] = { "host", "kept", "ours", "peer", "note" };
+    static const char *const names[] = { "host", "kept", "ours", "peer", "note", "open" };
     return kind < ATTEMPT_KINDS ? names[kind] : "?";
 }
 
@@ -43,7 +44,7 @@ static void put_facts(struct buf *b, const struct attempt *a, size_t addrs, uint
     wire_put_u32(b, a->ms);
     wire_put_u32(b, a->dns_ms);
     wire_put_u8(b, (uint8_t)a->dns);
-    wire_put_u8(b, cut ? ADDRS_CUT : 0);
+    wire_put_u8(b, (uint8_t)((cut ? ADDRS_CUT : 0) | (a->alias.n ? ALIAS : 0)));
     wire_put_u16(b, a->code);
     wire_put_u32(b, left_out);
     put_text(b, a->dest, name_max);
@@ -58,6 +59,8 @@ static void put_facts(struct buf *b, const struct attempt *a, size_t addrs, uint
         netaddr_put_wire(b, &a->addrs[i].addr);
         wire_put_u16(b, a->addrs[i].pref);
     }
+    if (a->alias.n)
+        put_text(b, a->alias, name_max);
 }
 
 static size_t fit_facts(struct buf *facts, const struct attempt *a, size_t max_bytes)
@@ -131,6 +134,9 @@ bool attempt_get(struct span bytes, struct attempt *a)
     a->said = wire_get_bytes(&w, ATTEMPT_TEXT_MAX);
     a->tls = wire_get_bytes(&w, 64);
     if (w.bad || dns >= ATTEMPT_DNS_KINDS || !get_addrs(&w, a))
+        return false;
+    a->alias = flags & ALIAS ? wire_get_bytes(&w, ATTEMPT_NAME_MAX) : SPAN_NONE;
+    if (w.bad)
         return false;
     a->log = w.rest;
     return true;
@@ -227,6 +233,8 @@ void attempt_json(struct json *j, const struct attempt *a)
         json_str(j, "text", a->dns_text);
     json_addrs(j, a);
     json_bool(j, "cut", a->addrs_cut);
+    if (a->alias.n)
+        json_str(j, "alias", a->alias);
     json_close(j);
     json_str(j, "stage", a->stage);
     json_uint(j, "code", a->code);

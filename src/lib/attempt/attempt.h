@@ -37,6 +37,7 @@ enum attempt_kind {
     ATTEMPT_OURS, /* what we said */
     ATTEMPT_PEER, /* a reply: its code, and its lines with LF between */
     ATTEMPT_NOTE, /* what nobody said: TLS, time-outs, a lost connection */
+    ATTEMPT_OPEN, /* the connection that was being made is there */
     ATTEMPT_KINDS
 };
 
@@ -79,6 +80,7 @@ struct attempt {
     struct attempt_addr addrs[ATTEMPT_ADDRS_MAX]; /* in the order in which they were to be tried */
     size_t addr_count;
     bool addrs_cut;        /* there were more */
+    struct span alias;     /* there was no MX: the name that the first one's is an alias of */
     struct span stage;     /* where it ended: "RCPT" */
     uint16_t code;         /* 0: no reply */
     struct span said;      /* the last word about it, the peer's or ours */
@@ -103,7 +105,7 @@ struct attempt_entry {
 bool attempt_next(struct attempt *a, struct attempt_entry *e_r);
 
 const char *attempt_dns_name(enum attempt_dns dns);    /* "none" "ok" "later" "fail" */
-const char *attempt_kind_name(enum attempt_kind kind); /* "host" "kept" "ours" "peer" "note" */
+const char *attempt_kind_name(enum attempt_kind kind); /* "host" "kept" "ours" ... */
 
 /* Members of the open object: all of it, a reply's lines as the peer sent them. */
 void attempt_json(struct json *j, const struct attempt *a);

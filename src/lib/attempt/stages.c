@@ -1,7 +1,7 @@
 /* How long each stage of an attempt took, as its dialogue shows it: what passes before a reply is
  * the time of the command it answers, the oldest that has none. Before the first reply it is the
- * connection's and the greeting's; between a reply and our next command, the TLS handshake's when
- * that was STARTTLS, else our own. */
+ * connection's, and the greeting's once that is open; between a reply and our next command, the
+ * TLS handshake's when that was STARTTLS, else our own. */
 #include "attempt/stages.h"
 
 enum { PENDING_MAX = 64 };
@@ -13,6 +13,7 @@ struct walk {
     struct span pending[PENDING_MAX]; /* commands without a reply; what is more is not seen */
     size_t pending_n;
     struct span last; /* the command answered last; empty: none yet at this host */
+    bool open;        /* it is known when the connection was there */
     uint32_t at_ms;
 };
 
@@ -68,6 +69,11 @@ static void see(struct walk *w, const struct attempt_entry *e)
         w->host = e->text;
         w->pending_n = 0;
         w->last = e->kind == ATTEMPT_KEPT ? SPAN("open") : SPAN_NONE;
+        w->open = false;
+        took(w, SPAN("connection"), e->at_ms, false);
+        break;
+    case ATTEMPT_OPEN:
+        w->open = true;
         took(w, SPAN("connection"), e->at_ms, false);
         break;
     case ATTEMPT_OURS:
@@ -81,8 +87,8 @@ static void see(struct walk *w, const struct attempt_entry *e)
         answered(w);
         break;
     default:
-        if (w->pending_n || w->last.n)
-            took(w, waiting_for(w), e->at_ms, false);
+        if (w->pending_n || w->last.n || w->open)
+            took(w, waiting_for(w), e->at_ms, w->open);
         else
             took(w, SPAN("connection"), e->at_ms, w->host.n > 0);
     }

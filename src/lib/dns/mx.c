@@ -229,6 +229,11 @@ static struct span failure(struct dns_mx *m, const char *type, const struct dns_
                    ans->why.n ? ", " : "", SPAN_ARG(span_to(ans->why, PART_MAX)));
 }
 
+static uint32_t took_of(const struct dns_answer *ans)
+{
+    return ans->took_ms < 0 ? 0 : ans->took_ms < UINT32_MAX ? (uint32_t)ans->took_ms : UINT32_MAX;
+}
+
 static void told_mx(struct dns_mx *m, size_t i, const struct dns_answer *ans)
 {
     struct mx_hop *h = &m->hops[i];
@@ -246,6 +251,8 @@ static void told_mx(struct dns_mx *m, size_t i, const struct dns_answer *ans)
         break;
     case DNS_NODATA:
         m->plan.flags |= DNS_PLAN_IMPLICIT;
+        if (!span_ieq(ans->canon, dns_name_span(&h->name)))
+            h->alias = arena_dup(m->arena, ans->canon);
         trail_say(m->p.trail, TRAIL_NOTE, "MX", dns_name_span(&h->name),
                   "no MX: the domain itself is tried");
         add_host(m, i, 0, &h->name, NULL);
@@ -254,7 +261,9 @@ static void told_mx(struct dns_mx *m, size_t i, const struct dns_answer *ans)
         fail_hop(h, DNS_PLAN_FAIL, "5.1.2",
                  mx_text(m, "Host unknown (Name server: %s: host not found)", h->name.s));
         break;
-    default: /* never taken for "no MX": mail would go to the wrong host (RFC 5321 5.1) */
+    default:
+        h->took_ms = took_of(ans);
+        /* never taken for "no MX": mail would go to the wrong host (RFC 5321 5.1) */
         fail_hop(h, DNS_PLAN_LATER, "4.4.3",
                  mx_text(m, "Name server: %s: host name lookup failure (%.*s)", h->name.s,
                          SPAN_ARG(failure(m, "MX", ans))));
@@ -267,6 +276,8 @@ static void told_addrs(struct dns_mx *m, struct mx_host *h, int kind, const stru
     h->status[kind] = ans->status;
     if (ans->status >= DNS_SERVFAIL && !h->failed.n)
         h->failed = failure(m, kind ? "AAAA" : "A", ans);
+    if (ans->status >= DNS_SERVFAIL && took_of(ans) > h->took_ms)
+        h->took_ms = took_of(ans);
     if (ans->status < DNS_SERVFAIL && ans->ttl_s < h->ttl_s)
         h->ttl_s = ans->ttl_s;
     h->secure = h->secure && ans->security == DNS_SECURE;

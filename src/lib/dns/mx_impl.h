@@ -20,6 +20,7 @@ struct mx_host {
     enum ask ask[2];      /* A, AAAA */
     enum dns_status status[2];
     struct span failed;   /* of a question without a usable answer: which, who was asked */
+    uint32_t took_ms;     /* of those, the longest */
     uint32_t ttl_s;       /* of what was told, answers without records included */
     bool secure, own, cut;
     struct netaddr addrs[2][HOST_ADDRS_MAX]; /* A, AAAA; with port */
@@ -35,6 +36,8 @@ struct mx_hop {
     bool secure;
     enum dns_plan_verdict verdict; /* DNS_PLAN_OK: its hosts decide */
     struct span code, text;
+    uint32_t took_ms;     /* of its MX question, when that failed */
+    struct span alias;    /* no MX: the end of its CNAME chain */
 };
 
 struct dns_mx {

@@ -152,16 +152,19 @@ static void verdict(struct dns_plan *p, enum dns_plan_verdict v, struct span cod
 static void fail_hosts(struct dns_mx *m)
 {
     const struct mx_host *gone = NULL, *unknown = NULL, *first = NULL;
+    uint32_t took_ms = 0;
     for (size_t i = 0; i < m->host_count; i++) {
         const struct mx_host *h = m->hosts[i];
         if (h->cut)
             continue;
         first = first ? first : h;
         unknown = unknown ? unknown : unknown_now(h) ? h : NULL;
+        took_ms = h->took_ms > took_ms ? h->took_ms : took_ms; /* they were asked side by side */
         if (h->status[0] != DNS_NXDOMAIN && h->status[1] != DNS_NXDOMAIN)
             gone = h; /* at least this name exists */
     }
     const char *domain = m->hops[0].name.s;
+    m->plan.took_ms = unknown ? took_ms : 0;
     if (unknown)
         verdict(&m->plan, DNS_PLAN_LATER, SPAN("4.4.3"),
                 mx_text(m, "Name server: %s: host name lookup failure (%.*s)", unknown->name.s,
@@ -207,6 +210,7 @@ static void judge(struct dns_mx *m, const struct mx_host *own)
         if (h->verdict == DNS_PLAN_LATER && !later && (!own || i < own->hop))
             later = h;
     }
+    m->plan.took_ms = later ? later->took_ms : 0;
     if (later)
         verdict(&m->plan, DNS_PLAN_LATER, later->code, later->text);
     else if (own && !better_unknown(m))
@@ -329,6 +333,8 @@ const struct dns_plan *dns_mx_plan(struct dns_mx *m)
     if (m->plan.verdict == DNS_PLAN_OK) {
         make_site(m);
         make_order(m);
+        for (size_t i = 0; i < m->hop_count && !m->plan.alias.n; i++)
+            m->plan.alias = m->hops[i].alias;
         trail_say(m->p.trail, TRAIL_DECIDED, "site", m->plan.site, "%zu hosts, %zu addresses",
                   m->plan.host_count, m->plan.addr_count);
     } else {

@@ -22,6 +22,8 @@ void dns_plan_put(struct buf *out, const struct dns_plan *p)
     wire_put_u8(out, (uint8_t)p->security);
     wire_put_u32(out, p->flags);
     wire_put_u32(out, p->ttl_s);
+    wire_put_u32(out, p->took_ms);
+    wire_put_bytes(out, p->alias);
     wire_put_bytes(out, p->code);
     wire_put_bytes(out, p->text);
     wire_put_bytes(out, p->site);
@@ -76,6 +78,8 @@ bool dns_plan_get(struct wire *w, struct arena *a, struct dns_plan *p)
     p->security = security;
     p->flags = wire_get_u32(w);
     p->ttl_s = wire_get_u32(w);
+    p->took_ms = wire_get_u32(w);
+    p->alias = wire_get_bytes(w, DNS_NAME_MAX);
     p->code = wire_get_bytes(w, 16);
     p->text = wire_get_bytes(w, DNS_PLAN_TEXT_MAX);
     p->site = wire_get_bytes(w, DNS_PLAN_SITE_MAX);
@@ -121,11 +125,15 @@ void dns_plan_json(struct json *j, const char *key, const struct dns_plan *p)
     if (p->verdict != DNS_PLAN_OK) {
         json_str(j, "code", p->code);
         json_str(j, "text", p->text);
+        if (p->verdict == DNS_PLAN_LATER)
+            json_uint(j, "took_ms", p->took_ms);
     } else {
         json_str(j, "site", p->site);
         if (p->ttl_s != DNS_TTL_FOREVER)
             json_uint(j, "ttl_s", p->ttl_s);
         json_str(j, "dnssec", span_str(dns_security_name(p->security)));
+        if (p->alias.n)
+            json_str(j, "alias", p->alias);
     }
     json_open_array(j, "flags");
     for (uint32_t f = DNS_PLAN_HOSTS_CUT; f <= DNS_PLAN_IMPLICIT; f <<= 1)

@@ -54,6 +54,9 @@ struct dns_plan {
      * "host:[127.0.0.1]:2600", "list:[a]:[b]". Empty unless OK. */
     struct span site;
     uint32_t ttl_s;      /* how long all of this stays true; DNS_TTL_FOREVER = nothing was asked */
+    uint32_t took_ms;    /* DNS_PLAN_LATER: how long the question took that failed, for whomever it
+                          * was asked: what failed is remembered for some seconds; else 0 */
+    struct span alias;   /* OK without an MX: the name behind the domain's CNAME; or empty */
     enum dns_security security; /* DNS_SECURE only when every answer used was */
     struct dns_plan_host *hosts; /* those that have an address, best first */
     size_t host_count;
