@@ -1,7 +1,8 @@
 /* A story as bytes and back.
  *
- *   1 u8 (its version), at_ms i64, ms u32, dns_ms u32, dns u8, flags u8 (1: addrs_cut, 2: there is
- *   an alias), code u16, left_out u32, then with u32 lengths dest, matched, dns_text, stage, said, tls,
+ *   1 u8 (its version), at_ms i64, ms u32, dns_ms u32, dns u8,
+ *   flags u8 (1: addrs_cut, 2: there is an alias), code u16, left_out u32,
+ *   then with u32 lengths dest, matched, dns_text, stage, said, tls,
  *   number of addresses u8 and for each: host, address (netaddr_put_wire), preference u16,
  *   the alias, if there is one,
  *   the entries of the dialogue (log.c) to the end
