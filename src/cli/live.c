@@ -8,17 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
-enum { BLOCK_MAX = 1 << 20, ROW_MAX = 1 << 20 };
+enum { BLOCK_MAX = 1 << 20, ROW_MAX = 1 << 20, PATIENCE_MS = 1000 };
 
 /* What is shown in one piece: a delivery, or what else is said of a message. In the order of the
- * messages; those of a message stand in front of its own last one. */
+ * messages; those of a message stand in front of its own last one, behind its head. */
 struct block {
     struct list node;
-    uint64_t run, job; /* job 0: the message's own */
-    json_t *about;     /* the job's row */
+    uint64_t run, job; /* job 0: the message's own; run 0: of no message */
+    json_t *about;     /* the job's row, or the message's */
     struct buf text;
-    bool over;
+    bool head, over;
+    bool shown; /* the message's own: something of it is */
     bool late; /* what a connection still says when its last delivery has ended */
 };
 
@@ -26,6 +28,9 @@ struct show {
     const struct live_voice *voice;
     void *ctx;
     struct list blocks;
+    uint64_t last; /* the run that was shown last */
+    const struct block *front; /* the one that grows, */
+    int64_t since_ms;          /* and when it said something, or came to the front */
     struct buf out;
 };
 
@@ -51,7 +56,7 @@ static struct block *find_run(struct show *s, uint64_t run)
 {
     LIST_EACH(n, &s->blocks) {
         struct block *b = CONTAINER(n, struct block, node);
-        if (b->run == run && !b->job)
+        if (b->run == run && run && !b->job && !b->head)
             return b;
     }
     return NULL;
@@ -67,17 +72,66 @@ static struct block *find_job(struct show *s, uint64_t job)
     return NULL;
 }
 
-/* The first block as it grows; then the next. */
+static void put(struct show *s, struct block *b)
+{
+    struct block *own = find_run(s, b->run);
+    if (b->text.len && own) {
+        if (own->shown && s->last != b->run && s->voice->again)
+            s->voice->again(s->ctx, own->about, &s->out);
+        own->shown = true;
+    }
+    s->last = b->text.len ? b->run : s->last;
+    buf_puts(&s->out, buf_span(&b->text));
+    buf_reset(&b->text);
+}
+
+/* All of what it belongs to: from here on, that is the rest of a message. */
+static bool is_over(const struct show *s, const struct block *of)
+{
+    LIST_EACH(n, &s->blocks) {
+        const struct block *b = CONTAINER(n, struct block, node);
+        if (!b->over && (b == of || (b->run && b->run == of->run)))
+            return false;
+    }
+    return true;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Messages behind the first one that is not over, as each of them is. */
+static void print_others(struct show *s)
+{
+    LIST_EACH(n, &s->blocks) {
+        struct block *b = CONTAINER(n, struct block, node);
+        if (!is_over(s, b))
+            continue;
+        put(s, b);
+        block_free(b);
+    }
+}
+
+/* The first block as it grows, then the next. While it is slow, the others as well, where the
+ * voice can take up the thread again. */
 static void print(struct show *s)
 {
-    for (struct list *n; (n = list_first(&s->blocks)) != NULL;) {
+    struct list *n;
+    while ((n = list_first(&s->blocks)) != NULL) {
         struct block *b = CONTAINER(n, struct block, node);
-        buf_puts(&s->out, buf_span(&b->text));
-        buf_reset(&b->text);
+        if (b->text.len || b != s->front)
+            s->since_ms = now_ms();
+        s->front = b;
+        put(s, b);
         if (!b->over)
             break;
         block_free(b);
     }
+    if (n && s->voice->again && now_ms() - s->since_ms >= PATIENCE_MS)
+        print_others(s);
     cli_print(&s->out);
 }
 
@@ -90,13 +144,12 @@ static void on_run(struct show *s, const json_t *row, const char *name,
     if (say)
         say(s->ctx, row, &b->text);
     b->over = strcmp(name, "locked") == 0;
-    struct block *head = b;
+    b->about = json_incref((json_t *)row);
     if (!b->over) { /* its head stands before what it consists of */
-        head = block_new(s, &b->node, b->run, 0);
+        struct block *head = block_new(s, &b->node, b->run, 0);
         buf_puts(&head->text, buf_span(&b->text));
         buf_reset(&b->text);
-        head->run = 0;
-        head->over = true;
+        head->head = head->over = true;
     }
 }
 

@@ -1,6 +1,7 @@
 /* live: what a run of the gateway's queue tells while it goes on (qmgr/live.h), for `sendmail -q
  * -v` and `postern retry`: a voice makes text of the rows, this keeps the texts of deliveries that
- * run side by side apart. What belongs to the first one that has not ended is shown as it comes. */
+ * run side by side apart. What belongs to the first one that has not ended is shown as it comes;
+ * the others when they have ended: behind it, or before it goes on when it is slow. */
 #ifndef POSTERN_CLI_LIVE_H
 #define POSTERN_CLI_LIVE_H
 
@@ -18,6 +19,9 @@ struct live_voice {
     void (*result)(void *ctx, const json_t *row, struct buf *out);
     void (*summary)(void *ctx, const json_t *row, struct buf *out);
     void (*alive)(void *ctx, struct buf *out);
+    /* More of a message (its row of `run`) follows, with others' lines between; NULL: everything is
+     * shown in the order in which the messages were begun. */
+    void (*again)(void *ctx, const json_t *row, struct buf *out);
     void (*notice)(void *ctx, const json_t *row, struct buf *out); /* frozen names, slow sites */
 };
 

@@ -34,7 +34,7 @@ static const struct ages wide_ages[] = {
 static const struct ages narrow_ages[] = { { "<1h", 0, 2 }, { "<1d", 3, 4 }, { ">1d", 5, 6 } };
 
 struct queue_groups {
-    bool shape;
+    bool shape, by_reason; /* by_reason: its name says it */
     struct cli_table *table;
     struct table_column titles[TABLE_COLUMNS_MAX]; /* the first one says by what */
     const struct ages *ages;                       /* of a shape */
@@ -125,7 +125,8 @@ static void group_row(struct queue_groups *g, const json_t *row)
     else if (next)
         buf_putz(&b, "now");
     cell(g, &b, TABLE_PLAIN);
-    cli_table_cell(g->table, row_text(row, "reason"));
+    if (!g->by_reason)
+        cli_table_cell(g->table, row_text(row, "reason"));
     cli_table_end_row(g->table);
     buf_free(&b);
 }
@@ -198,9 +199,10 @@ static size_t titles(struct queue_groups *g)
     else
         memcpy(g->titles, columns, sizeof columns);
     g->titles[0].title = title_of(g);
-    if (span_eq(row_text(g->total, "by"), SPAN("reason")))
+    g->by_reason = span_eq(row_text(g->total, "by"), SPAN("reason"));
+    if (g->by_reason)
         g->titles[0].most = REASON_COLUMNS;
-    return n;
+    return n - (g->by_reason && !g->shape);
 }
 
 static void put_total(const struct queue_groups *g, struct buf *out)

@@ -18,10 +18,11 @@ static const struct table_column list_columns[] = {
     { .title = "AGE", .right = true, .spare = 4 },
     { .title = "SIZE", .right = true, .spare = 1 },
     { .title = "STATE", .spare = 5 },
-    { .title = "SENDER", .most = ADDRESS_COLUMNS, .least = 6, .weight = 2, .spare = 2 },
-    { .title = "RECIPIENT", .most = ADDRESS_COLUMNS, .least = 8, .weight = 3 },
+    { .title = "SENDER", .most = ADDRESS_COLUMNS, .least = 12, .weight = 2,
+      .address = true, .spare = 2 },
+    { .title = "RECIPIENT", .most = ADDRESS_COLUMNS, .least = 20, .weight = 4, .address = true },
     { .title = "NEXT", .right = true, .spare = 3 },
-    { .title = "REASON", .most = REASON_COLUMNS, .least = 14, .weight = 12 },
+    { .title = "REASON", .most = REASON_COLUMNS, .least = 16, .weight = 12 },
 };
 static const struct table_column site_columns[] = {
     { .title = "KIND", .spare = 2 },
@@ -30,7 +31,7 @@ static const struct table_column site_columns[] = {
     { .title = "DEFERRED", .right = true, .spare = 4 },
     { .title = "ACTIVE", .right = true, .spare = 3 },
     { .title = "LIMIT", .right = true, .spare = 1 },
-    { .title = "DOWN FOR", .right = true, .spare = 5 },
+    { .title = "TRIED IN", .right = true, .spare = 5 },
     { .title = "WHY", .most = REASON_COLUMNS, .least = 20, .weight = 3 },
 };
 
@@ -248,6 +249,25 @@ static void cell_place(struct cli_table *t, struct span name, struct span of)
     buf_free(&b);
 }
 
+/* What is slowed, or has a rate, says how much. */
+static void cell_why(struct cli_table *t, const json_t *p)
+{
+    struct span why = row_text(p, "why"), rate = row_text(p, "rate");
+    int64_t one_in_ms = row_int(p, "one_in_ms");
+    struct buf b;
+    buf_init(&b, ROW_MAX_BYTES);
+    if (one_in_ms > 0) {
+        buf_putz(&b, "one message each ");
+        term_put_pace(&b, one_in_ms);
+        if (rate.n && row_int(p, "slowed") <= 0)
+            buf_printf(&b, " (rule: %.*s)", SPAN_ARG(rate));
+        buf_putz(&b, why.n ? ": " : "");
+    }
+    buf_puts(&b, why);
+    cli_table_cell(t, buf_span(&b));
+    buf_free(&b);
+}
+
 static void site_row(struct queue_show *s, const json_t *p)
 {
     const json_t *states = json_object_get(p, "recipients");
@@ -279,7 +299,7 @@ static void site_row(struct queue_show *s, const json_t *p)
         term_put_age(&b, down - s->now_ms);
     cli_table_cell_colour(t, buf_span(&b), TABLE_RED);
     buf_free(&b);
-    cli_table_cell(t, row_text(p, "why"));
+    cell_why(t, p);
     cli_table_end_row(t);
     s->any = true;
 }

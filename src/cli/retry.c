@@ -10,6 +10,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -35,7 +36,8 @@ static const char usage[] =
     "exit status: 0 all was sent, 66 nothing waits for it, 69 some failed for good (or no gateway\n"
     "answers), 75 some is put off, 77 not allowed, 64 usage\n";
 
-enum { REASONS_MAX = 12, AT_ONCE = 8, REASON_BYTES = 200, ROW_MAX_BYTES = 1 << 20 };
+enum { REASONS_MAX = 200, REASONS_SHOWN = 20, REASON_BYTES = 200, AT_ONCE = 8,
+       ROW_MAX_BYTES = 1 << 20 };
 
 struct reason {
     char text[REASON_BYTES];
@@ -85,6 +87,13 @@ static void on_run(void *ctx, const json_t *row, struct buf *out)
     buf_putz(out, " old, from <");
     term_put_text(out, row_text(row, "sender"));
     buf_putz(out, ">\n");
+}
+
+static void on_again(void *ctx, const json_t *row, struct buf *out)
+{
+    (void)ctx;
+    put_progress(out, row, "run");
+    buf_putz(out, "  more of it\n");
 }
 
 static void on_locked(void *ctx, const json_t *row, struct buf *out)
@@ -174,9 +183,10 @@ static void on_result(void *ctx, const json_t *row, struct buf *out)
         buf_free(&b);
     }
     buf_putz(out, "    ");
-    term_put_text(out, row_text(row, "to"));
-    buf_putz(out, ": ");
-    term_put_text(out, what);
+    struct span to = row_text(row, "to");
+    term_put_text(out, to);
+    buf_putz(out, to.n ? ": " : "");
+    term_put_text(out, span_eq(what, SPAN("gone")) ? SPAN("gone from the queue") : what);
     if (row_true(row, "untried"))
         buf_putz(out, ", not tried");
     buf_putz(out, words.n ? ": " : "");
@@ -189,9 +199,31 @@ static void on_result(void *ctx, const json_t *row, struct buf *out)
     buf_putc(out, '\n');
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const struct reason *x = a, *y = b;
+    return x->n < y->n ? 1 : x->n > y->n ? -1 : strcmp(x->text, y->text);
+}
+
+static void put_reasons(struct retry *r, struct buf *out)
+{
+    qsort(r->reasons, r->reason_count, sizeof *r->reasons, by_number);
+    for (size_t i = 0; i < r->reason_count; i++) {
+        if (i >= REASONS_SHOWN) {
+            r->other_reasons += r->reasons[i].n;
+            continue;
+        }
+        buf_printf(out, "%6llu  ", (unsigned long long)r->reasons[i].n);
+        term_put_text(out, span_str(r->reasons[i].text));
+        buf_putc(out, '\n');
+    }
+    if (r->other_reasons)
+        buf_printf(out, "%6llu  with other reasons\n", (unsigned long long)r->other_reasons);
+}
+
 static void on_summary(void *ctx, const json_t *row, struct buf *out)
 {
-    const struct retry *r = ctx;
+    struct retry *r = ctx;
     if (!row_int(row, "messages"))
         return;
     buf_printf(out, "\n%lld message%s: %lld recipient%s sent, %lld deferred, %lld failed",
@@ -200,14 +232,10 @@ static void on_summary(void *ctx, const json_t *row, struct buf *out)
                (long long)row_int(row, "deferred"), (long long)row_int(row, "failed"));
     if (row_int(row, "other"))
         buf_printf(out, ", %lld otherwise", (long long)row_int(row, "other"));
+    if (row_int(row, "frozen"))
+        buf_printf(out, ", %lld frozen", (long long)row_int(row, "frozen"));
     buf_putc(out, '\n');
-    for (size_t i = 0; i < r->reason_count; i++) {
-        buf_printf(out, "%6llu  ", (unsigned long long)r->reasons[i].n);
-        term_put_text(out, span_str(r->reasons[i].text));
-        buf_putc(out, '\n');
-    }
-    if (r->other_reasons)
-        buf_printf(out, "%6llu  with other reasons\n", (unsigned long long)r->other_reasons);
+    put_reasons(r, out);
     if (row_true(row, "gave_up"))
         buf_putz(out, "nobody was reached three times in a row: what was not tried waits with its "
                       "site (--each tries it)\n");
@@ -250,8 +278,11 @@ static void on_notice(void *ctx, const json_t *row, struct buf *out)
     buf_putc(out, '\n');
 }
 
-static const struct live_voice voice = { on_total,  on_run,     on_locked, on_talk,
-                                         on_result, on_summary, on_alive,  on_notice };
+static const struct live_voice voice = {
+    .total = on_total,   .run = on_run,         .locked = on_locked, .talk = on_talk,
+    .result = on_result, .summary = on_summary, .alive = on_alive,   .again = on_again,
+    .notice = on_notice,
+};
 
 /* --- in JSON: as the gateway says it, without what only holds the rows together --- */
 

@@ -205,14 +205,32 @@ static void put_bar(struct buf *out, const struct cell *c, unsigned room)
         buf_putc(out, '#');
 }
 
-static void put_text(struct buf *out, struct span s, unsigned wide, unsigned room)
+static const char ellipsis[] = "\xe2\x80\xa6";
+
+/* As much of the local part as there is room for; of a domain that is too long, its end. */
+static void put_address(struct buf *out, struct span s, size_t at, unsigned room)
 {
-    if (wide <= room) {
-        buf_puts(out, s);
-        return;
+    struct span domain = span_from(s, at);
+    unsigned wide = term_columns(domain), left = room ? room - 1 : 0;
+    if (wide <= left) {
+        buf_puts(out, term_cut(s, left - wide));
+        wide = left;
     }
-    buf_puts(out, term_cut(s, room ? room - 1 : 0));
-    buf_putz(out, "\xe2\x80\xa6");
+    buf_putz(out, ellipsis);
+    buf_puts(out, span_from(domain, term_cut(domain, wide - left).n));
+}
+
+static void put_text(struct buf *out, struct span s, unsigned room, bool address)
+{
+    size_t at = address ? span_rfind(s, '@') : s.n;
+    if (term_columns(s) <= room) {
+        buf_puts(out, s);
+    } else if (at < s.n) {
+        put_address(out, s, at, room);
+    } else {
+        buf_puts(out, term_cut(s, room ? room - 1 : 0));
+        buf_putz(out, ellipsis);
+    }
 }
 
 static void put_cell(const struct cli_table *t, struct buf *out, size_t i, const struct cell *c,
@@ -221,7 +239,8 @@ static void put_cell(const struct cli_table *t, struct buf *out, size_t i, const
     static const char *const codes[] = { "", "31", "32", "33", "35" };
     struct span s = c ? cell_span(t, c) : span_str(t->columns[i].title);
     unsigned room = t->widths[i], wide = term_columns(s);
-    bool coloured = c && t->colour && c->colour != TABLE_PLAIN, bar = c && c->of;
+    bool bar = c && c->of;
+    bool coloured = c && t->colour && c->colour != TABLE_PLAIN && (s.n || bar);
     if (t->columns[i].right)
         blanks(out, room > wide ? room - wide : 0);
     if (coloured)
@@ -229,7 +248,7 @@ static void put_cell(const struct cli_table *t, struct buf *out, size_t i, const
     if (bar)
         put_bar(out, c, room);
     else
-        put_text(out, s, wide, room);
+        put_text(out, s, t->width ? room : wide, t->columns[i].address && c);
     if (coloured)
         buf_putz(out, "\033[0m");
     if (last)

@@ -14,16 +14,18 @@ enum table_colour { TABLE_PLAIN, TABLE_RED, TABLE_GREEN, TABLE_YELLOW, TABLE_MAG
 struct table_column {
     const char *title;
     bool right;       /* aligned */
-    unsigned most;    /* columns; longer texts are cut, with an ellipsis; 0: any */
+    unsigned most;    /* columns; on a terminal, longer texts are cut, with an ellipsis; 0: any */
     /* Where the terminal is too narrow: it keeps so much, if it needs it, and weight says what part
      * it gets of the rest. 0: never cut, but for the last column. */
     unsigned least, weight;
+    bool address;     /* it is cut in front of its '@' first, so that the domain is seen */
     unsigned spare;   /* 1 is left out first, then 2 ...; 0: never */
 };
 
 struct cli_table;
 
-/* columns: static. width: of the terminal; 0: no limit. */
+/* columns: static. width: of the terminal; 0: there is none, and nothing is cut: what is longer
+ * than its column pushes the rest of its line aside. */
 struct cli_table *cli_table_new(const struct table_column *columns, size_t n, unsigned width,
                                 bool colour);
 void cli_table_free(struct cli_table **t); /* accepts NULL in *t; sets it to NULL */

@@ -123,3 +123,15 @@ void term_put_shell(struct buf *b, struct span word)
     }
     buf_putc(b, '\'');
 }
+
+void term_put_pace(struct buf *b, int64_t ms)
+{
+    int64_t part = ms % 1000;
+    int digits = 3;
+    buf_printf(b, "%lld", (long long)(ms / 1000));
+    for (; digits && part % 10 == 0; digits--)
+        part /= 10;
+    if (digits)
+        buf_printf(b, ".%0*d", digits, (int)part);
+    buf_putz(b, " s");
+}

@@ -26,6 +26,8 @@ void term_put_count(struct buf *b, uint64_t n);
 void term_put_counted(struct buf *b, uint64_t n, const char *what);
 /* "2026-11-20 17:05", local time. */
 void term_put_when(struct buf *b, int64_t wall_ms);
+/* "32 s", "1.3 s", "0.25 s": between two messages. */
+void term_put_pace(struct buf *b, int64_t ms);
 /* "42s", "5m", "3h12m", "2d05h": two units, for ages and waits. */
 void term_put_age(struct buf *b, int64_t ms);
 

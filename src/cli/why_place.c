@@ -126,8 +126,9 @@ static void put_pace(struct why_show *s, const json_t *gate)
     int64_t interval = row_int(gate, "interval_us");
     put_rate(s, gate);
     if (row_int(gate, "slowed")) {
-        buf_printf(s->out, "    at present one begins every %lld.%03lld s: slowed down after ",
-                   (long long)(interval / 1000000), (long long)(interval / 1000 % 1000));
+        buf_putz(s->out, "    at present one begins every ");
+        term_put_pace(s->out, (interval + 999) / 1000);
+        buf_putz(s->out, ": slowed down after ");
         why_put_number(s, row_int(gate, "slowed"), "reply that asked for less",
                        "replies that asked for less");
         buf_putz(s->out, "; successes bring it back\n");

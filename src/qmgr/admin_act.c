@@ -246,7 +246,7 @@ static uint32_t apply_release(struct admin_ask *a, uint64_t seq, struct span why
 
 static uint32_t apply_delete(struct admin_ask *a, uint64_t seq, struct span why)
 {
-    (void)why;
+    live_deleted(a->q, seq, SCHED_ALL, why);
     return sched_delete(a->q->sched, seq, SCHED_ALL);
 }
 

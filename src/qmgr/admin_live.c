@@ -77,8 +77,8 @@ static const char *choose(struct live *l)
     l->chosen = !queue_filter_empty(l->y.filter);
     if (l->y.sorted || l->y.limit != UINT64_MAX)
         return "a run has its own order, and no limit";
-    if (!(l->y.fields & UINT32_C(1) << QUEUE_STATE) &&
-        !query_add(&l->y, SPAN("!state=held,quarantined")))
+    l->by_state = l->y.fields & QUERY_FIELD(QUEUE_STATE);
+    if (!l->by_state && !query_add(&l->y, SPAN("!state=held,quarantined")))
         return "more conditions than it takes";
     return NULL;
 }

@@ -113,6 +113,7 @@ void query_again(struct query *y, bool every)
 void query_free(struct query *y)
 {
     query_plan_drop(y);
+    free(y->meant);
     hash_free(&y->reasons);
     queue_filter_free(&y->filter);
 }
@@ -182,12 +183,34 @@ bool query_rcpt(const struct query *y, const struct sched_msg_info *m,
     return queue_filter_rcpt(y->filter, &x) != 0;
 }
 
+/* The first one noted that is as old as that or younger. */
+static size_t meant_from(const struct query *y, uint64_t age)
+{
+    size_t low = 0, high = y->meant_n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (y->meant[mid] < age)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static bool is_meant(const struct query *y, uint64_t age)
+{
+    size_t at = y->noted ? meant_from(y, age) : 0;
+    return !y->noted || (at < y->meant_n && y->meant[at] == age);
+}
+
 bool query_message(const struct query *y, const struct sched_msg_info *m)
 {
     struct queue_facts x;
     struct queueid id;
     struct sched_rcpt_info r;
     uint32_t wants = y->wants, got = 0;
+    if (!is_meant(y, m->age))
+        return false;
     message_facts(y, m, &id, &x);
     for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && (got & wants) != wants; i++) {
         if (r.state >= SCHED_LIVE)
@@ -306,6 +329,14 @@ static bool next_of_all(struct query *y, struct sched_msg_info *m_r)
     return true;
 }
 
+static bool next_of_meant(struct query *y, struct sched_msg_info *m_r)
+{
+    for (size_t i = meant_from(y, y->cursor + 1); i < y->meant_n; i++)
+        if (sched_age_get(y->q->sched, y->meant[i], m_r))
+            return true;
+    return false;
+}
+
 /* The candidate at hand in the slice before, if there is more to look at and it is still there. */
 static bool same_again(struct query *y, struct sched_msg_info *m_r)
 {
@@ -319,6 +350,8 @@ static bool next_candidate(struct query *y, struct sched_msg_info *m_r)
 {
     if (same_again(y, m_r))
         return true;
+    if (y->noted)
+        return next_of_meant(y, m_r);
     if (y->only)
         return sched_msg(y->q->sched, y->only, m_r) && m_r->age > y->cursor;
     return y->by_cells ? next_of_cells(y, m_r) : next_of_all(y, m_r);
@@ -364,6 +397,16 @@ static bool count_rcpts(struct query *y, const struct sched_msg_info *m, struct 
     return true;
 }
 
+/* False: the slice is over. */
+static bool count_message(struct query *y, const struct sched_msg_info *m, struct query_sum *sum)
+{
+    if (!y->rest) {
+        sum->messages++;
+        sum->bytes += m->size_bytes;
+    }
+    return count_rcpts(y, m, sum) && !y->slice->over;
+}
+
 enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum)
 {
     enum { FEW = 1000 }; /* recipients: it costs nothing to be sure */
@@ -374,13 +417,35 @@ enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct 
         *sum = y->sum;
         return QUERY_END;
     }
-    while (got != QUERY_LATER && (got = query_next(y, begun_ns, &m)) == QUERY_ONE) {
-        if (!y->rest) {
-            sum->messages++;
-            sum->bytes += m.size_bytes;
-        }
-        if (!count_rcpts(y, &m, sum) || y->slice->over)
+    while (got != QUERY_LATER && (got = query_next(y, begun_ns, &m)) == QUERY_ONE)
+        if (!count_message(y, &m, sum))
             return QUERY_LATER;
+    return got;
+}
+
+static void note(struct query *y, uint64_t age)
+{
+    if (y->meant_n == y->meant_cap) {
+        y->meant_cap = y->meant_cap ? must_mul(y->meant_cap, 2) : 64;
+        y->meant = must_realloc(y->meant, must_mul(y->meant_cap, sizeof *y->meant));
+    }
+    y->meant[y->meant_n++] = age;
+}
+
+enum query_got query_note(struct query *y, int64_t begun_ns, struct query_sum *sum)
+{
+    struct sched_msg_info m;
+    enum query_got got;
+    while ((got = query_next(y, begun_ns, &m)) == QUERY_ONE) {
+        if (!y->rest)
+            note(y, m.age);
+        if (!count_message(y, &m, sum))
+            return QUERY_LATER;
+    }
+    if (got == QUERY_END) {
+        y->noted = true;
+        queue_filter_any_stage(y->filter);
+        query_again(y, true);
     }
     return got;
 }

@@ -67,6 +67,10 @@ struct query {
     uint32_t got;    /* and what they have together (queue_filter_rcpt) */
     bool whole;      /* all live recipients of the message that came last are meant */
     uint32_t rest;   /* see query_rest */
+    /* What was noted: the ages of all messages that are meant, ascending. */
+    bool noted;
+    uint64_t *meant;
+    size_t meant_n, meant_cap;
 };
 
 /* Takes words and the options sort=, limit=. False: the question has been ended. `other` may take
@@ -96,6 +100,10 @@ enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_in
 /* How much it is: QUERY_END when sum has all of it. Where the cells know, nothing is looked at;
  * `sure`: unless the number of messages would be an upper bound. */
 enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum);
+/* As query_count, and notes which messages it is: what comes after query_again is these, whatever
+ * becomes of their states meanwhile. For what changes the states it asks for: a retry of one opens
+ * the site to others. Of a message that is meant, recipients that are due are meant, too. */
+enum query_got query_note(struct query *y, int64_t begun_ns, struct query_sum *sum);
 bool query_time_is_up(const struct query *y, int64_t begun_ns);
 /* Of a message that query_next gave. Only live recipients. */
 /* An address of 0, 4 or 16 bytes. */

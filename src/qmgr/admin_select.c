@@ -44,6 +44,7 @@ struct doing {
     uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
     bool since;         /* there are some */
+    bool by_state;      /* it changes the states it asks for: see query_note */
     uint64_t of, looked, messages, recipients, in_session, after_attempt, frozen;
     struct buf frozen_as; /* the first name */
     int64_t told_ms;
@@ -116,8 +117,11 @@ static int do_release(struct doing *d, const struct sched_msg_info *m)
 static int do_delete(struct doing *d, const struct sched_msg_info *m)
 {
     int rc = record(d, m, SPOOL_REMOVED), n = 0;
-    for (size_t i = 0; i < d->n && !rc; i++)
-        n += (int)sched_delete(d->y.a->q->sched, m->seq, d->rcpts[i]);
+    uint64_t seq = m->seq; /* m is not to be looked at after the first change */
+    for (size_t i = 0; i < d->n && !rc; i++) {
+        live_deleted(d->y.a->q, seq, d->rcpts[i], buf_span(&d->why));
+        n += (int)sched_delete(d->y.a->q->sched, seq, d->rcpts[i]);
+    }
     return rc ? rc : n;
 }
 
@@ -443,6 +447,12 @@ static void act_slice(struct admin_ask *a)
         act_done(a, d);
         return;
     }
+    if (d->by_state && !d->y.noted) {
+        struct query_sum unused = { 0 };
+        query_note(&d->y, 0, &unused);
+        admin_next(a);
+        return;
+    }
     do {
         got = query_next(&d->y, 0, &m);
         d->since = got == QUERY_ONE && m.age > d->looked_to;
@@ -501,6 +511,7 @@ void admin_act(struct admin_ask *a, struct wire *args)
     }
     buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
     d->told_ms = loop_mono_ms(a->q->env->loop);
+    d->by_state = d->deed->apply == do_retry && d->y.fields & QUERY_FIELD(QUEUE_STATE);
     if (d->deed->apply == do_retry)
         sites_ask_anew(a->q);
     a->slice = act_slice;

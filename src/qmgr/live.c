@@ -10,7 +10,7 @@
 enum {
     KEPT_BYTES = 256 << 10, /* names of sites with a connection that is kept */
     LOOK_MS = 50,         /* between looks at what is waited for */
-    WORD_MS = 15000,      /* without anything to say: a sign of life */
+    WORD_MS = 2000,       /* without anything to say: a sign of life */
     CLOSE_MS = 10000,     /* for the last connections to end */
     UNREACHED_MAX = 3,
 };
@@ -125,7 +125,8 @@ static enum query_got next_message(struct live *l, int64_t begun_ns, struct sche
 
 static void count(struct live *l, int64_t begun_ns)
 {
-    if (query_count(&l->y, begun_ns, true, &l->sum) == QUERY_END) {
+    if ((l->by_state ? query_note(&l->y, begun_ns, &l->sum)
+                     : query_count(&l->y, begun_ns, true, &l->sum)) == QUERY_END) {
         l->total = l->sum.messages;
         query_again(&l->y, true);
         l->phase = LIVE_RUN;

@@ -53,6 +53,7 @@ struct live_run {
     uint32_t at;               /* the next recipient to find, set going or look at */
     uint32_t jobs;
     bool frozen;               /* some of it is left alone */
+    bool adopted;              /* it began by itself */
     uint8_t *rcpts;   /* enum live_rcpt */
     struct span held; /* what was held, was for that, and will be again; malloc'd */
 };
@@ -66,6 +67,7 @@ struct live {
     struct admin_slice slice; /* a turn's */
     enum live_phase phase;
     bool chosen;   /* there was a filter: not everything that waits is meant */
+    bool by_state; /* it asks for states, which a run changes: what is meant is noted first */
     bool background; /* nobody looks on from the start */
     bool always;   /* past any back-off, for each message */
     bool patient;  /* ... also where nobody has answered three times */
@@ -73,7 +75,7 @@ struct live {
     bool gave_up;  /* it was not patient, and the rest was not tried */
     unsigned window;
     uint64_t last_age; /* messages up to it belong to the run */
-    uint64_t total, begun;
+    uint64_t total, begun, untouched; /* untouched: begun, and all of it is frozen */
     struct query_sum sum;
     uint64_t sent, deferred, failed, other, frozen; /* recipients */
     struct span told[LIVE_TOLD_MAX]; /* in the arena */
@@ -127,6 +129,11 @@ void live_say_result(struct live *l, const struct live_run *r, uint64_t job, con
 /* Without an attempt: what the schedule says of it. */
 void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
                     const struct sched_rcpt_info *info);
+/* That it is not tried any more, and why: "frozen", "deleted", "gone". */
+void live_say_untried(struct live *l, const struct live_run *r, uint32_t rcpt, const char *what,
+                      struct span text);
+/* By whom the names are frozen that hold it; SPAN_NONE: not known. Borrowed. */
+struct span live_frozen_by(struct live *l, const struct sched_rcpt_info *info);
 /* A recipient is left alone: for each frozen name it is said once, by whom and since when. */
 void live_say_frozen(struct live *l, const struct sched_rcpt_info *info);
 /* What waits for its site's rate: why and until when, once for each site and interval. */

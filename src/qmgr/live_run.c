@@ -169,7 +169,7 @@ static bool go(struct live *l, struct live_run *r)
         if (r->at > begun && piece_over(l, r->at))
             return false;
         if (!is_at(r, r->at, LIVE_OPEN) || !sched_rcpt(l->q->sched, r->seq, r->at, &info) ||
-            info.state >= SCHED_LIVE)
+            info.state >= SCHED_LIVE || info.state == SCHED_ACTIVE)
             continue;
         if (info.state == SCHED_HELD)
             was_held(r, r->at, &info);
@@ -196,7 +196,7 @@ static bool found(struct live *l, struct live_run *r)
     }
     l->busy = false;
     if (r->frozen)
-        l->begun--; /* nothing was begun */
+        l->untouched++;
     else if (known)
         live_say_locked(l, &m);
     live_run_free(l, r);
@@ -226,7 +226,8 @@ static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
         return;
     }
     if (known && info.frozen) {
-        live_say_frozen(l, &info);
+        l->frozen++;
+        live_say_untried(l, r, rcpt, "frozen", live_frozen_by(l, &info));
         close_rcpt(r, rcpt);
         return;
     }
@@ -237,7 +238,8 @@ static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
     if (known && info.state < SCHED_LIVE)
         live_say_state(l, r, rcpt, &info);
     else
-        l->other++;
+        live_say_untried(l, r, rcpt, "gone", SPAN_NONE);
+    l->other += !known || info.state >= SCHED_LIVE;
     close_rcpt(r, rcpt);
 }
 
@@ -271,7 +273,7 @@ bool live_run_look(struct live *l, struct live_run *r)
     if (r->stage == LIVE_GO && go(l, r)) {
         r->stage = LIVE_WAIT;
         r->at = 0;
-        l->busy = false;
+        l->busy = l->busy && r->adopted;
     }
     if (r->stage != LIVE_WAIT)
         return false;
@@ -290,6 +292,23 @@ bool live_run_look(struct live *l, struct live_run *r)
 }
 
 /* --- from the flow of mail --- */
+
+void live_deleted(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct span who)
+{
+    struct sched_rcpt_info info;
+    for (struct live *l = q->lives; l; l = l->next) {
+        struct live_run *r = live_run_of(l, seq);
+        uint32_t end = !r ? 0 : rcpt == SCHED_ALL ? r->rcpt_count : rcpt + 1;
+        for (uint32_t i = rcpt == SCHED_ALL ? 0 : rcpt; i < end; i++) {
+            if (!is_at(r, i, LIVE_OPEN) || !sched_rcpt(q->sched, seq, i, &info) ||
+                info.state >= SCHED_LIVE || info.state == SCHED_ACTIVE)
+                continue;
+            l->other++;
+            live_say_untried(l, r, i, "deleted", who);
+            close_rcpt(r, i);
+        }
+    }
+}
 
 void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f, size_t n)
 {
@@ -333,8 +352,24 @@ static bool is_ahead(const struct live *l, const struct sched_msg_info *m)
            !hash_get(&l->ahead, span_of(&m->seq, sizeof m->seq)) && query_message(&l->y, m);
 }
 
+/* All of it that is meant: so it is told of once. */
+static void open_meant(struct live *l, struct live_run *r, const struct sched_msg_info *m)
+{
+    struct sched_rcpt_info info;
+    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &info); i++) {
+        if (!query_rcpt(&l->y, m, &info))
+            continue;
+        if (info.frozen && info.state != SCHED_ACTIVE) {
+            live_say_frozen(l, &info);
+            continue;
+        }
+        r->rcpts[i] = LIVE_OPEN;
+        r->open++;
+    }
+}
+
 /* One success opens a site to all that waits there: what goes out then by itself belongs to the
- * run, and is shown as well. */
+ * run, and is shown as well, with what else of the message is meant. */
 static struct live *adopt(struct qmgr *q, const struct job *j, struct live_run **r_r)
 {
     struct sched_msg_info m;
@@ -347,23 +382,14 @@ static struct live *adopt(struct qmgr *q, const struct job *j, struct live_run *
         return NULL;
     l->begun++;
     struct live_run *r = *r_r = run_new(l, &m);
-    struct sched_rcpt_info info;
-    uint32_t meant = 0;
-    r->stage = LIVE_WAIT;
+    struct live_ahead *a = NEW(struct live_ahead);
+    r->stage = LIVE_GO;
+    r->adopted = true;
     live_say_run(l, r, &m);
-    for (uint32_t i = 0; sched_msg_rcpt(m.here, i, &info); i++)
-        meant += query_rcpt(&l->y, &m, &info);
-    for (uint32_t i = 0; i < j->rcpt_count; i++) {
-        if (!sched_msg_rcpt(m.here, j->rcpts[i], &info) || !query_rcpt(&l->y, &m, &info))
-            continue;
-        r->rcpts[j->rcpts[i]] = LIVE_OPEN;
-        r->open++;
-    }
-    if (r->open == meant) {
-        struct live_ahead *a = NEW(struct live_ahead);
-        a->seq = m.seq;
-        hash_add(&l->ahead, &a->node, span_of(&a->seq, sizeof a->seq));
-    }
+    open_meant(l, r, &m);
+    a->seq = m.seq;
+    hash_add(&l->ahead, &a->node, span_of(&a->seq, sizeof a->seq));
+    live_soon(l);
     return l;
 }
 

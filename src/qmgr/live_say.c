@@ -239,6 +239,27 @@ void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
     add(l, &j);
 }
 
+void live_say_untried(struct live *l, const struct live_run *r, uint32_t rcpt, const char *what,
+                      struct span text)
+{
+    struct buf b;
+    struct json j = begin(&b);
+    put_whose(l, &j, r, 0, rcpt);
+    json_str(&j, "result", span_str(what));
+    json_bool(&j, "untried", true);
+    json_str(&j, "text", text);
+    add(l, &j);
+}
+
+struct span live_frozen_by(struct live *l, const struct sched_rcpt_info *info)
+{
+    struct span name, unused;
+    struct decision d;
+    bool known = sched_frozen_as(l->q->sched, info, &name) &&
+                 decision_get(l->q, KEEP_FROZEN, name, &unused, &d);
+    return known ? d.who : SPAN_NONE;
+}
+
 /* False: it was told of before. */
 static bool tell_once(struct live *l, struct span name)
 {
@@ -295,7 +316,7 @@ void live_say_end(struct live *l)
     struct buf b;
     struct json j = begin(&b);
     json_bool(&j, "summary", true);
-    json_uint(&j, "messages", l->begun);
+    json_uint(&j, "messages", l->begun - l->untouched);
     json_uint(&j, "sent", l->sent);
     json_uint(&j, "deferred", l->deferred);
     json_uint(&j, "failed", l->failed);

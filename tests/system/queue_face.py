@@ -365,6 +365,14 @@ def retry(where):
         said = d.run("postern", "retry", "--json", "-v", "json.example", code=75)
         assert '"text":"RCPT TO:<j0@json.example>"' in said, said
         assert {m.sender for m in sink.messages} >= {"s0@drj.com", "s1@drj.com"}
+        for i in range(3):
+            d.mail(f"q{i}@slow.example")
+        sink.at("rcpt", STALL, match=b"q0@", stall_s=5)
+        said = d.run("postern", "retry", "--domain", "slow.example")
+        lines = [line.split("  ")[0] if line[0] == "[" else line[4:6]
+                 for line in said.splitlines()[1:-2] if line]
+        assert [re.sub(" .*", "", x) for x in lines] == [
+            "[1/3]", "[2/3]", "q1", "[3/3]", "q2", "[1/3]", "q0"], said
         d.mail(*[f"r{i}@wide.example" for i in range(900)])     # more than one job, and slice
         said = d.run("postern", "retry", "wide.example")
         assert "\n1 message: 900 recipients sent, 0 deferred, 0 failed\n" in said, said[-300:]

@@ -86,7 +86,7 @@ static void aligned(void)
     CHECK_TEXT(buf_cstr(&out), "NAME         N  WHY\n"
                                "a            1  because\n"
                                "\xc3\xa4\xc3\xb6        1000\n"
-                               "longer \xe2\x80\xa6     2  x\\x0Ay\n");
+                               "longer than eight     2  x\\x0Ay\n"); /* nothing is cut */
     buf_reset(&out);
     put_row(t, "b", "3", "later");
     cli_table_put(t, &out); /* the titles once, the widths as before */
@@ -106,6 +106,29 @@ static void cut_to_the_terminal(void)
                                "a     1  \033[31ma reason lon\xe2\x80\xa6\033[0m\n");
     buf_free(&out);
     cli_table_free(&t);
+}
+
+/* Of an address the domain stays, as far as it can. */
+static void addresses(void)
+{
+    static const struct table_column to[] = { { .title = "TO", .least = 4, .address = true } };
+    static const struct { unsigned width; const char *want; } table[] = {
+        { 0, "TO\nsomebody.long@example.com\n" },
+        { 20, "TO\nsomebod\xe2\x80\xa6@example.com\n" },
+        { 13, "TO\n\xe2\x80\xa6@example.com\n" },
+        { 9, "TO\n\xe2\x80\xa6mple.com\n" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct buf out;
+        struct cli_table *t = cli_table_new(to, 1, table[i].width, false);
+        buf_init(&out, 4096);
+        cli_table_cell(t, SPAN("somebody.long@example.com"));
+        cli_table_end_row(t);
+        cli_table_put(t, &out);
+        CHECK_TEXT(buf_cstr(&out), table[i].want);
+        buf_free(&out);
+        cli_table_free(&t);
+    }
 }
 
 /* Names give way before the why does, by their weights; then columns are left out. */
@@ -551,6 +574,32 @@ static void retries(void)
                                               NULL });
     fake_over();
     CHECK(strncmp(r->out, "2 messages wait\n", 16) == 0);
+    fake("{\"total\":3}\n"
+         "{\"run\":1,\"id\":\"A\",\"of\":3,\"size\":5,\"age_ms\":1,\"sender\":\"s@x\"}\n"
+         "{\"run\":2,\"id\":\"B\",\"of\":3,\"size\":5,\"age_ms\":1,\"sender\":\"s@x\"}\n"
+         "{\"run\":3,\"id\":\"C\",\"of\":3,\"size\":5,\"age_ms\":1,\"sender\":\"s@x\"}\n"
+         "{\"result_of\":3,\"job\":0,\"to\":\"c@y\",\"result\":\"frozen\",\"untried\":true,"
+         "\"text\":\"by root\"}\n{\"ran\":3}\n"
+         "{\"result_of\":2,\"job\":0,\"to\":\"b@y\",\"result\":\"deferred\",\"text\":\"two\"}\n"
+         "{\"result_of\":1,\"job\":0,\"to\":\"a@y\",\"result\":\"deferred\",\"text\":\"one\"}\n"
+         "{\"result_of\":1,\"job\":0,\"to\":\"a2@y\",\"result\":\"deferred\",\"text\":\"one\"}\n"
+         "{\"ran\":2}\n{\"ran\":1}\n"
+         "{\"summary\":true,\"messages\":3,\"sent\":0,\"deferred\":3,\"frozen\":1}\n"
+         "{\"end\":\"ok\"}\n");
+    r = run(cli_retry, (const char *const[]){ "retry", "y", "--socket", fake_path, NULL });
+    fake_over();
+    CHECK_TEXT(r->out, "3 messages for y wait\n"
+                       "[1/3] A  5, 0s old, from <s@x>\n"
+                       "    a@y: deferred: one  (0.0 s)\n"
+                       "    a2@y: deferred: one  (0.0 s)\n"
+                       "[2/3] B  5, 0s old, from <s@x>\n"
+                       "    b@y: deferred: two  (0.0 s)\n"
+                       "[3/3] C  5, 0s old, from <s@x>\n"
+                       "    c@y: frozen, not tried: by root\n"
+                       "\n3 messages: 0 recipients sent, 3 deferred, 0 failed, 1 frozen\n"
+                       "     2  deferred: one\n"
+                       "     1  deferred: two\n"
+                       "     1  frozen: by root\n");
     r = run(cli_retry, (const char *const[]){ "retry", NULL });
     CHECK_INT(r->status, EX_USAGE);
     r = run(cli_retry, (const char *const[]){ "retry", "a", "b", NULL });
@@ -610,7 +659,8 @@ static void stop_that_lasts(void)
 
 static const struct test tests[] = {
     TEST(harmless_text),    TEST(columns_and_cuts),  TEST(ages),
-    TEST(aligned),          TEST(cut_to_the_terminal), TEST(shared_out), TEST(bars),
+    TEST(aligned),          TEST(cut_to_the_terminal), TEST(addresses),
+    TEST(shared_out),       TEST(bars),
     TEST(readable_rows), TEST(rows_for_programs), TEST(words_that_are_no_text),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),

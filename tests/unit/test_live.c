@@ -246,6 +246,33 @@ static unsigned delivered(struct desk *d)
     return n;
 }
 
+/* The first that is tried opens the site to the others, which wait for nothing any more: they were
+ * meant all the same, and are told of. */
+static void meant_by_state(void)
+{
+    static const char *const run[] = { "state=deferred", "always", "silent", "window=1", NULL };
+    static const char *const act[] = { "state=deferred", "action=retry", NULL };
+    for (int how = 0; how < 2; how++) {
+        struct desk d;
+        desk_begin(&d, 25 + (uint64_t)how);
+        put_off_many(&d);
+        ask(&d, how ? "act" : "live", how ? act : run);
+        for (int i = 0; i < 20 && !how; i++)
+            rig_turn(d.r);
+        if (!how) /* as when the site is open to all at once */
+            for (uint64_t i = 0; i < MANY; i++)
+                sched_due(d.r->q->sched, d.r->mails[i].seq, 0, qmgr_now(d.r->q));
+        rig_run(d.r, 5 * SECOND_MS);
+        CHECK_INT(d.end, ADMIN_OK);
+        CHECK_INT(delivered(&d), MANY);
+        if (!how)
+            CHECK_INT(count(&d, "\"ran\":"), MANY);
+        else
+            CHECK_INT(count(&d, "\"messages\":150,"), 1);
+        desk_end(&d);
+    }
+}
+
 /* Whoever goes away in the middle, or is not there from the start: all are tried, none twice. */
 static void looked_away(void)
 {
@@ -447,7 +474,7 @@ static void refused(void)
 }
 
 static const struct test tests[] = { TEST(choices),       TEST(tried_now),  TEST(looked_away),
-                                     TEST(reads_nothing), TEST(held_again),
+                                     TEST(meant_by_state), TEST(reads_nothing), TEST(held_again),
                                      TEST(come_since),
                                      TEST(held_beside_others), TEST(frozen), TEST(refused) };
 TEST_MAIN(tests)

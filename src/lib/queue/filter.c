@@ -206,6 +206,18 @@ uint32_t queue_filter_fields(const struct queue_filter *f)
     return bits;
 }
 
+void queue_filter_any_stage(struct queue_filter *f)
+{
+    const uint32_t stages = 1u << QUEUE_READY | 1u << QUEUE_ACTIVE | 1u << QUEUE_DEFERRED;
+    for (size_t i = 0; i < f->n; i++) {
+        struct term *t = &f->terms[i];
+        if (t->negated && (t->states & stages) != stages)
+            t->states &= ~stages;
+        else if (t->states & stages)
+            t->states |= stages;
+    }
+}
+
 static struct span value_of(const struct term *t) { return span_of(t->value, t->value_len); }
 
 struct span queue_filter_exact(const struct queue_filter *f, enum queue_field field)

@@ -119,6 +119,10 @@ uint32_t queue_filter_wants(const struct queue_filter *f);
  * shortcut for who can look it up. SPAN_NONE: there is none. */
 struct span queue_filter_exact(const struct queue_filter *f, enum queue_field field);
 
+/* From now on a term that asks for one of the states that mail goes through on its way (ready,
+ * active, deferred) is content with any of them. */
+void queue_filter_any_stage(struct queue_filter *f);
+
 /* Whether text matches a pattern with "*", ASCII letters alike. */
 bool queue_wild(struct span pattern, struct span text);
 /* Whether one of the hosts in "mx:a.example,b.example" or "host:[192.0.2.1]:25" does. */
