@@ -59,6 +59,15 @@ class Peers(Sink):
         return super()._accept(Known())
 
 
+class SlowToGo(Peers):
+    """... who count a client until it has gone, which takes a while."""
+
+    def _say(self, session, who, line):
+        super()._say(session, who, line)
+        if line == b"QUIT":
+            time.sleep(0.05)
+
+
 def table(**sinks):
     return {k.replace("_", "."): ("127.0.0.1", s.port) for k, s in sinks.items()}
 
@@ -143,6 +152,53 @@ def tls_and_end(where):
         g.wait_log(r"to=<u@a\.example>.*stat=Deferred")
         time.sleep(1)
         assert [m.recipients for m in sink.messages] == [["u@b.example"]], sink.messages
+
+
+def from_now_on(where):
+    """What the rule says after a reload holds for the connection that was kept."""
+    rule = 'delivery_rule "safe"'
+    with Sink() as sink, Gateway(
+            where, mailertable={"a.example": ("127.0.0.1", sink.port)}, options={
+                "deliver": {"idle": Word("1m")},
+                rule: {"site": ["host:*"], "tls": Word("off")}}) as g:
+        send(g, "u@a.example")
+        sink.wait(1)
+        g.options[rule]["tls"] = Word("required")
+        g.configure()
+        assert g.cli("reload").returncode == 0
+        send(g, "u@a.example")
+        g.wait_log(r"to=<u@a\.example>.*stat=Deferred.*TLS is required")
+        assert len(sink.messages) == 1, sink.messages
+
+
+def counted(where):
+    """No more connections than the rule allows, with those that are kept or being closed."""
+    with SlowToGo() as sink, Gateway(
+            where, mailertable={"a.example": ("127.0.0.1", sink.port)}, options={
+                'delivery_rule "two"': {"site": ["host:*"], "concurrency_max": 2,
+                                        "messages_per_connection": 2}}) as g:
+        send(g, "u@a.example", n=20)
+        sink.wait(20)
+        assert sink.sessions >= 10 and sink.most <= 2, (sink.sessions, sink.most)
+
+
+def preference(where):
+    """Domains that have each other's host as backup are one site: each goes to its own first."""
+    first = Sink(host="127.0.4.1")
+    zone = "".join(f"{d} MX {10 * (1 + (h != d[0]))} {h}.h.test\n"
+                   for d in ("a.test", "b.test", "a2.test") for h in "ab")
+    with ZoneDns(zone + "a.h.test A 127.0.4.1\nb.h.test A 127.0.4.2\n", negative_ttl=60) as dns, \
+            first as a, Sink(host="127.0.4.2", port=a.port) as b, Gateway(where, options={
+                "dns": {"servers": [dns.address]},
+                "deliver": {"port": a.port, "idle": Word("1m")}}) as g:
+        for n in range(3):
+            send(g, "u@a.test")
+            a.wait(2 * n + 1)
+            send(g, "u@b.test")
+            b.wait(n + 1)
+            send(g, "u@a2.test")
+            a.wait(2 * n + 2)
+        assert a.sessions == b.sessions == 1, (a.sessions, b.sessions)
 
 
 def back_again(where):
@@ -236,7 +292,8 @@ def all_at_once(where):
 def main():
     r = Report()
     with temp.Dir("rules") as where:
-        cases = (connections, source, one_site, rate, tls_and_end, back_again, slowed)
+        cases = (connections, source, one_site, rate, tls_and_end, from_now_on, counted,
+                 preference, back_again, slowed)
         if os.environ.get("POSTERN_LONG") == "1":
             cases += (all_at_once,)
         for f in cases:
