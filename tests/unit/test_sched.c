@@ -1152,6 +1152,23 @@ static void one_connection_less(void)
     sched_free(&s);
 }
 
+/* Others that were refused as well do not count. */
+static void all_refused(void)
+{
+    struct sched *s = make();
+    struct sched_place_info p;
+    struct sched_outcome out = { .kind = SCHED_OUT_SITE };
+    struct sched_result res = { .outcomes = &out, .news = SCHED_NEWS_CROWDED, .keeper = 7,
+                                .under = SCHED_ENDING };
+    place(s, "x", 1, 1);
+    struct sched_job a = job_for(s, 1, "x"), b = job_for(s, 2, "x");
+    CHECK(sched_job_result(s, a.id, &res, at(5), verdicts));
+    CHECK(sched_site_of(s, SPAN("x"), &p) && !p.down_until_ms);
+    CHECK(sched_job_result(s, b.id, &res, at(5), verdicts));
+    CHECK(sched_site_of(s, SPAN("x"), &p) && p.down_until_ms > 5);
+    sched_free(&s);
+}
+
 /* With none of ours left there: it took mail a moment ago, so it has not gone. */
 static void crowded_a_moment_ago(void)
 {
@@ -1306,6 +1323,7 @@ static const struct test tests[] = {
     TEST(kept_in_order_of_preference),
     TEST(kept_and_counted),
     TEST(one_connection_less),
+    TEST(all_refused),
     TEST(crowded_a_moment_ago),
     TEST(addresses_are_kept_as_given),
     TEST(many_reasons_are_bounded),

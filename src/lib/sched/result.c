@@ -80,7 +80,10 @@ static bool is_there(const struct sched_site *t, struct sched_now now)
 {
     enum { LATELY_MS = 60000 };
     const struct sched_trust *k = &t->trust;
-    return t->gate.active || t->kept_count || (k->works && now.mono_ms - k->ok_ms < LATELY_MS);
+    bool kept = false; /* what is being closed may have been refused, too */
+    for (uint32_t i = 0; i < t->kept_count; i++)
+        kept = kept || t->kept[i].under != SCHED_ENDING;
+    return kept || t->gate.active || (k->works && now.mono_ms - k->ok_ms < LATELY_MS);
 }
 
 static void one_less(struct sched *s, struct sched_site *t, int64_t begun_ms, struct sched_now now)
