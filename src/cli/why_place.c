@@ -212,8 +212,8 @@ void why_show_place(struct why_show *s, const json_t *place, bool others)
         put_room(s, site, what);
     }
     if (!closed && row_int(dest, "senders") > 1) {
-        buf_printf(s->out, "    mail of %lld senders waits there; they take turns, a message of "
-                           "each\n", (long long)row_int(dest, "senders"));
+        buf_printf(s->out, "    mail of %lld senders waits at its site; they take turns, a "
+                           "message of each\n", (long long)row_int(dest, "senders"));
     }
 }
 

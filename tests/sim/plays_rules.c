@@ -50,11 +50,11 @@ static const struct host_plan bad_and_good[] = {
     { IS("live", GOOD), .weight = WEIGHT_NONE },
     { IS("wedged", DEAF), .weight = 10 },
     { IS("silent", SILENT), .weight = 10 },
-    { IS("narrow", SLOW), .number = 8, .limit = 2, .weight = WEIGHT_NONE },
+    { IS("narrow", SLOW), .number = 8, .limit = 2, .domains = 40, .weight = WEIGHT_NONE },
     { .name = NULL },
 };
 
-enum { LIVE_MAILS = 100, BIG_MAILS = 200, SMALL_MAILS = 20 };
+enum { LIVE_MAILS = 100, BIG_MAILS = 300, SMALL_MAILS = 20 };
 
 static void make_fair(struct days *d)
 {
@@ -67,10 +67,15 @@ static void make_fair(struct days *d)
         } else if (i < LIVE_MAILS + BIG_MAILS + SMALL_MAILS) {
             bool big = i < LIVE_MAILS + BIG_MAILS;
             m->host = narrow;
+            m->domain = big ? i / 2 % narrow->plan->domains : 1;
             m->due_ms = big ? 0 : 10 * M + (int64_t)chance(&d->w, 20 * M);
-            snprintf(m->from, sizeof m->from, "%s@src.example", big ? "big" : "small");
+            /* One writes to all domains of the site, one from another address each time. */
             if (!big)
                 snprintf(m->from, sizeof m->from, "small%u@src.example", i);
+            else if (i % 2)
+                snprintf(m->from, sizeof m->from, "big@src.example");
+            else
+                snprintf(m->from, sizeof m->from, "list+%u@src.example", i);
         }
     }
 }
@@ -102,5 +107,5 @@ const struct play play_fair = {
     .expire_ms = 6 * H, .warn_ms = 5 * H, .retry_first_ms = 5 * M, .retry_max_ms = H,
     .concurrency = 20, .most_ms = 20 * H, .plain = true, .make = make_fair, .check = check_fair,
     .config = "relay { from = {\"10.2.0.0/16\"} }\n"
-              "delivery_rule \"n\" { domain = {\"narrow.example\"} concurrency_max = 2 }\n",
+              "delivery_rule \"n\" { mx = {\"mx-narrow.*\"} concurrency_max = 2 }\n",
 };

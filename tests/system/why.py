@@ -480,7 +480,7 @@ def limits(where):
         for i in range(40):
             d.submit("next@dest.example", sender=f"s{i % 3}@client.example")
         text = d.words(id)
-        assert re.search(r"mail of [2-4] senders waits there; they take turns", text), text
+        assert re.search(r"mail of [2-4] senders waits at its site; they take turns", text), text
 
         # A sender's rule has a share of its own at the same site.
         big = d.submit("big@dest.example", sender="a@big.example")

@@ -1,7 +1,8 @@
 /* sched under random operations on simulated time, against what a naive model knows: every
  * recipient is in exactly one state and one list, concurrency is never above its limit, nothing
  * starts before it is due, nothing due is forgotten, and in the end every recipient has exactly
- * one final outcome. A failing seed is printed and repeats the run: test_sched_model SEED. */
+ * one final outcome; and no sender has more of a site's turns than another that waits there. A
+ * failing seed is printed and repeats the run: test_sched_model SEED. */
 #include "base/must.h"
 #include "base/num.h"
 #include "sched/sched.h"
@@ -554,12 +555,100 @@ static void run(uint64_t seed)
     free(w);
 }
 
+/* --- turns by sender, at one site of many destinations --- */
+
+enum { SENDERS = 6, PLACES = 250, TOGETHER = 8 };
+
+struct crowd {
+    struct world *w;
+    uint64_t count, begun; /* messages; jobs */
+    uint64_t begun_of[SENDERS];
+    struct {
+        int sender;
+        uint64_t since, own; /* jobs that had begun, and those of its sender */
+    } msgs[MESSAGES_MAX];
+};
+
+/* The first sends to everywhere, the second as a list does, from another address each time. */
+static void crowd_add(struct crowd *c, int sender)
+{
+    struct world *w = c->w;
+    if (c->count == MESSAGES_MAX)
+        return;
+    uint64_t seq = c->count++, place = sender == 1 ? 7 : draw(w, PLACES);
+    char from[64], dest[16];
+    int n = snprintf(from, sizeof from, sender == 1 ? "s%d+%" PRIu64 "=u@x" : "s%d@x", sender, seq);
+    struct span key = span_of(dest, (size_t)snprintf(dest, sizeof dest, "e%d", (int)place));
+    struct sched_entry_rcpt r = { .addr = SPAN("u@y.example") };
+    struct sched_entry e = { .seq = seq, .received_ms = now(w).wall_ms, .size_bytes = 1,
+                             .sender = span_of(from, (size_t)n), .rcpts = &r, .rcpt_count = 1 };
+    struct sched_ask ask;
+    struct sched_verdict v;
+    HOLDS(sched_add(w->s, &e, now(w)));
+    HOLDS(sched_next_to_route(w->s, now(w), &ask, 1) == 1);
+    sched_place(w->s, key, SPAN("mx0"), 0);
+    HOLDS(sched_routed(w->s, ask.seq, ask.rcpt, SCHED_TO, key, now(w), &v));
+    c->msgs[seq].sender = sender;
+    c->msgs[seq].since = c->begun;
+    c->msgs[seq].own = c->begun_of[sender];
+}
+
+/* While a message waits, as many begin of each other sender as of its own; and some, as a few
+ * messages have no turns of their own. */
+static bool crowd_begin(struct crowd *c)
+{
+    struct sched_outcome out = { SCHED_OUT_DELIVERED, SPAN_NONE };
+    struct sched_result res = { .outcomes = &out, .news = SCHED_NEWS_OK };
+    struct sched_verdict v;
+    struct sched_job job;
+    uint64_t gone;
+    if (!sched_next_job(c->w->s, now(c->w), &job))
+        return false;
+    int sender = c->msgs[job.seq].sender;
+    uint64_t waited = c->begun++ - c->msgs[job.seq].since;
+    uint64_t own = c->begun_of[sender]++ - c->msgs[job.seq].own;
+    HOLDS(waited <= (own + 1 + TOGETHER) * (SENDERS + 1));
+    HOLDS(sched_job_result(c->w->s, job.id, &res, now(c->w), &v));
+    while (sched_next_gone(c->w->s, &gone))
+        ;
+    return true;
+}
+
+static void run_crowd(uint64_t seed)
+{
+    struct world *w = NEW(struct world);
+    struct crowd *c = NEW(struct crowd);
+    seed_now = seed;
+    *c = (struct crowd){ .w = w, .count = 1 };
+    w->random = seed * 0x9e3779b97f4a7c15u + 1;
+    w->now_ms = 1000;
+    sched_config_defaults(&w->cfg);
+    w->cfg.seed = seed;
+    w->s = sched_new(&w->cfg);
+    while (c->count < MESSAGES_MAX) {
+        for (uint64_t k = draw(w, 4) ? 0 : draw(w, 1000), sender = draw(w, 2); k > 0; k--)
+            crowd_add(c, (int)sender);
+        for (uint64_t k = draw(w, 8); k > 0; k--)
+            crowd_add(c, 2 + (int)draw(w, SENDERS - 2));
+        for (uint64_t k = draw(w, 200); k > 0 && crowd_begin(c); k--)
+            w->now_ms++;
+    }
+    while (crowd_begin(c))
+        ;
+    HOLDS(sched_totals(w->s).messages == 0);
+    sched_free(&w->s);
+    free(c);
+    free(w);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t last = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? first : 8;
     for (uint64_t seed = first; seed <= last; seed++)
         run(seed);
+    for (uint64_t seed = first; seed <= last; seed++)
+        run_crowd(seed);
     printf("ok sched_model\n");
     return 0;
 }

@@ -70,8 +70,8 @@ static size_t ask_some(struct sched *s, struct list *queue, struct sched_ask *as
 /* Of each line the first: an outdated line is soon empty, and so passes out of the way. */
 static struct sched_rcpt *outdated_in(const struct sched *s, const struct sched_queue *q)
 {
-    for (struct list *t = q->turns.next; t != &q->turns; t = t->next) {
-        struct list *l = list_first(&CONTAINER(t, struct sched_line, turn)->rcpts);
+    for (struct list *t = q->lines.next; t != &q->lines; t = t->next) {
+        struct list *l = list_first(&CONTAINER(t, struct sched_line, link)->rcpts);
         if (sched_rcpt_at(l)->epoch != s->epoch)
             return sched_rcpt_at(l);
     }

@@ -46,6 +46,8 @@ static struct sched_site *site_new(struct sched *s, struct span key)
     struct sched_site *t = must_alloc(must_add(sizeof *t, key.n));
     sched_gate_init(&t->gate, s->cfg.site_initial, true);
     list_init(&t->ring);
+    sched_turns_init(&t->ready);
+    sched_turns_init(&t->backlog);
     list_init(&t->runnable);
     list_append(&s->all_sites, &t->all);
     t->key_len = key.n;
@@ -57,9 +59,15 @@ static struct sched_site *site_new(struct sched *s, struct span key)
     return t;
 }
 
+static bool site_waits(const struct sched_site *t)
+{
+    return !list_empty(&t->ring) || !list_empty(&t->ready.seats) ||
+           !list_empty(&t->backlog.seats);
+}
+
 static void site_free(struct sched *s, struct sched_site *t)
 {
-    MUST(t->dests == 0 && list_empty(&t->ring));
+    MUST(t->dests == 0 && !site_waits(t));
     MUST(t->gate.active == 0 && t->gate.tokens == 0);
     heap_remove(&s->gates, &t->gate.wake);
     heap_remove(&s->paces, &t->pace.wake);
@@ -79,9 +87,9 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
         return CONTAINER(node, struct sched_dest, node);
     struct sched_dest *d = must_alloc(must_add(sizeof *d, key.n));
     sched_gate_init(&d->gate, UINT32_MAX, false);
-    sched_granted_init(&d->granted);
-    sched_queue_init(&d->ready);
-    sched_queue_init(&d->backlog);
+    sched_granted_init(&d->granted, d);
+    sched_queue_init(&d->ready, d);
+    sched_queue_init(&d->backlog, d);
     struct list *lists[] = { &d->ring, &d->drain, &d->idle, &d->place };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
@@ -95,12 +103,27 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
     return d;
 }
 
+static void open_or_shut(struct sched *s, struct sched_dest *d, bool open)
+{
+    if (open != d->open) {
+        void (*set)(struct sched *, struct sched_queue *) = open ? sched_queue_open
+                                                                 : sched_queue_shut;
+        d->open = open;
+        set(s, &d->ready);
+        set(s, &d->backlog);
+    }
+    if (!open || list_empty(&d->granted.rcpts))
+        list_remove(&d->ring);
+    else if (!list_linked(&d->ring))
+        list_append(&d->site->ring, &d->ring);
+}
+
 void sched_dest_free(struct sched *s, struct sched_dest *d)
 {
     sched_place_end(d);
     MUST(d->refs == 0 && d->gate.active == 0 && d->gate.tokens == 0);
+    MUST(!sched_dest_waits(d) && !list_linked(&d->ring));
     heap_remove(&s->gates, &d->gate.wake);
-    list_remove(&d->ring);
     list_remove(&d->drain);
     if (list_linked(&d->idle))
         s->idle_count--;
@@ -116,7 +139,7 @@ void sched_dest_free(struct sched *s, struct sched_dest *d)
 
 void sched_site_update(struct sched *s, struct sched_site *t)
 {
-    bool want = !list_empty(&t->ring) && sched_gate_open(&t->gate) &&
+    bool want = site_waits(t) && sched_gate_open(&t->gate) &&
                 !heap_linked(&t->pace.wake);
     sched_share_update(s, t, want);
 }
@@ -143,21 +166,19 @@ void sched_dest_update(struct sched *s, struct sched_dest *d)
     bool waits = sched_dest_waits(d);
     if (waits && sched_place_due(s, d))
         sched_place_ask(s, d, false);
-    bool want = waits && sched_gate_open(&d->gate) && d->placing < PLACE_SHUT;
-    if (want && !list_linked(&d->ring))
-        list_append(&d->site->ring, &d->ring);
-    else if (!want)
-        list_remove(&d->ring);
+    open_or_shut(s, d, waits && sched_gate_open(&d->gate) && d->placing < PLACE_SHUT);
     sched_site_update(s, d->site);
     update_idle(s, d);
 }
 
 void sched_dest_front(struct sched_dest *d)
 {
-    if (!list_linked(&d->ring))
-        return;
-    list_remove(&d->ring);
-    list_prepend(&d->site->ring, &d->ring);
+    if (list_linked(&d->ring)) {
+        list_remove(&d->ring);
+        list_prepend(&d->site->ring, &d->ring);
+    } else if (d->open) {
+        sched_queue_first(list_empty(&d->ready.lines) ? &d->backlog : &d->ready);
+    }
 }
 
 bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key)
@@ -168,7 +189,7 @@ bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key
     struct hash_node *node = hash_get(&s->sites, site_key);
     struct sched_site *t =
         node ? CONTAINER(node, struct sched_site, node) : site_new(s, site_key);
-    list_remove(&d->ring);
+    open_or_shut(s, d, false);
     for (int i = 0; i < SCHED_LIVE; i++) {
         old->n[i] -= d->n[i];
         t->n[i] += d->n[i];

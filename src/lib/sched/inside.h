@@ -82,16 +82,29 @@ struct sched_msg { /* what a look at very many needs comes first */
 /* Recipients that wait, in order: of one sender, or those that go first (queue NULL). */
 struct sched_line {
     struct list rcpts;
-    struct list turn; /* in queue->turns while it is not empty */
+    struct list link; /* in queue->lines while it is not empty */
+    struct list turn; /* in seat->lines while its destination is open, too */
+    struct sched_dest *dest;
     struct sched_queue *queue;
-    const void *sender;
+    struct sched_seat *seat;
+    uint64_t sender; /* line.c; 0: several */
 };
 
 struct sched_queue { /* never moved */
-    struct list turns; /* the lines that have somebody, the next one first */
+    struct list lines;
     struct sched_line own;
-    uint32_t more;  /* lines beside it */
-    uint32_t added; /* to own since it was empty, up to what makes a line of its own due */
+    uint32_t more; /* lines beside it */
+};
+
+struct sched_seat { /* the lines of one sender at a site, the next one first; one at least */
+    struct list lines, turn;
+    struct sched_turns *turns;
+};
+
+struct sched_turns { /* of one site; never moved */
+    struct list seats; /* the next one first */
+    uint32_t n;
+    struct sched_seat own; /* of all that have none */
 };
 
 /* Is its owner to say at which site a destination is? */
@@ -106,7 +119,8 @@ struct sched_dest {
     struct hash_node node;
     struct sched_gate gate;
     struct sched_site *site; /* never NULL */
-    struct list ring;        /* in site->ring while it could yield something */
+    struct list ring;        /* in site->ring while open and somebody is granted */
+    bool open;               /* it could yield something: its lines have seats at its site */
     struct sched_line granted; /* routed for a slot (a token), or retried by a person: first */
     struct sched_queue ready;   /* routed when fresh, oldest first */
     struct sched_queue backlog; /* due again, to be routed when there is a slot */
@@ -133,7 +147,8 @@ struct sched_site {
     struct sched_pace pace;
     uint32_t rule;
     bool unplaced; /* since the configuration is new: the rule is to be told anew */
-    struct list ring;     /* its dests that could yield something */
+    struct list ring;     /* its dests where somebody goes first; then in turns by sender: */
+    struct sched_turns ready, backlog;
     struct list runnable; /* in s->shares */
     struct sched_trust trust;
     uint32_t told; /* how much slower it was said to be; 0: it was not */
@@ -180,7 +195,7 @@ struct sched {
     struct hash classes, listeners, addresses, clients; /* names of the index's cells */
     struct sched_name *many_classes, *many_addresses, *many_clients;
     struct sched_name *many_reasons;
-    struct hash lines; /* of queues with several senders */
+    struct hash lines, seats; /* of several senders */
     struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
     struct list drain, idle, all_sites, to_place;
@@ -282,19 +297,25 @@ struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t
 void sched_msg_free(struct sched *s, struct sched_msg *m);
 
 /* line.c: in turns by sender */
-void sched_queue_init(struct sched_queue *q);
-void sched_granted_init(struct sched_line *l);
+void sched_turns_init(struct sched_turns *t);
+void sched_queue_init(struct sched_queue *q, struct sched_dest *d);
+void sched_granted_init(struct sched_line *l, struct sched_dest *d);
+/* r is counted as READY already. */
 void sched_queue_add(struct sched *s, struct sched_queue *q, struct sched_rcpt *r, bool front);
-/* The line whose turn it is, now the last; the queue is not empty. Valid while somebody is left
- * in it. */
-struct list *sched_queue_turn(struct sched_queue *q);
+/* Its lines take turns at their site, or do not any more. */
+void sched_queue_open(struct sched *s, struct sched_queue *q);
+void sched_queue_shut(struct sched *s, struct sched_queue *q);
+void sched_queue_first(struct sched_queue *q); /* of one that is open: the next turn is its own */
+/* The line whose turn it is; NULL: nobody waits. Valid while somebody is left in it. */
+struct sched_line *sched_turns_next(const struct sched_turns *t);
+void sched_line_pass(struct sched *s, struct sched_line *l); /* it has had its turn */
 void sched_line_left(struct sched *s, struct list *rcpts); /* the last one left this line */
 
 /* dest.c */
 static inline bool sched_dest_waits(const struct sched_dest *d)
 {
-    return !list_empty(&d->granted.rcpts) || !list_empty(&d->ready.turns) ||
-           !list_empty(&d->backlog.turns);
+    return !list_empty(&d->granted.rcpts) || !list_empty(&d->ready.lines) ||
+           !list_empty(&d->backlog.lines);
 }
 struct sched_dest *sched_dest_get(struct sched *s, struct span key);
 void sched_dest_update(struct sched *s, struct sched_dest *d); /* after any change; may free it */

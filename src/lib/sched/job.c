@@ -157,54 +157,76 @@ static void show_job(struct sched_job_slot *j, struct sched_job *job_r)
 /* The turn passes on: the site behind the other sites, the destination behind its others. */
 static void pass_turn(struct sched *s, struct sched_dest *d)
 {
-    struct sched_site *t = d->site;
     list_remove(&d->ring);
-    list_remove(&t->runnable);
+    list_remove(&d->site->runnable);
     sched_dest_update(s, d);
 }
 
-static struct sched_rcpt *head_of(const struct list *turn)
+/* False: its owner is to say first at which site it is. */
+static bool placed(struct sched *s, struct sched_line *l)
 {
-    return sched_rcpt_at(list_first(&CONTAINER(turn, struct sched_line, turn)->rcpts));
+    struct sched_dest *d = l->dest;
+    if (!sched_place_due(s, d))
+        return true;
+    sched_place_ask(s, d, true);
+    if (d->placing != PLACE_TURN)
+        return true;
+    if (l->queue) { /* sched_dest_front will find it there */
+        list_remove(&l->link);
+        list_prepend(&l->queue->lines, &l->link);
+    }
+    return false;
 }
 
-/* While a job runs the next in line is routed: an old head of ready; else, in turns with what is
- * ready, one of the backlog. Nobody is next to a probe. */
-static void look_ahead(struct sched *s, struct sched_dest *d, bool granted, struct sched_now now)
+/* While a job runs the next in line is routed: an old head of what is ready at the site; else, in
+ * turns with what is ready, one of the backlog. Nobody is next to a probe. */
+static void look_ahead(struct sched *s, struct sched_site *t, bool granted, struct sched_now now)
 {
-    struct list *turn = list_first(&d->ready.turns);
-    struct sched_queue *next = &d->backlog;
-    if (turn && route_is_old(s, head_of(turn), now))
-        next = &d->ready;
-    else if (turn && granted)
+    struct sched_line *l = sched_turns_next(&t->ready);
+    if (!l || !route_is_old(s, sched_rcpt_at(list_first(&l->rcpts)), now)) {
+        if (l && granted)
+            return;
+        l = sched_turns_next(&t->backlog);
+    }
+    if (!l || t->gate.half_open || !sched_gate_open(&l->dest->gate))
         return;
-    if (!list_empty(&next->turns) && !d->gate.half_open && !d->site->gate.half_open)
-        route_again(s, d, sched_queue_turn(next));
+    struct sched_dest *d = l->dest;
+    if (placed(s, l)) {
+        sched_line_pass(s, l);
+        route_again(s, d, &l->rcpts);
+    }
+    sched_dest_update(s, d);
 }
 
-/* One step of the destination whose turn it is: true with a job, false when something went to
- * the router instead, or its owner is to say first at which site it is. Each takes a slot or a
- * token, so that the loop around it ends. */
-static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now now,
+static struct sched_line *next_line(const struct sched_site *t)
+{
+    if (!list_empty(&t->ring))
+        return &CONTAINER(list_first(&t->ring), struct sched_dest, ring)->granted;
+    struct sched_line *l = sched_turns_next(&t->ready);
+    return l ? l : sched_turns_next(&t->backlog);
+}
+
+/* One step of the site whose turn it is: true with a job, false when something went to the router
+ * instead, or the owner is to say first where it is. Each takes a slot or a token, so that the
+ * loop around it ends. */
+static bool take_turn(struct sched *s, struct sched_site *t, struct sched_now now,
                       struct sched_job *job_r)
 {
-    if (sched_place_due(s, d)) {
-        sched_place_ask(s, d, true);
-        if (d->placing == PLACE_TURN) {
-            pass_turn(s, d);
-            return false;
-        }
+    struct sched_line *l = next_line(t);
+    MUST(l);
+    struct sched_dest *d = l->dest;
+    if (!placed(s, l)) {
+        pass_turn(s, d);
+        return false;
     }
-    bool granted = !list_empty(&d->granted.rcpts), ready = !list_empty(&d->ready.turns);
-    struct list *from = granted ? &d->granted.rcpts
-                        : ready ? sched_queue_turn(&d->ready)
-                                : sched_queue_turn(&d->backlog);
-    bool old = !(granted || ready) || route_is_old(s, sched_rcpt_at(list_first(from)), now);
+    bool granted = !l->queue, backlog = l->queue == &d->backlog;
+    bool old = backlog || route_is_old(s, sched_rcpt_at(list_first(&l->rcpts)), now);
+    sched_line_pass(s, l);
     if (old) {
-        route_again(s, d, from);
+        route_again(s, d, &l->rcpts);
     } else {
-        show_job(start_job(s, d, from, now), job_r);
-        look_ahead(s, d, granted, now);
+        show_job(start_job(s, d, &l->rcpts, now), job_r);
+        look_ahead(s, t, granted, now);
     }
     pass_turn(s, d);
     return !old;
@@ -213,10 +235,8 @@ static bool take_turn(struct sched *s, struct sched_dest *d, struct sched_now no
 bool sched_next_job(struct sched *s, struct sched_now now, struct sched_job *job_r)
 {
     sched_advance(s, now);
-    for (struct sched_site *t; (t = sched_share_turn(s)) != NULL;) {
-        struct sched_dest *d = CONTAINER(list_first(&t->ring), struct sched_dest, ring);
-        if (take_turn(s, d, now, job_r))
+    for (struct sched_site *t; (t = sched_share_turn(s)) != NULL;)
+        if (take_turn(s, t, now, job_r))
             return true;
-    }
     return false;
 }

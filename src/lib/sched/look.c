@@ -175,18 +175,13 @@ static void show_gate(const struct sched_gate *g, struct sched_place_info *p_r)
     p_r->frozen = g->frozen;
 }
 
-static uint32_t lines_of(const struct sched_queue *q)
-{
-    return q->more + !list_empty(&q->own.rcpts);
-}
-
 static void show_dest(const struct sched_dest *d, struct sched_place_info *p_r)
 {
     *p_r = (struct sched_place_info){ .key = d->node.key, .site = site_key(d->site),
                                       .why = sched_name_span(d->why) };
     memcpy(p_r->rcpts, d->n, sizeof d->n);
     show_gate(&d->gate, p_r);
-    uint32_t ready = lines_of(&d->ready), backlog = lines_of(&d->backlog);
+    uint32_t ready = d->site->ready.n, backlog = d->site->backlog.n;
     p_r->senders = ready > backlog ? ready : backlog;
     p_r->asking = d->placing >= PLACE_SHUT;
     if (sched_gate_closed(&d->site->gate))

@@ -58,8 +58,8 @@ static void hurry_line(struct sched *s, const struct sched_line *line)
 
 static void hurry_queue(struct sched *s, const struct sched_queue *q)
 {
-    for (struct list *t = q->turns.next; t != &q->turns; t = t->next)
-        hurry_line(s, CONTAINER(t, struct sched_line, turn));
+    for (struct list *t = q->lines.next; t != &q->lines; t = t->next)
+        hurry_line(s, CONTAINER(t, struct sched_line, link));
 }
 
 /* Their time may be over earlier by the rule of the place. */

@@ -11,7 +11,7 @@
  * Two levels. A destination is a route result (a key string); a site is the MX set behind it, one
  * for many destinations. The owner is asked for it before anything begins there, and again when
  * its answer has grown old (sched_next_to_place); as long as nobody knows, a destination has a
- * site of its own. Sites take turns, and so do the destinations of one site.
+ * site of its own. Sites take turns, and so do the senders of one site's mail.
  *
  * A site that cannot be reached backs off AS A WHOLE: its recipients stay READY, no attempt of
  * theirs is consumed and no timer of theirs runs; when the back-off ends one job probes it, and
@@ -19,9 +19,11 @@
  * drawback: a message to a site in back-off waits for the site's next probe even when it is
  * fresh; sched_retry and sched_wake_dest go at once. A destination backs off likewise (DNS).
  *
- * Within a destination senders take turns: a recipient waits for those of its own sender, and for
- * one message of each other sender that waits there; the first 32 wait in order. (With more than
- * 65536 lines of senders waiting, the rest share one line at each destination.)
+ * At a site senders take turns, and so do the destinations of each: for each message of its own
+ * sender that goes first a recipient waits for one of each other sender's there; the first 8 wait
+ * in order. Addresses of one domain are one sender up to a + or =, or a digit behind - _ or . (of
+ * lists, that have one for each message). (With more than 65536 lines of senders waiting, the
+ * rest share one line at each destination.)
  *
  * Many sites that do not answer leave room for the others. All jobs together (jobs_max) are for
  * sites that took something within the last minute; what has worked, and lately has not answered,
@@ -487,7 +489,7 @@ struct sched_place_info { /* a destination or a site */
     int64_t paced_until_ms; /* nothing begins before; 0: no matter of the rate */
     bool frozen;            /* by a person */
     bool asking;            /* of a destination: nothing begins before its site is known */
-    uint32_t senders;       /* of a destination: lines that wait there and take turns */
+    uint32_t senders;       /* of a destination: who take turns at its site */
 };
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
 /* The site behind a destination. */
