@@ -105,7 +105,7 @@ def ends(m, parts, groups):
     assert groups[2]["Diagnostic-Code"].startswith("x-postern; returned by an administrator")
     words = " ".join(parts[0].get_payload().split())
     assert "The mailbox is full." in words and "sent it back to you" in words, words
-    assert "could not be sent, for the reason that is said" in words, words
+    assert "there was no attempt. The reason: frozen by an administrator" in words, words
     assert "does not take it" not in words, words
 
 

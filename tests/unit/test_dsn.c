@@ -507,6 +507,26 @@ static void what_has_arrived(void)
     CHECK(says(&s, "Subject: Your mail has arrived\r\n"));
 }
 
+/* Nobody there said anything yet: what holds it here is the reason. */
+static void what_was_never_tried(void)
+{
+    struct set s;
+    set_up(&s, DSN_DELAY, 1);
+    s.told[0] = (struct dsn_rcpt){ .rcpt = &s.rcpts[0], .status = SPAN("4.0.0"), .local = true,
+                                   .reply = SPAN("only one message in 1h may be sent there"),
+                                   .untried = true };
+    CHECK(says(&s, "It has not been sent so far. The reason:\r\n    only one message in 1h may"));
+    s.report.kind = DSN_FAILURE;
+    s.told[0].expired = true;
+    s.told[0].waited_ms = 8000;
+    CHECK(says(&s, "over for 8s; there was no attempt.\r\n    The reason:\r\n    only one"));
+    CHECK(says(&s, "Tell our administrator") && !says(&s, "What happened last"));
+    s.told[0].reply = SPAN("");
+    CHECK(says(&s, "there was no attempt.\r\n    Tell our"));
+    s.told[0].returned = true;
+    CHECK(says(&s, "An administrator of our mail system has sent it back to you."));
+}
+
 /* The wall's clock may have been anywhere when it came. */
 static void how_long_it_waited(void)
 {

@@ -203,6 +203,8 @@ void bind_option(struct bind *b, const struct token *name, const struct value *v
     const struct config_option *o = config_option_find(section_name(b), name->text);
     if (!o) {
         unknown_option(b, name);
+        if (b->item && item_number(b) < CONFIG_ITEMS_MAX)
+            b->mistyped[b->of][item_number(b)] = true;
         return;
     }
     const struct config_setting *first = setting_find(b->settings, b->n, o, item_number(b));

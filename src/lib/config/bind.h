@@ -29,6 +29,7 @@ struct bind {
     unsigned spares;
     struct config_pos opened[BIND_SECTIONS_MAX];         /* first place of each section */
     struct config_pos item_pos[CONFIG_OFS][CONFIG_ITEMS_MAX];
+    bool mistyped[CONFIG_OFS][CONFIG_ITEMS_MAX]; /* it has an option that there is not */
     struct config_setting *settings;
     size_t n, cap;
 };

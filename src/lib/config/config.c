@@ -59,7 +59,7 @@ bool config_parse(struct span text, struct span file, struct config **cfg_r,
     bind_init(&b, cfg, report);
     parse(&t, &b, report);
     bind_finish(&b);
-    cross_check(cfg, report);
+    cross_check(&b);
     bind_free(&b);
     tokens_free(&t);
     if (config_report_errors(report) > before) {

@@ -7,6 +7,7 @@
 struct cross {
     const struct config *cfg;
     struct config_report *report;
+    const struct bind *bind;
 };
 
 static const struct config_setting *setting_of(const struct cross *x, const char *name,
@@ -164,14 +165,18 @@ static void check_health_name(const struct cross *x, size_t i, struct span name)
                           SHOWN(x->cfg->listens[i].name), SHOWN(name));
 }
 
-/* Said at the option, or else at what it looks at. */
+/* Said at the option, or else at what it looks at, or where it begins. What was refused, or is no
+ * option, may have been what is missed. */
 static void check_error(const struct cross *x, size_t i, const char *option, const char *text)
 {
     const char *const others[] = { option, "check.connect", "check.lookup" };
     struct config_pos pos = { 0 };
     for (size_t k = 0; k < 3 && !pos.line; k++)
         pos = place_of(x, others[k], i);
-    if (!refused(setting_of(x, "check.connect", i)) && !refused(setting_of(x, "check.lookup", i)))
+    if (!pos.line)
+        pos = x->bind->item_pos[CONFIG_OF_CHECK][i];
+    if (!x->bind->mistyped[CONFIG_OF_CHECK][i] && !refused(setting_of(x, "check.connect", i)) &&
+        !refused(setting_of(x, "check.lookup", i)))
         config_report_add(x->report, CONFIG_ERROR, pos, NULL, "check \"%.*s\" %s",
                           SHOWN(x->cfg->checks[i].name), text);
 }
@@ -241,7 +246,19 @@ static void check_listeners(const struct cross *x)
                           "there is no listen section: no mail comes in by SMTP");
 }
 
-/* Said where the option is set, or where anything of the rule is. */
+/* Anything of it was refused, or is no option: that may have been what is missed. */
+static bool rule_in_doubt(const struct cross *x, size_t rule)
+{
+    size_t n;
+    const struct config_option *all = config_options(&n);
+    bool doubt = x->bind->mistyped[CONFIG_OF_RULE][rule];
+    for (size_t i = 0; i < n && !doubt; i++)
+        doubt = config_section_of(all[i].section) == CONFIG_OF_RULE &&
+                refused(setting_find(x->cfg->settings, x->cfg->n_settings, &all[i], rule));
+    return doubt;
+}
+
+/* Said where the option is set, or where the rule begins. */
 static void say_rule(void *arg, enum config_level level, size_t rule, const char *option,
                      const char *text)
 {
@@ -249,32 +266,23 @@ static void say_rule(void *arg, enum config_level level, size_t rule, const char
     const struct config_option *o = config_option_find(SPAN("delivery_rule"), span_str(option));
     const struct config_setting *s =
         o ? setting_find(x->cfg->settings, x->cfg->n_settings, o, rule) : NULL;
-    size_t n;
-    const struct config_option *all = config_options(&n);
-    for (size_t i = 0; i < n && !o; i++) {
-        if (config_section_of(all[i].section) != CONFIG_OF_RULE)
-            continue;
-        const struct config_setting *any =
-            setting_find(x->cfg->settings, x->cfg->n_settings, &all[i], rule);
-        if (refused(any))
-            return; /* what was refused may have been what is missed */
-        s = s ? s : any;
-    }
-    struct config_pos pos = { 0 };
+    if (!o && rule_in_doubt(x, rule))
+        return;
+    struct config_pos pos = x->bind->item_pos[CONFIG_OF_RULE][rule];
     if (s)
         pos = (struct config_pos){ s->line, s->col };
     config_report_add(x->report, level, pos, NULL, "delivery_rule \"%.*s\" %s",
                       SHOWN(x->cfg->rules[rule].name), text);
 }
 
-void cross_check(const struct config *cfg, struct config_report *report)
+void cross_check(const struct bind *b)
 {
-    struct cross x = { cfg, report };
+    struct cross x = { b->cfg, b->report, b };
     check_values(&x);
     check_relay(&x);
     check_source(&x);
     check_alarm_relay(&x);
     check_listeners(&x);
     check_checks(&x);
-    config_rules_check(cfg, say_rule, &x);
+    config_rules_check(b->cfg, say_rule, &x);
 }

@@ -2,8 +2,9 @@
 #ifndef POSTERN_CONFIG_CROSS_H
 #define POSTERN_CONFIG_CROSS_H
 
-#include "config/config.h"
+struct bind;
 
-void cross_check(const struct config *cfg, struct config_report *report);
+/* After bind_finish. */
+void cross_check(const struct bind *b);
 
 #endif

@@ -71,7 +71,24 @@ static void put_expired(struct buf *out, const struct dsn_report *r, const struc
         buf_puts(out, SPAN(" for "));
         num_put_duration(out, age_ms);
     }
-    buf_putz(out, rcpt->untried || rcpt->last_status.n ? ". What happened last:\r\n" : ".\r\n");
+    buf_putz(out, rcpt->untried         ? "; there was no attempt.\r\n"
+                  : rcpt->last_status.n ? ". What happened last:\r\n"
+                                        : ".\r\n");
+}
+
+/* Nobody was there who could say anything: it is we who know why. */
+static void put_untried(struct buf *out, const struct dsn_rcpt *rcpt)
+{
+    if (!rcpt->reply.n && rcpt->expired)
+        return;
+    put_words(out, 4, rcpt->expired  ? "The reason:"
+                      : rcpt->reply.n ? "It has not been sent so far. The reason:"
+                                      : "It has not been sent so far.");
+    if (rcpt->reply.n) {
+        buf_puts(out, SPAN("    "));
+        put_untrusted(out, rcpt->reply, DSN_TEXT_MAX);
+        buf_puts(out, SPAN("\r\n"));
+    }
 }
 
 static void put_success(struct buf *out, const struct dsn_rcpt *rcpt)
@@ -111,8 +128,7 @@ static struct dsn_words words_of(const struct dsn_report *r, const struct dsn_rc
         w = (struct dsn_words){ "An administrator of our mail system has sent it back to you.",
                                 "Ask there why; the address stands at the end." };
     else if (rcpt->untried)
-        w = (struct dsn_words){ "It could not be sent, for the reason that is said below.",
-                                "Tell our administrator; the address stands at the end." };
+        w.advice = "Tell our administrator; the address stands at the end.";
     return w;
 }
 
@@ -143,7 +159,9 @@ static void put_diagnosis(struct buf *out, const struct dsn_report *r,
     }
     if (rcpt->expired)
         put_expired(out, r, rcpt);
-    if (!rcpt->expired || rcpt->untried || rcpt->last_status.n)
+    if (rcpt->untried && !rcpt->returned)
+        put_untried(out, rcpt);
+    else if (!rcpt->expired || rcpt->last_status.n)
         put_words(out, 4, words.what);
     if (rcpt->duplicate)
         put_words(out, 4, "It had been sent completely when the other side fell silent: it may "
