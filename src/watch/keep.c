@@ -36,6 +36,9 @@ void keep_on_kept_end(struct watch *w, struct channel *ch, const struct msg_kept
     if (w->restored)
         return;
     w->restored = true;
+    for (size_t i = 0; i < SMTPDS_MAX; i++)
+        if (w->smtpds[i])
+            checks_say(w, w->smtpds[i]); /* what failed before does until it is seen to be well */
     checks_judge(w, true);
     w->unseen_at_ms = loop_mono_ms(w->env->loop) + (looks_ms > UNSEEN_MS ? looks_ms : UNSEEN_MS);
 }

@@ -213,6 +213,12 @@ def dns_and_hop(where):
         assert events(g, "refused")[-1]["check"] == "next_hop", events(g, "refused")[-1]
         hop_alarms = [e for e in events(g, "alarm_raised") if e["alarm"] == "next_hop"]
         assert len(hop_alarms) == 1, hop_alarms
+        with socket.create_server(("127.0.0.1", hop)):   # a look there is not soon over
+            g.options["alarm"]["timeout"] = Word("3m")
+            g.configure()
+            g.stop()
+            g.start()
+            until(lambda: greeting(g.port) == "421")
         with Sink(port=hop):
             until(lambda: greeting(g.port) == "220", why=g.log()[-1500:])
             until(lambda: events(g, "listener_accepts"))

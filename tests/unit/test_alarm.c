@@ -173,6 +173,34 @@ static void test_restored_and_seen(void)
     CHECK(!alarm_kind_of(SPAN("site_ag"), &kind) && !alarm_kind_of(SPAN_NONE, &kind));
 }
 
+/* Whoever kept them gives them back in any order. */
+static void test_restored_in_order(void)
+{
+    static const struct {
+        enum alarm_kind kind;
+        const char *subject;
+        int64_t since_s;
+    } kept[] = { { ALARM_CHECK, "b", 20 }, { ALARM_DNS, "", 30 },   { ALARM_CHECK, "a", 20 },
+                 { ALARM_DISK, "/", 20 },  { ALARM_CHECK, "c", 10 } };
+    static const char *const order[] = { "c", "/", "a", "b", "", "x" };
+    struct alarms *a = alarms_new(&usual);
+    struct alarm al;
+    for (int s = 31; s < 34; s++)
+        see(a, true, s); /* this one is new: "x" */
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        struct alarm was = { .kind = kept[i].kind, .subject = span_str(kept[i].subject),
+                             .text = SPAN("t"), .told = 1,
+                             .since_wall_ms = at(kept[i].since_s).wall_ms,
+                             .told_wall_ms = at(kept[i].since_s).wall_ms };
+        alarms_restore(a, &was, at(40));
+    }
+    size_t n = 0;
+    for (uint64_t i = 0; alarms_next(a, &i, &al); n++)
+        CHECK(n < 6 && span_eq(al.subject, span_str(order[n])));
+    CHECK(n == 6);
+    alarms_free(&a);
+}
+
 /* What was raised and is over before anybody was told leaves no word, what comes back before the
  * all-clear was told is the same alarm. */
 static void test_between_tellings(void)
@@ -365,6 +393,7 @@ static const struct test tests[] = {
     { "not watched any more", test_unwatched }, { "own limits", test_own_limits },
     { "bounds", test_bounds }, { "letter", test_letter },
     { "restored", test_restored }, { "restored and seen", test_restored_and_seen },
+    { "restored in order", test_restored_in_order },
     { "restored by a clock that was set", test_restored_by_a_clock_that_was_set },
 };
 

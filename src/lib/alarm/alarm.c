@@ -311,6 +311,34 @@ static int64_t elapsed_ms(int64_t then_wall_ms, struct alarm_now now, int64_t ot
     return then_wall_ms <= now.wall_ms ? now.wall_ms - then_wall_ms : otherwise_ms;
 }
 
+/* They come in any order: the oldest first, and of one moment by what they are about. */
+static bool began_before(const struct item *x, const struct item *y)
+{
+    if (x->since_wall_ms != y->since_wall_ms)
+        return x->since_wall_ms < y->since_wall_ms;
+    return x->kind != y->kind ? x->kind < y->kind : span_cmp(x->subject, y->subject) < 0;
+}
+
+static void set_in_order(struct alarms *a, struct item *it)
+{
+    struct list *before = NULL;
+    LIST_EACH(n, &a->items) {
+        struct item *other = CONTAINER(n, struct item, node);
+        if (!before && other != it && other->raised && began_before(it, other))
+            before = n;
+    }
+    if (!before)
+        return;
+    list_remove(&it->node);
+    list_append(before, &it->node); /* in front of it */
+    a->next_number = 0;
+    LIST_EACH(n, &a->items) {
+        struct item *other = CONTAINER(n, struct item, node);
+        if (other->raised)
+            other->number = ++a->next_number;
+    }
+}
+
 void alarms_restore(struct alarms *a, const struct alarm *was, struct alarm_now now)
 {
     struct item *it = find(a, was->kind, was->subject);
@@ -330,6 +358,7 @@ void alarms_restore(struct alarms *a, const struct alarm *was, struct alarm_now 
     it->told += was->told;
     if (!it->raised)
         set_raised(a, it);
+    set_in_order(a, it);
 }
 
 void alarms_unknown(struct alarms *a, enum alarm_kind kind)
