@@ -259,8 +259,7 @@ def retried_with_mended_dns(where):
             ids = [d.submit(f"x@{n}") for n in names]
             for id in ids:
                 (a,) = d.wait_attempts(id, 1)["attempts"]
-                took = re.search(r"from 127.0.0.1:\d+ after (\d{4}) ms", a["dns"]["text"])
-                assert a["dns"]["ms"] >= int(took.group(1)) <= a["ms"], a
+                assert 1900 <= a["dns"]["ms"] <= a["ms"], a
                 assert a["stages"] == [{"stage": "DNS", "ms": a["dns"]["ms"]}], a["stages"]
                 d.g.wait_log(rf"{id}: to=.* xdelay=00:00:0[1-9]")
             for n in names:

@@ -492,7 +492,7 @@ static void the_address_that_was_written(void)
     s.rcpts[0].orcpt = SPAN("rfc822;U@Example.com");
     CHECK(!says(&s, "for which"));
     s.rcpts[0].orcpt = SPAN("rfc822;sales+2Bx@from.example");
-    CHECK(says(&s, "<u@example.com>, for which <sales+x@from.example> stands\r\n"));
+    CHECK(says(&s, "<u@example.com>,\r\n    for which <sales+x@from.example> stands\r\n"));
     s.rcpts[0].orcpt = SPAN("nonsense");
     CHECK(!says(&s, "for which"));
 }

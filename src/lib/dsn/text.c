@@ -139,7 +139,7 @@ static void put_written(struct buf *out, const struct dsn_rcpt *rcpt)
     buf_init(&addr, ENVELOPE_TEXT_MAX);
     if (dsn_orcpt_addr(&addr, rcpt->rcpt->orcpt) != DSN_ORCPT_NONE && addr.len &&
         !span_ieq(buf_span(&addr), rcpt->rcpt->addr)) {
-        buf_puts(out, SPAN(", for which "));
+        buf_puts(out, SPAN(",\r\n    for which "));
         put_address(out, buf_span(&addr));
         buf_puts(out, SPAN(" stands"));
     }
