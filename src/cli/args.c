@@ -54,6 +54,14 @@ static void put_usage(const struct cli_args *a)
         fprintf(stderr, "postern %s --help says what it takes\n", a->verb);
 }
 
+static bool is_option(const struct options *o, struct span name)
+{
+    for (size_t i = 0; i < o->n; i++)
+        if (span_eq(name, span_str(o->names[i])))
+            return true;
+    return false;
+}
+
 int cli_usage_error(const struct cli_args *a, const char *what, const char *arg)
 {
     struct options o = { .n = 0 };
@@ -61,6 +69,10 @@ int cli_usage_error(const struct cli_args *a, const char *what, const char *arg)
     if (option)
         read_options(&o, a->usage);
     struct span name = option ? span_to(span_str(arg), strcspn(arg, "=")) : SPAN_NONE;
+    if (option && arg[name.n] == '=' && is_option(&o, name)) {
+        fprintf(stderr, "postern %s: write %.*s %s\n", a->verb, SPAN_ARG(name), arg + name.n + 1);
+        return EX_USAGE;
+    }
     const char *meant = option ? config_suggest_among(o.names, o.n, name) : NULL;
     if (meant && span_eq(name, span_str(meant)))
         meant = NULL; /* its value is missing */

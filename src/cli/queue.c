@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -141,7 +142,8 @@ static int take_word(struct request *rq, const char *word)
         if (strcmp(word, verbs[i].name) == 0)
             rq->verb = &verbs[i];
     }
-    return rq->verb ? EX_OK : cli_unknown(&rq->a, word, names, VERBS);
+    rq->a.help |= strcmp(word, "help") == 0;
+    return rq->verb || rq->a.help ? EX_OK : cli_unknown(&rq->a, word, names, VERBS);
 }
 
 /* Options without a value, and those of our own. 1 taken, 0 not known, -1 the value is missing. */
@@ -207,6 +209,14 @@ static int check_options(const struct request *rq)
     return EX_OK;
 }
 
+/* What is no id, but would be chosen by a filter. */
+static int no_id(const struct request *rq, const char *word)
+{
+    const char *option = strchr(word, '@') ? "--to" : strchr(word, ':') ? "--site" : "--domain";
+    return cli_fail(&rq->a, EX_USAGE, "%s takes ids or filters, and %s is no id: say %s %s",
+                    rq->verb->name, word, option, word);
+}
+
 static int check_args(struct request *rq)
 {
     rq->verb = rq->verb ? rq->verb : &verbs[0];
@@ -221,7 +231,10 @@ static int check_args(struct request *rq)
     if (may & ACTS && rq->n == own && !rq->words.filters && !rq->all && !rule_verb(rq))
         return cli_usage_error(&rq->a, is(rq, "retry")
                                            ? "an id, a domain or a destination is missing"
-                                           : "which message? its id is missing", v);
+                                           : "which messages? an id or a filter is missing", v);
+    for (size_t i = own; may & ACTS && !is(rq, "retry") && !rule_verb(rq) && i < rq->n; i++)
+        if (strpbrk(rq->ids[i], "@.:"))
+            return no_id(rq, rq->ids[i]);
     if (is(rq, "retry") && rq->n > 1)
         return cli_usage_error(&rq->a, "one word too many", rq->ids[1]);
     if (!(may & ACTS) && rq->n > rq->verb->words_max)
@@ -388,6 +401,58 @@ static int run(struct request *rq)
     return ask(rq);
 }
 
+/* --- help --- */
+
+static bool has_word(struct span text, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= text.n; i++) {
+        bool alone = (i == 0 || strchr(" [", text.p[i - 1])) &&
+                     (i + n == text.n || strchr(" ];:,\n", text.p[i + n]));
+        if (alone && memcmp(text.p + i, word, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Entries of a part of the usage: a line, and those behind it that begin with `more`. Puts those
+ * that begin with the verb, or else any that name it. */
+static void put_entries(struct span part, struct span more, const char *verb)
+{
+    for (int named = 0, found = 0; named < 2 && !found; named++) {
+        for (struct span rest = part; rest.n;) {
+            size_t n = span_find(rest, '\n') + 1;
+            while (n < rest.n && span_starts(span_from(rest, n), more))
+                n += span_find(span_from(rest, n), '\n') + 1;
+            struct span entry = span_to(rest, n);
+            bool first = more.n > 1 || (span_starts(entry, span_str(verb)) &&
+                                        entry.p[strlen(verb)] == ' ');
+            if (named ? has_word(entry, verb) : first && has_word(entry, verb))
+                found = printf("%.*s", SPAN_ARG(entry));
+            rest = span_from(rest, n);
+        }
+    }
+}
+
+/* Of one verb what is about it, of none all. */
+static void help(const struct request *rq)
+{
+    static const struct span gap = SPAN("                "), blank = SPAN(" ");
+    const char *verbs_at = strstr(usage, "\n\n") + 2, *filters_at = strstr(verbs_at, "\n\n") + 2;
+    const char *rest_at = strstr(filters_at, "\n\n") + 2;
+    if (!rq->verb) {
+        fputs(usage, stdout);
+        return;
+    }
+    put_entries(span_of(usage, (size_t)(verbs_at - 1 - usage)), gap, rq->verb->name);
+    putchar('\n');
+    put_entries(span_of(verbs_at, (size_t)(filters_at - 1 - verbs_at)), blank, rq->verb->name);
+    putchar('\n');
+    if (rq->verb->may & FILTERS)
+        printf("%.*s", (int)(rest_at - filters_at), filters_at);
+    fputs(rest_at, stdout);
+}
+
 int cli_queue(int argc, char **argv)
 {
     struct request rq = {
@@ -397,7 +462,7 @@ int cli_queue(int argc, char **argv)
     if (rc != EX_OK)
         return rc;
     if (rq.a.help) {
-        fputs(usage, stdout);
+        help(&rq);
         return EX_OK;
     }
     return run(&rq);

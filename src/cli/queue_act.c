@@ -80,10 +80,12 @@ static void say_count(const struct counted *c, FILE *to)
 {
     struct buf b;
     buf_init(&b, 256);
-    buf_printf(&b, "%lld message%s, ", c->messages,
-               c->messages == 1 ? "" : "s");
-    if (c->recipients)
-        buf_printf(&b, "%lld recipient%s, ", c->recipients, c->recipients == 1 ? "" : "s");
+    term_put_counted(&b, (uint64_t)c->messages, "message");
+    buf_putz(&b, ", ");
+    if (c->recipients) {
+        term_put_counted(&b, (uint64_t)c->recipients, "recipient");
+        buf_putz(&b, ", ");
+    }
     num_put_size(&b, (uint64_t)c->bytes);
     fputs(buf_cstr(&b), to);
     buf_free(&b);
@@ -284,7 +286,7 @@ bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
 struct doing {
     bool json, terminal, shown;
     bool some; /* that nothing was changed is told otherwise */
-    bool changed, frozen;
+    bool changed, frozen, in_session;
     long long done, of; /* as far as it was told */
 };
 
@@ -301,8 +303,15 @@ static void on_progress(struct doing *d, const json_t *o)
     d->of = (long long)row_int(o, "of");
     if (!d->terminal)
         return;
-    fprintf(stderr, "\r%lld of %lld looked at, %lld changed ", (long long)row_int(o, "looked"),
-            (long long)row_int(o, "of"), (long long)row_int(o, "progress"));
+    struct buf b;
+    buf_init(&b, 256);
+    term_put_count(&b, (uint64_t)row_int(o, "looked"));
+    buf_putz(&b, " of ");
+    term_put_count(&b, (uint64_t)row_int(o, "of"));
+    buf_putz(&b, " looked at, ");
+    term_put_count(&b, (uint64_t)row_int(o, "progress"));
+    fprintf(stderr, "\r%s changed ", buf_cstr(&b));
+    buf_free(&b);
     fflush(stderr);
     d->shown = true;
 }
@@ -332,8 +341,14 @@ static void say_done(const struct doing *d, const json_t *o)
     long long n = (long long)row_int(o, "messages"), r = (long long)row_int(o, "recipients");
     long long frozen = (long long)row_int(o, "frozen");
     if (n || (!frozen && !d->some)) {
+        struct buf b;
+        buf_init(&b, 256);
+        term_put_counted(&b, (uint64_t)n, "message");
+        buf_putz(&b, ", ");
+        term_put_counted(&b, (uint64_t)r, "recipient");
         put_text(stdout, o, "action");
-        printf(": %lld message%s, %lld recipient%s\n", n, n == 1 ? "" : "s", r, r == 1 ? "" : "s");
+        printf(": %s\n", buf_cstr(&b));
+        buf_free(&b);
     }
     if (frozen)
         say_frozen(o);
@@ -357,6 +372,7 @@ static void on_done(void *ctx, struct span row)
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
     d->changed |= row_int(o, "messages") > 0;
     d->frozen |= row_int(o, "frozen") > 0;
+    d->in_session |= row_int(o, "in_session") > 0;
     if (json_object_get(o, "progress")) {
         on_progress(d, o);
     } else if (d->json) {

@@ -13,11 +13,12 @@ enum { LONG_AGE = 4, BAR_COLUMNS = 24, BAR_COLUMNS_MAX = 100, NARROW = 72, SHAPE
 static const struct table_column columns[] = {
     { .title = "", .most = NAME_COLUMNS, .least = 12, .weight = 1 },
     { .title = "WAITING", .right = true },
-    { .title = "SIZE", .right = true, .spare = 2 },
+    { .title = "SIZE", .right = true, .spare = 3 },
     { .title = "OLDEST", .right = true },
-    { .title = "ID", .spare = 4 },
-    { .title = "NEWEST", .right = true, .spare = 1 },
-    { .title = "NEXT", .right = true, .spare = 3 },
+    { .title = "SINCE", .right = true, .spare = 1 },
+    { .title = "ID", .spare = 5 },
+    { .title = "NEWEST", .right = true, .spare = 2 },
+    { .title = "NEXT", .right = true, .spare = 4 },
     { .title = "LAST REASON OF THE OLDEST", .most = 200, .least = 16, .weight = 3 },
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
@@ -111,12 +112,14 @@ static void group_row(struct queue_groups *g, const json_t *row)
     int64_t next = row_int(row, "next_try_ms");
     buf_init(&b, 256);
     cell_name(g, row);
-    buf_putu(&b, (uint64_t)waiting_of(row));
+    term_put_count(&b, (uint64_t)waiting_of(row));
     cell(g, &b, TABLE_PLAIN);
     num_put_size(&b, (uint64_t)row_int(row, "bytes"));
     cell(g, &b, TABLE_PLAIN);
     term_put_age(&b, g->now_ms - row_int(row, "oldest_ms"));
     cell(g, &b, TABLE_YELLOW);
+    term_put_moment(&b, row_int(row, "oldest_ms"), g->now_ms);
+    cell(g, &b, TABLE_PLAIN);
     cli_table_cell(g->table, row_text(row, "oldest_id"));
     term_put_age(&b, g->now_ms - row_int(row, "newest_ms"));
     cell(g, &b, TABLE_PLAIN);
@@ -148,12 +151,12 @@ static void shape_row(struct queue_groups *g, const json_t *row, int64_t most)
     for (size_t i = 0; i < g->n_ages; i++) {
         json_int_t n = waiting_between(row, &g->ages[i]);
         if (n > 0)
-            buf_putu(&b, (uint64_t)n);
+            term_put_count(&b, (uint64_t)n);
         else
             buf_putc(&b, '.');
         cell(g, &b, n > 0 && g->ages[i].to >= LONG_AGE ? TABLE_YELLOW : TABLE_PLAIN);
     }
-    buf_putu(&b, waiting > 0 ? (uint64_t)waiting : 0);
+    term_put_count(&b, waiting > 0 ? (uint64_t)waiting : 0);
     cell(g, &b, TABLE_PLAIN);
     cli_table_cell_bar(g->table, waiting > 0 ? (uint64_t)waiting : 0, (uint64_t)most, TABLE_GREEN);
     cli_table_end_row(g->table);
@@ -220,7 +223,10 @@ static void put_total(const struct queue_groups *g, struct buf *out)
     buf_putc(out, '\n');
 }
 
-bool queue_groups_none(const struct queue_groups *g) { return json_array_size(g->rows) == 0; }
+bool queue_groups_none(const struct queue_groups *g)
+{
+    return json_array_size(g->rows) == 0 && row_int(g->total, "groups") <= 0;
+}
 
 void queue_groups_end(struct queue_groups *g, struct buf *out)
 {

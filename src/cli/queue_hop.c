@@ -29,10 +29,11 @@ int queue_hop_check(const struct cli_args *a, const char *hop)
 {
     struct arena *arena = arena_new(ARENA_MAX);
     struct route_dest d = { .hop_count = 0 };
-    struct err unused;
-    bool hops = route_value_or_hops(span_str(hop), arena, &d, &unused) && d.hop_count > 0;
+    struct err err = { "" };
+    bool good = route_value_or_hops(span_str(hop), arena, &d, &err), hops = good && d.hop_count > 0;
     json_t *row = NULL;
-    int rc = hops ? look_up(a, &d, &row) : EX_OK;
+    int rc = !good ? cli_fail(a, EX_USAGE, "%s is no next hop: %s", hop, err.text)
+             : hops ? look_up(a, &d, &row) : EX_OK;
     const json_t *plan = json_object_get(row, "plan");
     struct span verdict = row_text(plan, "verdict"), text = row_text(plan, "text");
     if (span_eq(verdict, SPAN("fail")))

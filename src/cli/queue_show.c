@@ -15,13 +15,14 @@ enum { ROW_MAX_BYTES = 8 << 20, ADDRESS_COLUMNS = 40, REASON_COLUMNS = 200 };
 /* The why is what is asked for: on a narrow terminal the others are cut first. */
 static const struct table_column list_columns[] = {
     { .title = "ID" },
-    { .title = "AGE", .right = true, .spare = 4 },
-    { .title = "SIZE", .right = true, .spare = 1 },
-    { .title = "STATE", .spare = 5 },
+    { .title = "AGE", .right = true, .spare = 5 },
+    { .title = "SINCE", .right = true, .spare = 1 },
+    { .title = "SIZE", .right = true, .spare = 2 },
+    { .title = "STATE", .spare = 6 },
     { .title = "SENDER", .most = ADDRESS_COLUMNS, .least = 12, .weight = 2,
-      .address = true, .spare = 2 },
+      .address = true, .spare = 3 },
     { .title = "RECIPIENT", .most = ADDRESS_COLUMNS, .least = 20, .weight = 4, .address = true },
-    { .title = "NEXT", .right = true, .spare = 3 },
+    { .title = "NEXT", .right = true, .spare = 4 },
     { .title = "REASON", .most = REASON_COLUMNS, .least = 16, .weight = 12 },
 };
 static const struct table_column site_columns[] = {
@@ -81,6 +82,15 @@ static void cell_age(struct cli_table *t, int64_t ms)
     buf_free(&b);
 }
 
+static void cell_moment(struct queue_show *s, int64_t wall_ms)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    term_put_moment(&b, wall_ms, s->now_ms);
+    cli_table_cell(s->table, buf_span(&b));
+    buf_free(&b);
+}
+
 static void cell_size(struct cli_table *t, int64_t bytes)
 {
     struct buf b;
@@ -94,7 +104,7 @@ static void cell_number(struct cli_table *t, int64_t n)
 {
     struct buf b;
     buf_init(&b, 64);
-    buf_putu(&b, (uint64_t)n);
+    term_put_count(&b, (uint64_t)n);
     cli_table_cell(t, buf_span(&b));
     buf_free(&b);
 }
@@ -154,9 +164,10 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
     if (first) {
         cli_table_cell(t, row_text(m, "id"));
         cell_age(t, row_int(m, "age_ms"));
+        cell_moment(s, s->now_ms - row_int(m, "age_ms"));
         cell_size(t, row_int(m, "size"));
     } else {
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 4; i++)
             cli_table_cell(t, SPAN_NONE);
     }
     cli_table_cell_colour(t, state, colour_of(state));
@@ -336,6 +347,18 @@ static void count_some(const json_t *c, struct buf *out)
     buf_putc(out, '\n');
 }
 
+static void put_counts(const json_t *c, struct buf *out)
+{
+    static const char *const counts[][2] = { { "deliveries    ", "jobs" },
+                                             { "\ndestinations  ", "destinations" },
+                                             { "\nsites         ", "sites" } };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        buf_putz(out, counts[i][0]);
+        term_put_count(out, (uint64_t)row_int(c, counts[i][1]));
+    }
+    buf_putz(out, "\nspool         ");
+}
+
 static void count_row(const json_t *c, struct buf *out)
 {
     const char *key;
@@ -344,18 +367,19 @@ static void count_row(const json_t *c, struct buf *out)
         count_some(c, out);
         return;
     }
-    buf_printf(out, "messages      %lld\nsize          ", (long long)row_int(c, "messages"));
+    buf_putz(out, "messages      ");
+    term_put_count(out, (uint64_t)row_int(c, "messages"));
+    buf_putz(out, "\nsize          ");
     num_put_size(out, (uint64_t)row_int(c, "bytes"));
     buf_putz(out, "\nrecipients\n");
     json_object_foreach(json_object_get(c, "recipients"), key, n) {
         buf_putz(out, "  ");
         term_put_text(out, span_str(key));
         pad(out, strlen(key), 12);
-        buf_printf(out, "%lld\n", (long long)json_integer_value(n));
+        term_put_count(out, (uint64_t)json_integer_value(n));
+        buf_putc(out, '\n');
     }
-    buf_printf(out, "deliveries    %lld\ndestinations  %lld\nsites         %lld\nspool         ",
-               (long long)row_int(c, "jobs"), (long long)row_int(c, "destinations"),
-               (long long)row_int(c, "sites"));
+    put_counts(c, out);
     num_put_size(out, (uint64_t)row_int(c, "spool_disk_bytes"));
     buf_putz(out, " on disk in ");
     term_put_counted(out, (uint64_t)row_int(c, "spool_segments"), "segment");
@@ -366,8 +390,13 @@ static void count_row(const json_t *c, struct buf *out)
 static void put_done(struct buf *to, const json_t *a, long long n)
 {
     term_put_text(to, row_text(a, "action"));
-    if (json_object_get(a, "recipients"))
-        buf_printf(to, ", %lld recipient%s", n, n == 1 ? "" : "s");
+    if (json_object_get(a, "note")) { /* it has the number */
+        buf_putz(to, " ");
+        term_put_text(to, row_text(a, "note"));
+    } else if (json_object_get(a, "recipients")) {
+        buf_putz(to, ", ");
+        term_put_counted(to, (uint64_t)n, "recipient");
+    }
     if (json_is_true(json_object_get(a, "after_attempt")))
         buf_putz(to, " (some are being delivered now: when that attempt ends, unless it "
                      "succeeds)");

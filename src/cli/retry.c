@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: postern retry [-v] [--each] [--json] [FILTER...] [DOMAIN | ADDRESS | ID |\n"
+    "usage: postern retry [-v] [--each] [--json] [--all] [FILTER...] [DOMAIN | ADDRESS | ID |\n"
     "                     DESTINATION | SITE]\n"
     "\n"
     "Tries now what waits for it, past any back-off, and shows what happens. What it is to know\n"
@@ -31,6 +31,7 @@ static const char usage[] =
     "  --socket PATH  the gateway's admin socket\n"
     "\n"
     QUEUE_WORDS_HELP
+    "  --all          every message\n"
     "What is held is tried only where --state asks for it.\n"
     "\n"
     "exit status: 0 all was sent, 66 nothing waits for it, 69 some failed for good (or no gateway\n"
@@ -47,7 +48,7 @@ struct reason {
 struct retry {
     const char *what; /* NULL: filters say it */
     struct queue_words words;
-    bool verbose, each;
+    bool verbose, each, all;
     uint64_t total;
     struct reason reasons[REASONS_MAX];
     size_t reason_count;
@@ -63,7 +64,7 @@ static void on_total(void *ctx, const json_t *row, struct buf *out)
     struct retry *r = ctx;
     r->total = (uint64_t)row_int(row, "total");
     if (r->total) {
-        buf_printf(out, "%llu message%s", (unsigned long long)r->total, r->total == 1 ? "" : "s");
+        term_put_counted(out, r->total, "message");
         buf_putz(out, r->what ? " for " : "");
         term_put_text(out, span_str(r->what));
         buf_putz(out, r->total == 1 ? " waits\n" : " wait\n");
@@ -360,6 +361,10 @@ static int take_arg(struct cli_args *a, struct retry *r, int argc, char **argv, 
         r->verbose = true;
         return EX_OK;
     }
+    if (strcmp(arg, "--all") == 0) {
+        r->all = true;
+        return EX_OK;
+    }
     if (strcmp(arg, "--each") == 0) {
         r->each = true;
         return EX_OK;
@@ -389,7 +394,7 @@ int cli_retry(int argc, char **argv)
         fputs(usage, stdout);
         return EX_OK;
     }
-    if (rc == EX_OK && (r.what ? !r.what[0] : !r.words.filters))
+    if (rc == EX_OK && (r.what ? !r.what[0] : !r.words.filters && !r.all))
         rc = cli_usage_error(&a, "a domain, an address or an id is missing", NULL);
     return rc == EX_OK ? run(&a, &r) : rc;
 }

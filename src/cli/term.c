@@ -135,3 +135,15 @@ void term_put_pace(struct buf *b, int64_t ms)
         buf_printf(b, ".%0*d", digits, (int)part);
     buf_putz(b, " s");
 }
+
+void term_put_moment(struct buf *b, int64_t wall_ms, int64_t now_ms)
+{
+    enum { NEAR_MS = 12 * 3600 * 1000 };
+    time_t t = (time_t)(wall_ms / 1000);
+    int64_t ago_ms = now_ms - wall_ms;
+    struct tm tm;
+    char text[32];
+    bool near = ago_ms < NEAR_MS && ago_ms > -NEAR_MS;
+    if (localtime_r(&t, &tm) && strftime(text, sizeof text, near ? "%T" : "%m-%d %H:%M", &tm))
+        buf_putz(b, text);
+}

@@ -28,6 +28,8 @@ void term_put_counted(struct buf *b, uint64_t n, const char *what);
 void term_put_when(struct buf *b, int64_t wall_ms);
 /* "32 s", "1.3 s", "0.25 s": between two messages. */
 void term_put_pace(struct buf *b, int64_t ms);
+/* "12:43:46" of the last twelve hours, else "11-20 12:43" (local time). */
+void term_put_moment(struct buf *b, int64_t wall_ms, int64_t now_ms);
 /* "42s", "5m", "3h12m", "2d05h": two units, for ages and waits. */
 void term_put_age(struct buf *b, int64_t ms);
 

@@ -104,6 +104,12 @@ static int one(struct request *rq, struct ask *k, const char *word)
         free(target);
         return cli_fail(&rq->a, EX_USAGE, "\"%s\" is no id, address, domain or host", word);
     }
+    if (strpbrk(target, "*?")) {
+        free(target);
+        return cli_fail(&rq->a, EX_USAGE, "\"%s\" is a pattern, and why takes one name after the "
+                        "other: postern queue oldest --domain '%s' shows which there are", word,
+                        word);
+    }
     buf_init(&out, OUT_MAX_BYTES);
     if (why_ask(k, &rq->a, target, &w)) {
         if (rq->a.json)

@@ -9,7 +9,8 @@ void why_put(struct why_show *s, struct span text) { term_put_text(s->out, text)
 
 void why_put_number(struct why_show *s, int64_t n, const char *one, const char *many)
 {
-    buf_printf(s->out, "%lld %s", (long long)n, n == 1 ? one : many);
+    term_put_count(s->out, n > 0 ? (uint64_t)n : 0);
+    buf_printf(s->out, " %s", n == 1 ? one : many);
 }
 
 void why_put_clock(struct why_show *s, int64_t wall_ms)

@@ -121,6 +121,12 @@ void admin_why(struct admin_ask *a, struct wire *args);
  * In `texts`, or `why` itself. */
 struct span admin_diag(struct arena *texts, uint8_t kind, const struct sched_msg_info *m,
                        uint32_t rcpt, struct span why);
+/* admin_freeze.c */
+#define ADMIN_NO_NAME "that is no domain, destination or site: no addresses, and no patterns " \
+                      "(`queue sites` has the names)"
+/* The name of a domain, destination or site as it is kept: in lower case, a domain without a dot at
+ * its end. False: it can be the name of nothing. */
+bool admin_put_name(struct qmgr *q, struct span given, struct buf *to);
 void admin_run(struct admin_ask *a, struct wire *args);
 void admin_hold(struct admin_ask *a, struct wire *args);
 void admin_release(struct admin_ask *a, struct wire *args);

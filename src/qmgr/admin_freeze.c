@@ -23,7 +23,7 @@ static void say_event(struct admin_ask *a, enum event_name event, const char *pa
 }
 
 static void row(struct admin_ask *a, struct span name, const char *action,
-                const struct decision *d)
+                const struct decision *d, struct span note, uint64_t waiting)
 {
     struct buf b;
     buf_init(&b, 8192);
@@ -31,6 +31,10 @@ static void row(struct admin_ask *a, struct span name, const char *action,
     json_open(&j, NULL);
     json_str(&j, "id", name);
     json_str(&j, "action", span_str(action));
+    if (note.n) {
+        json_uint(&j, "recipients", waiting);
+        json_str(&j, "note", note);
+    }
     if (d) {
         json_str(&j, "who", d->who);
         json_int(&j, "since_ms", d->at_ms);
@@ -46,7 +50,7 @@ static void on_frozen(void *ctx, struct span name)
     struct decision d;
     struct span same;
     bool known = decision_get(a->q, KEEP_FROZEN, name, &same, &d);
-    row(a, name, "frozen", known ? &d : NULL);
+    row(a, name, "frozen", known ? &d : NULL, SPAN_NONE, 0);
 }
 
 /* It holds in any case. */
@@ -96,9 +100,7 @@ static bool is_place(struct span name)
     return span_find(name, ':') < name.n && span_find(name, ':') > 0;
 }
 
-/* As it is kept: in lower case, a domain without a dot at its end. False: it can be the name of
- * nothing. */
-static bool put_name(struct qmgr *q, struct span given, struct buf *to)
+bool admin_put_name(struct qmgr *q, struct span given, struct buf *to)
 {
     struct span name = given;
     bool place = is_known_place(q, given);
@@ -133,7 +135,7 @@ static void say_frozen(struct admin_ask *a, const struct freezing *f)
 {
     struct buf b;
     buf_init(&b, 512 + NOTES_KEY_MAX);
-    buf_putz(&b, "frozen until it is thawed; deliveries that run now end as they end; ");
+    buf_putz(&b, "until it is thawed; deliveries that run now end as they end; ");
     if (f->waiting)
         buf_printf(&b, "%llu recipient%s wait%s for it now", (unsigned long long)f->waiting,
                    f->waiting == 1 ? "" : "s", f->waiting == 1 ? "s" : "");
@@ -144,7 +146,7 @@ static void say_frozen(struct admin_ask *a, const struct freezing *f)
                        "the site's name", SPAN_ARG(buf_span(&f->site)));
     else
         buf_putz(&b, "nothing in the queue is known under that name: it is frozen all the same");
-    row(a, buf_span(&f->name), buf_cstr(&b), NULL);
+    row(a, buf_span(&f->name), "frozen", NULL, buf_span(&b), f->waiting);
     buf_free(&b);
     end(a, f->error);
 }
@@ -169,8 +171,10 @@ static void count_slice(struct admin_ask *a)
         struct sched_rcpt_info as = { .frozen = info.state == QUEUE_FROZEN,
                                       .addr = { .domain = info.domain },
                                       .dest = info.dest, .site = info.site };
-        struct span name;
-        if (sched_frozen_as(a->q->sched, &as, &name) && span_ieq(name, buf_span(&f->name)))
+        struct span name, given = buf_span(&f->name);
+        bool held_up = sched_frozen_as(a->q->sched, &as, &name); /* maybe by another name as well */
+        if (held_up && (span_ieq(name, given) || span_ieq(info.site, given) ||
+                        span_ieq(info.dest, given)))
             f->waiting += cell->ages.count;
         else
             look_alike(f, &info);
@@ -204,9 +208,8 @@ static void freeze_given(struct admin_ask *a, struct span given)
 {
     struct buf name;
     buf_init(&name, NOTES_KEY_MAX);
-    if (!put_name(a->q, given, &name))
-        admin_end(a, EX_USAGE, "that is no domain, destination or site: no addresses, and no "
-                               "patterns (`queue sites` has the names)");
+    if (!admin_put_name(a->q, given, &name))
+        admin_end(a, EX_USAGE, ADMIN_NO_NAME);
     else if (!sched_freeze(a->q->sched, buf_span(&name)))
         admin_end(a, EX_NOINPUT, "it is frozen already, or too much is");
     else
@@ -239,7 +242,7 @@ static void thaw(struct admin_ask *a, struct span name)
     decision_drop(a->q, KEEP_FROZEN, name);
     int error = keep_flush(a->q);
     say_event(a, EVENT_admin_thawed, "thawed", name);
-    row(a, name, "thawed", NULL);
+    row(a, name, "thawed", NULL, SPAN_NONE, 0);
     loop_hook_ask(a->q->env->loop, &a->q->work);
     end(a, error);
 }
@@ -254,6 +257,6 @@ void admin_thaw(struct admin_ask *a, struct wire *args)
         return;
     }
     buf_init(&name, NOTES_KEY_MAX);
-    thaw(a, put_name(a->q, given, &name) ? buf_span(&name) : given);
+    thaw(a, admin_put_name(a->q, given, &name) ? buf_span(&name) : given);
     buf_free(&name);
 }

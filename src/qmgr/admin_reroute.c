@@ -82,9 +82,26 @@ static bool remove_one(struct admin_ask *a, struct span name)
     return reroute_rule_remove(a->q, name);
 }
 
+/* All or none: a slip of the finger is said before anything is changed. */
+static bool are_names(struct admin_ask *a, const struct asked *k)
+{
+    bool good = true;
+    for (size_t i = 0; i < k->set_count && good; i++) {
+        struct buf name;
+        buf_init(&name, NOTES_KEY_MAX);
+        good = admin_put_name(a->q, k->set[i], &name);
+        buf_free(&name);
+    }
+    return good;
+}
+
 static void change(struct admin_ask *a, const struct asked *k)
 {
     size_t not_set = 0, not_there = 0;
+    if (!are_names(a, k)) {
+        admin_end(a, EX_USAGE, ADMIN_NO_NAME);
+        return;
+    }
     for (size_t i = 0; i < k->set_count; i++)
         not_set += !set_one(a, k->set[i], k->hop);
     for (size_t i = 0; i < k->remove_count; i++)

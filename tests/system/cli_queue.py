@@ -85,8 +85,8 @@ def shows_why(where):
             assert time.monotonic() < end, table
             time.sleep(0.05)
         lines = table.splitlines()
-        assert lines[0].split() == ["ID", "AGE", "SIZE", "STATE", "SENDER", "RECIPIENT", "NEXT",
-                                    "REASON"], table
+        assert lines[0].split() == ["ID", "AGE", "SINCE", "SIZE", "STATE", "SENDER", "RECIPIENT",
+                                    "NEXT", "REASON"], table
         assert lines[1].startswith(id) and "a@client.example" in lines[1], table
         assert "c@other.example" in lines[2] and lines[2].startswith(" "), table
         at = lines[0].index("RECIPIENT")

@@ -208,6 +208,7 @@ def frozen(where):
         d.queue("retry", "good.example", code=75)
         time.sleep(0.5)
         assert not d.good.messages, "a retry does not thaw"
+        assert "no domain" in d.queue("reroute", "--rule", "--to", "[::1]", "bad!name", code=64)
         d.queue("thaw", "good.example")
         d.wait(lambda: len(d.good.messages) == 3 and d.count("--all") == 0)
         d.queue("thaw", "good.example", code=66)

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include <time.h>
 
 #define CHECK_TEXT(got, want) CHECK_SPAN(span_str(got), span_str(want))
 
@@ -234,16 +235,19 @@ static const char list_row[] =
 static void listed(void)
 {
     struct buf out, err;
+    setenv("TZ", "UTC0", 1);
+    tzset();
     struct queue_show *s = queue_show_new(QUEUE_LIST, 0, false, 1000000000000);
     buf_init(&out, 1 << 20);
     buf_init(&err, 4096);
     queue_show_row(s, span_str(list_row), &out, &err);
     queue_show_end(s, &out);
     CHECK_TEXT(buf_cstr(&out),
-               "ID              AGE  SIZE  STATE     SENDER  RECIPIENT      NEXT  REASON\n"
-               "6AKBuw00000001   1m   156  deferred  <>      b@example.net    1m  "
+               "ID              AGE     SINCE  SIZE  STATE     SENDER  RECIPIENT      NEXT  "
+               "REASON\n"
+               "6AKBuw00000001   1m  01:45:39   156  deferred  <>      b@example.net    1m  "
                "no\\xff\\x1B[2Jroute\n"
-               "                           held              c@example.net\n"
+               "                                     held              c@example.net\n"
                "1 message, 156, 2 recipients, 1 deferred, 1 held\n");
     CHECK_INT(err.len, 0);
     queue_show_free(&s);
@@ -536,6 +540,16 @@ static void rules_of_rerouting(void)
     CHECK_INT(QUEUE("reroute", "--remove", "--to", "h", "a")->status, EX_USAGE);
     CHECK_INT(QUEUE("reroute", "--list", "a")->status, EX_USAGE);
     CHECK_INT(QUEUE("hold", "--list", "a")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--to", "[1.2.3", "--dry-run", "a")->status, EX_USAGE);
+    CHECK_INT(QUEUE("hold", "u@yahoo.com")->status, EX_USAGE);
+    CHECK_INT(QUEUE("hold", "--state=held")->status, EX_USAGE);
+    r = QUEUE("help");
+    CHECK(r->status == 0 && strstr(r->out, "\nfreeze   starts nothing"));
+    r = QUEUE("hold", "--help");
+    CHECK(strstr(r->out, "queue hold | release") && strstr(r->out, "\nhold     not delivered"));
+    CHECK(strstr(r->out, "--reason") && !strstr(r->out, "queue freeze"));
+    r = QUEUE("sites", "--help");
+    CHECK(strstr(r->out, "queue sites [--limit N]") && !strstr(r->out, "--reason"));
 }
 
 /* What is retried is chosen as everything else: one word for what people name, or filters. */
