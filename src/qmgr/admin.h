@@ -124,8 +124,8 @@ struct span admin_diag(struct arena *texts, uint8_t kind, const struct sched_msg
 /* admin_freeze.c */
 #define ADMIN_NO_NAME "that is no domain, destination or site: no addresses, and no patterns " \
                       "(`queue sites` has the names)"
-/* The name of a domain, destination or site as it is kept: in lower case, a domain without a dot at
- * its end. False: it can be the name of nothing. */
+/* The name of a domain, destination or site as it is kept: as it is compared (base/domain.h), a
+ * domain without a dot at its end. False: it can be the name of nothing. */
 bool admin_put_name(struct qmgr *q, struct span given, struct buf *to);
 void admin_run(struct admin_ask *a, struct wire *args);
 void admin_hold(struct admin_ask *a, struct wire *args);

@@ -3,6 +3,7 @@
 #include "qmgr/admin.h"
 #include "qmgr/keep.h"
 
+#include "base/domain.h"
 #include "base/must.h"
 #include "proto/lists.h"
 #include "sched/walk.h"
@@ -106,9 +107,10 @@ bool admin_put_name(struct qmgr *q, struct span given, struct buf *to)
     bool place = is_known_place(q, given);
     if (!place && name.n > 1 && name.p[name.n - 1] == '.')
         name.n--;
-    for (size_t i = 0; i < name.n; i++)
-        buf_putc(to, ascii_lower(name.p[i]));
-    return !to->failed && (place || is_domain(name) || is_place(name));
+    char kept[NOTES_KEY_MAX];
+    if (name.n <= sizeof kept)
+        buf_puts(to, span_of(kept, domain_fold(name, kept, sizeof kept)));
+    return to->len && !to->failed && (place || is_domain(name) || is_place(name));
 }
 
 /* --- what waits for it, in slices --- */

@@ -9,6 +9,7 @@
 #include "qmgr/reroute.h"
 
 #include "attempt/attempt.h"
+#include "base/domain.h"
 #include "base/must.h"
 #include "config/rules.h"
 #include "queue/reason.h"
@@ -114,10 +115,11 @@ static bool is_through(const struct cause_scan *w, struct span dest, struct span
 static bool is_address(const struct cause_scan *w, struct sched_addr addr)
 {
     size_t at = addr.local.n;
-    if (addr.whole || !addr.domain.n)
+    if (!addr.domain.n)
         return span_ieq(addr.local, w->target);
+    at = addr.whole ? span_rfind(addr.local, '@') : at;
     return at + 1 + addr.domain.n == w->target.n && w->target.p[at] == '@' &&
-           span_ieq(addr.local, span_to(w->target, at)) &&
+           span_ieq(span_to(addr.local, at), span_to(w->target, at)) &&
            span_ieq(addr.domain, span_from(w->target, at + 1));
 }
 
@@ -577,13 +579,24 @@ static void find_aliases(struct admin_ask *a, struct cause_scan *w)
     }
 }
 
+/* With its domain as it is compared. */
+static void put_folded(struct buf *to, struct span target)
+{
+    size_t at = span_rfind(target, '@');
+    struct span domain = at < target.n ? span_from(target, at + 1) : target;
+    char text[ENVELOPE_TEXT_MAX];
+    size_t n = domain_to_ascii(domain, text, sizeof text);
+    buf_puts(to, span_to(target, target.n - domain.n));
+    buf_puts(to, n ? span_of(text, n) : domain);
+}
+
 void cause_group(struct admin_ask *a, struct span target)
 {
     uint64_t seed = loop_random_u64(a->q->env->loop);
     struct cause_scan *w = a->own = NEW(struct cause_scan);
     a->own_gone = scan_gone;
     a->slice = scan_slice;
-    buf_puts(&a->word, span_to(target, ENVELOPE_TEXT_MAX - 1));
+    put_folded(&a->word, span_to(target, ENVELOPE_TEXT_MAX - 1));
     buf_init(&w->names, 4096);
     w->target = buf_span(&a->word);
     w->whole = span_find(w->target, '@') < w->target.n;

@@ -1,5 +1,6 @@
 #include "qmgr/keep.h"
 
+#include "base/domain.h"
 #include "base/must.h"
 #include "proto/watch_qmgr.h"
 #include "qmgr/reroute.h"
@@ -106,8 +107,7 @@ static struct span decision_key(const char *kind, struct span name, char room[NO
         return SPAN_NONE;
     memcpy(room, kind, n);
     room[n++] = ' ';
-    for (size_t i = 0; i < name.n; i++)
-        room[n++] = ascii_lower(name.p[i]);
+    n += domain_fold(name, room + n, NOTES_KEY_MAX - n);
     return span_of(room, n);
 }
 

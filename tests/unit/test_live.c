@@ -24,16 +24,24 @@ static const struct mail mails[] = {
 };
 enum { MAILS = sizeof mails / sizeof *mails };
 
-static void add_mails(struct sched *s)
+/* One domain in three spellings. */
+static const struct mail spelled[] = {
+    { "a@one.example", { "u@m\xc3\xbcnchen.example" }, NULL, false },
+    { "a@one.example", { "u@XN--mnchen-3ya.example" }, NULL, false },
+    { "a@one.example", { "u@M\xc3\x9cnchen.Example" }, NULL, false },
+    { "a@one.example", { "u@munchen.example" }, NULL, false },
+};
+
+static void add_mails(struct sched *s, const struct mail *list, size_t n)
 {
-    for (uint64_t i = 0; i < MAILS; i++) {
+    for (uint64_t i = 0; i < n; i++) {
         struct sched_entry_rcpt r[3] = { 0 };
         struct sched_entry e = { .seq = i + 1, .received_ms = 1790000000000,
-                                 .sender = span_str(mails[i].sender), .rcpts = r };
-        for (; e.rcpt_count < 3 && mails[i].rcpts[e.rcpt_count]; e.rcpt_count++) {
-            r[e.rcpt_count].addr = span_str(mails[i].rcpts[e.rcpt_count]);
-            r[e.rcpt_count].held = mails[i].held;
-            r[e.rcpt_count].reason = span_str(mails[i].reason);
+                                 .sender = span_str(list[i].sender), .rcpts = r };
+        for (; e.rcpt_count < 3 && list[i].rcpts[e.rcpt_count]; e.rcpt_count++) {
+            r[e.rcpt_count].addr = span_str(list[i].rcpts[e.rcpt_count]);
+            r[e.rcpt_count].held = list[i].held;
+            r[e.rcpt_count].reason = span_str(list[i].reason);
         }
         MUST(sched_add(s, &e, (struct sched_now){ 1000, 1790000000000 }));
     }
@@ -82,7 +90,7 @@ static void choices(void)
     struct qmgr *q = NEW(struct qmgr);
     q->env = rig->q->env;
     q->sched = sched_new(&c);
-    add_mails(q->sched);
+    add_mails(q->sched, mails, MAILS);
     char id[64];
     snprintf(id, sizeof id, "target=%s", queueid_make(2, 1790000000000).text);
     const struct {
@@ -121,6 +129,47 @@ static void choices(void)
         if (got != rows[i].want)
             TEST_FAIL("row %zu: %u, want %u", i, got, rows[i].want);
     }
+    sched_free(&q->sched);
+    free(q);
+    rig_free(&rig);
+}
+
+static unsigned frozen_now(const struct sched *s)
+{
+    struct sched_msg_info m;
+    struct sched_rcpt_info r;
+    unsigned bits = 0;
+    for (uint64_t at = 0; sched_cursor_next(s, at, &m); at = m.seq)
+        if (sched_msg_rcpt(m.here, 0, &r))
+            bits |= r.frozen ? 1u << (m.seq - 1) : 0;
+    return bits;
+}
+
+static void one_domain(void)
+{
+    static const char *const words[] = {
+        "domain=M\xc3\x9cnchen.example", "domain=xn--MNCHEN-3ya.example",
+        "to=m\xc3\xbcnchen.example", "to=U@M\xc3\x9cNCHEN.example",
+        "target=u@m\xc3\xbcnchen.example", "target=m\xc3\xbcnchen.example",
+        "target=u@xn--mnchen-3ya.example", "to=u@xn--mnchen-3ya.example",
+    };
+    struct sched_config c;
+    sched_config_defaults(&c);
+    struct rig *rig = rig_new(12);
+    struct qmgr *q = NEW(struct qmgr);
+    q->env = rig->q->env;
+    q->sched = sched_new(&c);
+    add_mails(q->sched, spelled, sizeof spelled / sizeof *spelled);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        unsigned got = meant(q, (const char *const[]){ words[i], NULL });
+        if (got != 7)
+            TEST_FAIL("%s: %u", words[i], got);
+    }
+    CHECK(sched_freeze(q->sched, SPAN("M\xc3\xbcnchen.example")));
+    CHECK(!sched_freeze(q->sched, SPAN("xn--mnchen-3ya.example")));
+    CHECK_INT(frozen_now(q->sched), 7);
+    CHECK(sched_thaw(q->sched, SPAN("xn--mnchen-3ya.example")));
+    CHECK_INT(frozen_now(q->sched), 0);
     sched_free(&q->sched);
     free(q);
     rig_free(&rig);
@@ -473,8 +522,9 @@ static void refused(void)
     desk_end(&d);
 }
 
-static const struct test tests[] = { TEST(choices),       TEST(tried_now),  TEST(looked_away),
-                                     TEST(meant_by_state), TEST(reads_nothing), TEST(held_again),
-                                     TEST(come_since),
-                                     TEST(held_beside_others), TEST(frozen), TEST(refused) };
+static const struct test tests[] = {
+    TEST(choices), TEST(one_domain), TEST(tried_now), TEST(looked_away), TEST(meant_by_state),
+    TEST(reads_nothing), TEST(held_again), TEST(come_since), TEST(held_beside_others),
+    TEST(frozen), TEST(refused),
+};
 TEST_MAIN(tests)

@@ -1,6 +1,6 @@
 #include "dns/name.h"
 
-#include <idn2.h>
+#include "base/domain.h"
 
 static bool host_char(char c) { return ascii_isalnum(c) || c == '-' || c == '_'; }
 
@@ -31,23 +31,15 @@ static enum dns_name_error check_ascii(struct span s, struct dns_name *name_r)
     return DNS_NAME_OK;
 }
 
-/* Non-transitional, as browsers and other mailers do by now (UTS 46); ß stays ß. */
 static enum dns_name_error from_utf8(struct span s, struct dns_name *name_r)
 {
-    char utf8[DNS_NAME_MAX * 4 + 1], *ascii = NULL;
-    if (s.n >= sizeof utf8)
+    char ascii[DNS_NAME_MAX + 1];
+    if (s.n > DNS_NAME_MAX * 4)
         return DNS_NAME_LONG;
     if (memchr(s.p, 0, s.n))
         return DNS_NAME_CHARACTER;
-    memcpy(utf8, s.p, s.n);
-    utf8[s.n] = '\0';
-    int rc = idn2_lookup_u8((const uint8_t *)utf8, (uint8_t **)&ascii,
-                            IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-    if (rc != IDN2_OK)
-        return DNS_NAME_IDNA;
-    enum dns_name_error e = check_ascii(span_str(ascii), name_r);
-    idn2_free(ascii);
-    return e;
+    size_t n = domain_to_ascii(s, ascii, sizeof ascii);
+    return n ? check_ascii(span_of(ascii, n), name_r) : DNS_NAME_IDNA;
 }
 
 enum dns_name_error dns_name_from(struct span s, struct dns_name *name_r)

@@ -1,5 +1,6 @@
 #include "queue/filter.h"
 
+#include "base/domain.h"
 #include "base/must.h"
 #include "base/num.h"
 #include "envelope/queueid.h"
@@ -71,6 +72,24 @@ static int take_states(struct term *t, struct span value, struct err *err)
     return -1;
 }
 
+/* Domains are compared in one form. */
+static void fold_domain(struct term *t)
+{
+    static const uint32_t have = 1u << QUEUE_FROM | 1u << QUEUE_TO | 1u << QUEUE_DOMAIN |
+                                 1u << QUEUE_TARGET;
+    struct span v = span_of(t->value, t->value_len);
+    size_t at = span_rfind(v, '@'), begins = at < v.n ? at + 1 : 0;
+    char text[QUEUE_VALUE_MAX];
+    if (!(have >> t->field & 1) || t->is_id)
+        return;
+    begins += span_starts(span_from(v, begins), SPAN("."));
+    size_t n = domain_to_ascii(span_from(v, begins), text, sizeof text - begins);
+    if (!n) /* compared without regard to case */
+        return;
+    memcpy(t->value + begins, text, n);
+    t->value_len = begins + n;
+}
+
 static int take_text(struct term *t, struct span value, struct err *err)
 {
     if (value.n == 0 || value.n > sizeof t->value) {
@@ -80,6 +99,8 @@ static int take_text(struct term *t, struct span value, struct err *err)
     }
     memcpy(t->value, value.p, value.n);
     t->value_len = value.n;
+    if (!t->part)
+        fold_domain(t);
     if (t->field != QUEUE_CLIENT || t->part)
         return 1;
     return cidr_parse(value, &t->net, err) ? 1 : -1;
@@ -316,7 +337,7 @@ static enum queue_match holds(bool yes) { return yes ? QUEUE_YES : QUEUE_NO; }
 
 static struct span domain_of(struct queue_addr a)
 {
-    return a.whole ? span_from(a.local, span_rfind(a.local, '@') + 1) : a.domain;
+    return a.whole && !a.domain.n ? span_from(a.local, span_rfind(a.local, '@') + 1) : a.domain;
 }
 
 enum { ADDR_LOCAL_MAX = 1024, ADDR_DOMAIN_MAX = 256 };
@@ -324,8 +345,12 @@ struct addr_text {
     char text[ADDR_LOCAL_MAX + 1 + ADDR_DOMAIN_MAX];
 };
 
-static struct span addr_span(struct queue_addr a, struct addr_text *to)
+/* As it is compared, or as it was given. */
+static struct span addr_span(struct queue_addr a, bool given, struct addr_text *to)
 {
+    if (a.whole && a.domain.n && !given)
+        a = (struct queue_addr){ .local = span_to(a.local, span_rfind(a.local, '@')),
+                                 .domain = a.domain };
     struct span local = span_to(a.local, ADDR_LOCAL_MAX), d = span_to(a.domain, ADDR_DOMAIN_MAX);
     size_t n = local.n;
     if (n)
@@ -341,7 +366,7 @@ static struct span addr_span(struct queue_addr a, struct addr_text *to)
 static bool addr_is(struct queue_addr a, struct span text)
 {
     struct addr_text t;
-    return span_ieq(addr_span(a, &t), text);
+    return span_ieq(addr_span(a, false, &t), text);
 }
 
 static bool addr_holds(const struct term *t, struct queue_addr a)
@@ -350,7 +375,7 @@ static bool addr_holds(const struct term *t, struct queue_addr a)
     struct span v = value_of(t);
     if (span_eq(v, SPAN("<>")))
         return a.local.n == 0 && a.domain.n == 0;
-    if (text_holds(t, addr_span(a, &text)))
+    if (text_holds(t, addr_span(a, t->part, &text)))
         return true;
     if (t->part)
         return false;

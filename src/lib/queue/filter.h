@@ -6,7 +6,8 @@
  *   word  = ["any."] ["!"] field op value        "!" negates
  *   text  : id from to domain site client listener reason target
  *           "=" the whole of it, with "*" for any bytes; "~" a part of it. Case is ASCII-blind,
- *           but for a whole id: two ids may differ in it alone.
+ *           but for a whole id: two ids may differ in it alone. Domains are compared as A-labels
+ *           (base/domain.h), but for parts and patterns.
  *           from, to: an address, "@domain", a domain, or "<>" for the null sender
  *           client: with "=" an address or a net ("192.0.2.0/24")
  *           domain, and that of from and to: ".example.com" is all below it

@@ -5,24 +5,22 @@
  * A place may have its mail in shares: "mx:a.example by:big" (of a delivery rule), "mx:a.example
  * from:<owner-list@b.example>" (a sender of its own). Its name alone stands for all of them; the
  * whole key for one. */
+#include "base/domain.h"
 #include "sched/inside.h"
 
 enum { FROZEN_MAX = 1000, NAME_MAX_BYTES = 512 };
 
 #define FROZEN_DEST "frozen:"
 
-static struct span lower(struct span name, char out[NAME_MAX_BYTES])
+static struct span folded(struct span name, char out[NAME_MAX_BYTES])
 {
-    size_t n = name.n < NAME_MAX_BYTES ? name.n : NAME_MAX_BYTES;
-    for (size_t i = 0; i < n; i++)
-        out[i] = ascii_lower(name.p[i]);
-    return span_of(out, n);
+    return span_of(out, domain_fold(span_to(name, NAME_MAX_BYTES), out, NAME_MAX_BYTES));
 }
 
 static bool is_frozen(const struct sched *s, struct span name)
 {
     char text[NAME_MAX_BYTES];
-    return s->frozen.n && hash_get(&s->frozen, lower(name, text));
+    return s->frozen.n && hash_get(&s->frozen, folded(name, text));
 }
 
 bool sched_frozen_domain(const struct sched *s, struct span domain)
@@ -110,7 +108,7 @@ static void apply(struct sched *s, struct span name)
 bool sched_freeze(struct sched *s, struct span name)
 {
     char text[NAME_MAX_BYTES];
-    name = lower(name, text);
+    name = folded(name, text);
     if (!name.n || hash_get(&s->frozen, name) || s->frozen.n >= FROZEN_MAX)
         return false;
     sched_name_get(&s->frozen, name);
@@ -126,7 +124,7 @@ static void forget(struct sched *s, struct hash_node *node)
 static bool has_name(const struct sched *s, struct span key, struct span *name_r)
 {
     char text[NAME_MAX_BYTES];
-    struct hash_node *n = key.n ? hash_get(&s->frozen, lower(key, text)) : NULL;
+    struct hash_node *n = key.n ? hash_get(&s->frozen, folded(key, text)) : NULL;
     if (n)
         *name_r = n->key;
     return n != NULL;
@@ -147,7 +145,7 @@ bool sched_frozen_as(const struct sched *s, const struct sched_rcpt_info *r, str
 bool sched_thaw(struct sched *s, struct span name)
 {
     char text[NAME_MAX_BYTES];
-    name = lower(name, text);
+    name = folded(name, text);
     struct hash_node *node = hash_get(&s->frozen, name);
     if (!node)
         return false;

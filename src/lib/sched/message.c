@@ -1,3 +1,4 @@
+#include "base/domain.h"
 #include "sched/inside.h"
 
 #include <stdlib.h>
@@ -7,7 +8,7 @@ enum {
     FRESH_MS = 60000, /* what waits for longer (before a restart) does not go before new mail */
 };
 
-/* Cuts an address into what is stored: a domain to intern, in lower case, and the rest. */
+/* Cuts an address into what is stored: a domain to intern, as it is compared, and the rest. */
 struct cut {
     struct span text;
     bool whole;
@@ -28,10 +29,8 @@ static void cut_address(struct span addr, struct cut *c)
         c->whole = true;
         return;
     }
-    for (size_t i = 0; i < domain.n; i++)
-        c->domain[i] = ascii_lower(domain.p[i]);
-    c->domain_len = domain.n;
-    c->whole = !span_eq(domain, span_of(c->domain, domain.n));
+    c->domain_len = domain_fold(domain, c->domain, sizeof c->domain);
+    c->whole = !span_eq(domain, span_of(c->domain, c->domain_len));
     if (!c->whole)
         c->text = span_to(addr, at);
 }

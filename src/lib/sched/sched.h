@@ -394,7 +394,7 @@ bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span
 
 struct sched_addr { /* local@domain, or local alone when there is no domain */
     struct span local, domain; /* the domain in lower case */
-    bool whole; /* local holds the whole address, as its domain was not in lower case */
+    bool whole; /* local holds the whole address, as its domain is not as it is compared */
 };
 void sched_addr_put(struct buf *b, struct sched_addr a); /* the address as it was given */
 struct span sched_addr_domain(struct sched_addr a); /* as it was given, when a.whole */

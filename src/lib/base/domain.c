@@ -1,0 +1,42 @@
+#include "base/domain.h"
+
+#include "base/must.h"
+
+#include <idn2.h>
+
+enum { UTF8_MAX = 1024 };
+
+static bool is_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0x80)
+            return false;
+    return true;
+}
+
+size_t domain_to_ascii(struct span utf8, char *out, size_t cap)
+{
+    char text[UTF8_MAX], *ascii = NULL;
+    if (is_ascii(utf8) || utf8.n >= sizeof text || memchr(utf8.p, 0, utf8.n))
+        return 0;
+    memcpy(text, utf8.p, utf8.n);
+    text[utf8.n] = '\0';
+    if (idn2_lookup_u8((const uint8_t *)text, (uint8_t **)&ascii,
+                       IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+        return 0;
+    struct span s = span_str(ascii);
+    size_t n = s.n <= cap ? s.n : 0;
+    for (size_t i = 0; i < n; i++)
+        out[i] = ascii_lower(s.p[i]);
+    idn2_free(ascii);
+    return n;
+}
+
+size_t domain_fold(struct span name, char *out, size_t cap)
+{
+    MUST(name.n <= cap);
+    size_t n = domain_to_ascii(name, out, cap);
+    for (size_t i = 0; i < name.n && !n; i++)
+        out[i] = ascii_lower(name.p[i]);
+    return n ? n : name.n;
+}

@@ -1,0 +1,16 @@
+/* domain: the names of mail domains in one form, so that two spellings of one are the same text. */
+#ifndef POSTERN_BASE_DOMAIN_H
+#define POSTERN_BASE_DOMAIN_H
+
+#include "base/span.h"
+
+/* A name in UTF-8 as A-labels (IDNA 2008 by UTS 46, non-transitional, as browsers and other mailers
+ * do by now: ß stays ß), in lower case. The bytes put, or 0: it is ASCII as it is, no such name, or
+ * too long. */
+size_t domain_to_ascii(struct span utf8, char *out, size_t cap);
+
+/* In the form in which names are compared: A-labels, in lower case. What IDNA does not take, or has
+ * no room then, stays as it is but for ASCII letters; it must have room so. The bytes put. */
+size_t domain_fold(struct span name, char *out, size_t cap);
+
+#endif
