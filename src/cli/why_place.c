@@ -129,8 +129,8 @@ static void put_pace(struct why_show *s, const json_t *gate)
         buf_putz(s->out, "    at present one begins every ");
         term_put_pace(s->out, (interval + 999) / 1000);
         buf_putz(s->out, ": slowed down after ");
-        why_put_number(s, row_int(gate, "slowed"), "reply that asked for less",
-                       "replies that asked for less");
+        why_put_number(s, row_int(gate, "slowed"), "reply that asked for less, or did not come",
+                       "replies that asked for less, or did not come");
         buf_putz(s->out, "; successes bring it back\n");
     }
     if (row_int(gate, "paced_until_ms") > s->w->now_ms) {

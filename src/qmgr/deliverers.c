@@ -418,6 +418,14 @@ static bool asks_for_less(const struct job_rcpt *g)
     return g->stage <= SMTP_STAGE_MAIL && !span_starts(*e, SPAN("4.1."));
 }
 
+/* The site closes in the middle, or says nothing: MAIL had been sent. */
+static bool broke_off(const struct job_rcpt *g)
+{
+    bool lost = g->cause == SMTP_CAUSE_LOST && g->stage >= SMTP_STAGE_MAIL &&
+                g->stage <= SMTP_STAGE_FINAL && g->kind != SCHED_OUT_STALE;
+    return lost || g->cause == SMTP_CAUSE_TIMEOUT;
+}
+
 static enum sched_news news_of(const struct job *j, const struct msg_job_done *m)
 {
     if (m->dns)
@@ -428,7 +436,7 @@ static enum sched_news news_of(const struct job *j, const struct msg_job_done *m
     if (!m->reached)
         return SCHED_NEWS_DOWN;
     for (uint32_t i = 0; i < j->rcpt_count; i++)
-        if (j->got[i].code == 421 || j->got[i].cause == SMTP_CAUSE_TIMEOUT)
+        if (j->got[i].code == 421 || broke_off(&j->got[i]))
             return SCHED_NEWS_BUSY;
     for (uint32_t i = 0; i < j->rcpt_count; i++)
         if (asks_for_less(&j->got[i]))

@@ -202,7 +202,7 @@ static void who_waits_has_the_sites_word(void)
     } jobs[] = {
         { SCHED_OUT_SITE, SCHED_NEWS_DEST_DOWN, "no answer of the DNS" },
         { SCHED_OUT_DEFERRED, SCHED_NEWS_SLOW, "421 too many" },
-        { SCHED_OUT_DEFERRED, SCHED_NEWS_OK, "" },
+        { SCHED_OUT_DELIVERED, SCHED_NEWS_OK, "" },
     };
     struct sched *s = make();
     struct sched_job job;
@@ -220,6 +220,35 @@ static void who_waits_has_the_sites_word(void)
         CHECK(sched_rcpt(s, 50, 0, &r));
         CHECK_INT(r.state, SCHED_READY);
         CHECK_SPAN(r.reason, res.why);
+    }
+    sched_free(&s);
+}
+
+/* "Later" (greylisting) and refusals end a back-off and say nothing about how much it takes. */
+static void only_what_is_taken_brings_more(void)
+{
+    static const struct {
+        enum sched_outcome_kind kind;
+        enum sched_news news;
+        uint32_t limit;
+    } jobs[] = {
+        { SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 2 },  { SCHED_OUT_FAILED, SCHED_NEWS_OK, 2 },
+        { SCHED_OUT_SITE, SCHED_NEWS_DOWN, 1 },    { SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 2 },
+        { SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 3 }, { SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 3 },
+    };
+    struct sched *s = make();
+    struct sched_place_info p;
+    struct sched_job job;
+    int64_t now = 0;
+    for (uint64_t i = 1; i <= 50; i++)
+        add(s, i, "u@x.example");
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+        while (route_all(s, "x", now), !sched_next_job(s, at(now), &job))
+            now = sched_next_wake(s, at(now), 3);
+        end_job(s, &job, jobs[i].kind, jobs[i].news, now);
+        CHECK(sched_site_of(s, SPAN("x"), &p));
+        CHECK_INT(p.limit, jobs[i].limit);
+        CHECK(!p.down_until_ms == (jobs[i].news == SCHED_NEWS_OK));
     }
     sched_free(&s);
 }
@@ -1298,6 +1327,7 @@ static const struct test tests[] = {
     TEST(fresh_mail_passes_a_dead_crowd),
     TEST(sites_share_and_take_turns),
     TEST(senders_take_turns),
+    TEST(only_what_is_taken_brings_more),
     TEST(a_rate_is_kept),
     TEST(a_site_is_given_less),
     TEST(it_comes_near_to_what_is_allowed),

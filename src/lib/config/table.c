@@ -352,7 +352,7 @@ static const struct config_option options[] = {
       1, 10000, .help = "sessions to one site at first" },
     { "deliver", "concurrency_max", CONFIG_NUMBER, LIVE, AT(deliver.concurrency_max), "20", 1,
       10000, .help = "sessions to one site at most, with those that are kept open or being "
-                      "closed; the number follows the site's successes" },
+                      "closed; the number follows what the site takes" },
     { "deliver", "messages_per_connection", CONFIG_NUMBER, LIVE,
       AT(deliver.messages_per_connection), "100", 1, 1000000,
       .help = "then a new connection is made" },

@@ -5,7 +5,7 @@ void sched_gate_init(struct sched_gate *g, uint32_t limit, bool is_site)
     *g = (struct sched_gate){ .limit = limit, .slow_start = true, .is_site = is_site };
 }
 
-void sched_gate_success(struct sched_gate *g, uint32_t initial, uint32_t max)
+void sched_gate_answers(struct sched_gate *g, uint32_t initial)
 {
     if (g->half_open) {
         g->half_open = false;
@@ -14,6 +14,11 @@ void sched_gate_success(struct sched_gate *g, uint32_t initial, uint32_t max)
             g->limit = initial;
     }
     g->level = 0;
+}
+
+void sched_gate_success(struct sched_gate *g, uint32_t initial, uint32_t max)
+{
+    sched_gate_answers(g, initial);
     if (g->limit >= max)
         return;
     if (g->slow_start || ++g->credit >= g->limit) {

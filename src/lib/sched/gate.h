@@ -32,8 +32,10 @@ static inline bool sched_gate_open(const struct sched_gate *g)
            g->tokens < sched_gate_room(g);
 }
 
-/* A success: a back-off is forgotten (the limit then starts again from `initial`), the limit
- * grows: by one per success in slow start, by one per `limit` successes afterwards. */
+/* It answers: a back-off is forgotten (the limit then starts again from `initial`). */
+void sched_gate_answers(struct sched_gate *g, uint32_t initial);
+/* It takes something, too: the limit grows: by one per success in slow start, by one per `limit`
+ * successes afterwards. */
 void sched_gate_success(struct sched_gate *g, uint32_t initial, uint32_t max);
 /* Trouble: the limit is halved, at least 1. */
 void sched_gate_halve(struct sched_gate *g);

@@ -19,15 +19,19 @@ static void shut(struct sched *s, struct sched_gate *g, struct sched_now now)
     heap_add(&s->gates, &g->wake, now.mono_ms + sched_jitter(s, delay_ms));
 }
 
-/* More of it from here on, up to what is allowed. The cause of what was less is forgotten when
- * nothing is less any more. */
-static void works(struct sched *s, struct sched_dest *d)
+/* More of it from here on when it has taken something, up to what is allowed: one that only says
+ * "later" (greylisting) or refuses says nothing about how much it takes. The cause of what was less
+ * is forgotten when nothing is less any more. */
+static void works(struct sched *s, struct sched_dest *d, bool took)
 {
     struct sched_site *t = d->site;
     const struct sched_rule *rule = sched_site_rule(s, t);
-    sched_pace_success(&t->pace, sched_site_rule_us(s, t));
+    if (took)
+        sched_pace_success(&t->pace, sched_site_rule_us(s, t));
     bool one = t->pace.slow_us && !rule->rate; /* at a time, until that is not too fast any more */
-    sched_gate_success(&t->gate, one ? 1 : rule->site_initial, one ? 1 : rule->site_max);
+    sched_gate_answers(&t->gate, one ? 1 : rule->site_initial);
+    if (took)
+        sched_gate_success(&t->gate, one ? 1 : rule->site_initial, one ? 1 : rule->site_max);
     sched_gate_success(&d->gate, UINT32_MAX, UINT32_MAX);
     heap_remove(&s->gates, &t->gate.wake);
     heap_remove(&s->gates, &d->gate.wake);
@@ -94,18 +98,26 @@ static void one_less(struct sched *s, struct sched_site *t, int64_t begun_ms, st
     sched_site_update(s, t);
 }
 
+static bool has(const struct sched_result *res, uint32_t rcpts, enum sched_outcome_kind kind)
+{
+    for (uint32_t k = 0; k < rcpts; k++)
+        if (res->outcomes[k].kind == kind)
+            return true;
+    return false;
+}
+
 /* After the job left its gates. Trouble at a site that still works for others only narrows it:
  * each failure halves the limit, so that those who wait with the site try again a few times and
- * then wait for the others to end. `waits`: some recipients are to wait with the site. */
+ * then wait for the others to end. */
 static void learn(struct sched *s, struct sched_dest *d, const struct sched_result *res,
-                  bool waits, int64_t begun_ms, struct sched_now now)
+                  uint32_t rcpts, int64_t begun_ms, struct sched_now now)
 {
     struct sched_site *t = d->site;
     switch (res->news) {
     case SCHED_NEWS_NONE:
         return;
     case SCHED_NEWS_OK:
-        works(s, d);
+        works(s, d, has(res, rcpts, SCHED_OUT_DELIVERED));
         return;
     case SCHED_NEWS_CROWDED:
         set_why(s, &t->why, res->why);
@@ -120,7 +132,8 @@ static void learn(struct sched *s, struct sched_dest *d, const struct sched_resu
         narrow(s, t, res->news, begun_ms, now);
         if (res->news == SCHED_NEWS_SLOW)
             return;
-        if (t->gate.active == 0 && (waits || res->news == SCHED_NEWS_DOWN))
+        if (t->gate.active == 0 &&
+            (res->news == SCHED_NEWS_DOWN || has(res, rcpts, SCHED_OUT_SITE)))
             shut(s, &t->gate, now);
         return;
     case SCHED_NEWS_DEST_DOWN:
@@ -250,14 +263,11 @@ bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_resul
     if (!j)
         return false;
     struct sched_result copy = *given, *res = &copy;
-    bool waits = false;
-    for (uint32_t k = 0; k < j->rcpt_count; k++)
-        waits = waits || res->outcomes[k].kind == SCHED_OUT_SITE;
     bool site_trouble = res->news != SCHED_NEWS_NONE && res->news != SCHED_NEWS_OK;
     leave_gates(s, j);
     if (res->news == SCHED_NEWS_CROWDED && !is_there(j->dest->site, now))
         res->news = SCHED_NEWS_DOWN;
-    learn(s, j->dest, res, waits, j->begun_ms, now);
+    learn(s, j->dest, res, j->rcpt_count, j->begun_ms, now);
     sched_share_learn(s, j->dest->site, res->news, j->begun_ms, now.mono_ms);
     s->change = changed(s, j->dest->site, now.mono_ms);
     keep(j->dest->site, res->keeper, res->under);

@@ -27,7 +27,9 @@
  *
  * Many sites that do not answer leave room for the others. All jobs together (jobs_max) are for
  * sites that took something within the last minute; what has worked, and lately has not answered,
- * leaves them the last eighth, and sites never heard of leave the last quarter. Sites in trouble
+ * leaves them the last eighth, and sites never heard of leave the last quarter. What works and
+ * takes long (SCHED_LONG_MS the last time) leaves the last eighth, too; and another one to those
+ * where nothing is under way. Sites in trouble
  * (what was tried there last failed, or a job there is silent for SCHED_SILENT_MS, or where it
  * worked for SCHED_HUNG_MS; longer where deliveries always take long) have one half. A bound holds
  * for the jobs of all that are trusted less together, so the room above it stays free; a job counts
@@ -38,8 +40,9 @@
  * Their jobs do not count any more as soon as they are silent, up to as many again (so there are
  * at most twice jobs_max); and while those are more than an eighth, an answer from before they
  * hung counts for nothing, so that what still answers has room for itself.
- * The drawbacks: sites in trouble alone use half of the jobs; and when far more sites than jobs_max
- * stop at one moment, one that works and had not answered since waits with them.
+ * The drawbacks: sites in trouble alone use half of the jobs, slow ones three quarters; and when
+ * far more sites than jobs_max stop at one moment, one that works and had not answered since waits
+ * with them.
  *
  * Rules: a site may have a number of its own for any limit. A rate lets messages begin evenly. A
  * site that asks for less (421, time-outs, replies about load) is given less: half the jobs, then
@@ -85,6 +88,7 @@ enum {
     SCHED_RULES_MAX = 1000,
     SCHED_SILENT_MS = 5000,
     SCHED_HUNG_MS = 1000,
+    SCHED_LONG_MS = 2000,
 };
 #define SCHED_FROZEN_REASON "frozen by an administrator"
 #define SCHED_ALL UINT32_MAX /* for a recipient's index: all of the message's */
@@ -288,9 +292,11 @@ struct sched_outcome {
 
 enum sched_news {
     SCHED_NEWS_NONE,      /* nothing learned */
-    SCHED_NEWS_OK,        /* a transaction ran: concurrency grows, a back-off is over */
-    SCHED_NEWS_BUSY,      /* 421, time-out: concurrency is halved; with no other job there and
-                             recipients that wait with the site (OUT_SITE), back-off */
+    SCHED_NEWS_OK,        /* a transaction ran: a back-off is over; and if something was
+                             delivered, concurrency grows */
+    SCHED_NEWS_BUSY,      /* 421, time-out, connection lost in the middle: concurrency is
+                             halved; with no other job there and recipients that wait with the
+                             site (OUT_SITE), back-off */
     SCHED_NEWS_DOWN,      /* no host reachable or greeting well: halved; with no other job
                              there, back-off */
     SCHED_NEWS_CROWDED,   /* 421 in place of a greeting: where others of ours are there, or were
@@ -448,7 +454,7 @@ int64_t sched_age_ms(uint64_t age); /* and back */
 
 /* What is known of a site decides how much of all jobs it may take. */
 enum sched_share {
-    SCHED_ANSWERS, /* it took something within the last minute */
+    SCHED_ANSWERS, /* it took something within the last minute, and not slowly */
     SCHED_WORKS,   /* it took what it was given last */
     SCHED_NEW,     /* nothing is known */
     SCHED_TROUBLE, /* what was tried last failed, or is silent */

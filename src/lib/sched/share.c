@@ -29,6 +29,8 @@ static int kind_of(const struct sched *s, const struct sched_site *t)
     bool trouble = k->trouble || t->gate.half_open;
     if (trouble || !k->works || answered_before(s, k))
         return t->gate.active ? SCHED_FURTHER : trouble ? SCHED_TROUBLE : SCHED_NEW;
+    if (k->usual_ms >= SCHED_LONG_MS)
+        return t->gate.active ? SCHED_LONG : SCHED_WORKS;
     return k->unanswered < AHEAD && s->seen_ms - k->ok_ms < RECENT_MS ? SCHED_ANSWERS
                                                                       : SCHED_WORKS;
 }
@@ -40,12 +42,18 @@ static uint32_t uncounted(const struct sched *s)
     return hung < s->cfg.jobs_max ? hung : s->cfg.jobs_max;
 }
 
+/* What its next job counts as. */
+static int account_of(int kind)
+{
+    return kind == SCHED_FURTHER ? SCHED_NEW : kind == SCHED_LONG ? SCHED_WORKS : kind;
+}
+
 enum sched_share sched_share_of(const struct sched *s, const struct sched_site *t)
 {
     int kind = kind_of(s, t);
-    if (kind == SCHED_FURTHER)
-        return t->trust.trouble ? SCHED_TROUBLE : SCHED_NEW;
-    return (enum sched_share)kind;
+    if (kind == SCHED_FURTHER && t->trust.trouble)
+        return SCHED_TROUBLE;
+    return (enum sched_share)account_of(kind);
 }
 
 void sched_shares_init(struct sched *s)
@@ -88,7 +96,7 @@ static int earlier(const struct sched_shares *h, int best, int kind)
  * no bound on the way to it is reached. Of those it is the one that waits the longest. A
  * further job at a site not known to work comes after the first ones of all new ones, and leaves
  * them a quarter, and more while jobs hang: it need not be sure of a turn, since more is known when
- * the first one ends. */
+ * the first one ends. One at a site that takes long leaves an eighth to the others that work. */
 static int next_kind(const struct sched *s)
 {
     const struct sched_shares *h = &s->shares;
@@ -99,6 +107,8 @@ static int next_kind(const struct sched *s)
         if (i == SCHED_NEW && list_empty(&h->runnable[i]) &&
             jobs + aside < h->most[SCHED_TROUBLE])
             best = earlier(h, best, SCHED_FURTHER);
+        if (i == SCHED_WORKS && jobs < h->most[SCHED_NEW])
+            best = earlier(h, best, SCHED_LONG);
         jobs -= h->jobs[i];
     }
     return best;
@@ -132,7 +142,7 @@ bool sched_share_crowded(const struct sched *s, const struct sched_site *t,
 {
     const struct sched_shares *h = &s->shares;
     bool further = t->trust.kind == SCHED_FURTHER;
-    int last = further ? SCHED_NEW : t->trust.kind;
+    int last = account_of(t->trust.kind);
     uint32_t aside = uncounted(s), jobs = s->job_count - aside;
     if (!list_linked(&t->runnable))
         return false;
@@ -141,14 +151,15 @@ bool sched_share_crowded(const struct sched *s, const struct sched_site *t,
         if (jobs >= h->most[i])
             return true;
     }
-    *full_r = (struct sched_share_info){ jobs + h->jobs[last] + aside, h->most[SCHED_TROUBLE] };
-    return further && full_r->jobs >= full_r->max;
+    jobs += h->jobs[last];
+    *full_r = further ? (struct sched_share_info){ jobs + aside, h->most[SCHED_TROUBLE] }
+                      : (struct sched_share_info){ jobs, h->most[SCHED_NEW] };
+    return (further || t->trust.kind == SCHED_LONG) && full_r->jobs >= full_r->max;
 }
 
 void sched_share_begin(struct sched *s, struct sched_site *t, struct sched_job_slot *j)
 {
-    int kind = kind_of(s, t);
-    j->share = kind == SCHED_FURTHER ? SCHED_NEW : (uint8_t)kind;
+    j->share = (uint8_t)account_of(kind_of(s, t));
     int64_t silent_ms = (int64_t)t->trust.usual_ms * TIMES;
     int64_t least_ms = j->share < SCHED_NEW ? SCHED_HUNG_MS : SCHED_SILENT_MS;
     if (silent_ms < least_ms)

@@ -10,8 +10,9 @@
 struct sched_site;
 struct sched_job_slot;
 
-/* The shares and: a site not known to work where a job is under way. */
-enum { SCHED_FURTHER = SCHED_SHARES, SCHED_KINDS };
+/* The shares and, where a job is under way: a site not known to work, and one that works and always
+ * takes long. */
+enum { SCHED_FURTHER = SCHED_SHARES, SCHED_LONG, SCHED_KINDS };
 /* What its jobs count as, beside a share: begun where it worked, and silent since. */
 enum { SCHED_HUNG = SCHED_SHARES, SCHED_ACCOUNTS };
 
