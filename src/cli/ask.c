@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 struct ask {
@@ -18,6 +19,8 @@ struct ask {
     char socket[CONFIG_TEXT_MAX];
     char whom[CONFIG_TEXT_MAX + 256];
     bool denied; /* there is a gateway, which this user may not ask */
+    struct ask_patience *patience; /* NULL: for as long as it takes */
+    bool late;
     int exit;
     struct err err;
 };
@@ -100,6 +103,8 @@ void ask_close(struct ask **kp)
 bool ask_running(const struct ask *k) { return !k->files; }
 const char *ask_whom(const struct ask *k) { return k->whom; }
 const struct config *ask_config(const struct ask *k) { return k->config; }
+void ask_patience(struct ask *k, struct ask_patience *p) { k->patience = p; }
+bool ask_late(const struct ask *k) { return k->late; }
 int ask_exit(const struct ask *k) { return k->exit; }
 const char *ask_text(const struct ask *k) { return k->err.text; }
 
@@ -117,6 +122,38 @@ void ask_flag(struct ask_args *args, const char *name)
         snprintf(args->text[args->n++], ASK_ARG_MAX, "%s", name);
 }
 
+/* The answer's one row. */
+static bool wait_row(struct ask *k, struct ctl *c, struct span *row_r)
+{
+    enum { LEAST_MS = 500 }; /* what needs no DNS, or is in the cache, is there at once */
+    struct ask_patience *p = k->patience;
+    if (!p)
+        return ctl_next(c, row_r) == CTL_ROW;
+    int64_t until_ms = p->begun_ms + p->within_ms, least_ms = ctl_now_ms() + LEAST_MS;
+    enum ctl_got got = CTL_ERROR;
+    c->late = true;
+    if (p->slow) {
+        c->until_ms = p->begun_ms + p->slow_ms;
+        got = ctl_next(c, row_r);
+    }
+    if (c->late && p->slow) {
+        p->slow(p->ctx);
+        p->slow = NULL;
+    }
+    c->until_ms = until_ms > least_ms ? until_ms : least_ms;
+    if (c->late)
+        got = ctl_next(c, row_r);
+    k->late = c->late;
+    return got == CTL_ROW;
+}
+
+static void say_late(struct ask *k, const char *verb)
+{
+    bool dns = strcmp(verb, "lookup") == 0 || strcmp(verb, "ask") == 0;
+    err_set(&k->err, "%s has not answered for %d s", dns ? "the DNS" : "the gateway",
+            k->patience->within_ms / 1000);
+}
+
 static bool ask_gateway(struct ask *k, const char *verb, const struct ask_args *args,
                         struct buf *json)
 {
@@ -127,11 +164,14 @@ static bool ask_gateway(struct ask *k, const char *verb, const struct ask_args *
     for (size_t i = 0; i < args->n; i++)
         texts[i] = args->text[i];
     k->exit = EX_TEMPFAIL;
+    k->late = false;
     if (!ctl_try(&c, k->args, k->socket)) {
         err_errno(&k->err, "%.200s: the gateway does not answer any more", k->socket);
-    } else if (!ctl_ask(&c, verb, texts, args->n) || ctl_next(&c, &row) != CTL_ROW) {
+    } else if (!ctl_ask(&c, verb, texts, args->n) || !wait_row(k, &c, &row)) {
         err_set(&k->err, "%.400s", buf_cstr(&c.text));
         k->exit = c.exit;
+        if (k->late)
+            say_late(k, verb);
     } else {
         ctl_readable(json, row);
         good = true;

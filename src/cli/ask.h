@@ -35,7 +35,20 @@ void ask_flag(struct ask_args *args, const char *name);
 /* One question (explain/args.h, explain/route.h, explain/dns.h): the row, the caller's
  * (json_decref); NULL: ask_exit and ask_text say why. */
 json_t *ask_row(struct ask *k, const char *verb, const struct ask_args *args);
+/* For the questions that follow: together they are waited for within_ms, each for half a second at
+ * least; after slow_ms slow is called, once. p lives as long as it is asked; NULL: for as long as
+ * it takes. */
+struct ask_patience {
+    int64_t begun_ms; /* of ctl_now_ms */
+    int slow_ms, within_ms;
+    void (*slow)(void *ctx); /* NULL: nobody is to know */
+    void *ctx;
+};
+void ask_patience(struct ask *k, struct ask_patience *p);
+
 int ask_exit(const struct ask *k);
+/* It was not waited for any longer than that: no failure, as far as is known. */
+bool ask_late(const struct ask *k);
 const char *ask_text(const struct ask *k);
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 16 << 20, READ_BYTES = 64 << 10, ANSWER_MS = 90 * 1000 };
@@ -149,17 +150,31 @@ bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n)
     return good || broken(c, "the question could not be sent");
 }
 
+int64_t ctl_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+static int patience_ms(const struct ctl *c)
+{
+    int64_t left_ms = c->until_ms - ctl_now_ms();
+    return !c->until_ms || left_ms > ANSWER_MS ? ANSWER_MS : left_ms < 0 ? 0 : (int)left_ms;
+}
+
 static bool read_more(struct ctl *c)
 {
     struct pollfd p[2] = { { .fd = c->fd, .events = POLLIN },
                            { .fd = c->stop_fd, .events = POLLIN } };
     int ready;
     do
-        ready = poll(p, 2, ANSWER_MS);
+        ready = poll(p, 2, patience_ms(c));
     while (ready < 0 && errno == EINTR);
     c->stopped = ready > 0 && p[1].revents & POLLIN;
     if (c->stopped)
         return broken(c, "");
+    c->late = ready == 0 && c->until_ms != 0;
     if (ready <= 0)
         return broken(c, "the gateway does not answer");
     char *to = buf_space(&c->in, READ_BYTES);

@@ -15,6 +15,8 @@ struct ctl {
     size_t taken; /* bytes of `in` that the last line took */
     int stop_fd;  /* readable: the answer is not waited for any more; -1: none. The caller's */
     bool stopped; /* by it */
+    int64_t until_ms; /* of the monotonic clock: an answer is not waited for any longer; 0: it is */
+    bool late;    /* by that; ctl_next may be called again */
     int exit;     /* CTL_ERROR: a status of sysexits.h */
     struct buf text; /* and what it says */
 };
@@ -34,6 +36,8 @@ bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n)
 enum ctl_got { CTL_ROW, CTL_OK, CTL_ERROR };
 /* The next line of the answer, valid until the next call. */
 enum ctl_got ctl_next(struct ctl *c, struct span *row_r);
+
+int64_t ctl_now_ms(void); /* of the monotonic clock */
 
 /* The whole of a simple question: prints what an error says on standard error. `row` may be
  * NULL. Returns a status of sysexits.h. */

@@ -265,6 +265,13 @@ static void on_notice(void *ctx, const json_t *row, struct buf *out)
         return;
     }
     r->waiting = true;
+    if (span_eq(row_text(row, "notice"), SPAN("asking"))) {
+        bool mx = span_starts(name, SPAN("mx:"));
+        buf_printf(out, "    - asking the DNS for %s", mx ? "the MX of " : "");
+        term_put_text(out, span_from(name, mx ? 3 : 0));
+        buf_putc(out, '\n');
+        return;
+    }
     buf_putz(out, "    - ");
     term_put_text(out, name);
     buf_putz(out, " is given one message each ");

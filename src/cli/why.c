@@ -95,10 +95,30 @@ static void put_json(struct buf *out, const struct why *w, const struct ask *k)
     json_decref(row);
 }
 
-static int one(struct request *rq, struct ask *k, const char *word)
-{
+/* One target on its way. */
+struct asked {
+    struct request *rq;
+    struct ask *k;
     struct why w;
     struct buf out;
+    struct why_page page;
+};
+
+/* The DNS takes its time: what is known is shown. */
+static void on_slow(void *ctx)
+{
+    struct asked *d = ctx;
+    d->page.part = WHY_FACTS;
+    why_show(&d->out, &d->w, d->k, &d->page);
+    cli_print(&d->out);
+    d->page.part = WHY_REST;
+}
+
+static int one(struct request *rq, struct ask *k, const char *word)
+{
+    struct asked d = { .rq = rq, .k = k };
+    struct buf *out = &d.out;
+    struct why *w = &d.w;
     char *target = bare(word);
     if (!is_name(target)) {
         free(target);
@@ -110,18 +130,20 @@ static int one(struct request *rq, struct ask *k, const char *word)
                         "other: postern queue oldest --domain '%s' shows which there are", word,
                         word);
     }
-    buf_init(&out, OUT_MAX_BYTES);
-    if (why_ask(k, &rq->a, target, &w)) {
+    buf_init(out, OUT_MAX_BYTES);
+    d.page = (struct why_page){ .width = width(), .colour = term_colour(STDOUT_FILENO),
+                                .verbose = rq->verbose };
+    if (why_ask(k, &rq->a, target, w, rq->a.json ? NULL : on_slow, &d)) {
         if (rq->a.json)
-            put_json(&out, &w, k);
+            put_json(out, w, k);
         else
-            why_show(&out, &w, k, rq->verbose, width(), term_colour(STDOUT_FILENO));
+            why_show(out, w, k, &d.page);
     }
-    int rc = w.exit;
-    if (!cli_print(&out))
+    int rc = w->exit;
+    if (!cli_print(out))
         rc = cli_fail(&rq->a, EX_IOERR, "the output cannot be written");
-    buf_free(&out);
-    why_free(&w);
+    buf_free(out);
+    why_free(w);
     free(target);
     return rc;
 }

@@ -15,6 +15,7 @@ struct why_route {
     json_t *rcpt; /* the first of them: borrowed from the rows */
     struct story_target target;
     bool asked;   /* else `error` says why there is no answer */
+    bool late;    /* ... as it was not waited for any longer */
     char error[WHY_TEXT_MAX];
     bool moved;   /* the next hop is another than before */
     bool forced;  /* an administrator has rerouted it: the tables were not asked */
@@ -38,16 +39,24 @@ struct why {
     int exit;
 };
 
-/* why_ask.c. False: said, with w->exit. why_free in either case. */
-bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w_r);
+/* why_ask.c. False: said, with w->exit. why_free in either case. slow is called when all is known
+ * but where it would go now, and the DNS or tables do not say that at once; NULL: nobody waits. */
+bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w_r,
+             void (*slow)(void *ctx), void *ctx);
 void why_free(struct why *w);
 json_t *why_json(const struct why *w, const struct ask *k);
 
-/* why_dns.c: blocks for some seconds at most; the caller's. */
+/* why_dns.c: blocks for two seconds at most; the caller's. */
 json_t *why_ask_servers(const struct why *w, const struct config *cfg);
 
-/* why_show.c. width: in columns. */
-void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose,
-              unsigned width, bool colour);
+/* why_show.c. What came before the slow part is shown, or comes after it, or all. */
+enum why_part { WHY_WHOLE, WHY_FACTS, WHY_REST };
+struct why_page {
+    unsigned width; /* in columns */
+    bool colour, verbose;
+    enum why_part part;
+};
+void why_show(struct buf *out, const struct why *w, const struct ask *k,
+              const struct why_page *page);
 
 #endif

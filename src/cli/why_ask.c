@@ -87,11 +87,14 @@ static bool is_known(const struct why *w, const json_t *rcpt)
     return false;
 }
 
+enum { SLOW_MS = 1000, NOW_MS = 5000 }; /* for all that is asked of router and resolver */
+
 /* A process that is away will be so for the next question, too. */
 static void not_asked(struct ask *k, struct why *w, struct why_route *r)
 {
+    r->late = ask_late(k);
     snprintf(r->error, sizeof r->error, "%s", ask_text(k));
-    w->gateway_silent = ask_exit(k) == EX_TEMPFAIL;
+    w->gateway_silent = ask_exit(k) == EX_TEMPFAIL && !r->late;
     w->resolver_away |= w->gateway_silent && strncmp(r->error, "resolver", 8) == 0;
 }
 
@@ -126,13 +129,17 @@ static void ask_now(struct ask *k, struct why *w, json_t *rcpt)
         not_asked(k, w, r);
 }
 
-static void ask_routes(struct ask *k, struct why *w)
+/* In time: of what the DNS says in half a minute the rest of the story does not wait. */
+static void ask_routes(struct ask *k, struct why *w, void (*slow)(void *ctx), void *ctx)
 {
+    struct ask_patience patience = { ctl_now_ms(), SLOW_MS, NOW_MS, slow, ctx };
+    ask_patience(k, &patience);
     for (size_t i = 0; i < json_array_size(w->rcpts) && w->route_count < WHY_ROUTES_MAX; i++) {
         json_t *rcpt = json_array_get(w->rcpts, i);
         if (!row_true(rcpt, "final") && !is_known(w, rcpt))
             ask_now(k, w, rcpt);
     }
+    ask_patience(k, NULL);
 }
 
 /* --- the whole --- */
@@ -222,7 +229,8 @@ static void ask_rerouted(struct ask *k, struct why *w)
     why_log_free(&log);
 }
 
-bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w)
+bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct why *w,
+             void (*slow)(void *ctx), void *ctx)
 {
     *w = (struct why){ .target = target, .rcpts = json_array(), .reasons = json_array(),
                        .places = json_array(), .attempts = json_array(),
@@ -238,7 +246,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
     }
     if (w->exit == EX_OK) {
         ask_rerouted(k, w);
-        ask_routes(k, w);
+        ask_routes(k, w, slow, ctx);
         w->servers = why_ask_servers(w, ask_config(k));
     } else if (w->exit == EX_NOINPUT) {
         ask_sent(k, target, w);

@@ -437,6 +437,8 @@ static size_t count_changed(const struct why *w, size_t from, size_t to, enum wh
 
 void why_show_news(struct why_show *s)
 {
+    if (s->part == WHY_FACTS) /* nobody knows yet */
+        return;
     for (size_t i = 0; i < s->w->route_count; i++) {
         const struct why_route *r = &s->w->routes[i];
         const json_t *then;

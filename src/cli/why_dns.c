@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "dns/answer.h"
+#include "dns/hop.h"
 #include "dns/servers.h"
 
 #include <errno.h>
@@ -33,6 +34,27 @@ static bool failed_question(const json_t *lookup, struct question *q)
             return true;
     }
     return false;
+}
+
+/* Of one that was not waited for to its end: its first. */
+static bool late_question(const struct why_route *r, struct question *q)
+{
+    struct dns_hop hops[DNS_HOPS_MAX];
+    struct span text = row_text(r->forced ? r->rcpt : r->target.route, "hops");
+    size_t n;
+    struct err e;
+    if (!r->late || !dns_hops_parse(text, hops, &n, &e) || hops[0].literal)
+        return false;
+    *q = (struct question){ .type = hops[0].bracketed ? SPAN("A") : SPAN("MX"),
+                            .name = hops[0].host };
+    return true;
+}
+
+static bool is_silent(const struct why_route *r, struct question *q)
+{
+    const json_t *lookup = r->target.lookup;
+    return late_question(r, q) || (why_is(json_object_get(lookup, "plan"), "verdict", "later") &&
+                                   failed_question(lookup, q));
 }
 
 /* RFC 1035 4.1. False: it is no name. */
@@ -72,27 +94,56 @@ static const char *words_of(const char *packet, ssize_t n, struct span query)
     return rcode < RCODES ? rcodes[rcode] : "a failure of a rare kind";
 }
 
-/* By UDP, once. */
-static const char *ask_server(const struct netaddr *server, struct span query)
+/* By UDP, once. NULL: it is to be heard of; else fd_r is not open any more. */
+static const char *send_query(const struct netaddr *server, struct span query, int *fd_r)
 {
     struct sockaddr_storage ss;
-    char packet[PACKET_MAX];
     socklen_t len = netaddr_to_sockaddr(server, &ss);
-    int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-    const char *said = NULL;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&ss, len) != 0 ||
-        send(fd, query.p, query.n, 0) < 0) {
-        said = strerror(errno);
-    } else if (poll(&p, 1, WAIT_MS) <= 0) {
-        said = "no answer within 2 seconds";
-    } else {
-        ssize_t n = recv(fd, packet, sizeof packet, 0);
-        said = n < 0 ? strerror(errno) : words_of(packet, n, query);
-    }
+    int fd = *fd_r = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&ss, len) == 0 &&
+        send(fd, query.p, query.n, 0) >= 0)
+        return NULL;
+    const char *said = strerror(errno);
     if (fd >= 0)
         close(fd);
+    *fd_r = -1;
     return said;
+}
+
+static const char *hear(int fd, struct span query)
+{
+    char packet[PACKET_MAX];
+    ssize_t n = recv(fd, packet, sizeof packet, 0);
+    return n < 0 ? strerror(errno) : words_of(packet, n, query);
+}
+
+/* All at once: none waits for the others' silence. */
+static void ask_servers(const struct netaddr *servers, size_t n, struct span query,
+                        const char **said)
+{
+    struct pollfd p[ASKED_MAX];
+    int64_t until_ms = ctl_now_ms() + WAIT_MS, left_ms;
+    size_t silent = 0;
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (struct pollfd){ .events = POLLIN };
+        said[i] = send_query(&servers[i], query, &p[i].fd);
+        silent += !said[i];
+    }
+    while (silent && (left_ms = until_ms - ctl_now_ms()) > 0 && poll(p, n, (int)left_ms) >= 0) {
+        for (size_t i = 0; i < n; i++) {
+            if (p[i].fd < 0 || !p[i].revents)
+                continue;
+            said[i] = hear(p[i].fd, query);
+            close(p[i].fd);
+            p[i].fd = -1;
+            silent--;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        said[i] = said[i] ? said[i] : "no answer within 2 seconds";
+        if (p[i].fd >= 0)
+            close(p[i].fd);
+    }
 }
 
 static size_t servers_of(const struct config_dns *c, struct netaddr servers[DNS_SERVERS_MAX])
@@ -112,16 +163,19 @@ static void ask_all(const struct config *cfg, const struct question *q, struct s
                     json_t *list)
 {
     struct netaddr servers[DNS_SERVERS_MAX];
+    const char *said[ASKED_MAX];
     size_t n = servers_of(&cfg->dns, servers);
-    for (size_t i = 0; i < n && i < ASKED_MAX; i++) {
+    n = n < ASKED_MAX ? n : ASKED_MAX;
+    for (size_t i = 0; i < n; i++)
+        servers[i].port = servers[i].port ? servers[i].port : 53;
+    ask_servers(servers, n, query, said);
+    for (size_t i = 0; i < n; i++) {
         struct buf name;
         buf_init(&name, NETADDR_TEXT_MAX + 8);
-        if (!servers[i].port)
-            servers[i].port = 53;
         netaddr_put(&name, &servers[i]);
         json_array_append_new(list, json_pack("{s:s,s:s%,s:s%,s:s}", "server", buf_cstr(&name),
                                               "type", q->type.p, q->type.n, "name", q->name.p,
-                                              q->name.n, "said", ask_server(&servers[i], query)));
+                                              q->name.n, "said", said[i]));
         buf_free(&name);
     }
 }
@@ -132,9 +186,7 @@ json_t *why_ask_servers(const struct why *w, const struct config *cfg)
     for (size_t i = 0; i < w->route_count && !json_array_size(list); i++) {
         struct question q;
         struct buf query;
-        const json_t *lookup = w->routes[i].target.lookup;
-        if (!why_is(json_object_get(lookup, "plan"), "verdict", "later") ||
-            !failed_question(lookup, &q))
+        if (!is_silent(&w->routes[i], &q))
             continue;
         buf_init(&query, 512);
         if (put_query(&query, &q))

@@ -495,25 +495,34 @@ static void put_all(struct why_show *s)
         why_show_gone(s);
         return;
     }
-    if (s->w->group)
+    if (s->part == WHY_REST) {
+        s->part = WHY_WHOLE; /* what could not be said at the beginning */
+        why_show_news(s);
+        s->part = WHY_REST;
+    } else if (s->w->group) {
         put_group(s);
-    else
+    } else {
         put_message(s);
-    why_show_gateway(s);
-    why_show_attempts(s);
-    why_show_hosts(s);
-    put_routes(s);
-    why_show_hints(s);
+    }
+    if (s->part != WHY_REST) {
+        why_show_gateway(s);
+        why_show_attempts(s);
+        why_show_hosts(s);
+    }
+    if (s->part != WHY_FACTS) {
+        put_routes(s);
+        why_show_hints(s);
+    }
 }
 
-void why_show(struct buf *out, const struct why *w, const struct ask *k, bool verbose,
-              unsigned width, bool colour)
+void why_show(struct buf *out, const struct why *w, const struct ask *k,
+              const struct why_page *page)
 {
     enum { OUT_MAX_BYTES = 64 << 20 };
     struct buf text;
-    struct why_show s = { &text, w, k, verbose };
+    struct why_show s = { &text, w, k, page->verbose, page->part };
     buf_init(&text, OUT_MAX_BYTES);
     put_all(&s);
-    why_layout(out, buf_span(&text), width, colour);
+    why_layout(out, buf_span(&text), page->width, page->colour);
     buf_free(&text);
 }

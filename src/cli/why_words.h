@@ -9,6 +9,7 @@ struct why_show {
     const struct why *w;
     const struct ask *k;
     bool verbose; /* the dialogue of every attempt, not of the last one alone */
+    enum why_part part;
 };
 
 /* Signs within the text, which why_layout makes colours and columns of. Nothing that why_put

@@ -235,6 +235,7 @@ void talk_take(struct conn *c, struct job *j);
 void talk_line(void *conn, bool ours, struct span line); /* smtp_client_ops.trace */
 void talk_say(struct conn *c, enum talk_kind kind, struct span text);
 void talk_closing(struct conn *c); /* once */
+void talk_asking(struct job *j); /* the DNS takes its time */
 
 /* record.c */
 void record_begin(struct job *j);

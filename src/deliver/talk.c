@@ -34,6 +34,22 @@ void talk_say(struct conn *c, enum talk_kind kind, struct span text)
     tell(c, kind, text);
 }
 
+void talk_asking(struct job *j)
+{
+    struct buf b;
+    buf_init(&b, LINE_BYTES_MAX);
+    buf_printf(&b, "asking the DNS for %s of %.*s",
+               j->dest.hops[0].bracketed ? "addresses" : "the MX",
+               SPAN_ARG(j->dest.hops[0].host));
+    struct msg_talk m = { .watch = j->watch,
+                          .job = j->id,
+                          .kind = TALK_NOTE,
+                          .text = span_to(buf_span(&b), LINE_BYTES_MAX) };
+    if (j->watch && j->d->qmgr)
+        send_talk(j->d->qmgr, &m);
+    buf_free(&b);
+}
+
 void talk_line(void *conn, bool ours, struct span line)
 {
     struct conn *c = conn;

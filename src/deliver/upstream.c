@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOPS_TEXT_MAX = DNS_HOPS_TEXT_MAX, PLAN_BYTES_MAX = 256 << 10 };
+enum { HOPS_TEXT_MAX = DNS_HOPS_TEXT_MAX, PLAN_BYTES_MAX = 256 << 10, WORTH_A_WORD_MS = 1000 };
 
 /* --- qmgr --- */
 
@@ -216,7 +216,10 @@ void upstream_ask(struct job *j)
     hash_add(&d->questions, &j->question_node, span_of(&j->question, sizeof j->question));
     struct msg_lookup m = { .q = j->question, .hops = buf_span(&hops) };
     send_lookup(d->resolver, &m);
-    loop_timer_at(d->env->loop, &j->patience, j->deadline_ms);
+    if (j->watch)
+        loop_timer_in(d->env->loop, &j->patience, WORTH_A_WORD_MS);
+    else
+        loop_timer_at(d->env->loop, &j->patience, j->deadline_ms);
     buf_free(&hops);
 }
 
@@ -229,14 +232,18 @@ static void answered(struct deliver *d, struct job *j, struct span plan)
     job_plan(j, plan);
 }
 
-/* resolver keeps its own clocks: this is for one that hangs. */
+/* resolver keeps its own clocks: this is for one that hangs, and for who looks on meanwhile. */
 void upstream_no_answer(void *ctx)
 {
     struct job *j = ctx;
-    if (j->by_local)
+    if (j->by_local) {
         local_no_answer(j);
-    else
+    } else if (j->watch && loop_mono_ms(j->d->env->loop) < j->deadline_ms) {
+        talk_asking(j);
+        loop_timer_at(j->d->env->loop, &j->patience, j->deadline_ms);
+    } else {
         answered(j->d, j, SPAN_NONE);
+    }
 }
 
 static void on_found(struct deliver *d, struct channel *ch, const struct msg_found *m)

@@ -138,6 +138,8 @@ struct span live_frozen_by(struct live *l, const struct sched_rcpt_info *info);
 void live_say_frozen(struct live *l, const struct sched_rcpt_info *info);
 /* What waits for its site's rate: why and until when, once for each site and interval. */
 void live_say_slow(struct live *l, const struct sched_place_info *site);
+/* Nothing begins there before the DNS has said at which site it is: once for each. */
+void live_say_asking(struct live *l, struct span dest);
 void live_say_end(struct live *l);
 void live_flush(struct live *l);
 

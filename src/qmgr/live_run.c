@@ -203,11 +203,14 @@ static bool found(struct live *l, struct live_run *r)
     return true;
 }
 
-/* Its turn will come, but not now: its site takes only so many. */
-static void look_at_rate(struct live *l, const struct sched_rcpt_info *info, int64_t now_ms)
+/* Its turn will come, but not now: its site takes only so many, or is not known yet. */
+static void look_at_site(struct live *l, const struct sched_rcpt_info *info, int64_t now_ms)
 {
     enum { WORTH_A_WORD_MS = 1000 };
-    struct sched_place_info site;
+    struct sched_place_info site, dest;
+    if (now_ms - l->said_ms >= WORTH_A_WORD_MS && info->state == SCHED_READY &&
+        sched_dest(l->q->sched, info->dest, &dest) && dest.asking)
+        live_say_asking(l, info->dest);
     if (info->state == SCHED_READY && sched_site_of(l->q->sched, info->dest, &site) &&
         site.paced_until_ms > now_ms + WORTH_A_WORD_MS)
         live_say_slow(l, &site);
@@ -232,7 +235,7 @@ static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
         return;
     }
     if (known && !behind && info.state <= SCHED_ACTIVE) {
-        look_at_rate(l, &info, now.mono_ms);
+        look_at_site(l, &info, now.mono_ms);
         return;
     }
     if (known && info.state < SCHED_LIVE)

@@ -311,6 +311,21 @@ void live_say_slow(struct live *l, const struct sched_place_info *site)
     add(l, &j);
 }
 
+void live_say_asking(struct live *l, struct span dest)
+{
+    struct buf b;
+    buf_init(&b, ROW_MAX);
+    buf_printf(&b, "? %.*s", SPAN_ARG(dest));
+    bool news = tell_once(l, buf_span(&b));
+    buf_free(&b);
+    if (!news)
+        return;
+    struct json j = begin(&b);
+    json_str(&j, "notice", SPAN("asking"));
+    json_str(&j, "name", dest);
+    add(l, &j);
+}
+
 void live_say_end(struct live *l)
 {
     struct buf b;

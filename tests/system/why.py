@@ -271,6 +271,31 @@ def retried_with_mended_dns(where):
             assert len(sink.wait(2)) == 2, rows
 
 
+def silent_dns(where):
+    """A name server that says nothing: what the queue knows is shown before its answer, and what
+    would happen now has a deadline."""
+    with ZoneDns("dest.test TIMEOUT") as dns:
+        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("60s"),
+                                          "dnssec": Word("off")}}) as d:
+            id = d.submit("x@dest.test")
+            cli = [[str(binary()), *words, "-C", str(d.g.conf)] for words in
+                   (("why", "dest.test"), ("why", "--json", id), ("retry", "dest.test"))]
+            why, story, retry = [subprocess.Popen(words, stdout=subprocess.PIPE) for words in cli]
+            first = os.read(why.stdout.fileno(), 1 << 20).decode()
+            rest = why.communicate(timeout=90)[0].decode()
+            assert why.returncode == 0, (first, rest)
+            assert first.startswith("dest.test: 1 message") and "tried now" not in first, first
+            assert "If the oldest were tried now" in rest and "What you can do" in rest, rest
+            assert "the DNS has not answered for 5 s" in rest and "dest.test: 1" not in rest, rest
+            said = f"name server {dns.address} says: no answer within 2 seconds"
+            assert said in " ".join(rest.split()), rest
+            (now,) = json.loads(story.communicate(timeout=90)[0])["if_tried_now"]
+            assert now["error"] == "the DNS has not answered for 5 s", now
+            assert any(b"asking the DNS for the MX of dest.test" in line for line in retry.stdout)
+            retry.kill()
+            retry.communicate()
+
+
 def alias_without_mx(where):
     """A domain without MX that is an alias: said, and found by the name behind it."""
     with ZoneDns("""
@@ -712,7 +737,7 @@ def nobody_there(where):
 
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
-         alias_without_mx,
+         alias_without_mx, silent_dns,
          tried_by_another, two_hosts, route_moved, parked, limits, rated, rerouted, hosts_and_names,
          rotated, not_there, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
