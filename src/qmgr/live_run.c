@@ -203,13 +203,23 @@ static bool found(struct live *l, struct live_run *r)
     return true;
 }
 
+/* The DNS is asked where its destination is: before anything is begun there, and, when that took
+ * too long, by the delivery (which tells it itself to who hears the dialogue). */
+static bool is_asking(const struct live *l, const struct sched_rcpt_info *info)
+{
+    struct sched_place_info dest;
+    if (info->state == SCHED_READY)
+        return sched_dest(l->q->sched, info->dest, &dest) && dest.asking;
+    return l->silent && info->state == SCHED_ACTIVE && !info->site.n &&
+           span_starts(info->dest, SPAN("mx:"));
+}
+
 /* Its turn will come, but not now: its site takes only so many, or is not known yet. */
 static void look_at_site(struct live *l, const struct sched_rcpt_info *info, int64_t now_ms)
 {
     enum { WORTH_A_WORD_MS = 1000 };
-    struct sched_place_info site, dest;
-    if (now_ms - l->said_ms >= WORTH_A_WORD_MS && info->state == SCHED_READY &&
-        sched_dest(l->q->sched, info->dest, &dest) && dest.asking)
+    struct sched_place_info site;
+    if (now_ms - l->said_ms >= WORTH_A_WORD_MS && is_asking(l, info))
         live_say_asking(l, info->dest);
     if (info->state == SCHED_READY && sched_site_of(l->q->sched, info->dest, &site) &&
         site.paced_until_ms > now_ms + WORTH_A_WORD_MS)
