@@ -19,18 +19,21 @@ def take(port):
     return True
 
 
-def free(host="127.0.0.1"):
-    """A port nobody listens on now, outside the range the kernel hands to outgoing connections,
-    so that a client's socket cannot take it before the server does."""
+def can_bind(host, port):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        try:
+            s.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def free(*hosts):
+    """A port nobody listens on now at any of these (127.0.0.1), outside the range the kernel hands
+    to outgoing connections, so that a client's socket cannot take it before the server does."""
     for _ in range(200):
         port = random.randrange(12000, 32000)
-        if not take(port):
-            continue
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-            try:
-                s.bind((host, port))
-            except OSError:
-                continue
+        if take(port) and all(can_bind(host, port) for host in hosts or ["127.0.0.1"]):
             return port
     raise RuntimeError("no free port")
 

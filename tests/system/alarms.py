@@ -22,19 +22,10 @@ from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.sink import DROP, Sink                   # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
+from lib.waiting import until                          # noqa: E402
 
 QUICK = {"interval": Word("300ms"), "dns": Word("off"), "listeners": Word("off"),
          "timeout": Word("1s"), "disk_free": 0, "inodes_free": 0}
-
-
-def until(what, wait_s=90, why=""):
-    end = time.monotonic() + wait_s
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, why or "waited in vain"
-        time.sleep(0.05)
 
 
 def events(g, name):

@@ -48,20 +48,6 @@ STAYING = {"nx.test": "5.1.2", "null.test": "5.1.10", "nodata.test": "5.4.4",
            "self.test": "5.3.5"}
 
 
-def free_port():
-    """Free on every address used here."""
-    for _ in range(50):
-        port = ports.free()
-        try:
-            for host in ("127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.99"):
-                with socket.socket() as s:
-                    s.bind((host, port))
-        except OSError:
-            continue
-        return port
-    raise RuntimeError("no port is free on all addresses")
-
-
 class Stage:
     def __init__(self, where, dns, port, a, b):
         self.a, self.b, self.dns = a, b, dns
@@ -146,7 +132,7 @@ def moving(s):
 def main():
     r = Report()
     with temp.Dir("dns_mx") as where:
-        port = free_port()
+        port = ports.free("127.0.0.11", "127.0.0.12", "127.0.0.13", "127.0.0.99")
         with ZoneDns(ZONE) as dns, Sink("127.0.0.11", port) as a, Sink("127.0.0.12", port) as b:
             s = Stage(where / "gw", dns, port, a, b)
             with s.gateway:

@@ -17,6 +17,7 @@ from lib import smtpclient                    # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import EXTENSIONS, Sink               # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 CONTENT = "Subject: plan\r\nFrom: a@from.example\r\n\r\nthe body: gr\u00fc\u00df\r\n".encode()
 SHORT = {"first": Word("1s"), "max": Word("1s")}
@@ -106,15 +107,6 @@ class Parsed:
 
 def events(g, name):
     return [e for e in g.events() if e["event"] == name]
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.05)
-    return found
 
 
 def failure(where):

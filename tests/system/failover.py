@@ -6,7 +6,6 @@ import re
 import socket
 import sys
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 SHORT, AMPLE = Word("2s"), Word("1m")
@@ -37,15 +37,6 @@ def hops(*ports_):
 
 def events(g, name, to):
     return [e for e in g.events() if e["event"] == name and to in str(e.get("to"))]
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.05)
-    return found
 
 
 # name: what the first host does, (stage, action); None: nobody listens there

@@ -18,19 +18,11 @@ from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import EXTENSIONS, Sink               # noqa: E402
 from lib.zonedns import ZoneDns                     # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 ID = r"[0-9A-Za-x]{14}"
 ONE = {"smtpd": 1, "deliver": 1}
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.02)
-    return found
 
 
 def submit(port, rcpts=("b@dest.example",), **options):

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,19 +17,10 @@ from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.sink import Sink                   # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
+from lib.waiting import until                          # noqa: E402
 
 ALARM = {"interval": Word("200ms"), "dns": Word("off"), "listeners": Word("off"), "disk_free": 0,
          "inodes_free": 0, "repeat": Word("1h"), "raise_after": 2, "clear_after": 2}
-
-
-def until(what, wait_s=90, why=lambda: "waited in vain"):
-    end = time.monotonic() + wait_s
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, why()
-        time.sleep(0.05)
 
 
 def queue(g, *args, code=0):

@@ -14,6 +14,7 @@ from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import STALL, Sink                    # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 ROLES = ["smtpd", "qmgr", "deliver", "router", "resolver", "keyring", "control"]
 LONG = os.environ.get("POSTERN_LONG") == "1"
@@ -22,15 +23,6 @@ CONNECTIONS = 20
 FAST = {"processes": {"restart_first": Word("50ms"), "restart_max": Word("200ms"),
                       "smtpd": 2, "deliver": 2, "finish": Word("30s")}}
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.02)
-    return found
 
 
 def back(g, before, victim):

@@ -12,6 +12,7 @@ from lib import smtpclient                    # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 K64 = 65536
@@ -45,15 +46,6 @@ class Desk:
     def works(self, **options):
         reply = smtpclient.deliver(self.port, MESSAGE, **options)
         assert reply.code == 250, reply
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.02)
-    return found
 
 
 def ended(c):

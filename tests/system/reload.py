@@ -16,6 +16,7 @@ from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 LONG = os.environ.get("POSTERN_LONG") == "1"
@@ -23,15 +24,6 @@ LONG = os.environ.get("POSTERN_LONG") == "1"
 
 def events(g, name):
     return [e for e in g.events() if e["event"] == name]
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.02)
-    return found
 
 
 def reload(g, accepted=True):

@@ -4,7 +4,6 @@ the real delivery agree; `config diff` and `config explain`.
 tests/run: long sanitizers tests/run: anyone"""
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -61,19 +60,6 @@ OUTCOMES = [
     ("nosuch-user-here", 67, "refused", "5.1.1"), ("u@", 64, "refused", "5.1.3"),
     ("info@virt.test", 0, "deliver", "a.test"),
 ]
-
-
-def free_port():
-    for _ in range(50):
-        port = ports.free()
-        try:
-            for host in (A, B, C, "127.0.0.99"):
-                with socket.socket() as s:
-                    s.bind((host, port))
-        except OSError:
-            continue
-        return port
-    raise RuntimeError("no port is free on all addresses")
 
 
 class Stage:
@@ -282,7 +268,7 @@ def dnssec(where):
 def main():
     r = Report()
     with temp.Dir("route") as where, ZoneDns(ZONE) as dns:
-        port = free_port()
+        port = ports.free(A, B, C, "127.0.0.99")
         s = Stage(where, dns, port)
         shared = [outcomes, trail, access, rule, own_listener]
         for test in shared:

@@ -14,18 +14,9 @@ from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.sink import STALL, Sink            # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
+from lib.waiting import until                          # noqa: E402
 
 MAIL = "Subject: x\r\n\r\nhello\r\n"
-
-
-def until(what, wait_s=90, why=""):
-    end = time.monotonic() + wait_s
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, why or "waited in vain"
-        time.sleep(0.05)
 
 
 def send(g, rcpt, sender="a@client.example", n=1):

@@ -18,19 +18,11 @@ from lib import certs, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                 # noqa: E402
 from lib.sink import DROP, STALL, Session, Sink     # noqa: E402
+from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 FAST = {"restart_first": Word("50ms"), "restart_max": Word("200ms")}
-
-
-def wait_for(what, truth, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not (found := truth()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not after {timeout_s} s")
-        time.sleep(0.02)
-    return found
 
 
 # --- clients ---
