@@ -298,6 +298,9 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     struct sched_ask ask = q->asks[m->q];
     q->asks[m->q].seq = 0;
     q->free_asks[q->free_ask_count++] = (uint16_t)m->q;
+    loop_hook_ask(q->env->loop, &q->work);
+    if (!sched_awaits(q->sched, &ask))
+        return;
     struct wire w = wire_reader(m->destination);
     struct route_dest d;
     bool readable = route_dest_get(&w, q->routed, &d) && wire_done(&w);

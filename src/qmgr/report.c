@@ -1,6 +1,8 @@
 /* Reports: composed, and stored together with the facts that cause them in one commit. A report
  * whose commit is refused stays in memory and is tried again; its recipients are live in the
- * spool until then, so a crash meanwhile only means that they are tried once more. */
+ * spool until then, so a crash meanwhile only means that they are tried once more. In the schedule
+ * the message is kept until then as well (pinned): should its report turn out to be impossible,
+ * who failed is held there. */
 #include "qmgr/inside.h"
 
 #include "base/must.h"
@@ -30,7 +32,7 @@ struct report {
     uint64_t seq; /* of the message it is about */
     struct queueid about, id;
     enum dsn_kind kind;
-    bool to_postmaster, stored;
+    bool to_postmaster, stored, pinned;
     unsigned unread; /* tries at which the message could not be read */
     struct span to;
     uint64_t expand;      /* while it is in q->reports_asking: the question's number */
@@ -253,9 +255,13 @@ static int attempt(struct qmgr *q, struct report *r)
     return compose(q, r, &env, size, &flags) ? store(q, r, seq, flags) : -EMSGSIZE;
 }
 
-static void report_free(struct report *r)
+static void report_free(struct qmgr *q, struct report *r)
 {
     list_remove(&r->node);
+    if (r->pinned) {
+        sched_unpin(q->sched, r->seq);
+        loop_hook_ask(q->env->loop, &q->work); /* it may be gone now */
+    }
     buf_free(&r->text);
     arena_free(&r->work);
     arena_free(&r->arena);
@@ -266,7 +272,7 @@ static void report_free(struct report *r)
 static void report_drop(struct qmgr *q, struct report *r)
 {
     q->report_count--;
-    report_free(r);
+    report_free(q, r);
 }
 
 /* Not this disk's mood: it cannot be made at all. Nothing is lost in silence for that. */
@@ -417,6 +423,7 @@ void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_post
     sched_msg(q->sched, seq, &m);
     r->arena = arena_new(REPORT_ARENA_MAX);
     r->seq = seq;
+    r->pinned = sched_pin(q->sched, seq);
     r->about = queueid_make(seq, m.received_ms);
     r->kind = kind;
     r->to_postmaster = to_postmaster;
@@ -448,7 +455,7 @@ void reports_flushed(struct qmgr *q)
     LIST_EACH(n, &q->reports_out) {
         struct report *r = CONTAINER(n, struct report, node);
         if (r->stored) {
-            report_free(r);
+            report_free(q, r);
             continue;
         }
         buf_free(&r->text);
@@ -481,9 +488,9 @@ void reports_again(void *ctx)
 void reports_free(struct qmgr *q)
 {
     LIST_EACH(asking, &q->reports_asking)
-        report_free(CONTAINER(asking, struct report, node));
+        report_free(q, CONTAINER(asking, struct report, node));
     LIST_EACH(n, &q->reports)
-        report_free(CONTAINER(n, struct report, node));
+        report_free(q, CONTAINER(n, struct report, node));
     LIST_EACH(out, &q->reports_out)
-        report_free(CONTAINER(out, struct report, node));
+        report_free(q, CONTAINER(out, struct report, node));
 }

@@ -16,7 +16,7 @@
 #include <stdarg.h>
 #include <sysexits.h>
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND };
+enum { SECOND = 1000, MINUTE = 60 * SECOND, ASKED_MAX = 8 };
 
 /* A watch and a control beside the rig's peers. */
 struct desk {
@@ -26,6 +26,8 @@ struct desk {
     bool kept_end;
     struct buf said; /* rows and the last text, each with a line end */
     int status;      /* of the last answer; -1: none */
+    uint64_t asked[ASKED_MAX]; /* of mail to asked@...: the router does not answer by itself */
+    size_t asked_count;
 };
 
 static void on_kept(struct desk *d, struct channel *ch, const struct msg_kept *m)
@@ -437,25 +439,35 @@ static void rules(void)
 
 /* --- queue runs: "wait..." goes to a listener of ours whose mail waits for one --- */
 
-static void on_route(struct desk *d, struct channel *ch, const struct msg_route *m)
+static void say_routed_to(struct desk *d, uint64_t question, struct route_dest *to)
 {
-    struct arena *a = arena_new(65536);
     struct dns_hop hop = { .host = SPAN("10.9.9.9"), .bracketed = true, .literal = true,
                            .addr = { .family = NETADDR_V4, .ip = { 10, 9, 9, 9 } } };
-    struct route_dest to = { .mailer = ROUTE_RELAY, .hops = &hop, .hop_count = 1,
-                             .queue = SPAN("host:[10.9.9.9]") };
     struct buf b;
-    (void)d;
+    to->mailer = ROUTE_RELAY;
+    to->hops = &hop;
+    to->hop_count = 1;
+    buf_init(&b, 65536);
+    route_dest_put(&b, to);
+    struct msg_routed said = { .q = question, .destination = buf_span(&b) };
+    send_routed(d->router, &said);
+    buf_free(&b);
+}
+
+static void on_route(struct desk *d, struct channel *ch, const struct msg_route *m)
+{
+    struct route_dest to = { .queue = SPAN("host:[10.9.9.9]") };
+    (void)ch;
+    if (span_starts(m->rcpt, SPAN("asked"))) {
+        MUST(d->asked_count < ASKED_MAX);
+        d->asked[d->asked_count++] = m->q;
+        return;
+    }
     if (span_starts(m->rcpt, SPAN("wait")) && !m->released) {
         to.own_listener = to.queue = SPAN("later");
         to.own_delivery = CONFIG_QUEUE_ONLY;
     }
-    buf_init(&b, 65536);
-    route_dest_put(&b, &to);
-    struct msg_routed said = { .q = m->q, .destination = buf_span(&b) };
-    send_routed(ch, &said);
-    buf_free(&b);
-    arena_free(&a);
+    say_routed_to(d, m->q, &to);
 }
 PROTO_HANDLER(route, struct desk *, on_route)
 
@@ -465,6 +477,32 @@ static void plug_router(struct desk *d)
     static const struct channel_ops ops = { types, 1, ignore_gone, NULL };
     channel_free(&d->router);
     d->router = wire_up(d, ROLE_ROUTER, &ops);
+}
+
+/* Mail is held and released while the router is asked: what it said of it before is not its answer
+ * of now. */
+static void answer_from_before(void)
+{
+    struct desk *d = desk_new(17);
+    struct route_dest old = { .queue = SPAN("host:[10.1.1.1]") },
+                      new = { .queue = SPAN("host:[10.2.2.2]") };
+    plug_router(d);
+    struct rig_mail *m = rig_mail(d->r, "s@a.example", "asked@a.example");
+    MUST(rig_send(d->r, m));
+    rig_run(d->r, SECOND);
+    CHECK_INT(sched_hold(d->r->q->sched, m->seq, SCHED_ALL, SPAN("wait")), 1);
+    CHECK_INT(sched_release(d->r->q->sched, m->seq, SCHED_ALL, SPAN_NONE, qmgr_now(d->r->q)), 1);
+    loop_hook_ask(d->r->l, &d->r->q->work);
+    rig_run(d->r, SECOND);
+    CHECK_INT(d->asked_count, 2);
+    unplug_deliver(d);
+    say_routed_to(d, d->asked[0], &old);
+    rig_run(d->r, SECOND);
+    CHECK(strcmp(dest_of(d, m), "") == 0);
+    say_routed_to(d, d->asked[1], &new);
+    rig_run(d->r, SECOND);
+    CHECK(strcmp(dest_of(d, m), "host:[10.2.2.2]") == 0);
+    desk_free(d);
 }
 
 static void queue_runs(void)
@@ -727,6 +765,7 @@ static const struct test tests[] = {
     TEST(alarms_are_kept), TEST(alarms_and_a_broken_disk),
     TEST(freezing), TEST(freezing_on_a_broken_disk),
     TEST(rerouting_once), TEST(rerouting_recipients), TEST(rerouting_many), TEST(rules),
+    TEST(answer_from_before),
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
     TEST(many_end_together), TEST(a_clock_that_is_wrong),

@@ -393,6 +393,36 @@ static void sender_does_not_read(void)
     rig_free(&r);
 }
 
+/* Its report waits for the disk, and then cannot be made: there is nobody left whose mail it is
+ * but a person, who is to see it. */
+static void report_cannot_be_made(void)
+{
+    struct rig *r = rig_new(9);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "slow.1@x.example");
+    struct sched_rcpt_info info;
+    rig_send(r, m);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(r->slow_count, 1);
+    vfs_faulty_break(r->disk, "/spool");
+    rig_answer_slow(r, SMTP_FAILED);
+    rig_run(r, 1000);
+    CHECK_INT(r->q->report_count, 1);
+    CHECK_INT(state_of(r, m, 0), SCHED_FAILED);
+    vfs_faulty_break(r->disk, NULL);
+    for (uint64_t off = 4096; off < 16384; off += 32)
+        vfs_faulty_flip(r->disk, "/spool/0000000000000001.seg", off, 0x55);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(r->q->report_count, 0);
+    CHECK_INT(state_of(r, m, 0), SCHED_HELD);
+    CHECK(sched_rcpt(r->q->sched, m->seq, 0, &info));
+    CHECK_SPAN(info.reason, SPAN("it was slow"));
+    CHECK_INT(sched_delete(r->q->sched, m->seq, SCHED_ALL), 1);
+    loop_hook_ask(r->l, &r->q->work);
+    rig_run(r, 1000);
+    CHECK_INT(state_of(r, m, 0), SCHED_STATES);
+    rig_free(&r);
+}
+
 /* --- peers that have gone mad --- */
 
 static void put_commit(struct channel *ch, uint64_t txn, uint64_t seq, const char *to,
@@ -538,7 +568,7 @@ static const struct test tests[] = {
     TEST(stories_of_who_waits), TEST(warned_once_over_restarts),
     TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
-    TEST(sender_does_not_read),
+    TEST(sender_does_not_read), TEST(report_cannot_be_made),
     TEST(compaction_under_load), TEST(credit), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)

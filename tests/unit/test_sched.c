@@ -653,6 +653,14 @@ static void router_decisions(void)
     CHECK(sched_next_wake(s, at(0), SCHED_CAN_START) > 0);
     CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
     CHECK_INT(ask.seq, 9);
+    /* Held and released within one round trip. */
+    struct sched_ask again;
+    CHECK(sched_awaits(s, &ask));
+    CHECK_INT(sched_hold(s, 9, 0, SPAN("wait")), 1);
+    CHECK(!sched_awaits(s, &ask));
+    CHECK_INT(sched_release(s, 9, 0, SPAN_NONE, at(0)), 1);
+    CHECK_INT(sched_next_to_route(s, at(0), &again, 1), 1);
+    CHECK(!sched_awaits(s, &ask) && sched_awaits(s, &again));
     sched_free(&s);
 }
 

@@ -55,8 +55,11 @@ static void ask(struct sched *s, struct sched_rcpt *r, struct sched_ask *ask_r)
     }
     r->state = SCHED_ROUTING;
     r->epoch = s->epoch;
+    r->routed_s = ++s->next_ask;
     list_append(&s->routing, &r->at.link);
-    *ask_r = (struct sched_ask){ .seq = sched_msg_of(r)->seq, .rcpt = r->index };
+    *ask_r = (struct sched_ask){ .seq = sched_msg_of(r)->seq,
+                                 .rcpt = r->index,
+                                 .number = r->routed_s };
 }
 
 static size_t ask_some(struct sched *s, struct list *queue, struct sched_ask *asks_r, size_t max)
@@ -217,6 +220,12 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
         return;
     }
     MUST(!"a decision of the router");
+}
+
+bool sched_awaits(const struct sched *s, const struct sched_ask *ask)
+{
+    const struct sched_rcpt *r = sched_find_rcpt(s, ask->seq, ask->rcpt);
+    return r && r->state == SCHED_ROUTING && r->routed_s == ask->number;
 }
 
 bool sched_routed(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_decision decision,

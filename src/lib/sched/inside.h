@@ -54,7 +54,8 @@ struct sched_rcpt {
     uint16_t text_len, attempts;
     uint8_t state, notify, flags;
     uint8_t lost : 4, stale : 4;
-    uint32_t routed_s; /* monotonic second of the routing + 1; 0: route it anew */
+    uint32_t routed_s; /* monotonic second of the routing + 1; 0: route it anew; ROUTING: the
+                          number of the question */
     uint16_t epoch;    /* of the maps it was asked with */
     uint8_t strikes;   /* deferrals of its own, not its site's: they make the delay */
     uint8_t marks;     /* the owner's, and enum MARK_ */
@@ -74,7 +75,7 @@ struct sched_msg { /* what a look at very many needs comes first */
     int64_t born_ms; /* monotonic time of receipt, may be negative */
     union {
         struct heap_node timer; /* in s->timers, or rests */
-        struct list gone;       /* in s->gone, live == 0 */
+        struct list gone;       /* in s->gone, live == 0; unless pinned */
     } at;
     struct sched_rcpt rcpts[]; /* then the text: sender, recipients, client's address */
 };
@@ -188,6 +189,7 @@ struct sched {
     uint64_t look_from;
     uint64_t random;
     uint16_t epoch;
+    uint32_t next_ask;
     struct sched_order order, by_age;
     struct hash domains, reasons, dests, sites;
     struct hash frozen; /* names, freeze.c */
@@ -196,6 +198,7 @@ struct sched {
     struct sched_name *many_classes, *many_addresses, *many_clients;
     struct sched_name *many_reasons;
     struct hash lines, seats; /* of several senders */
+    struct hash pins;         /* messages that are not to be forgotten yet, message.c */
     struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
     struct list drain, idle, all_sites, to_place;
@@ -295,6 +298,8 @@ void sched_index_message_gone(struct sched *s, struct sched_msg *m);
 /* message.c */
 struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt);
 void sched_msg_free(struct sched *s, struct sched_msg *m);
+void sched_msg_over(struct sched *s, struct sched_msg *m); /* its last recipient is final */
+void sched_pins_free(struct sched *s);
 
 /* line.c: in turns by sender */
 void sched_turns_init(struct sched_turns *t);

@@ -235,6 +235,66 @@ bool sched_next_gone(struct sched *s, uint64_t *seq_r)
     return true;
 }
 
+/* --- those that are still needed --- */
+
+struct pin {
+    struct hash_node node;
+    uint64_t seq;
+    uint32_t n;
+};
+
+static struct pin *pin_of(const struct sched *s, uint64_t seq)
+{
+    struct hash_node *n = s->pins.n ? hash_get(&s->pins, span_of(&seq, sizeof seq)) : NULL;
+    return n ? CONTAINER(n, struct pin, node) : NULL;
+}
+
+void sched_msg_over(struct sched *s, struct sched_msg *m)
+{
+    list_init(&m->at.gone);
+    if (!pin_of(s, m->seq))
+        list_append(&s->gone, &m->at.gone);
+}
+
+bool sched_pin(struct sched *s, uint64_t seq)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    struct pin *p = pin_of(s, seq);
+    if (!m)
+        return false;
+    if (!p) {
+        p = NEW(struct pin);
+        p->seq = seq;
+        hash_add(&s->pins, &p->node, span_of(&p->seq, sizeof p->seq));
+    }
+    p->n++;
+    if (!m->live)
+        list_remove(&m->at.gone);
+    return true;
+}
+
+void sched_unpin(struct sched *s, uint64_t seq)
+{
+    struct sched_msg *m = sched_order_get(&s->order, seq);
+    struct pin *p = pin_of(s, seq);
+    MUST(m && p);
+    if (--p->n)
+        return;
+    hash_remove(&s->pins, &p->node);
+    free(p);
+    if (!m->live)
+        sched_msg_over(s, m);
+}
+
+void sched_pins_free(struct sched *s)
+{
+    for (struct hash_node *n; (n = hash_next(&s->pins, NULL)) != NULL;) {
+        hash_remove(&s->pins, n);
+        free(CONTAINER(n, struct pin, node));
+    }
+    hash_free(&s->pins);
+}
+
 struct sched_rcpt *sched_find_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt)
 {
     struct sched_msg *m = sched_order_get(&s->order, seq);

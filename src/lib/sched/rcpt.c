@@ -151,7 +151,7 @@ void sched_rcpt_finish(struct sched *s, struct sched_rcpt *r, enum sched_state s
     if (--m->live)
         return;
     heap_remove(&s->timers, &m->at.timer);
-    list_append(&s->gone, &m->at.gone);
+    sched_msg_over(s, m);
 }
 
 static size_t put_clean(char *to, struct span text)

@@ -122,6 +122,7 @@ struct sched *sched_new(const struct sched_config *c)
     hash_init(&s->frozen, c->seed, 0);
     hash_init(&s->lines, c->seed, LINES_MAX);
     hash_init(&s->seats, c->seed, LINES_MAX);
+    hash_init(&s->pins, c->seed, 0);
     s->many_reasons = sched_name_get(&s->reasons, SPAN("(one of very many; see the log)"));
     s->by_age.key_at = offsetof(struct sched_msg, age);
     sched_index_init(s);
@@ -175,6 +176,7 @@ void sched_free(struct sched **sp)
     sched_name_put(&s->reasons, s->many_reasons);
     sched_index_free(s);
     sched_frozen_free(s);
+    sched_pins_free(s);
     MUST(s->domains.n == 0 && s->reasons.n == 0 && s->sites.n == 0);
     MUST(s->lines.n == 0 && s->seats.n == 0);
     struct hash *hashes[] = { &s->domains, &s->reasons, &s->dests,

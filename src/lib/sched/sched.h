@@ -192,6 +192,9 @@ void sched_clock_doubt(struct sched *s, uint64_t upto_seq, int64_t ms, struct sc
 /* The next message of which every recipient is final, which this call forgets; the owner frees
  * its spool bytes. Until then the message can still be read by seq. */
 bool sched_next_gone(struct sched *s, uint64_t *seq_r);
+/* It is not forgotten before as many unpins as pins. False: not known. */
+bool sched_pin(struct sched *s, uint64_t seq);
+void sched_unpin(struct sched *s, uint64_t seq);
 
 /* --- the flow ---
  * In each turn call sched_next_job, then sched_next_to_route (the first may send others to the
@@ -200,6 +203,7 @@ bool sched_next_gone(struct sched *s, uint64_t *seq_r);
 struct sched_ask {
     uint64_t seq;
     uint32_t rcpt;
+    uint32_t number;
 };
 
 /* Up to max recipients for the router, now ROUTING; each is to be answered by sched_routed (or
@@ -228,6 +232,9 @@ struct sched_verdict {
     int64_t next_try_wall_ms;
 };
 
+/* Whether this question is still open: not when its recipient has been held, released and so asked
+ * about again meanwhile, when the answer to it is from before that. */
+bool sched_awaits(const struct sched *s, const struct sched_ask *ask);
 /* False when the recipient is not ROUTING any more (held, deleted or expired meanwhile).
  * `text` is the key for SCHED_TO, else the reason. */
 bool sched_routed(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_decision decision,
@@ -393,7 +400,7 @@ bool sched_end(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_state st
 /* To the router again, at once and whatever its present destination: not when held. */
 uint32_t sched_reroute(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* A failure nobody can be told of: FAILED or EXPIRED is HELD instead. Only until sched_next_gone
- * has told of the message; false then. */
+ * has told of the message; false then (see sched_pin). */
 bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
 
 /* --- looking --- */
