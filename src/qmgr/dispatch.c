@@ -37,6 +37,7 @@ static void forget_story(struct qmgr *q, struct dest *d)
 static void dest_free(struct qmgr *q, struct dest *d)
 {
     forget_story(q, d);
+    list_remove(&d->order);
     free(d);
 }
 
@@ -80,18 +81,20 @@ static bool is_dest_idle(const struct qmgr *q, const struct dest *d)
     return !sched_dest(q->sched, span_of(d->bytes, d->key_len), &info);
 }
 
-/* Those the schedule has forgotten are dropped when the table is full. */
+/* Those the schedule has forgotten are dropped when there are many: some of the oldest are looked at
+ * for each that comes, so that a queue of more destinations than that costs no more. */
 static void dests_trim(struct qmgr *q)
 {
-    for (struct hash_node *n = hash_next(&q->dests, NULL), *next; n; n = next) {
-        next = hash_next(&q->dests, n);
-        struct dest *d = CONTAINER(n, struct dest, node);
+    enum { LOOKED_AT = 8 };
+    for (int i = 0; i < LOOKED_AT && q->dests.n >= q->dests_max; i++) {
+        struct dest *d = CONTAINER(list_first(&q->dest_order), struct dest, order);
+        list_remove(&d->order);
+        list_append(&q->dest_order, &d->order);
         if (is_dest_idle(q, d)) {
-            hash_remove(&q->dests, n);
+            hash_remove(&q->dests, &d->node);
             dest_free(q, d);
         }
     }
-    q->dests_trim_at = 2 * q->dests.n > DESTS_MAX ? 2 * q->dests.n : DESTS_MAX;
 }
 
 static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct span codec)
@@ -104,7 +107,7 @@ static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct sp
     struct dest *old = (struct dest *)known;
     if (old)
         hash_remove(&q->dests, &old->node);
-    if (q->dests.n >= DESTS_MAX && q->dests.n >= q->dests_trim_at)
+    else
         dests_trim(q);
     struct span mailer = span_str(route_mailer_name(rd->mailer));
     struct dest *d = must_alloc(sizeof *d + rd->queue.n + mailer.n + codec.n);
@@ -117,6 +120,7 @@ static void dest_remember(struct qmgr *q, const struct route_dest *rd, struct sp
     memcpy(d->bytes + d->key_len + d->mailer_len, codec.p, codec.n);
     d->mailer = span_of(d->bytes + d->key_len, d->mailer_len);
     hash_add(&q->dests, &d->node, span_of(d->bytes, d->key_len));
+    list_append(&q->dest_order, &d->order);
     if (!old)
         return;
     take_story(d, old);
@@ -403,6 +407,7 @@ void dispatch_pump(struct qmgr *q)
         loop_timer_in(q->env->loop, &q->wake, STUCK_LOOK_MS);
         return;
     }
+    rules_pump(q);
     while (pump_jobs(q) | pump_routes(q) | sites_pump(q))
         ;
     verdict_events(q);

@@ -104,6 +104,7 @@ struct job_rcpt {
 /* What a destination key stands for, as deliver is told. */
 struct dest {
     struct hash_node node;
+    struct list order; /* in q->dest_order */
     struct span mailer;
     uint64_t failed_seq; /* the message whose attempt failed last; 0: none */
     struct queueid failed_id;
@@ -169,7 +170,8 @@ struct qmgr {
         struct envelope env;
     } seen; /* the envelope that was read last: its recipients are asked for one by one */
     struct hash dests; /* struct dest by key: what the router last said a key means */
-    size_t dests_trim_at;
+    struct list dest_order; /* the same: those that were not looked at for long come first */
+    size_t dests_max;
     struct list told; /* struct dest with a story, the oldest first */
     size_t told_count;
     uint64_t next_own_txn;
@@ -251,7 +253,8 @@ struct sched_rule *rules_of(const struct config *cfg, struct sched_config *c);
 bool rules_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d);
 /* What holds for this destination; site empty: the one it has. True: it was at another one. */
 bool rules_place(struct qmgr *q, struct span dest, struct span site);
-void rules_changed(struct qmgr *q, bool any); /* any: there were some before */
+/* After a reload: tells the schedule some destinations' rules anew. */
+void rules_pump(struct qmgr *q);
 
 /* sites.c: at which site a destination is */
 void sites_new(struct qmgr *q);

@@ -84,6 +84,8 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     hash_init(&q->jobs, loop_random_u64(env->loop), 0);
     hash_init(&q->dests, loop_random_u64(env->loop), 0);
     list_init(&q->told);
+    list_init(&q->dest_order);
+    q->dests_max = DESTS_MAX;
     list_init(&q->wants);
     list_init(&q->reports_asking);
     list_init(&q->reports);
@@ -162,10 +164,10 @@ static void qmgr_reload(void *role, struct config *next)
     struct sched_rule *rules = rules_of(next, &sc);
     sched_configure(q->sched, &sc);
     free(rules);
-    bool ruled = q->config->n_rules > 0;
+    if (q->config->n_rules || next->n_rules)
+        sched_routes_changed(q->sched); /* of which rules mail is stands in its destination */
     config_free(&q->config);
     q->config = next;
-    rules_changed(q, ruled);
     store_configure(q);
     loop_timer_stop(q->env->loop, &q->run);
     if (next->queue.run_ms > 0)

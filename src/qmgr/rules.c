@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+enum { RULES_AT_ONCE = 256 }; /* destinations in one turn, after a reload */
+
 static uint32_t whole(uint64_t v, uint64_t otherwise) { return (uint32_t)(v ? v : otherwise); }
 static int64_t time_of(int64_t ms, int64_t otherwise_ms) { return ms ? ms : otherwise_ms; }
 
@@ -81,15 +83,9 @@ bool rules_place(struct qmgr *q, struct span dest, struct span site)
     return moved;
 }
 
-/* Classes are other ones only when the routes are asked anew. */
-void rules_changed(struct qmgr *q, bool any)
+void rules_pump(struct qmgr *q)
 {
-    if (!any && !q->config->n_rules)
-        return;
-    for (struct hash_node *n = hash_next(&q->dests, NULL); n; n = hash_next(&q->dests, n)) {
-        struct sched_place_info p;
-        if (sched_dest(q->sched, n->key, &p))
-            rules_place(q, n->key, SPAN_NONE);
-    }
-    sched_routes_changed(q->sched);
+    struct span dest;
+    for (int i = 0; i < RULES_AT_ONCE && sched_next_to_rule(q->sched, &dest); i++)
+        rules_place(q, dest, SPAN_NONE);
 }

@@ -208,6 +208,31 @@ static void compaction_under_load(void)
     rig_free(&r);
 }
 
+/* --- destinations that nobody needs any more are forgotten --- */
+
+static void many_destinations(void)
+{
+    enum { MAILS = 100, KNOWN = 16 };
+    struct rig *r = rig_new(15);
+    struct sched_config c;
+    char rcpts[MAILS][32];
+    sched_config_defaults(&c);
+    c.idle_dests_max = KNOWN;
+    c.places = true;
+    sched_configure(r->q->sched, &c);
+    r->q->dests_max = KNOWN;
+    for (int i = 0; i < MAILS; i++) {
+        snprintf(rcpts[i], sizeof rcpts[i], "ok.%d@d%d.mx", i, i);
+        rig_send(r, rig_mail(r, "s@src.example", rcpts[i]));
+        rig_run(r, 100);
+    }
+    rig_run(r, MINUTE_MS);
+    if (rig_twice(r))
+        TEST_FAIL("%s", rig_twice(r));
+    CHECK(r->q->dests.n >= KNOWN && r->q->dests.n <= KNOWN + 2);
+    rig_free(&r);
+}
+
 /* --- when things cross --- */
 
 static void warning_after_delivery(void)
@@ -569,6 +594,7 @@ static const struct test tests[] = {
     TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
     TEST(sender_does_not_read), TEST(report_cannot_be_made),
+    TEST(many_destinations),
     TEST(compaction_under_load), TEST(credit), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)

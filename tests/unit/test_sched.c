@@ -493,6 +493,13 @@ static void it_comes_near_to_what_is_allowed(void)
     sched_free(&s);
 }
 
+static void tell_rules(struct sched *s, uint32_t rule)
+{
+    struct span dest;
+    while (sched_next_to_rule(s, &dest))
+        sched_place(s, dest, SPAN_NONE, rule);
+}
+
 static void rules_make_retries_and_ends(void)
 {
     struct sched_config c;
@@ -527,11 +534,11 @@ static void rules_make_retries_and_ends(void)
     route_all(s, "x", 2 * HOUR);
     c.rule_count = 0;
     sched_configure(s, &c);
-    sched_place(s, SPAN("x"), SPAN_NONE, 0);
+    tell_rules(s, 0);
     CHECK(!sched_next_event(s, at(4 * HOUR), &ev));
     c.rule_count = 1;
     sched_configure(s, &c);
-    sched_place(s, SPAN("x"), SPAN_NONE, 1);
+    tell_rules(s, 1);
     CHECK(sched_next_wake(s, at(4 * HOUR), 3) <= 4 * HOUR + 2);
     while (sched_next_job(s, at(4 * HOUR), &job))
         end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 4 * HOUR);

@@ -149,6 +149,53 @@ static void frozen_under_a_patient_rule(void)
     sched_free(&s);
 }
 
+/* A reload: rules are told again one by one, also of what is frozen by its domain. Until its own is
+ * told nothing begins at a place, and nothing ends that any rule lets go on. */
+static void a_reload_with_rules(void)
+{
+    struct sched_rule rules[2];
+    struct sched_config c;
+    sched_config_defaults(&c);
+    for (int i = 0; i < 2; i++)
+        sched_rule_defaults(&rules[i], &c);
+    rules[0].expire_after_ms = 10 * DAY;
+    rules[0].warn_after_ms = rules[1].warn_after_ms = 0;
+    c.warn_after_ms = 0;
+    rules[1].expire_after_ms = 2 * DAY;
+    c.rules = rules;
+    c.rule_count = 2;
+    struct sched *s = sched_new(&c);
+    struct sched_event ev;
+    struct sched_job job;
+    struct span dest;
+    int64_t now = HOUR;
+    CHECK(sched_freeze(s, SPAN("x.example")));
+    add(s, 1, now, DAY);
+    CHECK_INT(route_all(s, "x", now), 1);
+    sched_place(s, SPAN("frozen:x.example"), SPAN_NONE, 2);
+    CHECK(!sched_next_to_rule(s, &dest));
+    sched_configure(s, &c);
+    CHECK_INT(sched_next_wake(s, at(now), 0), now);
+    CHECK(!event_until(s, &now, DAY + 2 * HOUR, &ev)); /* by no rule known, yet */
+    CHECK(sched_next_to_rule(s, &dest));
+    CHECK_SPAN(dest, SPAN("frozen:x.example"));
+    sched_place(s, dest, SPAN_NONE, 2);
+    CHECK(!sched_next_to_rule(s, &dest));
+    CHECK(event_until(s, &now, DAY + 3 * HOUR, &ev));
+    CHECK_INT(ev.after_ms, 2 * DAY);
+    CHECK(sched_thaw(s, SPAN("x.example")));
+    sched_place(s, SPAN("x"), SPAN("mx:x"), 1);
+    add(s, 2, now, 0);
+    CHECK_INT(route_all(s, "x", now), 1);
+    sched_configure(s, &c);
+    CHECK(!sched_next_job(s, at(now), &job));
+    while (sched_next_to_rule(s, &dest))
+        sched_place(s, dest, SPAN_NONE, 1);
+    CHECK(sched_next_job(s, at(now), &job));
+    end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, now);
+    sched_free(&s);
+}
+
 /* Its time was over while it was in a session, a person holds it there and lets it go later: from
  * then on it is mail as any other, and ends also behind a wedged site. */
 static void held_in_its_last_session(void)
@@ -218,6 +265,7 @@ static void due_after_new_tables(void)
 static const struct test tests[] = {
     TEST(a_restart_with_patient_rules),
     TEST(frozen_under_a_patient_rule),
+    TEST(a_reload_with_rules),
     TEST(held_in_its_last_session),
     TEST(due_after_new_tables),
 };

@@ -170,11 +170,15 @@ static void check_rate(struct world *w, int site)
     *oldest = w->now_ms;
 }
 
-static void reload(struct world *w)
+/* Of some places more after a reload: until then nothing may begin there (take_job looks). */
+static void tell_rules(struct world *w)
 {
-    sched_configure(w->s, &w->cfg);
-    for (int i = 0; i < DESTS; i++)
-        sched_place(w->s, span_str(keys[i]), SPAN_NONE, (uint32_t)(i % SITES));
+    struct span key;
+    uint64_t dest;
+    for (uint64_t n = w->good ? DESTS : draw(w, 5); n && sched_next_to_rule(w->s, &key); n--) {
+        HOLDS(num_u64(span_from(key, 1), &dest));
+        sched_place(w->s, key, SPAN_NONE, (uint32_t)(dest % SITES));
+    }
 }
 
 static struct span site_of(int dest)
@@ -414,6 +418,7 @@ static bool turn(struct world *w)
     for (int i = 0; i < JOBS_MAX; i++)
         if (w->jobs[i].used && w->jobs[i].end_ms <= w->now_ms)
             finish_job(w, &w->jobs[i]);
+    tell_rules(w);
     bool patient = !w->good && draw(w, 3) == 0; /* the router takes its time */
     for (;;) {
         bool any = false;
@@ -459,7 +464,7 @@ static void step(struct world *w)
     if (draw(w, 60) == 0)
         wake_all(w);
     if (draw(w, 80) == 0)
-        reload(w);
+        sched_configure(w->s, &w->cfg);
     if (draw(w, 40) == 0)
         w->dead[draw(w, SITES)] ^= true;
     if (draw(w, 200) == 0) {

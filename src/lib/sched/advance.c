@@ -245,7 +245,8 @@ int64_t sched_next_wake(const struct sched *s, struct sched_now now, uint32_t ca
                     !list_empty(&s->released) || !list_empty(&s->drain);
     bool to_start = sched_share_any(s);
     if (s->event_msg || (to_route && (can & SCHED_CAN_ROUTE)) ||
-        (to_start && (can & SCHED_CAN_START)) || !list_empty(&s->to_place))
+        (to_start && (can & SCHED_CAN_START)) || !list_empty(&s->to_place) ||
+        !list_empty(&s->to_rule))
         return now.mono_ms;
     int64_t wake_ms = s->looking ? now.mono_ms + LOOK_AGAIN_MS : INT64_MAX;
     /* What falls due while nobody can take anything waits, without waking its owner. */

@@ -90,7 +90,7 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
     sched_granted_init(&d->granted, d);
     sched_queue_init(&d->ready, d);
     sched_queue_init(&d->backlog, d);
-    struct list *lists[] = { &d->ring, &d->drain, &d->idle, &d->place };
+    struct list *lists[] = { &d->ring, &d->drain, &d->idle, &d->place, &d->rule };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     if (key.n)
@@ -125,6 +125,7 @@ void sched_dest_free(struct sched *s, struct sched_dest *d)
     MUST(!sched_dest_waits(d) && !list_linked(&d->ring));
     heap_remove(&s->gates, &d->gate.wake);
     list_remove(&d->drain);
+    list_remove(&d->rule);
     if (list_linked(&d->idle))
         s->idle_count--;
     list_remove(&d->idle);
@@ -140,7 +141,7 @@ void sched_dest_free(struct sched *s, struct sched_dest *d)
 void sched_site_update(struct sched *s, struct sched_site *t)
 {
     bool want = site_waits(t) && sched_gate_open(&t->gate) &&
-                !heap_linked(&t->pace.wake);
+                !heap_linked(&t->pace.wake) && !t->unplaced;
     sched_share_update(s, t, want);
 }
 
@@ -190,6 +191,8 @@ bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key
     struct sched_site *t =
         node ? CONTAINER(node, struct sched_site, node) : site_new(s, site_key);
     open_or_shut(s, d, false);
+    if (t->unplaced && !list_linked(&d->rule))
+        list_append(&s->to_rule, &d->rule); /* those that are there may all leave it */
     for (int i = 0; i < SCHED_LIVE; i++) {
         old->n[i] -= d->n[i];
         t->n[i] += d->n[i];

@@ -129,6 +129,7 @@ struct sched_dest {
     struct list idle;        /* in s->idle while unused */
     struct list place;       /* in s->to_place: the owner is to be asked */
     struct sched_mx mx;
+    struct list rule;        /* in s->to_rule: the owner is to tell its rule anew */
     bool apart;              /* of a frozen domain: it is at no site */
     int64_t placed_until_ms; /* until then its site is known */
     uint8_t placing;         /* enum placing */
@@ -147,7 +148,7 @@ struct sched_site {
     struct sched_gate gate;
     struct sched_pace pace;
     uint32_t rule;
-    bool unplaced; /* since the configuration is new: the rule is to be told anew */
+    bool unplaced; /* since the configuration is new: nothing begins before the rule is told */
     struct list ring;     /* its dests where somebody goes first; then in turns by sender: */
     struct sched_turns ready, backlog;
     struct list runnable; /* in s->shares */
@@ -201,7 +202,7 @@ struct sched {
     struct hash pins;         /* messages that are not to be forgotten yet, message.c */
     struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
-    struct list drain, idle, all_sites, to_place;
+    struct list drain, idle, all_sites, to_place, to_rule;
     struct sched_shares shares;
     enum sched_change change;
     uint32_t idle_count;
@@ -337,7 +338,8 @@ static inline const struct sched_rule *sched_site_rule(const struct sched *s,
 static inline const struct sched_rule *sched_dest_rule(const struct sched *s,
                                                        const struct sched_dest *d)
 {
-    return !d || (d->apart && !d->site->rule) ? &s->patient : sched_site_rule(s, d->site);
+    return !d || d->site->unplaced || (d->apart && !d->site->rule) ? &s->patient
+                                                                   : sched_site_rule(s, d->site);
 }
 static inline const struct sched_rule *sched_rcpt_rule(const struct sched *s,
                                                        const struct sched_rcpt *r)

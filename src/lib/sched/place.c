@@ -101,6 +101,20 @@ void sched_set_mx(struct sched *s, struct span dest_key, struct sched_mx mx)
         CONTAINER(node, struct sched_dest, node)->mx = mx;
 }
 
+bool sched_next_to_rule(struct sched *s, struct span *dest_r)
+{
+    struct list *l = list_first(&s->to_rule);
+    if (!l)
+        return false;
+    list_remove(l);
+    *dest_r = CONTAINER(l, struct sched_dest, rule)->node.key;
+    if (list_empty(&s->to_rule)) { /* what was looked at before its rule was told */
+        s->looking = s->order.count > 0;
+        s->look_from = 0;
+    }
+    return true;
+}
+
 bool sched_bind(struct sched *s, uint64_t job_id, struct span site_key)
 {
     struct sched_job_slot *j = sched_job_find(s, job_id);

@@ -70,9 +70,21 @@ static void take_rules(struct sched *s, const struct sched_config *c)
         s->rules[i + 1] = c->rules[i];
         be_patient(&s->patient, &c->rules[i]);
     }
+}
+
+/* They have other numbers: which one holds is asked for each place. */
+static void forget_rules(struct sched *s, bool any)
+{
     for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
-        CONTAINER(l, struct sched_site, all)->rule = 0;
-        CONTAINER(l, struct sched_site, all)->unplaced = true;
+        struct sched_site *t = CONTAINER(l, struct sched_site, all);
+        t->rule = 0;
+        t->unplaced = any;
+        sched_site_update(s, t);
+    }
+    for (struct hash_node *n = NULL; any && (n = hash_next(&s->dests, n)) != NULL;) {
+        struct sched_dest *d = CONTAINER(n, struct sched_dest, node);
+        if (!list_linked(&d->rule))
+            list_append(&s->to_rule, &d->rule);
     }
 }
 
@@ -85,12 +97,14 @@ void sched_configure(struct sched *s, const struct sched_config *c)
     MUST(c->job_rcpts_max > 0 && c->job_rcpts_max <= SCHED_JOB_RCPTS_MAX && c->jobs_max > 0);
     MUST(c->rule_count <= SCHED_RULES_MAX);
     uint64_t seed = s->cfg.seed;
+    bool any_rules = s->cfg.rule_count || c->rule_count;
     s->looking = s->order.count > 0; /* these too may expire earlier now */
     s->look_from = 0;
     s->cfg = *c;
     s->cfg.seed = seed;
     s->cfg.rules = NULL;
     take_rules(s, c);
+    forget_rules(s, any_rules || !list_empty(&s->to_rule));
     sched_shares_configure(s);
     if (s->cfg.idle_dests_max < 16)
         s->cfg.idle_dests_max = 16;
@@ -108,7 +122,8 @@ struct sched *sched_new(const struct sched_config *c)
     struct sched *s = NEW(struct sched);
     s->random = s->cfg.seed = c->seed;
     struct list *lists[] = { &s->urgent, &s->bulk, &s->routing, &s->waiting, &s->released,
-                             &s->gone, &s->drain, &s->idle, &s->all_sites, &s->to_place };
+                             &s->gone, &s->drain, &s->idle, &s->all_sites, &s->to_place,
+                             &s->to_rule };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates, &s->paces };

@@ -126,9 +126,12 @@ void sched_config_defaults(struct sched_config *c);
 void sched_rule_defaults(struct sched_rule *r, const struct sched_config *c);
 struct sched *sched_new(const struct sched_config *c);
 void sched_free(struct sched **s);
-/* At a reload; not the seed. Rules have other numbers then: the owner tells each destination's
- * anew (sched_place). */
+/* At a reload; not the seed. Rules have other numbers then: where there are any, or were, the owner
+ * tells each destination's anew (sched_place), in as many turns as it likes. Nothing begins at a
+ * site before, and what waits there ends as if its rule were not known. */
 void sched_configure(struct sched *s, const struct sched_config *c);
+/* The next destination whose rule is to be told; the key is valid until the next change. */
+bool sched_next_to_rule(struct sched *s, struct span *dest_r);
 
 enum sched_state {
     SCHED_PENDING,  /* to be routed */
