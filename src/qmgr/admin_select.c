@@ -40,6 +40,7 @@ struct doing {
     uint32_t *rcpts;
     size_t n, cap;
     bool flushed;       /* or about to be, when all is done */
+    struct last last;   /* of the message at hand: its records are read once */
     struct queueid id;  /* of the message at hand */
     uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
@@ -161,8 +162,6 @@ static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_st
     bool expired = state == SCHED_EXPIRED;
     struct fact *facts = must_calloc(d->n, sizeof *facts);
     struct arena *a = arena_new(64 << 20);
-    struct last last;
-    last_init(&last, q);
     size_t n = 0;
     uint64_t seq = m->seq; /* m is not to be looked at after the first change */
     for (size_t i = 0; i < d->n; i++) {
@@ -172,14 +171,13 @@ static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_st
                           .attempts = r.attempts,
                           .text = arena_dup(a, r.reason),
                           .mailer = SPAN("esmtp") };
-        last_fill(&last, a, seq, r.state == SCHED_READY && r.next_try_ms ? r.dest : SPAN_NONE,
+        last_fill(&d->last, a, seq, r.state == SCHED_READY && r.next_try_ms ? r.dest : SPAN_NONE,
                   &f);
         if (!sched_end(q->sched, seq, d->rcpts[i], state))
             continue;
         verdict_ended(&f, expired);
         facts[n++] = f;
     }
-    last_free(&last);
     if (n) {
         say_facts(q, seq, facts, n);
         for (size_t at = 0; at < n; at += DSN_AT_ONCE)
@@ -319,6 +317,7 @@ static void act_gone(struct admin_ask *a)
     struct doing *d = a->own;
     message_done(d); /* as far as it was */
     query_free(&d->y);
+    last_free(&d->last);
     buf_free(&d->hop);
     buf_free(&d->why);
     buf_free(&d->frozen_as);
@@ -334,6 +333,7 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
         message_done(d);
         d->id = queueid_make(m->seq, m->received_ms);
         d->looked++;
+        last_forget(&d->last);
     }
     collect(d, m);
     int n = d->n ? d->deed->apply(d, m) : 0; /* m is not to be looked at any more */
@@ -498,6 +498,7 @@ void admin_act(struct admin_ask *a, struct wire *args)
     struct doing *d = NEW(struct doing);
     a->own = d;
     a->own_gone = act_gone;
+    last_init(&d->last, a->q);
     buf_init(&d->hop, ENVELOPE_TEXT_MAX);
     buf_init(&d->why, 512);
     buf_init(&d->frozen_as, NOTES_KEY_MAX);

@@ -81,8 +81,8 @@ static bool is_dest_idle(const struct qmgr *q, const struct dest *d)
     return !sched_dest(q->sched, span_of(d->bytes, d->key_len), &info);
 }
 
-/* Those the schedule has forgotten are dropped when there are many: some of the oldest are looked at
- * for each that comes, so that a queue of more destinations than that costs no more. */
+/* Those the schedule has forgotten are dropped when there are many: some of the oldest are looked
+ * at for each that comes, so that a queue of more destinations than that costs no more. */
 static void dests_trim(struct qmgr *q)
 {
     enum { LOOKED_AT = 8 };

@@ -326,14 +326,17 @@ struct last {
     struct qmgr *q;
     struct last_of { /* a message's outcomes: of it itself, of one that was tried in its place */
         uint64_t seq;
+        int64_t read_ms;
         struct arena *arena;
         struct spool_outcome *list;
         size_t n;
+        bool sorted; /* by recipient */
         struct spool_story *stories; /* newest first */
         size_t story_count;
     } of[2];
 };
 void last_init(struct last *l, struct qmgr *q);
+void last_forget(struct last *l); /* the records are to be read anew */
 void last_free(struct last *l);
 /* behind: the destination (in back-off) for which it waits, or empty. May flush the spool. Takes
  * f->rcpt and f->attempts; fills in status, words, host, time, and (where the attempt's story is

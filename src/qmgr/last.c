@@ -5,6 +5,8 @@
 #include "attempt/attempt.h"
 #include "base/must.h"
 
+#include <stdlib.h>
+
 enum { OUTCOMES_MAX_BYTES = 256 << 20 };
 
 void last_init(struct last *l, struct qmgr *q)
@@ -12,6 +14,11 @@ void last_init(struct last *l, struct qmgr *q)
     *l = (struct last){ .q = q };
     for (size_t i = 0; i < 2; i++)
         l->of[i].arena = arena_new(OUTCOMES_MAX_BYTES);
+}
+
+void last_forget(struct last *l)
+{
+    l->of[0].seq = l->of[1].seq = 0;
 }
 
 void last_free(struct last *l)
@@ -24,10 +31,14 @@ static void read_outcomes(struct last *l, struct last_of *of, uint64_t seq)
 {
     arena_reset(of->arena);
     of->seq = seq;
+    of->read_ms = loop_mono_ms(l->q->env->loop);
     if (spool_outcomes(l->q->spool, seq, of->arena, &of->list, &of->n))
         of->n = 0;
     if (spool_stories(l->q->spool, seq, of->arena, &of->stories, &of->story_count))
         of->story_count = 0;
+    of->sorted = true; /* but for what was damaged */
+    for (size_t i = 1; i < of->n; i++)
+        of->sorted &= of->list[i - 1].rcpt < of->list[i].rcpt;
 }
 
 /* An attempt that was put off, or what was reported of one: not what people did (held, released),
@@ -39,16 +50,25 @@ static bool is_attempt(const struct spool_outcome *o)
             o->kind == SPOOL_DELAY_REPORTED);
 }
 
+static int by_rcpt(const void *key, const void *outcome)
+{
+    uint32_t a = *(const uint32_t *)key, b = ((const struct spool_outcome *)outcome)->rcpt;
+    return a < b ? -1 : a > b;
+}
+
 static const struct spool_outcome *of_rcpt(const struct last_of *of, uint32_t rcpt)
 {
+    if (of->sorted && of->n)
+        return bsearch(&rcpt, of->list, of->n, sizeof *of->list, by_rcpt);
     for (size_t i = 0; i < of->n; i++)
         if (of->list[i].rcpt == rcpt)
             return &of->list[i];
     return NULL;
 }
 
-/* Records are read from the disk only: the newest may not be there yet. Where none is to be
- * expected nothing is flushed: of very many that end together most were never tried. */
+/* Records are read from the disk only: the newest may not be there yet, or have come there since
+ * they were read, in a turn before this. Where none is to be expected nothing is flushed: of very
+ * many that end together most were never tried. */
 static const struct spool_outcome *own_outcome(struct last *l, uint64_t seq, uint32_t rcpt,
                                                uint32_t attempts)
 {
@@ -56,8 +76,11 @@ static const struct spool_outcome *own_outcome(struct last *l, uint64_t seq, uin
     if (of->seq != seq)
         read_outcomes(l, of, seq);
     const struct spool_outcome *o = of_rcpt(of, rcpt);
-    if ((o ? o->attempts : 0) < attempts && spool_dirty_since(l->q->spool) >= 0) {
-        store_flush(l->q);
+    bool dirty = spool_dirty_since(l->q->spool) >= 0;
+    bool later = of->read_ms != loop_mono_ms(l->q->env->loop);
+    if ((o ? o->attempts : 0) < attempts && (dirty || later)) {
+        if (dirty)
+            store_flush(l->q);
         read_outcomes(l, of, seq);
         o = of_rcpt(of, rcpt);
     }
