@@ -45,8 +45,9 @@ struct sched_rule *rules_of(const struct config *cfg, struct sched_config *c)
 bool rules_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d)
 {
     struct sched_msg_info m;
+    struct sched_rcpt_info r;
     if (!q->config->n_rules || !route_dest_has_hops(d) ||
-        !sched_msg(q->sched, ask->seq, &m))
+        !sched_msg(q->sched, ask->seq, &m) || !sched_rcpt(q->sched, ask->seq, ask->rcpt, &r))
         return true;
     struct buf sender, key;
     buf_init(&sender, ENVELOPE_ADDR_MAX + 8);
@@ -57,7 +58,7 @@ bool rules_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest 
     buf_putz(&key, " by:");
     size_t at = key.len;
     config_rules_classes(q->config, buf_span(&sender), sched_msg_listener(m.here),
-                         config_rules_domain(d->queue), &key);
+                         r.addr.domain, config_rules_domain(d->queue), &key);
     if (key.len == at)
         buf_cut(&key, before);
     else

@@ -130,6 +130,28 @@ def rate(where):
         sink.wait(sent + 2)
 
 
+def elsewhere(where):
+    """A rule by domain holds where a mailertable or the smart host has that domain's mail go
+    elsewhere, and other mail that goes there has no part in it."""
+    rules = {f'delivery_rule "{n}"': {"domain": [f"{n}.example"], "rate": "1/h"}
+             for n in ("cust", "out")}
+    with Sink() as sink, Sink() as smart, Gateway(
+            where, mailertable=table(cust_example=sink, other_example=sink),
+            smart_host=("127.0.0.1", smart.port), options=rules) as g:
+        for rule, mine, others, to in (("cust", "cust.example", "other.example", sink),
+                                       ("out", "out.example", "free.example", smart)):
+            send(g, f"u@{mine}", n=3)
+            shown = until(lambda: [p for p in places(g) if p.get("rule") == rule])
+            assert shown[0]["rate"] == "1/h", shown
+            send(g, f"u@{others}", n=3)
+            to.wait(4)
+            text = g.cli("route", f"u@{mine}").stdout.decode()
+            assert f'delivery_rule "{rule}"' in text, text
+            assert "delivery_rule \"" not in g.cli("route", f"u@{others}").stdout.decode()
+        time.sleep(0.3)
+        assert len(sink.messages) == len(smart.messages) == 4
+
+
 def tls_and_end(where):
     """TLS where it is not offered: deferred; and given up after the rule's time."""
     with Sink() as sink, Gateway(
@@ -283,7 +305,7 @@ def all_at_once(where):
 def main():
     r = Report()
     with temp.Dir("rules") as where:
-        cases = (connections, source, one_site, rate, tls_and_end, from_now_on, counted,
+        cases = (connections, source, one_site, rate, elsewhere, tls_and_end, from_now_on, counted,
                  preference, back_again, slowed)
         if os.environ.get("POSTERN_LONG") == "1":
             cases += (all_at_once,)

@@ -26,15 +26,18 @@ static struct config *conf(void)
     return c;
 }
 
+static const char *domain = NULL; /* the recipient's, where it is not the next hop's */
+
 static bool holds(const struct config *c, const char *sender, const char *listener,
-                  const char *domain, const char *site, const char *classes, const char *name,
+                  const char *hop, const char *site, const char *classes, const char *name,
                   const char *key)
 {
     struct buf b, k;
     buf_init(&b, 4096);
     buf_init(&k, 4096);
-    struct span d = span_str(domain), at = span_str(site);
-    config_rules_classes(c, span_str(sender), span_str(listener), d, &b);
+    struct span d = span_str(hop), at = span_str(site);
+    config_rules_classes(c, span_str(sender), span_str(listener), span_str(domain ? domain : hop), d,
+                         &b);
     uint32_t rule = config_rules_at(c, buf_span(&b), d, at);
     struct span got = rule ? c->rules[rule - 1].name : SPAN("");
     config_rules_put_site(c, rule, at, &k);
@@ -80,6 +83,30 @@ static void the_first_that_holds(void)
     config_free(&c);
 }
 
+/* A mailertable or a smart host has mail to a domain go elsewhere: its rule holds there. */
+static void a_domain_that_goes_elsewhere(void)
+{
+    struct config *c = conf();
+    const char *relay = "host:[relay.example]:25", *google = "mx:g.example";
+    domain = "s.b.example";
+    CHECK(holds(c, "u@x.example", "mx", "relay.example", relay, "below", "below",
+                "host:[relay.example]:25 by:below"));
+    CHECK(holds(c, "ann@x.example", "mx", "relay.example", relay, "bulk", "bulk",
+                "host:[relay.example]:25 by:bulk"));
+    CHECK(holds(c, "u@x.example", "mx", "relay.example", google, "below", "google", google));
+    CHECK(holds(c, "u@x.example", "mx", "a.b.example", relay, "", "below",
+                "host:[relay.example]:25 by:below"));
+    domain = "a.example";
+    CHECK(holds(c, "", "mx", "relay.example", relay, "reports", "reports",
+                "host:[relay.example]:25 by:reports"));
+    CHECK(holds(c, "u@x.example", "mx", "relay.example", relay, "", "", relay));
+    domain = "c.example"; /* by the name of its next hop */
+    CHECK(holds(c, "u@x.example", "mx", "[192.0.2.1]", "host:[192.0.2.1]", "", "below",
+                "host:[192.0.2.1] by:below"));
+    domain = NULL;
+    config_free(&c);
+}
+
 static void patterns_and_rates(void)
 {
     const struct { const char *pattern, *text; bool good; } globs[] = {
@@ -99,5 +126,6 @@ static void patterns_and_rates(void)
         CHECK(!config_rate_parse(span_str(bad[i]), &n, &ms));
 }
 
-static const struct test tests[] = { TEST(the_first_that_holds), TEST(patterns_and_rates) };
+static const struct test tests[] = { TEST(the_first_that_holds), TEST(a_domain_that_goes_elsewhere),
+                                    TEST(patterns_and_rates) };
 TEST_MAIN(tests)

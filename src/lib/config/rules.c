@@ -89,14 +89,15 @@ static bool by_message(const struct config_rule *r) { return r->sender.n || r->l
 static bool by_site(const struct config_rule *r) { return r->site.n || r->mx.n; }
 
 void config_rules_classes(const struct config *cfg, struct span sender, struct span listener,
-                          struct span domain, struct buf *out)
+                          struct span domain, struct span hop, struct buf *out)
 {
     size_t before = out->len;
     for (size_t i = 0; i < cfg->n_rules; i++) {
         const struct config_rule *r = &cfg->rules[i];
-        if (!any(&r->domain, domain_matches, domain))
+        bool by_hop = any(&r->domain, domain_matches, hop);
+        if (!by_hop && !any(&r->domain, domain_matches, domain))
             continue;
-        if (by_message(r)) {
+        if (by_message(r) || !by_hop) {
             if (!any(&r->sender, sender_matches, sender) || !any(&r->listener, span_eq, listener))
                 continue;
             buf_printf(out, "%s%.*s", out->len > before ? "," : "", SPAN_ARG(r->name));
@@ -117,15 +118,14 @@ static bool listed(struct span classes, struct span name)
     return false;
 }
 
-uint32_t config_rules_at(const struct config *cfg, struct span classes, struct span domain,
+uint32_t config_rules_at(const struct config *cfg, struct span classes, struct span hop,
                          struct span site)
 {
     for (size_t i = 0; i < cfg->n_rules; i++) {
         const struct config_rule *r = &cfg->rules[i];
-        bool holds = any(&r->domain, domain_matches, domain) && any(&r->site, config_glob, site) &&
-                     any(&r->mx, mx_matches, site) &&
-                     (!by_message(r) || listed(classes, r->name));
-        if (holds)
+        bool holds = listed(classes, r->name) ||
+                     (!by_message(r) && any(&r->domain, domain_matches, hop));
+        if (holds && any(&r->site, config_glob, site) && any(&r->mx, mx_matches, site))
             return (uint32_t)i + 1;
     }
     return 0;

@@ -2,21 +2,23 @@
  * names matches: one of its sites, one of its MX names, one of its domains, one of its senders,
  * one of its listeners; what it does not name, matches. None: the sections deliver and retry.
  *
- * What a message is (sender, listener) is known before where it goes is; the site is known when
- * its DNS was asked. So qmgr notes with a destination which rules of senders and listeners may
- * hold for it (its classes: their names), and the rest is decided by domain and site alone. */
+ * A domain is that of the recipient, or the name of the next hop it is routed to. What a message is
+ * (sender, listener, the recipient's domain where its next hop is another one) is known before
+ * where it goes is; the site is known when its DNS was asked. So qmgr notes with a destination
+ * which rules may hold for the sake of these (its classes: their names), and the rest is decided
+ * by next hop and site alone. */
 #ifndef POSTERN_CONFIG_RULES_H
 #define POSTERN_CONFIG_RULES_H
 
 #include "config/config.h"
 
-/* The sender is an address, "" for reports; domain: of the next hop, in lower case. Appends
- * "name,name" of the rules that may hold, or nothing. */
+/* The sender is an address, "" for reports; domain: the recipient's; hop: the name of the next hop.
+ * Appends "name,name" of the rules that may hold, or nothing. */
 void config_rules_classes(const struct config *cfg, struct span sender, struct span listener,
-                          struct span domain, struct buf *out);
-/* The rule for mail of these classes to this domain, by number from 1; 0: none. site: the key of
+                          struct span domain, struct span hop, struct buf *out);
+/* The rule for mail of these classes to this next hop, by number from 1; 0: none. site: the key of
  * the MX set ("mx:a.example,b.example", "host:[...]:25"); empty: it is not known yet. */
-uint32_t config_rules_at(const struct config *cfg, struct span classes, struct span domain,
+uint32_t config_rules_at(const struct config *cfg, struct span classes, struct span hop,
                          struct span site);
 /* The key under which the site's limits are counted: all mail of one rule that does not hold for
  * the whole of a site has its own share there: "mx:a.example by:big". */

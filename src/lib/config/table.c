@@ -381,7 +381,8 @@ static const struct config_option options[] = {
               "*.protection.example.com" },
     { "delivery_rule", "domain", CONFIG_TEXTS, LIVE | CONFIG_LOWER, IN_RULE(domain), "{}",
       .check = check_domain,
-      .help = "domains that mail is sent to, or names of next hops where a route names one; "
+      .help = "domains that mail is sent to: the recipient's, wherever a route has it go, or "
+              "the name of the next hop; "
               ".example.net means all below it" },
     { "delivery_rule", "sender", CONFIG_TEXTS, LIVE, IN_RULE(sender), "{}",
       .check = check_rule_sender,
