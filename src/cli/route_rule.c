@@ -12,7 +12,7 @@ uint32_t route_rule(const struct config *cfg, const struct story *s,
 {
     const json_t *plan = json_object_get(t->lookup, "plan");
     struct span dest = row_text(json_object_get(t->route, "dest"), "queue"), sender;
-    struct span to = row_text(t->given, "address");
+    struct span to = row_text(t->given, "address"), hop = config_rules_domain(dest);
     struct buf classes;
     if (!plan || !cfg->n_rules)
         return 0;
@@ -20,9 +20,8 @@ uint32_t route_rule(const struct config *cfg, const struct story *s,
                                                  : span_str(s->sender);
     buf_init(&classes, CONFIG_RULES_CLASSES_MAX);
     config_rules_classes(cfg, sender, q->listener ? span_str(q->listener) : SPAN_NONE,
-                         span_from(to, span_rfind(to, '@') + 1), config_rules_domain(dest), &classes);
-    uint32_t rule = config_rules_at(cfg, buf_span(&classes), config_rules_domain(dest),
-                                    row_text(plan, "site"));
+                         span_from(to, span_rfind(to, '@') + 1), hop, &classes);
+    uint32_t rule = config_rules_at(cfg, buf_span(&classes), hop, row_text(plan, "site"));
     buf_free(&classes);
     return rule;
 }

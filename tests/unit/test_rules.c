@@ -35,9 +35,8 @@ static bool holds(const struct config *c, const char *sender, const char *listen
     struct buf b, k;
     buf_init(&b, 4096);
     buf_init(&k, 4096);
-    struct span d = span_str(hop), at = span_str(site);
-    config_rules_classes(c, span_str(sender), span_str(listener), span_str(domain ? domain : hop), d,
-                         &b);
+    struct span d = span_str(hop), at = span_str(site), to = domain ? span_str(domain) : d;
+    config_rules_classes(c, span_str(sender), span_str(listener), to, d, &b);
     uint32_t rule = config_rules_at(c, buf_span(&b), d, at);
     struct span got = rule ? c->rules[rule - 1].name : SPAN("");
     config_rules_put_site(c, rule, at, &k);

@@ -67,7 +67,7 @@ bool check_mailbox(struct span s, struct err *e)
 {
     size_t at = span_rfind(s, '@');
     struct span local = span_to(s, at);
-    if (local.n == 0 || local.n > 64)
+    if (local.n == 0 || local.n > 64 || local.p[0] == '<')
         return bad(e, "is not a mail address like postmaster@example.net");
     for (size_t i = 0; i < local.n; i++)
         if (!ascii_isalnum(local.p[i]) &&

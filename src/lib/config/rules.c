@@ -203,8 +203,14 @@ bool check_rate(struct span s, struct err *e)
 {
     uint32_t count;
     int64_t per_ms;
-    return s.n == 0 || config_rate_parse(s, &count, &per_ms) ||
-           bad(e, "must be a rate like \"10/s\", \"100/m\" or \"500/h\"");
+    size_t digits = 0;
+    while (digits < s.n && ascii_isdigit(s.p[digits]))
+        digits++;
+    if (s.n == 0 || config_rate_parse(s, &count, &per_ms))
+        return true;
+    if (digits > 6)
+        return bad(e, "must not be more than 1000000 in a second, minute or hour");
+    return bad(e, "must be a rate like \"10/s\", \"100/m\" or \"500/h\"");
 }
 
 bool check_delay(struct span s, struct err *e)
@@ -219,6 +225,8 @@ bool check_pattern(struct span s, struct err *e)
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] <= ' ' || s.p[i] >= 127)
             return bad(e, "must be host names in which * may stand for anything");
+    if (s.n && s.p[s.n - 1] == '.')
+        return bad(e, "must be host names without a dot at the end: none would match");
     return s.n > 0 || bad(e, "must not be empty");
 }
 

@@ -194,6 +194,12 @@ static void check_one(const struct check *c, size_t i)
     if (a->n > 2 || (a->n == 2 && a->v[0].family == a->v[1].family))
         say(c, CONFIG_ERROR, i, "source_address",
             "takes one source_address for IPv4 and one for IPv6");
+    if (r->concurrency_max > cfg->deliver.connections)
+        say(c, CONFIG_NOTICE, i, "concurrency_max",
+            "has more concurrency_max than deliver.connections, which all sites share");
+    for (size_t k = 0; k < i; k++)
+        if (span_ieq(r->name, cfg->rules[k].name) && !span_eq(r->name, cfg->rules[k].name))
+            say(c, CONFIG_NOTICE, i, "name", "has the name of another, but for case");
     check_listeners(c, i);
     check_patterns(c, i);
     check_curve(c, i);
