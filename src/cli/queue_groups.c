@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum { LONG_AGE = 4, BAR_COLUMNS = 24, BAR_COLUMNS_MAX = 100, NARROW = 72, SHAPE_ROWS_MAX = 10000,
-       NAME_COLUMNS = 44, REASON_COLUMNS = 100 };
+       NAME_COLUMNS = 44, REASON_COLUMNS = 100, REASON_LEAST = 36 };
 
 static const struct table_column columns[] = {
     { .title = "", .most = NAME_COLUMNS, .least = 12, .weight = 1 },
@@ -203,8 +203,10 @@ static size_t titles(struct queue_groups *g)
         memcpy(g->titles, columns, sizeof columns);
     g->titles[0].title = title_of(g);
     g->by_reason = span_eq(row_text(g->total, "by"), SPAN("reason"));
-    if (g->by_reason)
+    if (g->by_reason) {
         g->titles[0].most = REASON_COLUMNS;
+        g->titles[0].least = REASON_LEAST;
+    }
     return n - (g->by_reason && !g->shape);
 }
 

@@ -31,7 +31,7 @@ static bool harmless(struct span s, size_t n)
 
 void term_put_text(struct buf *b, struct span s)
 {
-    static const char hex[] = "0123456789ABCDEF";
+    static const char hex[] = "0123456789abcdef";
     while (s.n) {
         size_t n = utf8_length(s);
         if (n && harmless(s, n)) {

@@ -44,6 +44,19 @@ static struct span default_enhanced(enum smtp_stage stage, int code)
     return code >= 500 ? SPAN("5.0.0") : code >= 400 ? SPAN("4.0.0") : SPAN("2.0.0");
 }
 
+/* The lines of a reply, with its enhanced code in front of the first one only. */
+static void put_lines(struct buf *out, const struct smtp_reply *r)
+{
+    struct span rest = r->text;
+    for (bool first = true; rest.n; first = false) {
+        struct span line = span_to(rest, span_find(rest, '\n') + 1);
+        bool again = !first && r->enhanced.n && span_starts(line, r->enhanced) &&
+                     line.n > r->enhanced.n && line.p[r->enhanced.n] == ' ';
+        buf_puts(out, span_from(line, again ? r->enhanced.n + 1 : 0));
+        rest = span_from(rest, line.n);
+    }
+}
+
 struct smtp_outcome outcome_of_reply(struct smtp_client *c, enum smtp_stage stage,
                                      const struct smtp_reply *r)
 {
@@ -54,7 +67,11 @@ struct smtp_outcome outcome_of_reply(struct smtp_client *c, enum smtp_stage stag
     size_t skip = c->text.len;
     if (r->enhanced.n && (c->caps & SMTP_EXT_ENHANCED))
         skip += r->enhanced.n + (r->text.n > r->enhanced.n);
-    reply_clean(&c->text, r->text, SMTP_CLIENT_TEXT_MAX - 8);
+    struct buf lines;
+    buf_init(&lines, r->text.n + 1);
+    put_lines(&lines, r);
+    reply_clean(&c->text, buf_span(&lines), SMTP_CLIENT_TEXT_MAX - 8);
+    buf_free(&lines);
     size_t end = c->text.len;
     buf_puts(&c->text, r->enhanced.n ? r->enhanced : default_enhanced(stage, r->code));
     struct span all = buf_span(&c->text);
