@@ -105,10 +105,9 @@ struct watch {
         int64_t minute; /* which one; 0: empty */
         uint64_t least; /* messages */
     } growth[GROWTH_SLOTS];
-    /* what master has told */
-    struct {
-        int64_t at_ms[DEATHS_MAX];
-        uint64_t count;
+    struct deaths { /* what master has told */
+        int64_t at_ms[DEATHS_MAX]; /* in no order */
+        size_t count;
         char how[DEATH_WORDS_MAX]; /* of the last one */
     } deaths[ROLE_COUNT];
     struct list wheres;

@@ -158,7 +158,7 @@ static void look_at_deaths(struct watch *w)
     int64_t since_ms = loop_mono_ms(w->env->loop) - CRASHES_WITHIN_MS;
     for (int role = 0; role < ROLE_COUNT; role++) {
         uint64_t n = 0;
-        for (size_t i = 0; i < DEATHS_MAX && i < w->deaths[role].count; i++)
+        for (size_t i = 0; i < w->deaths[role].count; i++)
             n += w->deaths[role].at_ms[i] >= since_ms;
         if (n && w->config->alarm.crashes)
             watch_saw(w, ALARM_CRASHES, span_str(role_name(role)), n >= w->config->alarm.crashes,
@@ -193,15 +193,29 @@ static void on_look(void *ctx)
     watch_tell(w);
 }
 
+/* The latest are kept. What happened before this process comes in any order. */
 static void watch_child_died(void *role, enum role_id which, int64_t age_ms, struct span how)
 {
     struct watch *w = role;
-    w->deaths[which].at_ms[w->deaths[which].count++ % DEATHS_MAX] =
-        loop_mono_ms(w->env->loop) - age_ms;
-    how = span_to(how, sizeof w->deaths[which].how - 1);
+    struct deaths *d = &w->deaths[which];
+    int64_t at_ms = loop_mono_ms(w->env->loop) - age_ms;
+    size_t oldest = 0;
+    bool last = true;
+    for (size_t i = 0; i < d->count; i++) {
+        last &= d->at_ms[i] <= at_ms;
+        if (d->at_ms[i] < d->at_ms[oldest])
+            oldest = i;
+    }
+    if (d->count < DEATHS_MAX)
+        d->at_ms[d->count++] = at_ms;
+    else if (d->at_ms[oldest] <= at_ms)
+        d->at_ms[oldest] = at_ms;
+    if (!last)
+        return;
+    how = span_to(how, sizeof d->how - 1);
     if (how.n)
-        memcpy(w->deaths[which].how, how.p, how.n);
-    w->deaths[which].how[how.n] = '\0';
+        memcpy(d->how, how.p, how.n);
+    d->how[how.n] = '\0';
 }
 
 /* --- what control asks: the present alarms --- */

@@ -621,9 +621,15 @@ static void crashes(void)
         watch_role.child_died(r.watch, ROLE_DELIVER, 0, SPAN("exit code 3"));
     for (int i = 0; i < 3; i++) /* told by master to a watch that begins: not all of it is news */
         watch_role.child_died(r.watch, ROLE_ROUTER, i * 8 * MINUTE, SPAN("x"));
+    /* The new ones first, then more old ones than are remembered: several children of one role. */
+    for (int i = 0; i < 12; i++)
+        watch_role.child_died(r.watch, ROLE_SMTPD, (i < 4 ? i : i * 20) * MINUTE,
+                              i ? SPAN("long ago") : SPAN("exit code 7"));
     run(&r, 3 * MINUTE);
     CHECK(strstr(present(&r), "deliver") && strstr(r.said.mem + r.said.off, "3 times"));
     CHECK(strstr(r.said.mem + r.said.off, "exit code 3") && !strstr(present(&r), "router"));
+    CHECK(strstr(present(&r), "smtpd"));
+    CHECK(strstr(r.said.mem + r.said.off, "exit code 7"));
     run(&r, 20 * MINUTE);
     CHECK(strcmp(present(&r), ".") == 0);
     rig_end(&r);
