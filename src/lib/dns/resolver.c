@@ -15,7 +15,7 @@ struct flight {
     struct loop_timer deadline;
     uint64_t id;          /* the backend's */
     int64_t asked_ms;     /* by the wall's clock, */
-    int64_t begun_ms;     /* and by that of the loop */
+    int64_t begun_ms;     /* and by the monotonic one: the first time */
     enum { FRESH, WAITING, OUT, READY } state; /* which list it is in */
     struct dns_raw raw;   /* once ready; spans into mem */
     char *mem;
@@ -79,6 +79,13 @@ static void move(struct flight *f, int state)
     list_append(lists[state], &f->node);
 }
 
+/* libunbound calls back in the middle of a turn, whose time may be from before a long sleep. */
+static int64_t fresh_ms(const struct dns_resolver *r)
+{
+    enum { NS_PER_MS = 1000000 };
+    return loop_fresh_ns(r->loop) / NS_PER_MS;
+}
+
 /* To ready, with a copy of what was said. */
 static void land(struct flight *f, const struct dns_raw *raw)
 {
@@ -86,7 +93,7 @@ static void land(struct flight *f, const struct dns_raw *raw)
     size_t n = raw->packet.n + raw->server.n + raw->why.n;
     f->raw = *raw;
     f->raw.asked_ms = f->asked_ms;
-    f->raw.took_ms = f->begun_ms ? loop_mono_ms(r->loop) - f->begun_ms : 0;
+    f->raw.took_ms = f->begun_ms ? fresh_ms(r) - f->begun_ms : 0;
     f->mem = must_alloc(n + 1);
     char *at = f->mem;
     struct span *const spans[] = { &f->raw.packet, &f->raw.server, &f->raw.why };
@@ -113,7 +120,8 @@ static void send_out(struct flight *f)
     struct dns_resolver *r = f->r;
     f->id = 0;
     f->asked_ms = loop_wall_ms(r->loop);
-    f->begun_ms = loop_mono_ms(r->loop);
+    if (!f->begun_ms) /* else it is asked once more (call_back) */
+        f->begun_ms = fresh_ms(r);
     move(f, OUT);
     r->stats.asked++;
     uint64_t id = r->backend.ask(r->backend.ctx, &f->q, told, f);
