@@ -49,7 +49,7 @@ struct admin_ask {
     struct list node;
     struct qmgr *q;
     uint64_t number;            /* control's name for it; 0: nobody waits any more */
-    struct buf who, word;       /* word: the reason of a hold */
+    struct buf who, word;       /* word: a target, as it is compared */
     /* The next slice, when there are any: once the question has been taken in, and again as the
      * one before said. It ends the question by admin_end. */
     void (*slice)(struct admin_ask *a);
@@ -105,10 +105,14 @@ void admin_groups(struct admin_ask *a, struct wire *args);
 
 /* admin_select.c */
 void admin_act(struct admin_ask *a, struct wire *args);
+void admin_hold(struct admin_ask *a, struct wire *args);
+void admin_release(struct admin_ask *a, struct wire *args);
+void admin_delete(struct admin_ask *a, struct wire *args);
 
 /* admin_freeze.c, clock.c, admin_reroute.c, admin_export.c */
 void admin_freeze(struct admin_ask *a, struct wire *args);
 void admin_thaw(struct admin_ask *a, struct wire *args);
+void admin_run(struct admin_ask *a, struct wire *args);
 void admin_clock(struct admin_ask *a, struct wire *args);
 void admin_reroute(struct admin_ask *a, struct wire *args);
 void admin_export(struct admin_ask *a, struct wire *args);
@@ -116,21 +120,12 @@ void admin_export(struct admin_ask *a, struct wire *args);
 /* admin_why.c */
 void admin_why(struct admin_ask *a, struct wire *args);
 
-/* admin_act.c */
-/* What is recorded of a decision: why, and what was said of the recipient before (spool_decision).
- * In `texts`, or `why` itself. */
-struct span admin_diag(struct arena *texts, uint8_t kind, const struct sched_msg_info *m,
-                       uint32_t rcpt, struct span why);
 /* admin_freeze.c */
 #define ADMIN_NO_NAME "that is no domain, destination or site: no addresses, and no patterns " \
                       "(`queue sites` has the names)"
 /* The name of a domain, destination or site as it is kept: as it is compared (base/domain.h), a
  * domain without a dot at its end. False: it can be the name of nothing. */
 bool admin_put_name(struct qmgr *q, struct span given, struct buf *to);
-void admin_run(struct admin_ask *a, struct wire *args);
-void admin_hold(struct admin_ask *a, struct wire *args);
-void admin_release(struct admin_ask *a, struct wire *args);
-void admin_delete(struct admin_ask *a, struct wire *args);
 
 /* admin_live.c */
 void admin_live(struct admin_ask *a, struct wire *args);

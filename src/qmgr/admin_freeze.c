@@ -1,5 +1,5 @@
-/* Nothing more is started for a domain, a destination or a site. It outlives this process, and is
- * on stable storage when it is answered. */
+/* Nothing more is started for a domain, a destination or a site; and a queue run. Both outlive this
+ * process, and are on stable storage when they are answered. */
 #include "qmgr/admin.h"
 #include "qmgr/keep.h"
 
@@ -261,4 +261,28 @@ void admin_thaw(struct admin_ask *a, struct wire *args)
     buf_init(&name, NOTES_KEY_MAX);
     thaw(a, admin_put_name(a->q, given, &name) ? buf_span(&name) : given);
     buf_free(&name);
+}
+
+/* --- run: a note of it is kept (keep.h) --- */
+
+void admin_run(struct admin_ask *a, struct wire *args)
+{
+    struct qmgr *q = a->q;
+    (void)args;
+    int64_t waiting = (int64_t)sched_totals(q->sched).rcpts[SCHED_WAITING];
+    sched_run_queue(q->sched);
+    int error = keep_run(q);
+    event_begin(q->env->events, EVENT_queue_run);
+    event_int(q->env->events, FIELD_count, waiting);
+    event_str(q->env->events, FIELD_text, buf_span(&a->who));
+    event_end(q->env->events);
+    log_line(q->env->events, EVENT_INFO, "queue run asked by %.*s: %lld recipients waited",
+             SPAN_ARG(buf_span(&a->who)), (long long)waiting);
+    loop_hook_ask(q->env->loop, &q->work);
+    struct buf b;
+    buf_init(&b, 128);
+    buf_printf(&b, "{\"action\":\"run\",\"recipients\":%lld}", (long long)waiting);
+    admin_row(a, &b);
+    buf_free(&b);
+    admin_end(a, error ? EX_IOERR : ADMIN_OK, error ? KEEP_NOT_WRITTEN : "");
 }

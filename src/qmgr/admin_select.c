@@ -1,12 +1,15 @@
-/* "act": what a person does to all that a filter means (queue/filter.h). Each message is done and
- * logged by itself; when the one who asked goes away it stops between two messages, and can be
- * begun again: what is done is not meant any more, or is no change. */
+/* What a person does to messages: "act" to all that a filter means (queue/filter.h); "hold",
+ * "release" and "delete" to those with the ids that are named, each of which has a row of its own.
+ * It is recorded in the spool before it is answered, so that a restart does not undo it. Each
+ * message is done and logged by itself; when the one who asked goes away it stops between two
+ * messages, and can be begun again: what is done is not meant any more, or is no change. */
 #include "qmgr/admin_query.h"
 #include "qmgr/keep.h"
 #include "qmgr/reroute.h"
 
 #include "base/must.h"
 #include "base/num.h"
+#include "proto/lists.h"
 #include "sched/walk.h"
 
 #include <errno.h>
@@ -31,6 +34,7 @@ struct deed {
     bool own_session; /* recipients in a session are left alone, and counted */
     bool thawed;      /* the same for what is frozen */
     const char *note;
+    const char *no_change; /* what is said of an id */
 };
 
 struct doing {
@@ -41,6 +45,12 @@ struct doing {
     size_t n, cap;
     bool flushed;       /* or about to be, when all is done */
     struct last last;   /* of the message at hand: its records are read once */
+    struct buf ids;     /* list_next_text; when messages are named: */
+    struct wire ids_left;
+    bool by_ids;
+    uint64_t seq;       /* the one at hand */
+    uint64_t later;     /* of after_attempt, those before it */
+    bool refused;       /* it could not be done */
     struct queueid id;  /* of the message at hand */
     uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
@@ -69,7 +79,25 @@ static bool waits(const struct sched_rcpt_info *r)
            r->frozen;
 }
 
-/* One record for all of a message that are meant; those in a job as admin_act.c has it. */
+/* What is recorded of a decision: why, and what was said of the recipient before
+ * (spool_decision). */
+static struct span diag_of(struct arena *texts, uint8_t kind, const struct sched_msg_info *m,
+                           uint32_t rcpt, struct span why)
+{
+    bool parks = kind == SPOOL_HELD || kind == SPOOL_RELEASED;
+    struct span before = parks ? sched_msg_earlier(m->here, rcpt) : SPAN_NONE;
+    char *text = before.n ? arena_alloc(texts, why.n + 1 + before.n) : NULL;
+    if (!text)
+        return why;
+    memcpy(text, why.p, why.n);
+    text[why.n] = '\n';
+    memcpy(text + why.n + 1, before.p, before.n);
+    return span_of(text, why.n + 1 + before.n);
+}
+
+/* One record for all of a message that are meant. Recipients in a job are not final yet, whatever a
+ * person wants: they are noted as held (a crash then leaves them held, not delivered against the
+ * person's will), and the job's end settles it. */
 static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
 {
     struct qmgr *q = d->y.a->q;
@@ -87,8 +115,8 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
                                           .released = r.released || kind == SPOOL_RELEASED,
                                           .attempts = r.attempts,
                                           .at_ms = loop_wall_ms(q->env->loop),
-                                          .diag = admin_diag(texts, kind, m, d->rcpts[i],
-                                                             buf_span(&d->why)) };
+                                          .diag = diag_of(texts, kind, m, d->rcpts[i],
+                                                          buf_span(&d->why)) };
         d->after_attempt += active;
     }
     int rc = spool_outcome(q->spool, list, d->n);
@@ -225,15 +253,19 @@ static int do_back(struct doing *d, const struct sched_msg_info *m)
 }
 
 static const struct deed deeds[] = {
-    { "hold", "held", EVENT_admin_held, not_held, do_hold, false, false, NULL },
-    { "release", "released", EVENT_admin_released, is_held, do_release, false, false, NULL },
-    { "delete", "deleted", EVENT_admin_deleted, any, do_delete, false, false, NULL },
-    { "retry", "retried", EVENT_admin_retried, waits, do_retry, true, true, NULL },
-    { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, false, NULL },
-    { "expire", "expired", EVENT_admin_expired, any, do_expire, true, false, NULL },
+    { "hold", "held", EVENT_admin_held, not_held, do_hold, false, false, NULL,
+      "it is held already" },
+    { "release", "released", EVENT_admin_released, is_held, do_release, false, false, NULL,
+      "it is not held" },
+    { "delete", "deleted", EVENT_admin_deleted, any, do_delete, false, false, NULL,
+      "it is being deleted already" },
+    { "retry", "retried", EVENT_admin_retried, waits, do_retry, true, true, NULL, NULL },
+    { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, false, NULL, NULL },
+    { "expire", "expired", EVENT_admin_expired, any, do_expire, true, false, NULL, NULL },
     { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true, false,
-      "until it is delivered, or reroute --back; --rule is for all mail to come" },
-    { "back", "no longer rerouted", EVENT_admin_reroute_back, any, do_back, true, false, NULL },
+      "until it is delivered, or reroute --back; --rule is for all mail to come", NULL },
+    { "back", "no longer rerouted", EVENT_admin_reroute_back, any, do_back, true, false, NULL,
+      NULL },
 };
 
 /* --- one message --- */
@@ -288,19 +320,26 @@ static void say_message(struct doing *d, struct span id, int n)
              SPAN_ARG(buf_span(&d->y.a->who)), n);
 }
 
-static void say_error(struct doing *d, struct span id, int error)
+/* Of one message: an error, or what was done. */
+static void say_id(struct doing *d, struct span id, const char *error)
 {
     struct buf b;
-    buf_init(&b, 1024);
+    buf_init(&b, 8192);
     struct json j = json_writer(&b);
     json_open(&j, NULL);
     json_str(&j, "id", id);
-    json_str(&j, "error", error == ENOSPC ? SPAN("too many messages are rerouted already: use "
-                                                 "--rule") : span_str(strerror(error)));
+    if (error) {
+        json_str(&j, "error", span_str(error));
+        d->y.a->failed++;
+    } else {
+        json_str(&j, "action", span_str(d->deed->past));
+        json_uint(&j, "recipients", d->changed);
+        if (d->after_attempt > d->later)
+            json_bool(&j, "after_attempt", true);
+    }
     json_close(&j);
     admin_row(d->y.a, &b);
     buf_free(&b);
-    d->y.a->failed++;
 }
 
 static void message_done(struct doing *d)
@@ -321,6 +360,7 @@ static void act_gone(struct admin_ask *a)
     buf_free(&d->hop);
     buf_free(&d->why);
     buf_free(&d->frozen_as);
+    buf_free(&d->ids);
     free(d->rcpts);
     free(d);
     a->own = NULL;
@@ -332,14 +372,18 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
     if (!d->y.rest) {
         message_done(d);
         d->id = queueid_make(m->seq, m->received_ms);
+        d->later = d->after_attempt;
+        d->refused = false;
         d->looked++;
         last_forget(&d->last);
     }
     collect(d, m);
     int n = d->n ? d->deed->apply(d, m) : 0; /* m is not to be looked at any more */
     if (n < 0) {
-        say_error(d, span_str(d->id.text), -n);
+        say_id(d, span_str(d->id.text), n == -ENOSPC ? "too many messages are rerouted already: "
+                                                       "use --rule" : strerror(-n));
         query_rest(&d->y, 0);
+        d->refused = true;
         n = 0;
     }
     d->changed += (uint32_t)n;
@@ -349,8 +393,49 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
         verdict_gone(d->y.a->q); /* forgetting them belongs to the work of the slice */
         admin_spent(d->y.a, ADMIN_CLOCK_UNITS + d->n * ADMIN_CHANGE_UNITS);
     }
-    if (!d->y.rest)
+    if (!d->y.rest && !d->by_ids)
         message_done(d);
+}
+
+/* --- by their ids --- */
+
+/* The message an id names; the time in it must be right as well, lest a slip of the finger hits
+ * a stranger's mail. */
+static bool find_message(struct doing *d, struct span id, struct sched_msg_info *m)
+{
+    return queueid_seq(id, &d->seq) && sched_msg(d->y.q->sched, d->seq, m) && m->live_count &&
+           span_eq(span_str(queueid_make(d->seq, m->received_ms).text), id);
+}
+
+static void id_done(struct doing *d)
+{
+    if (!d->refused)
+        say_id(d, span_str(d->id.text), d->changed ? NULL : d->deed->no_change);
+    message_done(d);
+    query_rest(&d->y, 0);
+}
+
+/* False: it was the last. Of one that has very many recipients the rest comes in the next slices;
+ * it may be gone by then. */
+static bool act_on_next_id(struct doing *d)
+{
+    struct sched_msg_info m;
+    struct span id;
+    if (d->y.rest ? !sched_msg(d->y.q->sched, d->seq, &m) : false) {
+        id_done(d);
+        return true;
+    }
+    if (!d->y.rest && !list_next_text(&d->ids_left, &id))
+        return false;
+    admin_spent(d->y.a, ADMIN_CLOCK_UNITS);
+    if (!d->y.rest && !find_message(d, id, &m)) {
+        say_id(d, id, "there is no such message in the queue");
+        return true;
+    }
+    act_on_message(d, &m);
+    if (!d->y.rest)
+        id_done(d);
+    return true;
 }
 
 /* --- all of them --- */
@@ -416,9 +501,12 @@ static void act_done(struct admin_ask *a, struct doing *d)
     int kept = keep_flush(q); /* of reroute */
     if (spool_dirty_since(q->spool) >= 0)
         store_flush(q); /* by other mail since then, or it is the flush that failed */
-    say_row(d, true);
+    if (!d->by_ids)
+        say_row(d, true);
     if (kept || spool_dirty_since(q->spool) >= 0)
         admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
+    else if (a->failed && d->by_ids)
+        admin_end(a, EX_NOINPUT, "not all of them could be found and changed");
     else if (a->failed)
         admin_end(a, EX_TEMPFAIL, "not all of them could be changed");
     else
@@ -435,14 +523,37 @@ static void tell_progress(struct admin_ask *a, struct doing *d)
     say_row(d, false);
 }
 
+/* As many as fit in the slice. False: that was all. */
+static bool act_on_meant(struct doing *d)
+{
+    struct sched_msg_info m;
+    enum query_got got;
+    do {
+        got = query_next(&d->y, 0, &m);
+        d->since = got == QUERY_ONE && m.age > d->looked_to;
+        if (got == QUERY_END || d->since)
+            return false;
+        if (got == QUERY_ONE)
+            act_on_message(d, &m);
+    } while (got == QUERY_ONE && !d->y.a->now.over);
+    return true;
+}
+
+static bool act_on_ids(struct doing *d)
+{
+    bool more;
+    do
+        more = act_on_next_id(d);
+    while (more && !d->y.a->now.over);
+    return more;
+}
+
 /* What is recorded goes to the disk with the mail that comes in, or when it is enough for a flush
  * of its own: all of a large action in one would hold up the mail behind it. */
 static void act_slice(struct admin_ask *a)
 {
     struct doing *d = a->own;
     struct qmgr *q = a->q;
-    struct sched_msg_info m;
-    enum query_got got;
     if (d->flushed) {
         act_done(a, d);
         return;
@@ -453,21 +564,24 @@ static void act_slice(struct admin_ask *a)
         admin_next(a);
         return;
     }
-    do {
-        got = query_next(&d->y, 0, &m);
-        d->since = got == QUERY_ONE && m.age > d->looked_to;
-        if (got == QUERY_END || d->since) {
-            act_done(a, d);
-            return;
-        }
-        if (got == QUERY_ONE)
-            act_on_message(d, &m);
-    } while (got == QUERY_ONE && !a->now.over);
+    if (!(d->by_ids ? act_on_ids(d) : act_on_meant(d))) {
+        act_done(a, d);
+        return;
+    }
     if (spool_batch_bytes(q->spool) >= FLUSH_BYTES)
         loop_hook_ask(q->env->loop, &q->flush);
     loop_hook_ask(q->env->loop, &q->work);
-    tell_progress(a, d);
+    if (!d->by_ids)
+        tell_progress(a, d);
     admin_next(a);
+}
+
+static const struct deed *deed_named(struct span name)
+{
+    for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
+        if (span_eq(name, span_str(deeds[i].name)))
+            return &deeds[i];
+    return NULL;
 }
 
 static int take_option(struct admin_ask *a, struct span arg, struct err *err)
@@ -485,15 +599,13 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
     }
     if (!span_starts(arg, SPAN("action=")))
         return 0;
-    for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
-        if (span_eq(span_from(arg, 7), span_str(deeds[i].name)))
-            d->deed = &deeds[i];
+    d->deed = deed_named(span_from(arg, 7));
     if (!d->deed)
         err_set(err, "qmgr does not know this action");
     return d->deed ? 1 : -1;
 }
 
-void admin_act(struct admin_ask *a, struct wire *args)
+static struct doing *doing_new(struct admin_ask *a)
 {
     struct doing *d = NEW(struct doing);
     a->own = d;
@@ -503,6 +615,13 @@ void admin_act(struct admin_ask *a, struct wire *args)
     buf_init(&d->why, 512);
     buf_init(&d->frozen_as, NOTES_KEY_MAX);
     d->looked_to = sched_walk_end(a->q->sched);
+    d->told_ms = loop_mono_ms(a->q->env->loop);
+    return d;
+}
+
+void admin_act(struct admin_ask *a, struct wire *args)
+{
+    struct doing *d = doing_new(a);
     if (!query_init(&d->y, a, args, take_option))
         return;
     if (!d->deed || (d->deed->apply == do_reroute) != (d->hop.len > 0)) {
@@ -511,9 +630,38 @@ void admin_act(struct admin_ask *a, struct wire *args)
         return;
     }
     buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
-    d->told_ms = loop_mono_ms(a->q->env->loop);
     d->by_state = d->deed->apply == do_retry && d->y.fields & QUERY_FIELD(QUEUE_STATE);
     if (d->deed->apply == do_retry)
         sites_ask_anew(a->q);
     a->slice = act_slice;
 }
+
+/* Of a hold the first word may be its reason. */
+static void admin_ids(struct admin_ask *a, const char *name, struct wire *args)
+{
+    struct doing *d = doing_new(a);
+    struct wire none = { .rest = SPAN_NONE }, first = *args;
+    struct span word;
+    query_init(&d->y, a, &none, NULL);
+    d->deed = deed_named(span_str(name));
+    if (d->deed->apply == do_hold && list_next_text(&first, &word) &&
+        span_starts(word, SPAN("reason="))) {
+        buf_puts(&d->why, span_to(span_from(word, 7), SCHED_REASON_MAX));
+        *args = first;
+    }
+    if (!d->why.len)
+        buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
+    if (!args->rest.n) {
+        admin_end(a, EX_USAGE, "which message? its id is missing");
+        return;
+    }
+    buf_init(&d->ids, args->rest.n + 1);
+    buf_puts(&d->ids, args->rest);
+    d->ids_left = wire_reader(buf_span(&d->ids));
+    d->by_ids = true;
+    a->slice = act_slice;
+}
+
+void admin_hold(struct admin_ask *a, struct wire *args) { admin_ids(a, "hold", args); }
+void admin_release(struct admin_ask *a, struct wire *args) { admin_ids(a, "release", args); }
+void admin_delete(struct admin_ask *a, struct wire *args) { admin_ids(a, "delete", args); }

@@ -227,6 +227,57 @@ static void many_recipients(void)
     desk_close(&d);
 }
 
+/* From smtpd, and held. */
+static const char *post_held(struct rig *r, uint32_t rcpts)
+{
+    static struct queueid id;
+    struct rig_mail *first = rig_mail(r, "s@src.example", "ok.0@x.example"),
+                    *m = rig_mail(r, "s@src.example", "ok.1@x.example");
+    struct envelope_rcpt *list = must_calloc(rcpts, sizeof *list);
+    MUST(rig_send(r, first)); /* so that there are ids */
+    m->seq = r->ids++;
+    r->ids_left--;
+    for (uint32_t i = 0; i < rcpts; i++)
+        list[i].addr = SPAN("ok.1@x.example");
+    struct envelope env = { .seq = m->seq, .received_ms = loop_wall_ms(r->l),
+                            .flags = ENVELOPE_HOLD, .sender = SPAN("s@src.example"),
+                            .rcpts = list, .rcpt_count = rcpts };
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    envelope_put(&b, &env);
+    struct msg_commit c = { .txn = m->txn, .envelope = buf_span(&b), .content = SPAN("x\r\n") };
+    send_commit(r->smtpd, &c);
+    rig_run(r, 1000);
+    MUST(m->committed);
+    buf_free(&b);
+    free(list);
+    id = queueid_make(m->seq, env.received_ms);
+    return id.text;
+}
+
+/* What is done to one message by its id is in slices too; each id has its row. */
+static void an_id_with_many_recipients(void)
+{
+    enum { RCPTS = 5000, SLICES = RCPTS * ADMIN_CHANGE_UNITS / ADMIN_SLICE_UNITS };
+    static struct desk d;
+    desk_open(&d, 0);
+    const char *id = post_held(d.r, RCPTS);
+    channel_free(&d.r->deliver);
+    CHECK(ASK(&d, "hold", id));
+    CHECK(strstr(d.last, "\"error\":\"it is held already\"") && d.status == EX_NOINPUT);
+    CHECK(ASK(&d, "release", id));
+    CHECK(d.slices > SLICES);
+    CHECK(strstr(d.last, "\"action\":\"released\",\"recipients\":5000") &&
+          d.status == ADMIN_OK);
+    CHECK(ASK(&d, "hold", "reason=not yet", id));
+    CHECK(d.slices > 2 && strstr(d.last, "\"action\":\"held\""));
+    CHECK(ASK(&d, "delete", id));
+    CHECK(d.slices > SLICES && strstr(d.last, "\"action\":\"deleted\""));
+    CHECK(ASK(&d, "delete", id));
+    CHECK(strstr(d.last, "there is no such message") && d.status == EX_NOINPUT);
+    desk_close(&d);
+}
+
 /* Every destination, and no row for its site, which nobody knows; more of them come meanwhile. */
 static void every_site(void)
 {
@@ -417,6 +468,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         { "slices/each_question", each_question },
         { "slices/many_recipients", many_recipients },
+        { "slices/an_id_with_many_recipients", an_id_with_many_recipients },
         { "slices/every_site", every_site },
         { "slices/while_it_changes", while_it_changes },
         { "slices/several", several },
