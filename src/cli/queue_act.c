@@ -347,7 +347,8 @@ static void say_done(const struct doing *d, const json_t *o)
         buf_putz(&b, ", ");
         term_put_counted(&b, (uint64_t)r, "recipient");
         put_text(stdout, o, "action");
-        printf(": %s\n", buf_cstr(&b));
+        printf(": %s%s\n", buf_cstr(&b), n || row_int(o, "in_session") > 0 ? ""
+                                         : " (nothing was left to change)");
         buf_free(&b);
     }
     if (frozen)
@@ -424,6 +425,15 @@ static void forget_interrupt(int fd)
         close(fd);
 }
 
+/* It concerns every message there is. */
+static bool ends_mail(const struct queue_words *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (strcmp(w->v[i], "action=bounce") == 0 || strcmp(w->v[i], "action=expire") == 0)
+            return true;
+    return false;
+}
+
 int queue_act_run(const struct cli_args *a, const struct queue_words *words, bool some)
 {
     struct doing d = { .json = a->json, .some = some,
@@ -444,6 +454,8 @@ int queue_act_run(const struct cli_args *a, const struct queue_words *words, boo
     if (rc == EX_OK && d.frozen)
         return EX_TEMPFAIL;
     if (rc == EX_OK && some && !d.changed && !queue_act_held(a, words))
-        return cli_fail(a, EX_NOINPUT, "nothing in the queue was concerned by that");
+        return cli_fail(a, EX_NOINPUT, ends_mail(words) && !d.in_session
+                                           ? "there is no such message in the queue"
+                                           : "nothing in the queue was concerned by that");
     return rc == EX_OK && some && !d.changed ? EX_NOINPUT : rc;
 }

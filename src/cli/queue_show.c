@@ -419,10 +419,13 @@ static void action_row(const json_t *a, struct buf *out, struct buf *err)
     }
     if (error.n)
         term_put_text(to, error);
-    else if (!id.n)
-        buf_printf(to, "queue run: %lld recipient%s waited for it", n, n == 1 ? "" : "s");
-    else
+    else if (id.n)
         put_done(to, a, n);
+    if (!error.n && !id.n) {
+        buf_putz(to, "queue run: ");
+        term_put_counted(to, (uint64_t)n, "recipient");
+        buf_putz(to, " waited for it");
+    }
     buf_putc(to, '\n');
 }
 

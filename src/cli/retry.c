@@ -222,19 +222,31 @@ static void put_reasons(struct retry *r, struct buf *out)
         buf_printf(out, "%6llu  with other reasons\n", (unsigned long long)r->other_reasons);
 }
 
+static void put_number(struct buf *out, const json_t *row, const char *name, const char *word,
+                       bool always)
+{
+    int64_t n = row_int(row, name);
+    if (n <= 0 && !always)
+        return;
+    buf_putz(out, ", ");
+    term_put_count(out, n > 0 ? (uint64_t)n : 0);
+    buf_printf(out, " %s", word);
+}
+
 static void on_summary(void *ctx, const json_t *row, struct buf *out)
 {
     struct retry *r = ctx;
     if (!row_int(row, "messages"))
         return;
-    buf_printf(out, "\n%lld message%s: %lld recipient%s sent, %lld deferred, %lld failed",
-               (long long)row_int(row, "messages"), row_int(row, "messages") == 1 ? "" : "s",
-               (long long)row_int(row, "sent"), row_int(row, "sent") == 1 ? "" : "s",
-               (long long)row_int(row, "deferred"), (long long)row_int(row, "failed"));
-    if (row_int(row, "other"))
-        buf_printf(out, ", %lld otherwise", (long long)row_int(row, "other"));
-    if (row_int(row, "frozen"))
-        buf_printf(out, ", %lld frozen", (long long)row_int(row, "frozen"));
+    buf_putc(out, '\n');
+    term_put_counted(out, (uint64_t)row_int(row, "messages"), "message");
+    buf_putz(out, ": ");
+    term_put_counted(out, (uint64_t)row_int(row, "sent"), "recipient");
+    buf_putz(out, " sent");
+    put_number(out, row, "deferred", "deferred", true);
+    put_number(out, row, "failed", "failed", true);
+    put_number(out, row, "other", "otherwise", false);
+    put_number(out, row, "frozen", "frozen", false);
     buf_putc(out, '\n');
     put_reasons(r, out);
     if (row_true(row, "gave_up"))

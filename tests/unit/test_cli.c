@@ -570,6 +570,10 @@ static void retries(void)
     fake("{\"action\":\"retried\",\"messages\":0,\"recipients\":0}\n{\"end\":\"ok\"}\n");
     CHECK_INT(QUEUE("retry", "b.example", "--socket", fake_path)->status, EX_NOINPUT);
     fake_over();
+    fake("{\"action\":\"bounced\",\"messages\":0,\"recipients\":0}\n{\"end\":\"ok\"}\n");
+    r = QUEUE("bounce", "6AKKFC99999999", "--socket", fake_path);
+    fake_over();
+    CHECK(r->status == EX_NOINPUT && strstr(r->err, "there is no such message in the queue"));
     fake(rows);
     r = run(cli_retry, (const char *const[]){ "retry", "--json", "--from", "~root", "y", "--socket",
                                               fake_path, NULL });
