@@ -46,8 +46,11 @@ static bool put_frozen(struct why_show *s, const json_t *gate, const char *what)
     if (!name.n)
         return false;
     put_name(s, gate, what);
-    buf_putz(s->out, " is frozen by an administrator, as ");
-    why_put(s, name);
+    buf_putz(s->out, " is frozen by an administrator");
+    if (!span_eq(name, row_text(gate, "name"))) {
+        buf_putz(s->out, ", as ");
+        why_put(s, name);
+    }
     why_put_who(s, row_text(gate, "frozen_by"), row_int(gate, "frozen_ms"));
     buf_putz(s->out, ": nothing is started for it until it is thawed; ");
     put_others(s, gate);
