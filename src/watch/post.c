@@ -153,6 +153,7 @@ static void on_over(void *ctx)
         say(p, true);
     if (p->taken < p->rcpt_count)
         say(p, false);
+    p->refusal[0] = '\0'; /* what comes next may end before anybody says a word */
     if (p->taken) {
         go_on(p);
         return;
@@ -384,7 +385,7 @@ static void begin_with(struct post *p, int fd, bool connected)
     p->over = false;
     p->taken = 0;
     memset(p->has, 0, sizeof p->has);
-    p->why[0] = p->refusal[0] = '\0';
+    p->why[0] = '\0';
     if (fd < 0) {
         end(p, span_str(strerror(errno)));
         return;

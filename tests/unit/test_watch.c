@@ -28,6 +28,7 @@ struct rig {
     struct buf heard; /* what smtpd was told */
     bool with_relay; /* letters are taken */
     bool with_refusal;
+    const char *to_rcpt; /* the relay's answer; NULL: good */
     int listen_fd;
     struct loop_io accept;
     struct {
@@ -152,6 +153,8 @@ static void on_smtp(void *ctx, int ready)
         } else if (span_starts(line, SPAN("DATA"))) {
             r->session.data = true;
             say = "354 go on\r\n";
+        } else if (span_starts(line, SPAN("RCPT")) && r->to_rcpt) {
+            say = r->to_rcpt;
         }
         loop_write(r->l, r->session.fd, say, strlen(say));
         buf_take(&r->session.in, end + 1);
@@ -737,6 +740,22 @@ static void untold_is_told_again(void)
     rig_end(&r);
 }
 
+/* Each of the two ways is told of with its own reason. */
+static void no_way_for_a_letter(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    r.to_rcpt = "550 5.7.1 not you\r\n";
+    channel_free(&r.smtpd);
+    r.dns_dead = true;
+    run(&r, 30 * MINUTE);
+    CHECK(count(&r, "\"event\":\"alarm_not_mailed\"") > 2);
+    CHECK_INT(count(&r, "not you"), count(&r, "\"relay\":\"[10.0.0.1]\""));
+    CHECK_INT(count(&r, "no smtpd is running"), count(&r, "\"relay\":\"queue\""));
+    CHECK_INT(r.letters, 0);
+    rig_end(&r);
+}
+
 /* A clock that is set while watch is away neither silences an alarm nor rings it for ever. */
 static void restart_with_another_clock(void)
 {
@@ -882,6 +901,7 @@ static const struct test tests[] = {
     TEST(growth_and_a_restart),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
+    TEST(no_way_for_a_letter),
     TEST(sites_that_are_not_known_yet), TEST(one_that_is_very_old), TEST(many_sites),
     TEST(asked_by_tcp), TEST(own_zone), TEST(reloads), TEST(what_smtpd_hears),
 };
