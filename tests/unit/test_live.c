@@ -1,5 +1,6 @@
 /* Queue runs that are looked on at: which messages are meant, and what becomes of mail when who
  * looks on hears all, nothing, or goes away. */
+#include "sched_each.h"
 #include "qmgr/live.h"
 #include "qmgr_rig.h"
 #include "test.h"
@@ -69,7 +70,7 @@ static unsigned meant(struct qmgr *q, const char *const *words)
                 ways[every] |= 1u << (info.seq - 1);
         }
     }
-    for (uint64_t at = 0; sched_cursor_next(q->sched, at, &info); at = info.seq)
+    for (uint64_t at = 0; sched_each(q->sched, &at, &info);)
         ways[2] |= query_message(&y, &info) ? 1u << (info.seq - 1) : 0;
     MUST(ways[0] == ways[1]);
     MUST(ways[0] == ways[2]);
@@ -139,7 +140,7 @@ static unsigned frozen_now(const struct sched *s)
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     unsigned bits = 0;
-    for (uint64_t at = 0; sched_cursor_next(s, at, &m); at = m.seq)
+    for (uint64_t at = 0; sched_each(s, &at, &m);)
         if (sched_msg_rcpt(m.here, 0, &r))
             bits |= r.frozen ? 1u << (m.seq - 1) : 0;
     return bits;

@@ -2,6 +2,7 @@
  * look at each message by itself finds, for random filters over a random queue; and where the
  * cells are the answer to a count, that is right. A failing seed is printed and repeats the run:
  * TEST_SEED=N. */
+#include "sched_each.h"
 #include "qmgr/admin_query.h"
 #include "qmgr_rig.h"
 #include "test.h"
@@ -153,7 +154,7 @@ static struct answer each(struct world *w, const struct query *y)
 {
     struct answer a = { 0 };
     struct sched_msg_info m;
-    for (uint64_t at = 0; sched_cursor_next(w->s, at, &m); at = m.seq)
+    for (uint64_t at = 0; sched_each(w->s, &at, &m);)
         if (m.live_count && query_message(y, &m))
             take(&a, y, &m);
     return a;

@@ -1,6 +1,7 @@
 /* The index of groups and the order of age, under random operations on the schedule, against a
  * naive model that looks at every recipient. A failing seed is printed and repeats the run:
  * test_queue_model SEED. */
+#include "sched_each.h"
 #include "base/must.h"
 #include "base/num.h"
 #include "queue/reason.h"
@@ -151,7 +152,10 @@ static struct span name_of_any(struct world *w, char *to, size_t n)
 static void by_hand(struct world *w)
 {
     struct sched_msg_info m;
-    if (!sched_cursor_next(w->s, below(w, w->next_seq + 1), &m))
+    uint64_t seq = 1 + below(w, w->next_seq + 1);
+    while (seq <= w->next_seq && !sched_msg(w->s, seq, &m))
+        seq++;
+    if (seq > w->next_seq)
         return;
     uint32_t rcpt = below(w, 2) ? SCHED_ALL : (uint32_t)below(w, m.rcpt_count);
     char text[64];
@@ -303,7 +307,7 @@ static void look_naively(struct world *w, struct sums *rcpts, struct sums *messa
     struct sched_rcpt_info r;
     struct buf b;
     buf_init(&b, 4096);
-    for (uint64_t after = 0; sched_cursor_next(w->s, after, &m); after = m.seq) {
+    for (uint64_t age = 0; sched_each(w->s, &age, &m);) {
         buf_reset(&b);
         sched_addr_put(&b, m.sender);
         buf_printf(&b, "/%.*s", SPAN_ARG(sched_msg_listener(m.here)));
@@ -404,8 +408,9 @@ static void look_at_order(struct world *w)
     struct sched_msg_info m, by_seq;
     uint64_t n = 0;
     int64_t last_ms = 0;
-    for (uint64_t after = 0; sched_age_next(w->s, after, &m); after = m.age, n++) {
-        HOLDS(m.age > after && m.received_ms >= last_ms);
+    uint64_t last = 0;
+    for (uint64_t age = 0; sched_each(w->s, &age, &m); last = age, n++) {
+        HOLDS(m.age > last && m.received_ms >= last_ms);
         HOLDS(sched_msg(w->s, m.seq, &by_seq) && by_seq.age == m.age);
         HOLDS(sched_age_get(w->s, m.age, &by_seq) && by_seq.seq == m.seq);
         last_ms = m.received_ms;

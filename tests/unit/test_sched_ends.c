@@ -240,7 +240,7 @@ static void due_after_new_tables(void)
     CHECK(sched_next_job(s, at(4 * MINUTE), &job));
     for (int64_t now = 4 * MINUTE; now < 4 * MINUTE + 3; now++) {
         end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now);
-        sched_wake_dest(s, SPAN("dead"));
+        CHECK_INT(sched_retry(s, job.seq, 0, at(now)), 1);
         while (!sched_next_job(s, at(now), &job))
             CHECK(route_all(s, "dead", now) == 1);
     }

@@ -3,6 +3,7 @@
  * starts before it is due, nothing due is forgotten, and in the end every recipient has exactly
  * one final outcome; and no sender has more of a site's turns than another that waits there. A
  * failing seed is printed and repeats the run: test_sched_model SEED. */
+#include "sched_each.h"
 #include "base/must.h"
 #include "base/num.h"
 #include "sched/sched.h"
@@ -143,21 +144,6 @@ static void answer_ask(struct world *w, size_t i)
     w->routed++;
 }
 
-struct site_seen {
-    struct span key;
-    struct sched_place_info p;
-    bool found;
-};
-
-static void see_site(void *arg, const struct sched_place_info *p)
-{
-    struct site_seen *seen = arg;
-    if (p->key.n && span_eq(p->key, seen->key)) {
-        seen->p = *p;
-        seen->found = true;
-    }
-}
-
 /* The rate as a rule of plain counting: as many as it allows and no more in any such time. */
 static void check_rate(struct world *w, int site)
 {
@@ -235,13 +221,13 @@ static bool take_job(struct world *w)
         j->rcpts[i] = job.rcpts[i];
     }
     if (job.site.n) {
-        struct site_seen seen = { .key = job.site };
+        struct sched_place_info p;
         int site = job.site.p[2] - '0';
-        sched_each_site(w->s, see_site, &seen);
-        HOLDS(seen.found && seen.p.active <= seen.p.limit && seen.p.limit <= seen.p.limit_max);
-        HOLDS(seen.p.limit_max == (site ? w->rules[site - 1].site_max : w->cfg.site_max));
+        HOLDS(sched_site_of(w->s, job.dest, &p) && span_eq(p.key, job.site));
+        HOLDS(p.active <= p.limit && p.limit <= p.limit_max);
+        HOLDS(p.limit_max == (site ? w->rules[site - 1].site_max : w->cfg.site_max));
         check_rate(w, site);
-        HOLDS(!job.probe || seen.p.active >= 1);
+        HOLDS(!job.probe || p.active >= 1);
     }
     *j = (struct model_job){ .used = true, .job = job };
     uint64_t dest;
@@ -373,8 +359,7 @@ static void audit(struct world *w, bool still)
 {
     uint64_t n[SCHED_LIVE] = { 0 }, messages = 0;
     struct sched_msg_info mi;
-    for (uint64_t at = 0; sched_cursor_next(w->s, at, &mi); at = mi.seq) {
-        HOLDS(mi.seq > at);
+    for (uint64_t age = 0; sched_each(w->s, &age, &mi);) {
         messages++;
         uint32_t live = 0;
         for (uint32_t i = 0; i < mi.rcpt_count; i++) {

@@ -123,13 +123,11 @@ bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span
 }
 
 /* Ends a back-off: one job goes through at once. */
-static bool open_now(struct sched *s, struct sched_dest *d)
+static void open_now(struct sched *s, struct sched_dest *d)
 {
-    bool was_closed = sched_gate_closed(&d->gate) || sched_gate_closed(&d->site->gate);
     heap_remove(&s->gates, &d->gate.wake);
     heap_remove(&s->gates, &d->site->gate.wake);
     sched_dest_update(s, d);
-    return was_closed;
 }
 
 static bool retry(struct sched *s, struct sched_rcpt *r, void *arg)
@@ -196,13 +194,4 @@ static bool reroute(struct sched *s, struct sched_rcpt *r, void *arg)
 uint32_t sched_reroute(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now)
 {
     return each_armed(s, seq, rcpt, reroute, now);
-}
-
-bool sched_wake_dest(struct sched *s, struct span key)
-{
-    struct hash_node *node = hash_get(&s->dests, key);
-    if (!node)
-        return false;
-    open_now(s, CONTAINER(node, struct sched_dest, node));
-    return true;
 }

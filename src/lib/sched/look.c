@@ -24,29 +24,12 @@ bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r)
     return m != NULL;
 }
 
-bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_info *m_r)
-{
-    struct sched_msg *m = after == UINT64_MAX ? NULL : sched_order_from(&s->order, after + 1);
-    if (m)
-        sched_msg_show(m, m_r);
-    return m != NULL;
-}
-
 uint64_t sched_age_at(int64_t received_ms)
 {
     return received_ms <= 0 ? 0 : (uint64_t)received_ms << AGE_TIE_BITS;
 }
 
 int64_t sched_age_ms(uint64_t age) { return (int64_t)(age >> AGE_TIE_BITS); }
-
-bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_info *m_r)
-{
-    struct sched_msg *m =
-        after_age == UINT64_MAX ? NULL : sched_order_from(&s->by_age, after_age + 1);
-    if (m)
-        sched_msg_show(m, m_r);
-    return m != NULL;
-}
 
 bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m_r)
 {
@@ -282,14 +265,4 @@ bool sched_place_find(const struct sched *s, enum sched_place_kind kind, struct 
     if (node)
         show_site(s, CONTAINER(node, struct sched_site, node), p_r);
     return node != NULL;
-}
-
-void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
-                     void *arg)
-{
-    for (struct list *l = s->all_sites.next; l != &s->all_sites; l = l->next) {
-        struct sched_place_info p;
-        show_site(s, CONTAINER(l, struct sched_site, all), &p);
-        fn(arg, &p);
-    }
 }

@@ -17,7 +17,7 @@
  * theirs is consumed and no timer of theirs runs; when the back-off ends one job probes it, and
  * only that job's recipients count an attempt. Success opens the site to all of them. The
  * drawback: a message to a site in back-off waits for the site's next probe even when it is
- * fresh; sched_retry and sched_wake_dest go at once. A destination backs off likewise (DNS).
+ * fresh; sched_retry goes at once. A destination backs off likewise (DNS).
  *
  * At a site senders take turns, and so do the destinations of each: for each message of its own
  * sender that goes first a recipient waits for one of each other sender's there; the first 8 wait
@@ -378,8 +378,6 @@ void sched_run_before(struct sched *s, int64_t received_ms);
 uint32_t sched_retry(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* Due now, as when its time comes (or the queue run it waits for): a back-off stays. */
 uint32_t sched_due(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
-/* Ends the back-off of a destination and of its site. False: not known. */
-bool sched_wake_dest(struct sched *s, struct span key);
 /* Nothing is started for a domain, a destination or a site by its key, until thawed; those names
  * are kept here only. False: it is so already (or very many names are frozen). */
 bool sched_freeze(struct sched *s, struct span name);
@@ -421,7 +419,7 @@ struct sched_msg_info { /* spans are valid until the next change */
     uint64_t size_bytes;
     uint32_t flags, rcpt_count, live_count;
     struct sched_addr sender;
-    uint64_t age;                 /* for sched_age_next */
+    uint64_t age;                 /* for sched_walk (sched/walk.h) */
     const struct sched_msg *here; /* for sched_msg_rcpt; until the next change */
 };
 struct sched_rcpt_info {
@@ -443,12 +441,6 @@ struct sched_rcpt_info {
 
 bool sched_msg(const struct sched *s, uint64_t seq, struct sched_msg_info *m_r);
 bool sched_rcpt(const struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_rcpt_info *r_r);
-/* The first message with a seq above `after`: a cursor that survives any change. */
-bool sched_cursor_next(const struct sched *s, uint64_t after, struct sched_msg_info *m_r);
-
-/* By age: the first message that is younger than the one with this age (0: than none). As good a
- * cursor as a seq, and in the order of receipt: seqs are given out in ranges. */
-bool sched_age_next(const struct sched *s, uint64_t after_age, struct sched_msg_info *m_r);
 bool sched_age_get(const struct sched *s, uint64_t age, struct sched_msg_info *m_r);
 /* As sched_rcpt, without a look-up. */
 bool sched_msg_rcpt(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
@@ -512,9 +504,6 @@ bool sched_dest(const struct sched *s, struct span key, struct sched_place_info 
 bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r);
 /* The age at which mail is given up there; empty: of mail that has no destination yet. */
 int64_t sched_expire_ms(const struct sched *s, struct span dest_key);
-/* Calls fn for each; it must not change the schedule. */
-void sched_each_site(const struct sched *s, void (*fn)(void *, const struct sched_place_info *),
-                     void *arg);
 
 /* --- groups (queue/index.h) --- */
 
