@@ -148,7 +148,7 @@ static int do_delete(struct doing *d, const struct sched_msg_info *m)
     int rc = record(d, m, SPOOL_REMOVED), n = 0;
     uint64_t seq = m->seq; /* m is not to be looked at after the first change */
     for (size_t i = 0; i < d->n && !rc; i++) {
-        live_deleted(d->y.a->q, seq, d->rcpts[i], buf_span(&d->why));
+        live_deleted(d->y.a->q, seq, d->rcpts[i], buf_span(&d->y.a->who));
         n += (int)sched_delete(d->y.a->q->sched, seq, d->rcpts[i]);
     }
     return rc ? rc : n;

@@ -381,7 +381,7 @@ void reports_free(struct qmgr *q);
 void live_choose(struct qmgr *q, struct sched_job *j); /* which connection, before a job is made */
 void live_watch(struct qmgr *q, struct job *j);        /* a job is made, and not sent */
 void live_talk(struct qmgr *q, const struct msg_talk *m);
-/* About to be deleted by a person; rcpt may be SCHED_ALL. */
+/* About to be deleted by a person. */
 void live_deleted(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct span who);
 void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f, size_t n);
 void live_result(struct qmgr *q, const struct job *j, const struct sched_result *res);

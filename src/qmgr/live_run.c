@@ -311,15 +311,12 @@ void live_deleted(struct qmgr *q, uint64_t seq, uint32_t rcpt, struct span who)
     struct sched_rcpt_info info;
     for (struct live *l = q->lives; l; l = l->next) {
         struct live_run *r = live_run_of(l, seq);
-        uint32_t end = !r ? 0 : rcpt == SCHED_ALL ? r->rcpt_count : rcpt + 1;
-        for (uint32_t i = rcpt == SCHED_ALL ? 0 : rcpt; i < end; i++) {
-            if (!is_at(r, i, LIVE_OPEN) || !sched_rcpt(q->sched, seq, i, &info) ||
-                info.state >= SCHED_LIVE || info.state == SCHED_ACTIVE)
-                continue;
-            l->other++;
-            live_say_untried(l, r, i, "deleted", who);
-            close_rcpt(r, i);
-        }
+        if (!r || !is_at(r, rcpt, LIVE_OPEN) || !sched_rcpt(q->sched, seq, rcpt, &info) ||
+            info.state == SCHED_ACTIVE || info.state >= SCHED_LIVE)
+            continue;
+        l->other++;
+        live_say_untried(l, r, rcpt, "deleted", who);
+        close_rcpt(r, rcpt);
     }
 }
 

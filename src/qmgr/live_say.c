@@ -240,15 +240,19 @@ void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
 }
 
 void live_say_untried(struct live *l, const struct live_run *r, uint32_t rcpt, const char *what,
-                      struct span text)
+                      struct span who)
 {
-    struct buf b;
+    struct buf b, by;
     struct json j = begin(&b);
+    buf_init(&by, LIVE_WORDS_MAX + 16);
+    if (who.n)
+        buf_printf(&by, "by %.*s", SPAN_ARG(span_to(who, LIVE_WORDS_MAX)));
     put_whose(l, &j, r, 0, rcpt);
     json_str(&j, "result", span_str(what));
     json_bool(&j, "untried", true);
-    json_str(&j, "text", text);
+    json_str(&j, "text", buf_span(&by));
     add(l, &j);
+    buf_free(&by);
 }
 
 struct span live_frozen_by(struct live *l, const struct sched_rcpt_info *info)
