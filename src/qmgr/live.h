@@ -129,8 +129,8 @@ void live_say_result(struct live *l, const struct live_run *r, uint64_t job, con
 /* Without an attempt: what the schedule says of it. */
 void live_say_state(struct live *l, const struct live_run *r, uint32_t rcpt,
                     const struct sched_rcpt_info *info);
-/* That it is not tried any more ("frozen", "deleted", "gone"), and who did that; SPAN_NONE: it is not
- * known. */
+/* That it is not tried any more ("frozen", "deleted", "gone"), and who did that; SPAN_NONE: that is
+ * not known. */
 void live_say_untried(struct live *l, const struct live_run *r, uint32_t rcpt, const char *what,
                       struct span who);
 /* By whom the names are frozen that hold it; SPAN_NONE: not known. Borrowed. */
