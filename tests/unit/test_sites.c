@@ -168,6 +168,13 @@ static void one_question_for_a_probe(void)
         end(s, more.id, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 10);
     end(s, job.id, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 10);
     struct sched_place_info p;
+    struct sched_ask ask; /* who was next has a slot until the router has said where to */
+    struct sched_verdict v;
+    while (sched_next_to_route(s, at(10), &ask, 1)) {
+        char name[16];
+        int n = snprintf(name, sizeof name, "d%u", (unsigned)ask.seq - 1);
+        MUST(sched_routed(s, ask.seq, 0, SCHED_TO, span_of(name, (size_t)n), at(10), &v));
+    }
     CHECK(sched_site_of(s, SPAN("d7"), &p) && p.down_until_ms);
     CHECK_INT(place_all(s, "mx:dead", SECOND_MS), 0);
     CHECK_INT(begin_all(s, p.down_until_ms, &job), 0);
