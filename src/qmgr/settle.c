@@ -223,18 +223,15 @@ static void settle_blind(struct qmgr *q, uint64_t seq, const struct fact *f, siz
     }
 }
 
-/* Facts of one kind: one report of all of them (or as many as DSN_AT_ONCE asks for). */
+/* Facts of one kind: one report of all of them (or as many as DSN_AT_ONCE asks for). Of a message
+ * with very many recipients they come in many parts: its envelope is read once. */
 static void settle_kind(struct qmgr *q, uint64_t seq, struct fact *f, size_t n)
 {
-    enum { ENVELOPE_BYTES_MAX = 256 << 20 };
-    struct envelope env;
-    struct arena *a = arena_new(ENVELOPE_BYTES_MAX);
-    int error = spool_envelope(q->spool, seq, a, &env, NULL);
-    if (!error)
-        settle_with_envelope(q, &env, f, n);
-    else if (error != -ENOENT)
+    const struct envelope *env = store_envelope(q, seq);
+    if (env)
+        settle_with_envelope(q, env, f, n);
+    else if (spool_has(q->spool, seq))
         settle_blind(q, seq, f, n);
-    arena_free(&a);
 }
 
 /* A job's failures and its "relayed" reports may stand in any order, with others between. */
