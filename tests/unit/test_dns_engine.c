@@ -384,6 +384,34 @@ static void good_after_slow(void)
     stop(&b);
 }
 
+/* Somebody wants to know it now. What is out meanwhile is asked again, and answered once. */
+static void failures_forgotten(void)
+{
+    struct dns_resolver_params p = quick();
+    struct bench b;
+    struct got out = { .left = NULL };
+    p.deadline_ms = 20000;
+    p.cache.fail_ttl_s = 600;
+    start_p(&b, zone_text, DNS_DNSSEC_OFF, 0, p);
+    CHECK_INT(ask_now(&b, "gw.test", DNS_MX).count, 3);
+    CHECK(ask_now(&b, "broken.test", DNS_A).status >= DNS_SERVFAIL);
+    ask(&b, &out, "slow.test", DNS_A);
+    run_for(&b, 100);
+    dns_zone_remove(b.server.zone, SPAN("broken.test"));
+    dns_zone_remove(b.server.zone, SPAN("slow.test"));
+    add(b.server.zone, "broken.test A 127.0.0.1\nslow.test A 127.0.0.2\n");
+    CHECK(!out.done && ask_now(&b, "broken.test", DNS_A).status >= DNS_SERVFAIL);
+    dns_resolver_forget_failed(b.r);
+    CHECK(wait_for(&b, &out.done, 10000) && strcmp(out.text, "127.0.0.2") == 0);
+    CHECK(strcmp(ask_now(&b, "broken.test", DNS_A).text, "127.0.0.1") == 0);
+    CHECK(ask_now(&b, "gw.test", DNS_MX).cached);
+    unsigned asked = b.server.asked;
+    dns_resolver_forget_failed(b.r); /* nothing has */
+    CHECK(ask_now(&b, "broken.test", DNS_A).cached);
+    CHECK_INT(b.server.asked, asked);
+    stop(&b);
+}
+
 static void dead_servers(void)
 {
     struct dns_resolver_params p = quick();
@@ -608,6 +636,7 @@ static void resolv_conf(void)
 static const struct test tests[] = {
     TEST(answers), TEST(ttl_is_obeyed), TEST(truncation), TEST(asked_once), TEST(many),
     TEST(slow_beside_good), TEST(good_after_slow), TEST(dead_servers), TEST(dnssec_auto),
-    TEST(ends_early), TEST(lookups), TEST(line_is_bounded), TEST(resolv_conf),
+    TEST(ends_early), TEST(failures_forgotten), TEST(lookups), TEST(line_is_bounded),
+    TEST(resolv_conf),
 };
 TEST_MAIN(tests)
