@@ -371,6 +371,35 @@ static void in_its_room(void)
     end(r);
 }
 
+/* While one message waits for the end of another's connection: the end of the process, of qmgr, a
+ * reload, word that it may go. */
+static void ends_in_between(void)
+{
+    for (int i = 0; i < 5; i++) {
+        struct rig *r = begin("deliver { idle = 10s }\n");
+        CHECK(mailed(r, 0, false));
+        struct msg_let_go bye = { .keeper = r->done.keeper };
+        r->quit_ms = i == 4 ? 500 : -1;
+        mail(r, r->done.keeper, true);
+        run(r, 100);
+        CHECK_INT(r->peers[0].quits, 1);
+        r->quit_ms = 0;
+        if (i == 1)
+            channel_free(&r->qmgr);
+        if (i == 2)
+            deliver_role.finish(r->role, 60 * SECOND_MS);
+        if (i == 3)
+            deliver_role.reload(r->role, config_of("deliver { idle = 1s }\n"));
+        if (i == 4)
+            send_let_go(r->qmgr, &bye);
+        if (i)
+            run(r, 30 * SECOND_MS);
+        CHECK_INT(r->taken[A], i > 1 ? 2 : 1);
+        CHECK_INT(r->live, i ? 0 : 1);
+        end(r);
+    }
+}
+
 /* A host that is not the first choice is kept for a while when the first cannot be reached, for
  * those with the same order only; and not at all when that one was there, but lost this message. */
 static void second_choice(void)
@@ -409,5 +438,6 @@ static void short_ttl(void)
 
 static const struct test tests[] = { TEST(used_again),  TEST(not_over_a_reload),
                                      TEST(one_after_the_other), TEST(in_its_room),
+                                     TEST(ends_in_between),
                                      TEST(second_choice), TEST(short_ttl) };
 TEST_MAIN(tests)
