@@ -26,6 +26,13 @@ static struct span key_of(const uint64_t key[2])
     return span_of((const char *)key, 2 * sizeof *key);
 }
 
+/* A sender's number is a keyed hash already: nobody chooses it. */
+static uint64_t hash_of(const uint64_t key[2])
+{
+    uint64_t h = (key[0] ^ key[1]) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 32;
+}
+
 /* Up to the first + or =, or the first digit behind a - _ or . : the rest of an address that is
  * made for each message (of a list, or to have its bounces) says nothing about who sent it. */
 static struct span sender_stem(struct span local)
@@ -69,7 +76,7 @@ static struct sched_seat *seat_for(struct sched *s, const struct sched_line *l)
     if (!l->sender || few(site))
         return &t->own;
     uint64_t key[2] = { (uintptr_t)t, l->sender };
-    struct hash_node *n = hash_get(&s->seats, key_of(key));
+    struct hash_node *n = hash_get_by(&s->seats, hash_of(key), key_of(key));
     if (n)
         return &CONTAINER(n, struct sched_seat_more, node)->seat;
     if (s->seats.n >= s->seats.max)
@@ -79,7 +86,7 @@ static struct sched_seat *seat_for(struct sched *s, const struct sched_line *l)
     list_init(&m->seat.lines);
     list_init(&m->seat.turn);
     memcpy(m->key, key, sizeof key);
-    hash_add(&s->seats, &m->node, key_of(m->key));
+    hash_add_by(&s->seats, &m->node, hash_of(m->key), key_of(m->key));
     return &m->seat;
 }
 
@@ -188,7 +195,7 @@ void sched_granted_init(struct sched_line *l, struct sched_dest *d) { line_init(
 static struct sched_line *find(struct sched *s, struct sched_queue *q, uint64_t sender)
 {
     uint64_t key[2] = { (uintptr_t)q, sender };
-    struct hash_node *n = q->more ? hash_get(&s->lines, key_of(key)) : NULL;
+    struct hash_node *n = q->more ? hash_get_by(&s->lines, hash_of(key), key_of(key)) : NULL;
     return n ? &CONTAINER(n, struct sched_line_more, node)->line : NULL;
 }
 
@@ -199,7 +206,7 @@ static struct sched_line *make(struct sched *s, struct sched_queue *q, uint64_t 
     m->line.sender = sender;
     m->key[0] = (uintptr_t)q;
     m->key[1] = sender;
-    hash_add(&s->lines, &m->node, key_of(m->key));
+    hash_add_by(&s->lines, &m->node, hash_of(m->key), key_of(m->key));
     q->more++;
     return &m->line;
 }
