@@ -136,7 +136,7 @@ class Gateway:
         self.conf.write_text(config_text(self.settings()))
 
     # -- life
-    def start(self, timeout_s=90):
+    def start(self, timeout_s=90, codes=(b"220",)):
         if not binary().exists():
             raise FileNotFoundError(f"{binary()} is not built")
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,8 @@ class Gateway:
                 [str(binary()), *self.start_words, "-C", str(self.conf)], stdin=subprocess.DEVNULL,
                 stdout=console, stderr=console, env={**os.environ, **self.env})
         try:
-            ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive)
+            ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive,
+                              codes=codes)
             self.wait_started(starts, timeout_s)
         except Exception as e:
             self.stop()

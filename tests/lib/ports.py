@@ -38,7 +38,7 @@ def free(*hosts):
     raise RuntimeError("no free port")
 
 
-def wait_banner(host, port, timeout_s, alive=lambda: True):
+def wait_banner(host, port, timeout_s, alive=lambda: True, codes=(b"220",)):
     """Wait until host:port greets as an SMTP server does; the greeting."""
     end, last = time.monotonic() + timeout_s, "nothing listens"
     while time.monotonic() < end:
@@ -48,7 +48,7 @@ def wait_banner(host, port, timeout_s, alive=lambda: True):
             with socket.create_connection((host, port), 2) as s:
                 s.settimeout(max(0.1, end - time.monotonic()))
                 got = s.recv(1000)
-                if got.startswith(b"220"):
+                if got.startswith(codes):
                     s.sendall(b"QUIT\r\n")
                     while s.recv(1000):         # until it is gone: its place is free again
                         pass
