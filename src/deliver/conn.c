@@ -223,7 +223,7 @@ bool conn_may_keep(const struct conn *c)
 {
     const struct config_deliver *cfg = &c->d->config->deliver;
     return !c->closed && !c->once && !c->d->finishing && cfg->idle_ms > 0 &&
-           c->configured == c->d->configured &&
+           c->configured == c->d->configured && c->d->kept.n < cfg->connections &&
            c->messages < c->messages_max && now_of(c) < c->valid_until_ms &&
            smtp_client_idle(c->client);
 }

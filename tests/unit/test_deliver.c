@@ -423,6 +423,18 @@ static void second_choice(void)
     end(r);
 }
 
+/* No more are kept than may be at work: descriptors end. */
+static void not_too_many(void)
+{
+    struct rig *r = begin("deliver { idle = 10m\nconnections = 2 }\n");
+    for (int i = 0; i < 4; i++)
+        CHECK(mailed(r, 0, false));
+    CHECK(r->done.ending);
+    run(r, 5 * SECOND_MS);
+    CHECK(r->made == 4 && r->live == 2);
+    end(r);
+}
+
 /* A short TTL does not mean a connection for each message. */
 static void short_ttl(void)
 {
@@ -439,5 +451,6 @@ static void short_ttl(void)
 static const struct test tests[] = { TEST(used_again),  TEST(not_over_a_reload),
                                      TEST(one_after_the_other), TEST(in_its_room),
                                      TEST(ends_in_between),
-                                     TEST(second_choice), TEST(short_ttl) };
+                                     TEST(second_choice), TEST(not_too_many),
+                                     TEST(short_ttl) };
 TEST_MAIN(tests)

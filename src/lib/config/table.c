@@ -361,7 +361,8 @@ static const struct config_option options[] = {
       .help = "recipients of one message that are sent at once" },
     { "deliver", "idle", CONFIG_DURATION, LIVE, AT(deliver.idle_ms), "5s", 0, 10 * MINUTE,
       .help = "an open connection waits this long for another message of a domain with the same "
-              "hosts in front; it ends with a reload, and with the TTL of what led to it" },
+              "hosts in front, unless as many as connections do already; it ends with a reload, "
+              "and with the TTL of what led to it" },
     { "deliver", "eightbit", CONFIG_WORD, LIVE, AT(deliver.eightbit), "send",
       .words = eightbit_words,
       .help = "8-bit mail to a server without 8BITMIME: send the bytes as they are, or bounce" },
