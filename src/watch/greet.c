@@ -159,7 +159,9 @@ static void on_ready(void *ctx, int ready)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;
     if (n <= 0) {
-        failed(g, n ? strerror(errno) : "it closes the connection without a word");
+        failed(g, n           ? strerror(errno)
+                  : g->in_len ? "it closes the connection in the middle of what it says"
+                              : "it closes the connection without a word");
         return;
     }
     g->in_len += (size_t)n;
@@ -172,7 +174,9 @@ static void on_ready(void *ctx, int ready)
 static void on_late(void *ctx)
 {
     struct greet *g = ctx;
-    failed(g, g->connected ? "connected, and it says nothing" : "no connection could be made");
+    failed(g, !g->connected ? "no connection could be made"
+              : g->in_len   ? "it does not end what it begins to say"
+                            : "connected, and it says nothing");
 }
 
 static void next(struct greet *g)

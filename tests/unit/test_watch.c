@@ -890,6 +890,9 @@ static void greetings(void)
     /* What it says goes into letters and to the webhook: text, whatever bytes it was. */
     greet_once(&s, "554 \x1b[2J\xe4 no\r\n", "220");
     CHECK_SPAN(span_str(s.why), SPAN("10.0.0.2:25: it greets with 554 \\x1b[2J\\xe4 no"));
+    /* One that does not go on has said something all the same. */
+    greet_once(&s, "220-here\r\n", "220 ");
+    CHECK(!strstr(s.why, "nothing") && !strstr(s.why, "without a word"));
     loop_io_del(s.rig.l, &s.accept);
     loop_close(s.rig.l, s.listen_fd);
     rig_end(&s.rig);
