@@ -26,7 +26,7 @@ enum { TRY_MS = 200, STALE_S = 600 };
 
 struct mbox {
     struct outlet o;
-    char *path, *lock_path, *from_line;
+    char *path, *lock_path, *new_path, *from_line;
     int fd;
     bool dot_locked, made, null_device;
     bool line_begins;
@@ -70,23 +70,32 @@ static bool is_stale(struct mbox *m)
     return known && loop_wall_ms(m->o.loop) / 1000 - st.st_mtime > STALE_S;
 }
 
+/* Never replaces one; where rename cannot promise that, link does. */
+static bool put_in_place(struct mbox *m)
+{
+    if (renameat2(AT_FDCWD, m->new_path, AT_FDCWD, m->lock_path, RENAME_NOREPLACE) == 0)
+        return true;
+    return (errno == EINVAL || errno == ENOSYS) && link(m->new_path, m->lock_path) == 0;
+}
+
+/* It appears with its number in it: whoever is killed here leaves none that says nothing. Beside
+ * it there is one file only, as one of us at a time is here, and what is left of it is replaced. */
 static int make_dot_lock(struct mbox *m)
 {
     char pid[24];
-    int fd = open(m->lock_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    unlink(m->new_path);
+    int fd = open(m->new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
         return 1;
     if (fd < 0)
         return errno == EEXIST ? 0 : -1;
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    bool ok = outlet_put(fd, span_of(pid, (size_t)n));
+    m->dot_locked = outlet_put(fd, span_of(pid, (size_t)n)) && put_in_place(m);
     int error = errno;
     close(fd);
-    m->dot_locked = ok;
-    if (!ok)
-        unlink(m->lock_path);
+    unlink(m->new_path);
     errno = error;
-    return ok ? 1 : -1;
+    return m->dot_locked ? 1 : errno == EEXIST ? 0 : -1;
 }
 
 static int dot_lock(struct mbox *m)
@@ -330,6 +339,7 @@ static void mbox_free(struct outlet *o)
     buf_free(&m->start);
     free(m->path);
     free(m->lock_path);
+    free(m->new_path);
     free(m->from_line);
     free(m);
 }
@@ -342,10 +352,12 @@ struct outlet *mbox_new(struct loop *l, const char *path, const char *from_line,
     struct buf lock;
     m->o = (struct outlet){ .ops = &ops, .loop = l };
     m->path = must_strndup(path, strlen(path));
-    buf_init(&lock, strlen(path) + 8);
+    buf_init(&lock, strlen(path) + sizeof ".lock.new");
     buf_putz(&lock, path);
     buf_putz(&lock, ".lock");
     m->lock_path = must_strndup(buf_span(&lock).p, lock.len);
+    buf_putz(&lock, ".new");
+    m->new_path = must_strndup(buf_span(&lock).p, lock.len);
     buf_free(&lock);
     m->from_line = must_strndup(from_line, strlen(from_line));
     m->fd = -1;
