@@ -55,14 +55,21 @@ static int ask(const struct cli_args *a, const char *verb, const struct queue_wo
     return rc;
 }
 
+/* Borrowed, to add some. */
+static void copy_words(struct queue_words *to, const struct queue_words *from)
+{
+    to->n = to->filters = to->used = 0;
+    for (size_t i = 0; i < from->n; i++)
+        queue_words_plain(to, from->v[i]);
+}
+
 static int preview(const struct cli_args *a, const struct queue_words *words)
 {
-    struct queue_words first = { .n = 0 };
+    struct queue_words first;
     struct preview p = { .show = queue_show_new(QUEUE_LIST, term_width(STDERR_FILENO),
                                                 term_colour(STDERR_FILENO),
                                                 (int64_t)time(NULL) * 1000) };
-    for (size_t i = 0; i < words->n; i++)
-        queue_words_plain(&first, words->v[i]);
+    copy_words(&first, words);
     buf_init(&p.out, OUT_MAX_BYTES);
     buf_init(&p.err, OUT_MAX_BYTES);
     queue_words_plain(&first, "limit=5");
@@ -101,9 +108,8 @@ static bool answered_yes(void)
 /* Counts; nothing to do is said. Without a filter there is nothing to be unsure of. */
 static int count(const struct cli_args *a, const struct queue_words *words, struct counted *c)
 {
-    struct queue_words w = { .n = 0 };
-    for (size_t i = 0; i < words->n; i++)
-        queue_words_plain(&w, words->v[i]);
+    struct queue_words w;
+    copy_words(&w, words);
     if (w.n)
         queue_words_plain(&w, "sure");
     int rc = ask(a, "count", &w, on_count, c);

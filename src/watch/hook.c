@@ -13,7 +13,6 @@
 enum {
     NOTES_MAX = 16,
     TRIES_MAX = 20,
-    AGAIN_MAX_MS = 15 * 60 * 1000,
     TIMEOUT_S = 30,
     HTTPS_PORT = 443,
     HTTP_PORT = 80,
@@ -41,7 +40,7 @@ struct hook {
     struct list notes, sockets;
     size_t note_count;
     bool busy; /* the first note is on its way */
-    int64_t again_ms, again_at_ms; /* what failed waits so long, until then */
+    struct again again;
     struct where where;
     struct loop_timer timer;
     size_t body_bytes; /* of the answer to it */
@@ -148,14 +147,6 @@ static void hang_up(struct hook *h)
 
 static void begin(struct hook *h);
 
-/* After a failure the next one waits, each time longer. */
-static void put_off(struct hook *h, bool failed)
-{
-    int64_t ms = h->again_ms ? 2 * h->again_ms : h->w->config->alarm.interval_ms;
-    h->again_ms = !failed ? 0 : ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
-    h->again_at_ms = loop_mono_ms(h->w->env->loop) + h->again_ms;
-}
-
 /* why NULL: it was taken. */
 static void end(struct hook *h, const char *why)
 {
@@ -176,9 +167,12 @@ static void end(struct hook *h, const char *why)
     }
     if (!why || n->tries >= TRIES_MAX)
         note_free(h, n);
-    put_off(h, why != NULL);
-    if (!why)
-        begin(h); /* else at a later look */
+    if (why) { /* at a later look */
+        again_later(&h->again, loop_mono_ms(h->w->env->loop), h->w->config->alarm.interval_ms);
+        return;
+    }
+    h->again = (struct again){ 0 };
+    begin(h);
 }
 
 static void check_done(struct hook *h)
@@ -288,7 +282,7 @@ static void begin(struct hook *h)
 {
     struct span s = h->w->config->alarm.webhook;
     if (h->busy || !s.n || list_empty(&h->notes) ||
-        loop_mono_ms(h->w->env->loop) < h->again_at_ms)
+        loop_mono_ms(h->w->env->loop) < h->again.at_ms)
         return;
     h->busy = true;
     char *url = must_strndup(s.p, s.n);

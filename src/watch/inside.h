@@ -84,6 +84,12 @@ struct refusal {
     int64_t since_ms;
 };
 
+/* What failed is tried again later each time; {0} after a success. */
+struct again {
+    int64_t ms, at_ms; /* it waits so long, until then */
+};
+void again_later(struct again *a, int64_t now_ms, int64_t first_ms);
+
 struct watch {
     struct role_env *env;
     struct config *config;
@@ -118,7 +124,7 @@ struct watch {
     size_t greet_count;
     struct list posts;
     size_t post_count;
-    int64_t again_ms, again_at_ms; /* those that nobody took wait so long, until then */
+    struct again again; /* for those that nobody took */
     unsigned smtpd_turn;
     struct hook *hook;
     struct tls_client_ctx *tls;

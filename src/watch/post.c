@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { ATTEMPT_MS = 60 * 1000, RELAY_PORT = 25, RCPTS_MAX = 20, TEXT_BYTES = 300,
-       AGAIN_FIRST_MS = 30 * 1000, AGAIN_MAX_MS = 15 * 60 * 1000 };
+       AGAIN_FIRST_MS = 30 * 1000 };
 
 struct post {
     struct list node; /* in w->posts */
@@ -106,9 +106,7 @@ static void say(struct post *p, bool mailed)
 /* Neither way is open: all that wait, wait. */
 static void put_off(struct watch *w)
 {
-    int64_t ms = w->again_ms ? 2 * w->again_ms : AGAIN_FIRST_MS;
-    w->again_ms = ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
-    w->again_at_ms = loop_mono_ms(w->env->loop) + w->again_ms;
+    again_later(&w->again, loop_mono_ms(w->env->loop), AGAIN_FIRST_MS);
 }
 
 /* Only the others are left to be told. */
@@ -140,7 +138,7 @@ static void go_on(struct post *p)
         put_off(w);
         return;
     }
-    w->again_ms = w->again_at_ms = 0;
+    w->again = (struct again){ 0 };
     posts_again(w); /* the way is open */
     keep_send(w);
 }
@@ -510,7 +508,7 @@ void post_send(struct watch *w, struct span text)
 /* The first that waits; when it is taken, the next. */
 void posts_again(struct watch *w)
 {
-    if (loop_mono_ms(w->env->loop) < w->again_at_ms)
+    if (loop_mono_ms(w->env->loop) < w->again.at_ms)
         return;
     LIST_EACH(n, &w->posts) {
         struct post *p = CONTAINER(n, struct post, node);

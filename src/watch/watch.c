@@ -14,6 +14,7 @@
 
 enum {
     CRASHES_WITHIN_MS = 10 * 60 * 1000,
+    AGAIN_MAX_MS = 15 * 60 * 1000,
     TELL_MS = 5000, /* after a look, so that one letter has all it found */
     ROW_MAX = 16 << 10,
     NOTE_MAX = 4 << 20,
@@ -149,6 +150,13 @@ static void on_tell(void *ctx)
     buf_free(&body);
     buf_free(&text);
     buf_free(&note);
+}
+
+void again_later(struct again *a, int64_t now_ms, int64_t first_ms)
+{
+    int64_t ms = a->ms ? 2 * a->ms : first_ms;
+    a->ms = ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
+    a->at_ms = now_ms + a->ms;
 }
 
 /* --- looking --- */

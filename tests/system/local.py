@@ -23,6 +23,7 @@ from lib import smtpclient, temp                    # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.lmtp import LmtpServer                     # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 ROOT = os.geteuid() == 0
 # Users every Debian has; as an ordinary user there is only oneself.
@@ -50,23 +51,13 @@ def send(g, *users, body=BODY, sender="a@client.example"):
     assert reply.code == 250, reply
 
 
-def wait(what, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while True:
-        got = what()
-        if got:
-            return got
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
-
-
 def event(g, name, user, **fields):
     """The last such event of this recipient, waited for."""
     def look():
         found = [e for e in g.events() if e["event"] == name and e.get("to") ==
                  f"{user}@here.example" and all(e.get(k) == v for k, v in fields.items())]
         return found[-1] if found else None
-    return wait(look)
+    return until(look)
 
 
 def own_dir(path, user, mode=0o700):
@@ -125,7 +116,7 @@ def maildir(where):
             other = next((where / "home" / BOB / "Maildir" / "new").iterdir())
             assert as_user(BOB, lambda: other.read_bytes())
             assert not as_user(ANN, lambda: other.read_bytes()), "read by somebody else"
-        assert g.roles().get("local") is None or wait(lambda: not g.roles().get("local"))
+        assert g.roles().get("local") is None or until(lambda: not g.roles().get("local"))
 
 
 def spool_dir(where):
@@ -154,8 +145,8 @@ def mbox(where):
         finally:
             reader.unlock()
             reader.close()
-        wait(lambda: b"Subject: two" in (box / ANN).read_bytes())
-        wait(lambda: delivered(g) == 2)
+        until(lambda: b"Subject: two" in (box / ANN).read_bytes())
+        until(lambda: delivered(g) == 2)
         got = mailbox.mbox(str(box / ANN)).values()
         assert [m["Subject"] for m in got] == ["one", "two"], got
         assert [m.get_from().split()[0] for m in got] == ["a@client.example", "MAILER-DAEMON"]
@@ -188,7 +179,7 @@ def many_at_once(where):
         try:
             for i in range(n):
                 send(g, ANN, body=b"Subject: n%d\r\n\r\n%s" % (i, b"From x\r\n" * 2000))
-            wait(lambda: delivered(g) == n, 120)
+            until(lambda: delivered(g) == n, 120)
         finally:
             stop.set()
             reader.join()
@@ -245,8 +236,8 @@ def program_times_out(where):
         said = event(g, "deferred", ANN, dsn="4.3.0")
         assert "local.timeout" in said["reply"], said
         pid = int((out / "pid").read_text())
-        wait(lambda: not Path(f"/proc/{pid}").exists() or
-             "sleep" not in Path(f"/proc/{pid}/cmdline").read_text())
+        until(lambda: not Path(f"/proc/{pid}").exists() or
+              "sleep" not in Path(f"/proc/{pid}/cmdline").read_text())
 
 
 ALIASES = """toprog: "|{prog} 'two words' $x"
@@ -266,7 +257,7 @@ def alias_targets(where):
     with gateway(where, f"mbox:{box_all}/%u", aliases=aliases,
                  local={"programs": True, "program_user": user}) as g:
         send(g, "good", "tofile", "null")
-        wait(lambda: delivered(g) == 3)
+        until(lambda: delivered(g) == 3)
         args = (box / "args").read_text()
         assert args == f"2:two words %u:{user}:good@here.example\n", args
         assert (box / "got").read_bytes().endswith(BODY_LF)
@@ -279,8 +270,8 @@ def alias_targets(where):
         (box / "args").unlink()
         reply = smtpclient.deliver(g.port, BODY, rcpts=["good@here.example"])
         if reply.code == 250:
-            wait(lambda: any(e["event"] == "failed" and "local.programs" in str(e)
-                             for e in g.events()))
+            until(lambda: any(e["event"] == "failed" and "local.programs" in str(e)
+                              for e in g.events()))
         assert not (box / "args").exists()
 
 
@@ -298,8 +289,8 @@ def lmtp(where):
         with gateway(where, f"lmtp:unix:{own}/lmtp", mailertable=table) as g:
             rcpts = [f"{u}@lmtp.example" for u in ("one", "no", "full", "bad", "two")]
             smtpclient.deliver(g.port, BODY, rcpts=rcpts)
-            wait(lambda: len([e for e in g.events()
-                              if e["event"] in ("delivered", "failed", "deferred")]) >= 5)
+            until(lambda: len([e for e in g.events()
+                               if e["event"] in ("delivered", "failed", "deferred")]) >= 5)
             said = {e["to"].split("@")[0]: (e["event"], e["dsn"], e["mailer"])
                     for e in g.events() if e["event"] in ("delivered", "failed", "deferred")}
             assert said == {"one": ("delivered", "2.0.0", "lmtp"),
@@ -309,25 +300,25 @@ def lmtp(where):
             assert sum(c.startswith("MAIL") for c in tcp.commands) == 1, tcp.commands
             for i in range(3):                      # one after the other: the connection is kept
                 smtpclient.deliver(g.port, BODY, rcpts=[f"u{i}@unix.example"])
-                wait(lambda n=i: sum(e["event"] == "delivered" and "@unix." in e["to"]
-                                     for e in g.events()) > n)
+                until(lambda n=i: sum(e["event"] == "delivered" and "@unix." in e["to"]
+                                      for e in g.events()) > n)
             assert unix.sessions == 1, f"{unix.sessions} sessions for three messages"
             for i in range(3):
                 send(g, f"u{i}")                    # route.local_delivery
-            wait(lambda: len(unix.taken) == 6)
+            until(lambda: len(unix.taken) == 6)
             assert all(data.endswith(BODY) for _, data in unix.taken)
             unix.final["big@unix.example"] = "250 2.0.0 so big"
             big = b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n"
             smtpclient.deliver(g.port, big * 1 + (b"y" * 998 + b"\r\n") * 3000,
                                rcpts=["big@unix.example"])
-            wait(lambda: any(len(d) > 2900000 for _, d in unix.taken))
+            until(lambda: any(len(d) > 2900000 for _, d in unix.taken))
         unix.taken.clear()
     with gateway(where, f"lmtp:{own}/lmtp") as g:   # nobody listens: words, and it waits
         send(g, "u9")
         said = event(g, "deferred", "u9")
         assert "lmtp" in said["stat"], said
         with LmtpServer(own / "lmtp") as unix:
-            wait(lambda: unix.taken)
+            until(lambda: unix.taken)
 
 
 def success_report(where):
@@ -338,7 +329,7 @@ def success_report(where):
         c.cmd(f"MAIL FROM:<{ANN}@here.example> ENVID=x1")
         c.cmd(f"RCPT TO:<{ANN}@here.example> NOTIFY=SUCCESS ORCPT=rfc822;Orig+2B@x.example")
         assert c.data(BODY).code == 250
-        wait(lambda: (box / ANN).exists() and b"Action: delivered" in (box / ANN).read_bytes())
+        until(lambda: (box / ANN).exists() and b"Action: delivered" in (box / ANN).read_bytes())
         first = next(m for m in mailbox.mbox(str(box / ANN)).values() if m["Subject"] == "one")
         assert first["X-Original-To"] == "Orig+@x.example", first.items()
 
@@ -418,13 +409,13 @@ def killed(where, how, read):
                 tail = b"line of message %d\r\n" % n * 5000
                 send(g, ANN, body=b"Subject: n%d\r\n\r\n%send %d\r\n" % (n, tail, n))
                 n += 1
-                wait(lambda: n - delivered(g) < 4 or died(g) >= KILLS)
+                until(lambda: n - delivered(g) < 4 or died(g) >= KILLS)
             assert died(g) > KILLS // 2, died(g)
         finally:
             done.set()
             killer.join()
-        wait(lambda: {e.get("id") for e in g.events() if e["event"] == "received"} ==
-             {e.get("id") for e in g.events() if e["event"] == "delivered"}, 120)
+        until(lambda: {e.get("id") for e in g.events() if e["event"] == "received"} ==
+              {e.get("id") for e in g.events() if e["event"] == "delivered"}, 120)
         whole = set()
         for text in read():
             i = re.search(rb"^Subject: n(\d+)", text, re.M)

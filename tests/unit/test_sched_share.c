@@ -229,17 +229,24 @@ static int64_t begins_after_ms(struct world *w)
     return w->now_ms - since_ms;
 }
 
-/* As many as there are jobs, and all stop at one moment, with mail for each: they take all there
- * is, until it shows a second later. */
-static void all_stop_at_once(void)
+/* As many sites as there may be jobs, all of which took mail a moment ago, and stop now. */
+static struct world *all_worked(void)
 {
     struct world *w = world_new(JOBS);
     w->all_work = true;
     add(w, LIVE);
     burst(w, JOBS, 8);
     run(w, 10 * SECOND);
-    CHECK_INT(w->running, 0);
     w->all_work = false;
+    return w;
+}
+
+/* As many as there are jobs, and all stop at one moment, with mail for each: they take all there
+ * is, until it shows a second later. */
+static void all_stop_at_once(void)
+{
+    struct world *w = all_worked();
+    CHECK_INT(w->running, 0);
     burst(w, JOBS, 8);
     turn(w);
     CHECK_INT(w->stalled, JOBS);
@@ -259,13 +266,8 @@ static void all_stop_at_once(void)
 /* The same, while mail comes in for some seconds: nobody takes all piece by piece. */
 static void all_stop_and_more_mail_comes(void)
 {
-    struct world *w = world_new(JOBS);
-    w->all_work = true;
-    add(w, LIVE);
-    burst(w, JOBS, 8);
-    run(w, 10 * SECOND);
+    struct world *w = all_worked();
     CHECK_INT(w->running, 0);
-    w->all_work = false;
     for (int k = 0; k < 20; k++) {
         burst(w, JOBS, 1);
         run(w, 200);
