@@ -21,7 +21,8 @@ def take(port):
 
 def can_bind(host, port):
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-        try:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # else a copy of s (see Mute)
+        try:                                                        # is in the server's way
             s.bind((host, port))
         except OSError:
             return False
@@ -36,6 +37,29 @@ def free(*hosts):
         if take(port) and all(can_bind(host, port) for host in hosts or ["127.0.0.1"]):
             return port
     raise RuntimeError("no free port")
+
+
+class Mute:
+    """A port that takes connections and says nothing. Closing does not free it at once where another
+    thread starts a program in that moment: until that program runs, it has a copy of every socket.
+    So a listener is shut down, which is true of all its copies; then it is closed."""
+
+    def __init__(self, port=0):
+        self.listener = socket.create_server(("127.0.0.1", port or free()))
+        self.port = self.listener.getsockname()[1]
+
+    def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:         # it was closed before
+            pass
+        self.listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def wait_banner(host, port, timeout_s, alive=lambda: True, codes=(b"220",)):

@@ -13,6 +13,13 @@ class Skip(Exception):
     """Raised inside a case that cannot run here; the text says why."""
 
 
+def place(error):
+    """Where it was raised, and by which line of the test, as FILE:LINE."""
+    at = [f"{os.path.basename(f.filename)}:{f.lineno}"
+          for f in traceback.extract_tb(error.__traceback__)[1:]]
+    return " < ".join([at[-1], *at[:1]] if len(at) > 1 else at) or "?"
+
+
 class Report:
     """must_run: with CI=true a skip counts as a failure."""
 
@@ -54,7 +61,7 @@ class Report:
         except Skip as e:
             self.skip(name, e)
         except Exception as e:
-            self.not_ok(name, f"{type(e).__name__}: {e}")
+            self.not_ok(name, f"{type(e).__name__} at {place(e)}: {e}")
             if os.environ.get("VERBOSE"):
                 traceback.print_exc()
         else:

@@ -150,6 +150,29 @@ def ports_differ():
     assert len({ports.free() for _ in range(20)}) > 15
 
 
+def a_closed_port_is_free():
+    """Also while another thread starts programs, which have copies of our sockets for a moment."""
+    end = threading.Event()
+
+    def start_programs():
+        while not end.is_set():
+            subprocess.run(["true"], check=True)
+    threads = [threading.Thread(target=start_programs) for _ in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        port = ports.free()
+        for _ in range(300):
+            with ports.Mute(port):
+                pass
+            with Sink(port=port):
+                pass
+    finally:
+        end.set()
+        for t in threads:
+            t.join()
+
+
 def many_at_once():
     with Sink() as sink:
         threads = [threading.Thread(target=deliver, args=(sink.port, MESSAGE)) for _ in range(50)]
@@ -164,7 +187,7 @@ def main():
     report = Report()
     for case in (sink_keeps_bytes, sink_split_anywhere, sink_bare_lf_is_no_end, sink_bdat,
                  sink_script, sink_stall, sink_tls_and_lmtp, temp_is_removed, proc_counts,
-                 config_is_quoted, ports_differ, many_at_once):
+                 config_is_quoted, ports_differ, a_closed_port_is_free, many_at_once):
         report.run(f"lib/{case.__name__}", case)
     return report.code()
 

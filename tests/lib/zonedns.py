@@ -23,6 +23,8 @@ import sys
 import threading
 import time
 
+from .waiting import PATIENCE_S
+
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28,
          "TLSA": 52}
 NAMES = {number: name for name, number in TYPES.items()}
@@ -145,7 +147,8 @@ class ZoneDns:
     # -- sockets
     def bind(self, host, port):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        for attempt in range(50):
+        end = time.monotonic() + PATIENCE_S     # a socket may have a copy left (ports.Mute)
+        while True:
             self.tcp = socket.socket(family, socket.SOCK_STREAM)
             self.udp = socket.socket(family, socket.SOCK_DGRAM)
             try:
@@ -156,8 +159,9 @@ class ZoneDns:
             except OSError:
                 self.tcp.close()
                 self.udp.close()
-                if attempt == 49:
+                if time.monotonic() > end:
                     raise
+                time.sleep(0.01)
         self.host, self.port = self.tcp.getsockname()[:2]
         self.tcp.listen(64)
 

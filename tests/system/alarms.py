@@ -172,8 +172,8 @@ def dns_and_hop(where):
     """No name server answers, the next hop is away; a listener that is to refuse then does, the
     other does not. A reload and a new watch change nothing of that and tell nothing twice; with
     the next hop back it takes mail again."""
-    mute = socket.create_server(("127.0.0.1", ports.free()))       # takes connections, is silent
-    hop = mute.getsockname()[1]
+    mute = ports.Mute()
+    hop = mute.port
     other = ports.free()
     with Sink() as relay, Gateway(where, options={
             "dns": {"timeout": Word("1s")},
@@ -204,7 +204,7 @@ def dns_and_hop(where):
         assert events(g, "refused")[-1]["check"] == "next_hop", events(g, "refused")[-1]
         hop_alarms = [e for e in events(g, "alarm_raised") if e["alarm"] == "next_hop"]
         assert len(hop_alarms) == 1, hop_alarms
-        with socket.create_server(("127.0.0.1", hop)):   # a look there is not soon over
+        with ports.Mute(hop):                            # a look there is not soon over
             g.options["alarm"]["timeout"] = Word("3m")
             g.configure()
             g.stop()
@@ -229,8 +229,8 @@ def checks(where):
     """What an admin has watch look at: one that stalls, one that says the wrong thing, one by
     name; each is an alarm, a listener refuses by one; one that is taken out of the configuration
     ends with a word."""
-    mute = socket.create_server(("127.0.0.1", ports.free()))
-    port = mute.getsockname()[1]
+    mute = ports.Mute()
+    port = mute.port
     times = {"every": Word("300ms"), "timeout": Word("500ms"), "fail_after": 1, "ok_after": 1}
     with ZoneDns("db.example A 127.0.0.1") as dns, Sink() as relay, Sink() as db, Gateway(
             where, options={

@@ -52,6 +52,7 @@ class Hop:
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def serve(self):
