@@ -40,7 +40,7 @@ def free(*hosts):
 
 
 class Mute:
-    """A port that takes connections and says nothing. Closing does not free it at once where another
+    """A port that takes connections and says nothing. Closing alone does not free it where another
     thread starts a program in that moment: until that program runs, it has a copy of every socket.
     So a listener is shut down, which is true of all its copies; then it is closed."""
 
