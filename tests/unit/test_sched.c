@@ -872,6 +872,33 @@ static void warning_then_expiry(void)
     sched_free(&s);
 }
 
+/* Its owner is told of so many ends in one turn and begins jobs in the next: who came into one in
+ * the middle of a message's end is over with that job. */
+static void into_a_job_while_it_expires(void)
+{
+    struct sched *s = make();
+    struct sched_event ev;
+    struct sched_job job;
+    const int64_t day = 24 * HOUR;
+    add_at(s, 1, "u@x.example", 3, 0, 0);
+    CHECK_INT(route_all(s, "x", 0), 3);
+    for (int i = 0; i < 3; i++)
+        CHECK(sched_next_event(s, at(4 * HOUR), &ev));
+    CHECK(sched_next_event(s, at(5 * day), &ev));
+    CHECK(ev.kind == SCHED_EVENT_EXPIRED && !ev.last);
+    CHECK(!sched_next_job(s, at(5 * day), &job));
+    CHECK_INT(route_all(s, "x", 5 * day), 2);
+    CHECK(sched_next_job(s, at(5 * day), &job));
+    CHECK_INT(job.rcpt_count, 2);
+    CHECK(!sched_next_event(s, at(5 * day), &ev));
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 5 * day);
+    CHECK_INT(verdicts[0].state, SCHED_EXPIRED);
+    CHECK_INT(verdicts[1].state, SCHED_EXPIRED);
+    uint64_t seq;
+    CHECK(sched_next_gone(s, &seq));
+    sched_free(&s);
+}
+
 static void clock_jumps_and_restarts(void)
 {
     struct sched *s = make();
@@ -1355,6 +1382,7 @@ static const struct test tests[] = {
     TEST(queue_only_waits_for_a_run),
     TEST(released_is_remembered),
     TEST(warning_then_expiry),
+    TEST(into_a_job_while_it_expires),
     TEST(clock_jumps_and_restarts),
     TEST(edited_routes_reach_waiting_mail),
     TEST(retry_passes_the_back_off),

@@ -172,6 +172,17 @@ static void begin(struct sched *s, struct sched_msg *m, struct sched_now now)
     s->event_rcpt = 0;
 }
 
+/* Its owner may have begun a delivery, or changed rules, between two of a message's events: whose
+ * time is over and who was not told of it is looked at once more, or it would never end. */
+static void end_event(struct sched *s)
+{
+    struct sched_msg *m = s->event_msg;
+    int64_t first_ms = first_due(s, m);
+    s->event_msg = NULL;
+    if (first_ms <= s->event_ms)
+        heap_change(&s->timers, &m->at.timer, first_ms);
+}
+
 static void tell(struct sched *s, struct sched_msg *m, uint32_t rcpt, struct sched_event *ev_r)
 {
     struct sched_rcpt *r = &m->rcpts[rcpt];
@@ -197,7 +208,7 @@ static void tell(struct sched *s, struct sched_msg *m, uint32_t rcpt, struct sch
     ev_r->last = next == m->rcpt_count;
     s->event_rcpt = next;
     if (ev_r->last)
-        s->event_msg = NULL;
+        end_event(s);
 }
 
 bool sched_next_event(struct sched *s, struct sched_now now, struct sched_event *ev_r)
@@ -211,7 +222,7 @@ bool sched_next_event(struct sched *s, struct sched_now now, struct sched_event 
                 tell(s, m, rcpt, ev_r);
                 return true;
             }
-            s->event_msg = NULL;
+            end_event(s);
         }
         struct heap_node *node = heap_min(&s->timers);
         if (!node || node->key > now.mono_ms)
