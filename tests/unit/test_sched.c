@@ -651,6 +651,7 @@ static void router_decisions(void)
     struct sched_rcpt_info r;
     CHECK(sched_rcpt(s, 2, 0, &r));
     CHECK_SPAN(r.reason, SPAN("bad??word"));
+    CHECK_SPAN(r.before, SPAN_NONE);
     /* The router dies while it is asked. */
     add(s, 9, "u@x.example");
     CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
@@ -759,6 +760,11 @@ static void what_was_said_before(void)
         CHECK_INT(sched_release(s, 1, 0, SPAN("released by c"), at(0)), 1);
         check_said(s, SPAN("released by c"), span_of(said, n));
     }
+    struct sched_ask ask; /* and what the tables do to it neither */
+    struct sched_verdict v;
+    CHECK_INT(sched_next_to_route(s, at(0), &ask, 1), 1);
+    CHECK(sched_routed(s, 1, 0, SCHED_HOLD, SPAN("parked"), at(0), &v));
+    check_said(s, SPAN("parked"), span_of(said, n));
     sched_delete(s, 1, 0);
     sched_free(&s);
 }

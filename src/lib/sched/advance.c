@@ -186,7 +186,7 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
                    struct span text, struct sched_now now)
 {
     bool front = (r->flags & (RCPT_TOKEN | RCPT_FRONT)) != 0;
-    if (decision != SCHED_TO && decision != SCHED_DISCARD)
+    if (decision == SCHED_NO || decision == SCHED_NOT_NOW || decision == SCHED_WAIT)
         sched_rcpt_reason(s, r, text);
     switch (decision) {
     case SCHED_TO:
