@@ -51,7 +51,8 @@ void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
     q->keeper = NEW(struct keeper);
     buf_init(&q->keeper->staged, STAGED_MAX_BYTES);
     q->keeper->notes = notes_open(q->env->vfs, (const char *const *)dirs->v, dirs->n,
-                                  loop_random_u64(q->env->loop), &damaged, &err);
+                                  loop_random_u64(q->env->loop), loop_wall_ms(q->env->loop),
+                                  &damaged, &err);
     if (damaged)
         say(q, EVENT_spool_damage, err.text);
     decisions_each(q, KEEP_FROZEN, freeze_again, q);

@@ -108,7 +108,7 @@ static void start(struct run *r)
 {
     struct err err;
     unsigned damaged;
-    r->n = notes_open(r->vfs, dirs, r->dir_count, 7, &damaged, &err);
+    r->n = notes_open(r->vfs, dirs, r->dir_count, 7, 1, &damaged, &err);
     if (damaged)
         fail(r, err.text);
     struct state s = state_of(r);
@@ -221,7 +221,7 @@ static bool damage_one(struct run *r, bool blind)
         MUST(vfs_faulty_flip(r->vfs, "/s/notes", roll(r, 24), (uint8_t)(1 + roll(r, 255))));
     bool told = notes_check(r->vfs, dirs[0]) < 0 &&
                 (r->dir_count == 1 || notes_check(r->vfs, dirs[1]) == 0);
-    r->n = notes_open(r->vfs, dirs, r->dir_count, 7, &damaged, &err);
+    r->n = notes_open(r->vfs, dirs, r->dir_count, 7, 1, &damaged, &err);
     vfs_faulty_blind(r->vfs, NULL);
     struct state s = state_of(r), none = { { 0 } };
     bool good = told && damaged == 1 && strstr(err.text, "/s/notes") &&
@@ -247,23 +247,23 @@ static bool damage_is_told(uint64_t seed, bool longer)
     return broken == 0;
 }
 
-/* In some lives one of two directories is away: it neither reads nor writes. What counts is what
- * was written last where anything can be read. */
+/* In some lives one of two directories is away, now this one, now that: it neither reads nor writes.
+ * What counts is what was written last where anything can be read. */
 static bool away_one(struct run *r)
 {
     struct { struct state state; uint64_t when; } disk[2] = { { .when = 0 }, { .when = 0 } };
-    uint64_t when = 0, weak = roll(r, 2);
+    uint64_t when = 0;
     vfs_mkdir(r->vfs, dirs[0]);
     vfs_mkdir(r->vfs, dirs[1]);
     for (int life = 0; life < 12 && !r->why[0]; life++) {
-        size_t away = roll(r, 2) ? weak : 2, newest = disk[1].when > disk[0].when;
+        size_t away = roll(r, 3), newest = disk[1].when > disk[0].when; /* 2: none is */
         const char *name = away < 2 ? dirs[away] : NULL;
         unsigned damaged;
         struct err err;
         newest = newest == away ? !newest : newest;
         vfs_faulty_break(r->vfs, name);
         vfs_faulty_blind(r->vfs, name);
-        r->n = notes_open(r->vfs, dirs, 2, 7, &damaged, &err);
+        r->n = notes_open(r->vfs, dirs, 2, 7, life + 1, &damaged, &err);
         r->now = state_of(r);
         if (!same(&r->now, &disk[newest].state))
             fail(r, "not what was written last");

@@ -49,13 +49,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint64_t before = 0, after = 0;
     MUST(vfs_mkdir(v, "/s") == 0);
     put_file(v, span_of(data, n));
-    struct notes *s = notes_open(v, dirs, 1, 1, &damaged, &e);
+    struct notes *s = notes_open(v, dirs, 1, 1, 1, &damaged, &e);
     notes_set(s, SPAN("k"), SPAN("v"));
     notes_drop_all(s, SPAN("alarm "));
     notes_each(s, SPAN_NONE, sum, &before);
     MUST(notes_flush(s) == 0);
     notes_free(&s);
-    s = notes_open(v, dirs, 1, 1, &damaged, &e);
+    s = notes_open(v, dirs, 1, 1, 1, &damaged, &e);
     notes_each(s, SPAN_NONE, sum, &after);
     MUST(!damaged && before == after);
     notes_free(&s);

@@ -4,8 +4,9 @@
  *      from 24 on
  *   24 the notes: length u32 and bytes of the key, length u32 and bytes of the value
  *
- * Integers are little-endian; the file ends with the last note. Serials grow with every writing.
- * A file is written as `notes.new`, flushed, renamed to `notes`, and the directory flushed: a
+ * Integers are little-endian; the file ends with the last note. Serials grow with every writing;
+ * where a directory lacks the file, or it does not read, they go on from the time: it may come
+ * back with more of them than the others have, and what is written meanwhile counts. A file is written as `notes.new`, flushed, renamed to `notes`, and the directory flushed: a
  * crash leaves the old file or the new one, whole. Of several directories the highest serial
  * counts: at the instant a flush says 0 each of them has it, so that any one is enough. A note
  * exists when that file has it. Keys of other releases are kept. */
@@ -264,8 +265,19 @@ static bool load(struct notes *n, const char *dir, uint64_t *serial_r, struct er
     return good;
 }
 
+/* No directory that is away has a higher serial, unless the clock was set back since it went. */
+static void pass_those_away(struct notes *n, const uint64_t *serials, int64_t now_ms)
+{
+    enum { PER_MS = 1024 };
+    bool away = false;
+    for (size_t i = 0; i < n->dir_count; i++)
+        away |= serials[i] == 0;
+    if (away && now_ms > 0 && (uint64_t)now_ms * PER_MS > n->serial)
+        n->serial = (uint64_t)now_ms * PER_MS;
+}
+
 struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t n, uint64_t seed,
-                         unsigned *damaged_r, struct err *err)
+                         int64_t now_ms, unsigned *damaged_r, struct err *err)
 {
     struct notes *s = NEW(struct notes);
     uint64_t *serials = must_calloc(n + 1, sizeof *serials);
@@ -284,6 +296,7 @@ struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t
      * there to stay is written again by the next flush. */
     for (size_t i = 0; i < n; i++)
         s->current[i] = s->serial == 0;
+    pass_those_away(s, serials, now_ms);
     free(serials);
     return s;
 }

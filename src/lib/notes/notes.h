@@ -23,9 +23,9 @@ struct notes;
 /* The newest file that is whole counts; those of the other directories are written anew by the
  * next flush. Never fails: what cannot be read is as if it was not there, is told by *damaged_r
  * (a number of directories) and err (the first of them), and kept as `notes.damaged`. Everything
- * is copied. `seed`: for the table. */
+ * is copied. `seed`: for the table; now_ms: wall. */
 struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t n, uint64_t seed,
-                         unsigned *damaged_r, struct err *err);
+                         int64_t now_ms, unsigned *damaged_r, struct err *err);
 /* Looks, and changes nothing: 0 sound, or not there; -EILSEQ, -errno. */
 int notes_check(struct vfs *vfs, const char *directory);
 void notes_free(struct notes **n); /* what was not flushed is lost; accepts NULL in *n */
