@@ -508,6 +508,48 @@ static void sealed_segments_are_read_by_index(void)
     bed_free(b);
 }
 
+struct first_segment {
+    const char *dir;
+    char path[64];
+};
+
+static void on_name(void *ctx, const char *name)
+{
+    struct first_segment *f = ctx;
+    if (strstr(name, ".seg"))
+        snprintf(f->path, sizeof f->path, "%s/%s", f->dir, name);
+}
+
+/* Behind so many others that a start keeps it open no longer than it looks at it. */
+static void an_empty_segment_beside_many(void)
+{
+    enum { SEGMENTS = 270 };
+    struct bed *b = bed_new(1);
+    struct first_segment f = { .dir = "/t" };
+    struct vfs_file *file;
+    b->config.segment_size_bytes = 6000;
+    again(b);
+    while (b->events[SPOOL_EVENT_SEALED] < SEGMENTS)
+        CHECK(put_flushed(b) != 0);
+    size_t messages = b->receipt_count;
+    static const char *const other_first[] = { "/t", "/s" };
+    b->config.directories = other_first;
+    b->config.directory_count = 2;
+    again(b);
+    CHECK(spool_lease_ids(b->s, 1000, b->now) != 0); /* noted in both */
+    spool_close(&b->s);
+    vfs_list(b->vfs, "/t", on_name, &f);
+    CHECK_INT(vfs_open(b->vfs, f.path, VFS_WRITE, &file), 0);
+    CHECK_INT(vfs_truncate(file, 4096), 0); /* its head was all that reached the disk */
+    vfs_close(&file);
+    start(b);
+    CHECK_INT(b->found_count, messages);
+    CHECK(put_flushed(b) != 0 && put_flushed(b) != 0);
+    again(b);
+    CHECK_INT(b->found_count, messages + 2);
+    bed_free(b);
+}
+
 static void compaction_keeps_the_bound(void)
 {
     for (size_t dirs = 1; dirs <= 2; dirs++) {
@@ -946,6 +988,7 @@ static const struct test tests[] = {
     TEST(a_full_disk_refuses_mail_and_takes_outcomes),
     TEST(a_dead_directory_is_taken_out),
     TEST(sealed_segments_are_read_by_index),
+    TEST(an_empty_segment_beside_many),
     TEST(compaction_keeps_the_bound),
     TEST(the_last_stories_are_kept),
     TEST(a_story_is_the_first_to_go),

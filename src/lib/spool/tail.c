@@ -217,7 +217,9 @@ static int rewrite(struct spool *s, struct segment *seg, uint64_t from, uint64_t
 
 static int settle(struct spool *s, struct segment *seg, uint64_t flushed, uint64_t end)
 {
-    int r = vfs_truncate(seg->file, end);
+    int r = seg_file(s, seg); /* others may have been opened since it was looked through */
+    if (r == 0)
+        r = vfs_truncate(seg->file, end);
     if (r == 0)
         r = rewrite(s, seg, flushed > SEG_HEAD_BYTES ? flushed : 0, end);
     for (size_t i = 0; i < seg->holes.n && r == 0; i++) {
