@@ -20,6 +20,7 @@
 enum { NAMES_MAX = 256, ROW_MAX = 64 << 10, ARENA_MAX = 256 << 10 };
 
 struct asked {
+    struct arena *names; /* as they are compared */
     struct span set[NAMES_MAX], remove[NAMES_MAX], domain, dest, hop;
     size_t set_count, remove_count;
 };
@@ -82,20 +83,32 @@ static bool remove_one(struct admin_ask *a, struct span name)
     return reroute_rule_remove(a->q, name);
 }
 
-/* All or none: a slip of the finger is said before anything is changed. */
-static bool are_names(struct admin_ask *a, const struct asked *k)
+/* The name as it is compared. False: it can be the name of nothing. */
+static bool compared(struct admin_ask *a, struct asked *k, struct span *name)
 {
-    bool good = true;
-    for (size_t i = 0; i < k->set_count && good; i++) {
-        struct buf name;
-        buf_init(&name, NOTES_KEY_MAX);
-        good = admin_put_name(a->q, k->set[i], &name);
-        buf_free(&name);
-    }
+    struct buf b;
+    buf_init(&b, NOTES_KEY_MAX);
+    bool good = admin_put_name(a->q, *name, &b);
+    struct span kept = good ? arena_dup(k->names, buf_span(&b)) : SPAN_NONE;
+    if (kept.p)
+        *name = kept;
+    buf_free(&b);
     return good;
 }
 
-static void change(struct admin_ask *a, const struct asked *k)
+/* All or none: a slip of the finger is said before anything is changed. Withdrawn may be also what
+ * could not be set any more. */
+static bool are_names(struct admin_ask *a, struct asked *k)
+{
+    bool good = true;
+    for (size_t i = 0; i < k->set_count && good; i++)
+        good = compared(a, k, &k->set[i]);
+    for (size_t i = 0; i < k->remove_count && good; i++)
+        compared(a, k, &k->remove[i]);
+    return good;
+}
+
+static void change(struct admin_ask *a, struct asked *k)
 {
     size_t not_set = 0, not_there = 0;
     if (!are_names(a, k)) {
@@ -172,6 +185,7 @@ static bool take(struct asked *k, struct span arg)
 void admin_reroute(struct admin_ask *a, struct wire *args)
 {
     struct asked *k = NEW(struct asked);
+    k->names = arena_new(ARENA_MAX);
     struct span arg;
     struct err err = { "" };
     bool good = true;
@@ -185,5 +199,6 @@ void admin_reroute(struct admin_ask *a, struct wire *args)
         change(a, k);
     else
         show(a, k);
+    arena_free(&k->names);
     free(k);
 }

@@ -111,7 +111,7 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
                                           .rcpt = d->rcpts[i],
                                           .kind = removed && active ? SPOOL_HELD : kind,
                                           .final = removed && !active,
-                                          .no_dsn = removed && !active,
+                                          .no_dsn = removed && !active ? true : r.warned,
                                           .released = r.released || kind == SPOOL_RELEASED,
                                           .attempts = r.attempts,
                                           .at_ms = loop_wall_ms(q->env->loop),

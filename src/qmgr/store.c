@@ -75,10 +75,11 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
         [SPOOL_EXPIRED] = SCHED_EXPIRED,     [SPOOL_REMOVED] = SCHED_DELETED,
     };
     /* It was held when it came, or by a record before this one, which compaction may have left
-     * behind: then only the mark is to be put. */
+     * behind: then only the mark is to be put, and what this one alone has of earlier attempts. */
     struct span before, reason = spool_decision(o, &before);
     if (o->kind == SPOOL_RELEASED &&
-        sched_release(q->sched, o->seq, o->rcpt, reason, qmgr_now(q)) > 0)
+        sched_release(q->sched, o->seq, o->rcpt, reason, qmgr_now(q)) > 0 && !o->attempts &&
+        !o->no_dsn)
         return;
     struct sched_entry_rcpt e = { .reason = reason,
                                   .before = before,

@@ -406,7 +406,7 @@ static void rerouting_many(void)
 static void rules(void)
 {
     struct desk *d = desk_new(8);
-    CHECK_INT(ask(d, "reroute", "set=B.example", "nexthop=[192.0.2.1]", NULL), ADMIN_OK);
+    CHECK_INT(ask(d, "reroute", "set=B.example.", "nexthop=[192.0.2.1]", NULL), ADMIN_OK);
     CHECK(says(d, "\"name\":\"b.example\"") && says(d, "\"action\":\"set\""));
     CHECK_INT(ask(d, "reroute", "set=host:[10.9.9.9]", "nexthop=lmtp:[192.0.2.2]", NULL), ADMIN_OK);
     killed(d);
@@ -636,6 +636,34 @@ static void held_in_a_session_for_a_reason(void)
     desk_free(d);
 }
 
+/* Whoever was told of its delay is not told again, when only a decision is left of its records,
+ * which are merged when there are many. */
+static void told_of_a_delay_once(void)
+{
+    struct desk *d = desk_new(16);
+    struct rig_mail *m = rig_mail(d->r, "ok.sender@a.example", "tmp99@a.example");
+    struct rig_address *a = rig_address(d->r, "tmp99@a.example");
+    struct sched_rcpt_info r;
+    m->envelope_flags = ENVELOPE_HOLD;
+    MUST(rig_send(d->r, m));
+    rig_run(d->r, SECOND);
+    CHECK_INT(ask(d, "release", id_of(d, m) + 3, NULL), ADMIN_OK);
+    rig_run(d->r, 70 * MINUTE);
+    CHECK_INT(a->delayed, 1);
+    CHECK_INT(ask(d, "freeze", "a.example", NULL), ADMIN_OK);
+    for (int i = 0; i < 120; i++) {
+        CHECK_INT(ask(d, i % 2 ? "release" : "hold", id_of(d, m) + 3, NULL), ADMIN_OK);
+        rig_run(d->r, 2 * SECOND);
+        power_cut(d, 1);
+        CHECK(sched_rcpt(d->r->q->sched, m->seq, 0, &r));
+        CHECK(r.attempts > 0 && r.warned && (r.state == SCHED_HELD) == (i % 2 == 0));
+    }
+    CHECK_INT(ask(d, "thaw", "a.example", NULL), ADMIN_OK);
+    rig_run(d->r, 100 * MINUTE);
+    CHECK_INT(a->delayed, 1);
+    desk_free(d);
+}
+
 /* What ends behind a dead place, one message after the other, is not flushed one by one. */
 static void many_end_together(void)
 {
@@ -768,6 +796,7 @@ static const struct test tests[] = {
     TEST(answer_from_before),
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
+    TEST(told_of_a_delay_once),
     TEST(many_end_together), TEST(a_clock_that_is_wrong),
     TEST(crash_everywhere),
 };
