@@ -186,8 +186,9 @@ static void judge_growth(struct watch *w, uint64_t messages)
         w->growth[at].minute = minute;
         w->growth[at].least = messages;
     }
-    for (size_t i = 0; i < GROWTH_SLOTS; i++)
-        if (w->growth[i].minute > minute - GROWTH_SLOTS && w->growth[i].least < least)
+    for (size_t i = 0; i < GROWTH_SLOTS; i++) /* the machine may run for less than an hour */
+        if (w->growth[i].minute && w->growth[i].minute > minute - GROWTH_SLOTS &&
+            w->growth[i].least < least)
             least = w->growth[i].least;
     uint64_t limit = w->config->alarm.queue_growth;
     bool grows = messages - least >= limit;

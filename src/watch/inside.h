@@ -190,6 +190,7 @@ void greets_free(struct watch *w);
 /* post.c: letters on their way; text is copied */
 void post_send(struct watch *w, struct span text);
 void posts_again(struct watch *w); /* those that wait */
+void posts_reload(struct watch *w); /* the old configuration is about to go */
 void posts_free(struct watch *w);
 /* Who gets letters, as in a To field. */
 void post_put_to(const struct watch *w, struct buf *b);

@@ -519,6 +519,12 @@ void posts_again(struct watch *w)
     }
 }
 
+void posts_reload(struct watch *w)
+{
+    LIST_EACH(n, &w->posts)
+        CONTAINER(n, struct post, node)->conf.hostname = w->config->hostname;
+}
+
 void posts_free(struct watch *w)
 {
     LIST_EACH(n, &w->posts)

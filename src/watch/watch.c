@@ -428,6 +428,7 @@ static void watch_reload(void *role, struct config *next)
     greets_free(w); /* they may be about what is gone */
     alarms_configure(w->alarms, &ac);
     checks_reload(w, next);
+    posts_reload(w);
     end_unwatched(w);
     keep_changed(w);
     begin(w, old->alarm.interval_ms != next->alarm.interval_ms);

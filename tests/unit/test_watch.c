@@ -29,6 +29,8 @@ struct rig {
     bool with_relay; /* letters are taken */
     bool with_refusal;
     const char *to_rcpt; /* the relay's answer; NULL: good */
+    bool slow_relay;     /* it does not greet by itself */
+    char hello[64];      /* what it heard last */
     int listen_fd;
     struct loop_io accept;
     struct {
@@ -146,6 +148,8 @@ static void on_smtp(void *ctx, int ready)
     for (size_t end; (end = span_find(buf_span(&r->session.in), '\n')) < r->session.in.len;) {
         struct span line = span_to(buf_span(&r->session.in), end + 1);
         const char *say = "250 good\r\n";
+        if (span_starts(line, SPAN("EHLO")))
+            snprintf(r->hello, sizeof r->hello, "%.*s", SPAN_ARG(line));
         if (r->session.data) {
             r->session.data = !span_eq(line, SPAN(".\r\n"));
             r->letters += !r->session.data;
@@ -173,7 +177,8 @@ static void on_accept(void *ctx, int ready)
     r->session.data = false;
     buf_reset(&r->session.in);
     loop_io_add(r->l, &r->session.io, fd, LOOP_READ, on_smtp, r);
-    loop_write(r->l, fd, "220 here\r\n", 10);
+    if (!r->slow_relay)
+        loop_write(r->l, fd, "220 here\r\n", 10);
 }
 
 static void relay_begin(struct rig *r)
@@ -526,6 +531,25 @@ static void reloads(void)
     rig_end(&r);
 }
 
+/* A letter is on its way, and has not said who brings it. */
+static void reload_in_a_session(void)
+{
+    struct rig r;
+    rig_start_with_relay(&r);
+    r.slow_relay = r.dns_dead = true;
+    for (int i = 0; i < 60 && r.session.fd < 0; i++)
+        run(&r, 10 * 1000);
+    CHECK(r.session.fd >= 0);
+    struct config *c = rig_config(&r);
+    c->hostname = SPAN("other.example");
+    reload(&r, c);
+    loop_write(r.l, r.session.fd, "220 here\r\n", 10);
+    run(&r, 1000);
+    CHECK_SPAN(span_str(r.hello), SPAN("EHLO other.example\r\n"));
+    CHECK_INT(r.letters, 1);
+    rig_end(&r);
+}
+
 static void again(struct rig *r, int64_t away_ms)
 {
     watch_end(r);
@@ -548,6 +572,18 @@ static void growth(void)
     CHECK_INT(count(&r, "\"queue_growth\""), 1);
     run(&r, 2 * HOUR); /* it stays as large as it is: that is no growth any more */
     CHECK_INT(count(&r, "alarm_cleared"), 1);
+    rig_end(&r);
+}
+
+/* What has waited since before the machine was started has not come within the hour. */
+static void much_at_a_boot(void)
+{
+    struct rig r;
+    rig_start(&r);
+    CHECK(loop_mono_ms(r.l) < HOUR / 2);
+    r.messages = 20000;
+    run(&r, 2 * HOUR);
+    CHECK_INT(count(&r, "\"queue_growth\""), 0);
     rig_end(&r);
 }
 
@@ -901,6 +937,7 @@ static void greetings(void)
 static const struct test tests[] = {
     TEST(greetings),
     TEST(old_mail_for_a_week), TEST(few_recipients_are_none), TEST(growth), TEST(clock_doubted),
+    TEST(much_at_a_boot), TEST(reload_in_a_session),
     TEST(growth_and_a_restart),
     TEST(dns_and_silence),     TEST(crashes),                 TEST(clock_jumps),
     TEST(survives_restarts),   TEST(untold_is_told_again),    TEST(restart_with_another_clock),
