@@ -372,6 +372,7 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
 void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_postmaster,
                   struct span to, const struct fact *const *facts, size_t n);
 void report_expanded(struct qmgr *q, uint64_t number, struct span targets); /* router's answer */
+void reports_stop_asking(struct qmgr *q); /* whom nothing was heard of for long enough */
 void report_stored(struct qmgr *q, struct report *r);
 void reports_flushed(struct qmgr *q); /* after each flush */
 void reports_again(void *ctx);        /* timer: those that could not be stored */

@@ -58,12 +58,15 @@ static void on_queue_run(void *ctx)
     dispatch_pump(q);
 }
 
-static void on_finish_late(void *ctx)
+/* What is known of mail is on disk, with the reports of it. */
+static void end(struct qmgr *q)
 {
-    struct qmgr *q = ctx;
+    reports_stop_asking(q);
     store_flush(q);
     q->env->done(q->env);
 }
+
+static void on_finish_late(void *ctx) { end(ctx); }
 
 static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err)
 {
@@ -180,8 +183,7 @@ void qmgr_check_finished(struct qmgr *q)
 {
     if (!q->finishing || intake_any_peer(q) || deliverers_busy(q))
         return;
-    store_flush(q);
-    q->env->done(q->env);
+    end(q);
 }
 
 static void qmgr_finish(void *role, int64_t within_ms)

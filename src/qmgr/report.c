@@ -402,13 +402,13 @@ void report_expanded(struct qmgr *q, uint64_t number, struct span targets)
     }
 }
 
-/* Without an answer it goes to whom it is for, as that stands. */
-static void stop_asking(struct qmgr *q)
+/* Without an answer it goes to whom it is for, as that stands. At the end none is waited for. */
+void reports_stop_asking(struct qmgr *q)
 {
     int64_t since_ms = loop_mono_ms(q->env->loop) - EXPAND_MS;
     LIST_EACH(node, &q->reports_asking) {
         struct report *r = CONTAINER(node, struct report, node);
-        if (!q->router || r->asked_ms <= since_ms)
+        if (!q->router || q->finishing || r->asked_ms <= since_ms)
             report_ready(q, r);
     }
     if (!list_empty(&q->reports_asking))
@@ -471,7 +471,7 @@ void reports_flushed(struct qmgr *q)
 void reports_again(void *ctx)
 {
     struct qmgr *q = ctx;
-    stop_asking(q);
+    reports_stop_asking(q);
     size_t max = q->report_count < AGAIN_AT_ONCE ? q->report_count : AGAIN_AT_ONCE;
     for (size_t i = 0; i < max; i++) {
         struct list *n = list_first(&q->reports);

@@ -247,8 +247,8 @@ static bool damage_is_told(uint64_t seed, bool longer)
     return broken == 0;
 }
 
-/* In some lives one of two directories is away, now this one, now that: it neither reads nor writes.
- * What counts is what was written last where anything can be read. */
+/* In some lives one of two directories is away, now this one, now that: it neither reads nor
+ * writes. What counts is what was written last where anything can be read. */
 static bool away_one(struct run *r)
 {
     struct { struct state state; uint64_t when; } disk[2] = { { .when = 0 }, { .when = 0 } };

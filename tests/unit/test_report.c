@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include "mail/date.h"
+#include "smtp/client.h"
 
 #include <stdio.h>
 
@@ -238,9 +239,34 @@ static void told_after_a_crash(void)
     }
 }
 
+/* The end does not wait for router to say whom the report's address stands for. */
+static void told_at_an_end(void)
+{
+    struct rig *r = rig_new_config(17, "");
+    struct rig_address *a = rig_address(r, "slow1@x.example");
+    CHECK(rig_send(r, rig_mail(r, "ok.s@src.example", "slow1@x.example")));
+    rig_run(r, 1000);
+    CHECK_INT(r->slow_count, 1);
+    channel_pause(r->router, true);
+    rig_answer_slow(r, SMTP_FAILED);
+    rig_run(r, 100);
+    CHECK(!list_empty(&r->q->reports_asking));
+    qmgr_role.finish(r->q, 10000);
+    channel_free(&r->smtpd);
+    channel_free(&r->deliver);
+    rig_run(r, 100);
+    CHECK(r->done);
+    rig_kill(r);
+    rig_start(r);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(a->reported, 1);
+    CHECK_INT(r->slow_count, 0); /* nothing was tried again */
+    rig_free(&r);
+}
+
 static const struct test tests[] = {
     TEST(of_a_delay), TEST(after_a_restart), TEST(from_the_disk_alone), TEST(times_of_a_rule),
     TEST(behind_a_back_off), TEST(what_comes_back), TEST(told_of_lists_and_aliases),
-    TEST(told_after_a_crash),
+    TEST(told_after_a_crash), TEST(told_at_an_end),
 };
 TEST_MAIN(tests)

@@ -6,7 +6,8 @@
  *
  * Integers are little-endian; the file ends with the last note. Serials grow with every writing;
  * where a directory lacks the file, or it does not read, they go on from the time: it may come
- * back with more of them than the others have, and what is written meanwhile counts. A file is written as `notes.new`, flushed, renamed to `notes`, and the directory flushed: a
+ * back with more of them than the others have, and what is written meanwhile counts.
+ * A file is written as `notes.new`, flushed, renamed to `notes`, and the directory flushed: a
  * crash leaves the old file or the new one, whole. Of several directories the highest serial
  * counts: at the instant a flush says 0 each of them has it, so that any one is enough. A note
  * exists when that file has it. Keys of other releases are kept. */
