@@ -24,7 +24,8 @@ void say_left(struct job *j)
     struct events *e = j->d->env->events;
     const struct smtp_outcome *o = last_word(j);
     struct buf relay;
-    if (j->probe || !o || o->result == SMTP_STALE)
+    /* once: those that wait have not been asked about, each has a connection of its own. */
+    if (j->probe || j->once || !o || o->result == SMTP_STALE)
         return;
     buf_init(&relay, NETADDR_TEXT_MAX);
     netaddr_put(&relay, &j->last_addr);

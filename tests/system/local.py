@@ -38,8 +38,8 @@ KILLS = 40 if LONG else 10
 def gateway(where, how, local=None, aliases=None, route=None, mailertable=None):
     (where / "aliases").write_text(aliases or "")
     return Gateway(where, mailertable=mailertable, options={
-        "route": {"local": ["here.example"], "local_delivery": how, "local_users": "any",
-                  "aliases": f"text:{where}/aliases", **(route or {})},
+        "route": {"local": ["here.example", "there.example"], "local_delivery": how,
+                  "local_users": "any", "aliases": f"text:{where}/aliases", **(route or {})},
         "local": local or {},
         "deliver": {"idle": Word("1m")},
         "retry": {"first": Word("1s"), "max": Word("1s")}})
@@ -116,6 +116,10 @@ def maildir(where):
             other = next((where / "home" / BOB / "Maildir" / "new").iterdir())
             assert as_user(BOB, lambda: other.read_bytes())
             assert not as_user(ANN, lambda: other.read_bytes()), "read by somebody else"
+        two = [f"{ANN}@{domain}.example" for domain in ("here", "there")]
+        smtpclient.deliver(g.port, BODY, sender="a@client.example", rcpts=two)
+        until(lambda: set(two) <= {e["to"] for e in g.events() if e["event"] == "delivered"})
+        assert not [e for e in g.events() if e["event"] == "attempt"], "nobody had to be left"
         assert g.roles().get("local") is None or until(lambda: not g.roles().get("local"))
 
 
