@@ -103,21 +103,31 @@ static void *resolver_make(struct role_env *env, struct config *cfg, struct err 
     return r;
 }
 
+/* Never 0: that has a meaning of its own there. */
+static uint32_t ttl_of(int64_t ms)
+{
+    return ms > 0 ? (uint32_t)((ms + CACHE_MS_PER_S - 1) / CACHE_MS_PER_S) : DNS_NOT_KEPT;
+}
+
+static struct dns_resolver_params params_of(const struct config_dns *c, uint64_t seed)
+{
+    return (struct dns_resolver_params){
+        .cache = { .max_bytes = c->cache_size_bytes,
+                   .max_ttl_s = ttl_of(c->cache_ttl_max_ms),
+                   .max_negative_ttl_s = ttl_of(c->negative_ttl_max_ms),
+                   .fail_ttl_s = FAIL_TTL_S,
+                   .seed = seed },
+        .deadline_ms = c->timeout_ms,
+    };
+}
+
 static bool resolver_start(void *role, struct err *err)
 {
     struct resolver *r = role;
-    const struct config_dns *c = &r->config->dns;
     r->engine = make_engine(r, r->config, err);
     if (!r->engine)
         return false;
-    struct dns_resolver_params p = {
-        .cache = { .max_bytes = c->cache_size_bytes,
-                   .max_ttl_s = (uint32_t)(c->cache_ttl_max_ms / CACHE_MS_PER_S),
-                   .max_negative_ttl_s = (uint32_t)(c->negative_ttl_max_ms / CACHE_MS_PER_S),
-                   .fail_ttl_s = FAIL_TTL_S,
-                   .seed = loop_random_u64(r->env->loop) },
-        .deadline_ms = c->timeout_ms,
-    };
+    struct dns_resolver_params p = params_of(&r->config->dns, loop_random_u64(r->env->loop));
     r->dns = dns_resolver_new(r->env->loop, &p, dns_engine_backend(r->engine));
     for (int i = 0; i < CLIENTS_MAX; i++)
         if (r->clients[i].channel)
@@ -141,6 +151,8 @@ static void resolver_reload(void *role, struct config *next)
     } else {
         say(r, e.text);
     }
+    struct dns_resolver_params p = params_of(&next->dns, 0);
+    dns_resolver_configure(r->dns, &p);
     config_free(&r->config);
     r->config = next;
 }

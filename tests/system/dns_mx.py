@@ -2,6 +2,7 @@
 """Mail finds its host by DNS, on a staged zone: preferences and equals, implicit and null MX,
 CNAME, IPv6, our own address, failures that pass and failures that stay, and TTLs.
 tests/run: anyone"""
+import signal
 import socket
 import sys
 import time
@@ -129,6 +130,24 @@ def moving(s):
     assert s.dns.asked("moving-host.test", "A") > asked
 
 
+def kept(s, domain):
+    """Whether the second of two messages needs no question."""
+    s.dns.add(f"{domain} A 127.0.0.12")
+    for i in range(2):
+        s.arrives(s.b, f"u@{domain}", f"{domain} {i}")
+    return s.dns.asked(domain, "A") == 1
+
+
+def not_kept(s):
+    """A reload says that no answer is kept, not for a moment."""
+    assert any(kept(s, f"kept{i}.test") for i in range(10))     # a slow answer is asked for twice
+    s.gateway.options["dns"] |= {"cache_ttl_max": Word("0s"), "negative_ttl_max": Word("0s")}
+    s.gateway.configure()
+    s.gateway.process.send_signal(signal.SIGHUP)
+    s.gateway.wait_log("reloaded, asked by SIGHUP")
+    assert any(not kept(s, f"asked{i}.test") for i in range(10))   # resolver hears of it soon
+
+
 def main():
     r = Report()
     with temp.Dir("dns_mx") as where:
@@ -149,6 +168,7 @@ def main():
                 for domain, code in STAYING.items():
                     r.run(f"{domain} bounces", staying, s, domain, code)
                 r.run("TTLs are obeyed", moving, s)
+                r.run("none are kept", not_kept, s)
     return r.code()
 
 

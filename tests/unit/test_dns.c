@@ -267,6 +267,31 @@ static void cache_bounds(void)
     dns_zone_free(&z);
 }
 
+/* A reload: less memory, other times; and 0 seconds are none at all. */
+static void cache_configured(void)
+{
+    struct dns_zone *z = zone_of(zone_text);
+    struct dns_cache *c = dns_cache_new(&(struct dns_cache_params){ .seed = 9 });
+    CHECK(!ask(z, c, "multi.test", DNS_MX, 0).cached);
+    CHECK(!ask(z, c, "mx1.multi.test", DNS_A, 0).cached);
+    CHECK(!ask(z, c, "nx.test", DNS_A, 0).cached);
+    size_t bytes = dns_cache_stats(c).bytes;
+    dns_cache_configure(c, &(struct dns_cache_params){ .max_bytes = bytes - 1, .max_ttl_s = 20,
+                                                       .max_negative_ttl_s = DNS_NOT_KEPT });
+    CHECK_INT(dns_cache_stats(c).entries, 2); /* the oldest one has left */
+    CHECK(!ask(z, c, "multi.test", DNS_MX, 1000).cached);
+    CHECK(dns_cache_stats(c).bytes < bytes);
+    CHECK(ask(z, c, "multi.test", DNS_MX, 20999).cached);
+    CHECK(!ask(z, c, "multi.test", DNS_MX, 21000).cached);
+    CHECK(!ask(z, c, "nx.test", DNS_AAAA, 21000).cached);
+    CHECK(!ask(z, c, "nx.test", DNS_AAAA, 21000).cached);
+    dns_cache_configure(c, &(struct dns_cache_params){ .max_ttl_s = DNS_NOT_KEPT });
+    CHECK(!ask(z, c, "txt.test", DNS_TXT, 22000).cached);
+    CHECK(!ask(z, c, "txt.test", DNS_TXT, 22000).cached);
+    dns_cache_free(&c);
+    dns_zone_free(&z);
+}
+
 /* --- next hops --- */
 
 static void hops(void)
@@ -631,7 +656,8 @@ static void plan_codec(void)
 
 static const struct test tests[] = {
     TEST(names),      TEST(compressed_names), TEST(packets),    TEST(cache_ttl),
-    TEST(cache_flush), TEST(cache_bounds),    TEST(hops),       TEST(mx_cases),
+    TEST(cache_flush), TEST(cache_bounds),    TEST(cache_configured),
+    TEST(hops),       TEST(mx_cases),
     TEST(mx_details), TEST(mx_equals), TEST(mx_orders),        TEST(mx_limits),  TEST(plan_codec),
     TEST(mx_times),
 };

@@ -42,14 +42,24 @@ static struct key key_of(const struct dns_question *q)
     return k;
 }
 
+static uint32_t or_else(uint32_t ttl_s, uint32_t otherwise_s)
+{
+    return ttl_s == DNS_NOT_KEPT ? 0 : ttl_s ? ttl_s : otherwise_s;
+}
+
+static void set_bounds(struct dns_cache *c, const struct dns_cache_params *p)
+{
+    c->p.max_bytes = p->max_bytes ? p->max_bytes : 32 << 20;
+    c->p.max_ttl_s = or_else(p->max_ttl_s, 86400);
+    c->p.max_negative_ttl_s = or_else(p->max_negative_ttl_s, 900);
+    c->p.fail_ttl_s = p->fail_ttl_s;
+}
+
 struct dns_cache *dns_cache_new(const struct dns_cache_params *p)
 {
     struct dns_cache *c = NEW(struct dns_cache);
-    c->p = *p;
+    set_bounds(c, p);
     c->p.max_entries = p->max_entries ? p->max_entries : 20000;
-    c->p.max_bytes = p->max_bytes ? p->max_bytes : 32 << 20;
-    c->p.max_ttl_s = p->max_ttl_s ? p->max_ttl_s : 86400;
-    c->p.max_negative_ttl_s = p->max_negative_ttl_s ? p->max_negative_ttl_s : 900;
     hash_init(&c->hash, p->seed, c->p.max_entries);
     heap_init(&c->expiry);
     list_init(&c->used);
@@ -63,6 +73,22 @@ static void drop(struct dns_cache *c, struct entry *e)
     list_remove(&e->used);
     c->stats.bytes -= e->bytes;
     free(e);
+}
+
+/* The least recently used leave until there is room. */
+static void make_room(struct dns_cache *c, size_t entries, size_t bytes)
+{
+    while (c->hash.n && (c->hash.n + entries > c->p.max_entries ||
+                         c->stats.bytes + bytes > c->p.max_bytes)) {
+        drop(c, CONTAINER(c->used.prev, struct entry, used));
+        c->stats.evicted++;
+    }
+}
+
+void dns_cache_configure(struct dns_cache *c, const struct dns_cache_params *p)
+{
+    set_bounds(c, p);
+    make_room(c, 0, 0);
 }
 
 void dns_cache_free(struct dns_cache **c)
@@ -144,10 +170,7 @@ void dns_cache_put(struct dns_cache *c, const struct dns_question *q, const stru
     size_t n = k.n + raw->packet.n + raw->server.n + raw->why.n;
     if (!ttl_s || sizeof *e + n > c->p.max_bytes)
         return;
-    while (c->hash.n >= c->p.max_entries || c->stats.bytes + sizeof *e + n > c->p.max_bytes) {
-        drop(c, CONTAINER(c->used.prev, struct entry, used));
-        c->stats.evicted++;
-    }
+    make_room(c, 1, sizeof *e + n);
     e = must_alloc(must_add(sizeof *e, n));
     char *at = e->mem;
     e->q = *q;

@@ -11,11 +11,13 @@
 struct dns_cache_params {
     size_t max_entries;         /* 0 = 20000 */
     size_t max_bytes;           /* 0 = 32 MiB */
-    uint32_t max_ttl_s;         /* longer TTLs are cut to it; 0 = one day */
-    uint32_t max_negative_ttl_s; /* of NODATA and NXDOMAIN; 0 = 15 minutes */
+    uint32_t max_ttl_s;         /* longer TTLs are cut to it; 0 = one day, or DNS_NOT_KEPT */
+    uint32_t max_negative_ttl_s; /* of NODATA and NXDOMAIN; 0 = 15 minutes, or DNS_NOT_KEPT */
     uint32_t fail_ttl_s;        /* SERVFAIL and timeouts are remembered so long; 0 = not at all */
     uint64_t seed;              /* of the hash */
 };
+
+#define DNS_NOT_KEPT UINT32_MAX
 
 /* What a server, or nobody, said. The spans are the caller's. */
 struct dns_raw {
@@ -37,6 +39,9 @@ struct dns_cache;
 
 struct dns_cache *dns_cache_new(const struct dns_cache_params *p);
 void dns_cache_free(struct dns_cache **c);
+/* Other bounds, but for the number of entries and the seed. What is there stays until it expires,
+ * as far as there is room for it. */
+void dns_cache_configure(struct dns_cache *c, const struct dns_cache_params *p);
 
 /* Reads raw as the answer to q; a packet that cannot be read is DNS_SERVFAIL. Never fails.
  * Spans live in `a` (which must have room for a packet's records: DNS_ARENA_BYTES). */

@@ -37,13 +37,18 @@ struct dns_resolver {
 
 static void deliver(void *ctx);
 
+static int64_t deadline_of(const struct dns_resolver_params *p)
+{
+    return p->deadline_ms ? p->deadline_ms : 30000;
+}
+
 struct dns_resolver *dns_resolver_new(struct loop *l, const struct dns_resolver_params *p,
                                       struct dns_backend backend)
 {
     struct dns_resolver *r = NEW(struct dns_resolver);
     r->loop = l;
     r->p = *p;
-    r->p.deadline_ms = p->deadline_ms ? p->deadline_ms : 30000;
+    r->p.deadline_ms = deadline_of(p);
     r->p.max_out = p->max_out ? p->max_out : 400;
     r->p.max_waiting = p->max_waiting ? p->max_waiting : 20000;
     r->backend = backend;
@@ -56,6 +61,12 @@ struct dns_resolver *dns_resolver_new(struct loop *l, const struct dns_resolver_
     list_init(&r->ready);
     loop_hook_init(&r->deliver, LOOP_STAGE_WORK, deliver, r);
     return r;
+}
+
+void dns_resolver_configure(struct dns_resolver *r, const struct dns_resolver_params *p)
+{
+    r->p.deadline_ms = deadline_of(p);
+    dns_cache_configure(r->cache, &p->cache);
 }
 
 static size_t key_of(const struct dns_question *q, char key[DNS_NAME_MAX + 2])

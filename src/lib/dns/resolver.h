@@ -29,6 +29,8 @@ struct dns_resolver *dns_resolver_new(struct loop *l, const struct dns_resolver_
                                       struct dns_backend backend);
 /* No ask may be open. */
 void dns_resolver_free(struct dns_resolver **r);
+/* Another deadline, for questions from now on, and other bounds of the cache. */
+void dns_resolver_configure(struct dns_resolver *r, const struct dns_resolver_params *p);
 /* A new backend (after a reload): what is out is asked again there. */
 void dns_resolver_use(struct dns_resolver *r, struct dns_backend backend);
 
