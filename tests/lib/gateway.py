@@ -13,10 +13,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import ports, proc
+from . import ports, proc, smtpclient
 
 TOP = Path(__file__).resolve().parents[2]
 STARTED = "starting daemon (Postern"
+LISTENS_LATE_S = 2          # LISTEN_LATE_MS of src/smtpd/inside.h
 
 
 def binary():
@@ -141,7 +142,7 @@ class Gateway:
             raise FileNotFoundError(f"{binary()} is not built")
         self.dir.mkdir(parents=True, exist_ok=True)
         self.configure()
-        starts = self.log().count(STARTED)
+        starts, began = self.log().count(STARTED), time.monotonic()
         with open(self.console, "ab") as console:
             self.process = subprocess.Popen(
                 [str(binary()), *self.start_words, "-C", str(self.conf)], stdin=subprocess.DEVNULL,
@@ -149,7 +150,10 @@ class Gateway:
         try:
             ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive,
                               codes=codes)
+            in_time = time.monotonic() - began < LISTENS_LATE_S
             self.wait_started(starts, timeout_s)
+            if codes == (b"220",) and not in_time:
+                self.wait_taking(timeout_s)
         except Exception as e:
             self.stop()
             raise RuntimeError(f"the gateway does not start: {e}\n{self.log()[-3000:]}") from e
@@ -162,6 +166,21 @@ class Gateway:
             if not self.alive() or time.monotonic() > end:
                 raise RuntimeError("not all of its processes are ready")
             time.sleep(0.01)
+
+    def wait_taking(self, timeout_s=90):
+        """Where the spool takes long to open (a slow disk) a listener does not wait for it, and
+        MAIL is answered with 451 until there is a queue."""
+        end = time.monotonic() + timeout_s
+        while True:
+            with smtpclient.Client(self.port) as c:
+                c.ehlo()
+                reply = c.cmd("MAIL FROM:<>")
+                c.cmd("QUIT")
+            if reply.code != 451:
+                return
+            if time.monotonic() > end:
+                raise RuntimeError(f"it takes no mail: {reply}")
+            time.sleep(0.05)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -220,6 +239,20 @@ class Gateway:
             if time.monotonic() > end:
                 raise TimeoutError(f"no /{pattern}/ in the log after {timeout_s} s:\n"
                                    f"{self.log()[-2000:]}")
+            time.sleep(0.05)
+
+    def wait_events(self, name, count=1, timeout_s=90, **fields):
+        """The events of this name with these fields, once there are so many. A process writes the
+        lines of a turn, then its events; both after what it has told others in that turn."""
+        end = time.monotonic() + timeout_s
+        while True:
+            found = [e for e in self.events() if e["event"] == name and
+                     all(e.get(k) == v for k, v in fields.items())]
+            if len(found) >= count:
+                return found
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(found)} of {count} events {name} {fields} after "
+                                   f"{timeout_s} s:\n{self.log()[-2000:]}")
             time.sleep(0.05)
 
     def cli(self, *args, data=None, timeout_s=90):

@@ -75,13 +75,13 @@ class Load:
 
     def send(self, port, connections=20, size=4096, per_connection=0, options=()):
         self.source = self.popen("source", "-p", port, "-n", self.count, "-c", connections,
-                                 "-s", size, "-m", per_connection, "-T", 40,
+                                 "-s", size, "-m", per_connection, "-T", 90,
                                  "-l", self.dir / "accepted", *options)
 
     def sending(self):
         return self.source.poll() is None
 
-    def sent(self, timeout_s=120):
+    def sent(self, timeout_s=300):
         self.said = result(self.source, timeout_s)
         return self.said
 
@@ -97,7 +97,7 @@ class Load:
             time.sleep(0.01)
         return {int(n): int(k) for n, k in read_list(path)}
 
-    def wait_arrived(self, timeout_s=120):
+    def wait_arrived(self, timeout_s=300):
         """Until all that was accepted has arrived, and nothing more comes for a second."""
         self.said = self.said or self.sent(timeout_s)
         accepted = {int(n) for n, how in read_list(self.dir / "accepted") if how == "accepted"}

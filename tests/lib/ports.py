@@ -2,21 +2,35 @@
 import random
 import socket
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
+from .waiting import wait_for
 
 taken = []      # sockets by which ports are ours until we end
 
 
 def take(port):
-    """False: another test has it in mind, of this run or of one beside it."""
+    """None: another test has it in mind, of this run or of one beside it."""
     s = socket.socket(socket.AF_UNIX)
     try:
         s.bind(f"\0postern-test-port-{port}")
     except OSError:
         s.close()
-        return False
+        return None
     taken.append(s)
-    return True
+    return s
+
+
+@contextmanager
+def sole(name):
+    """What there is but one of on a machine is used by one test at a time."""
+    mine = wait_for(f"{name} for ourselves", lambda: take(name), 400)
+    try:
+        yield
+    finally:
+        taken.remove(mine)
+        mine.close()
 
 
 def can_bind(host, port):
@@ -29,11 +43,23 @@ def can_bind(host, port):
         return True
 
 
+def ours():
+    """Outside the range the kernel hands to outgoing connections, where that leaves enough."""
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    except OSError:
+        text = "32768 60999"
+    low, high = map(int, text.split())
+    if low >= 14000:
+        return range(min(12000, low // 2), min(32000, low))
+    return range(high + 1, 65536) if high < 62000 else range(12000, 32000)
+
+
 def free(*hosts):
-    """A port nobody listens on now at any of these (127.0.0.1), outside the range the kernel hands
-    to outgoing connections, so that a client's socket cannot take it before the server does."""
+    """A port nobody listens on now at any of these (127.0.0.1), and that no client's socket takes
+    before the server does."""
     for _ in range(200):
-        port = random.randrange(12000, 32000)
+        port = random.choice(ours())
         if take(port) and all(can_bind(host, port) for host in hosts or ["127.0.0.1"]):
             return port
     raise RuntimeError("no free port")
@@ -102,6 +128,6 @@ def refused(port, host="127.0.0.1"):
         socket.create_connection((host, port), 2).close()
     except ConnectionRefusedError:
         return True
-    except ConnectionResetError:        # it was closed with us in its queue
+    except (ConnectionResetError, TimeoutError):    # it was closed with us in its queue, or full
         pass
     return False

@@ -84,7 +84,7 @@ def sink_stall():
         sink.at("eod", STALL, times=1, stall_s=0.5)
         started = time.monotonic()
         assert deliver(sink.port, MESSAGE).code == 250
-        assert 0.5 <= time.monotonic() - started < 3
+        assert time.monotonic() - started >= 0.5        # and it does end
         sink.at("mail", STALL)
         try:
             deliver(sink.port, MESSAGE, timeout_s=0.3)
@@ -115,7 +115,7 @@ def temp_is_removed():
                "from lib import temp\n"
                "temp.exit_on_term()\n"
                "with temp.Dir('selftest') as d:\n"
-               "    print(d, flush=True); time.sleep(30)\n")
+               "    print(d, flush=True); time.sleep(300)\n")
     p = subprocess.Popen([sys.executable, "-c", program,
                           str(Path(__file__).resolve().parents[1])],
                          stdout=subprocess.PIPE, text=True)
@@ -127,10 +127,10 @@ def temp_is_removed():
 
 
 def proc_counts():
-    p = subprocess.Popen(["sh", "-c", "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; "
-                          "exec sleep 30"])
+    p = subprocess.Popen(["sh", "-c", "sh -c 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done'; "
+                          "exec sleep 300"])
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while time.monotonic() < end and proc.cpu_s(p.pid) < 0.05:
             time.sleep(0.05)
         while time.monotonic() < end and len(proc.tree(p.pid)) > 1:

@@ -17,6 +17,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from . import ports
+
 STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "body", "eod", "bdat", "rset", "quit",
           "starttls", "tls")
 DROP, STALL = object(), object()
@@ -105,7 +107,7 @@ class Sink:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self.listener = socket.socket(family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((self.host, self.port))
+        self.listener.bind((self.host, self.port or ports.free(self.host)))
         self.listener.listen(1024)
         self.port = self.listener.getsockname()[1]
         self.stopping.clear()

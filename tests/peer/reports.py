@@ -52,7 +52,7 @@ class World:
             up.stop()
 
     def report(self, count=1):
-        return Parsed(self.back.wait(count, 60)[count - 1])
+        return Parsed(self.back.wait(count)[count - 1])
 
 
 def send(port, *rcpts, mail="", sender="a@from.example", content=CONTENT):

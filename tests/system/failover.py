@@ -17,7 +17,7 @@ from lib.sink import DROP, STALL, Sink              # noqa: E402
 from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
-SHORT, AMPLE = Word("2s"), Word("1m")
+SHORT, AMPLE = Word("5s"), Word("1m")
 STAGES = ("connect", "initial", "helo", "mail", "rcpt", "data_init", "data_block", "data_final",
           "rset", "quit", "misc")
 PLAIN = ["PIPELINING", "8BITMIME"]                  # DATA, not BDAT

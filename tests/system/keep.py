@@ -155,7 +155,7 @@ def typos(g, good, own):
     assert "ok" in control(g, "act", "action=reroute", "nexthop=no.example", f"id={id}")
     until(lambda: "administrator gave, no.example" in row(g, id)["reason"])
     assert row(g, id)["state"] == "deferred"
-    assert f"{id}: rerouted to no.example by" in g.log()
+    g.wait_log(f"{id}: rerouted to no.example by")
     assert "put off again: 4.3.5" in " ".join(g.cli("why", id).stdout.decode().split())
     queue(g, "reroute", "--back", id)
     queue(g, "reroute", "--back", id, code=66)
@@ -197,7 +197,7 @@ def frozen(g, down):
     assert "thaw down.example" in queue(g, "retry", m["id"], code=75)
     queue(g, "thaw", "Down.example.")
     assert rows(g, "count", "--state", "frozen")[0]["messages"] == 0
-    assert "queue run asked by" in g.log() and "of target=down.example, 1 message" in g.log()
+    g.wait_log("queue run asked by .*of target=down.example, 1 message")
     queue(g, "delete", m["id"])
 
 

@@ -133,7 +133,7 @@ def listeners(where):
             stays.ehlo()
             change(g, **{section: {"address": [f"127.0.0.1:{second}"]}})
             reload(g)
-            wait_for("the first is closed", lambda: ports.refused(first), 5)
+            wait_for("the first is closed", lambda: ports.refused(first))
             assert smtpclient.deliver(second, MESSAGE).code == 250
             assert stays.envelope("a@x.example", "b@x.example").code == 250
             assert stays.data(MESSAGE).code == 250
@@ -214,7 +214,7 @@ def certificate(where):
         g.tls = second
         g.configure()
         reload(g)
-        wait_for("the new one", lambda: shown(g.port) == pem(second[0]), 5)
+        wait_for("the new one", lambda: shown(g.port) == pem(second[0]))
 
 
 def pem(path):

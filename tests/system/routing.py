@@ -14,6 +14,7 @@ from lib import ports, smtpclient               # noqa: E402
 from lib.gateway import Gateway, Word, hop      # noqa: E402
 from lib.report import Report, Skip             # noqa: E402
 from lib.sink import Sink                       # noqa: E402
+from lib.waiting import wait_for                # noqa: E402
 from lib.zonedns import ZoneDns                 # noqa: E402
 
 ID = r"[0-9A-Za-x]{14}"
@@ -137,9 +138,9 @@ def discard(where):
         assert came(sink, 1) == [["u@ok.example"]]
         time.sleep(0.5)
         assert len(sink.messages) == 1
-        assert len([e for e in d.g.events() if e["event"] == "discarded"]) == 4
-        count = json.loads(d.g.cli("queue", "count", "--json").stdout)
-        assert count["messages"] == 0, count
+        assert len(d.g.wait_events("discarded", 4)) == 4
+        wait_for("an empty queue", lambda: json.loads(
+            d.g.cli("queue", "count", "--json").stdout)["messages"] == 0)
 
 
 def quarantine(where):
@@ -213,11 +214,8 @@ root2:      nobody@sender.example
         d.taken("nobody@far.example", sender="root@ours.example", source="127.0.0.9")
         assert sink.wait(1)[0].recipients == ["admin@sender.example"], sink.messages
         d.taken("nobody@far.example", sender="", source="127.0.0.9")
-        end = time.monotonic() + 90
-        while "nobody@sender.example" not in d.held():
-            assert time.monotonic() < end, d.held()
-            time.sleep(0.1)
-        assert [e for e in d.g.events() if e["event"] == "bounce_held"]
+        wait_for("it is held", lambda: "nobody@sender.example" in d.held())
+        d.g.wait_events("bounce_held")
         time.sleep(1)
         assert len(sink.messages) == 1, [m.rcpts for m in sink.messages]
 

@@ -50,13 +50,19 @@ class Peers(Sink):
         return super()._accept(Known())
 
 
-class SlowToGo(Peers):
-    """... who count a client until it has gone, which takes a while."""
+class SlowToGo(Sink):
+    """It counts a client from its first word on until it is told goodbye, which takes a while."""
+    most, here = 0, frozenset()
 
     def _say(self, session, who, line):
         super()._say(session, who, line)
         if line == b"QUIT":
             time.sleep(0.05)
+        with self.changed:
+            self.here |= {session}
+            self.most = max(self.most, len(self.here))
+            if line.startswith(b"221"):
+                self.here -= {session}
 
 
 def table(**sinks):

@@ -75,7 +75,7 @@ def big(where):
 
 def goes_wrong(fault, stage, code, words):
     with OurSink(f"--{fault}", stage) as sink:
-        r = send(sink.port, "--timeout", "2s" if fault == "stall" else "1m")
+        r = send(sink.port, "--timeout", "5s" if fault == "stall" else "1m")
         text = (r.stdout + r.stderr).decode()
         assert r.returncode == code and words in text, (r.returncode, text[-400:])
 

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import proc                              # noqa: E402
+from lib import ports, proc                             # noqa: E402
 from lib.gateway import Gateway, Word, binary                # noqa: E402
 from lib.peers import fetch                             # noqa: E402
 from lib.report import Report, Skip                     # noqa: E402
 from lib.sink import Sink                               # noqa: E402
+from lib.waiting import wait_for                        # noqa: E402
 
 ROOT = os.geteuid() == 0
 OTHER = 33                      # www-data: an ordinary user, and not the gateway's
@@ -218,26 +219,9 @@ def refusals(where):
 def errors(where):
     """A refused recipient, by error mode."""
     with Face(where, mailertable=NO_USER) as f:
+        with ports.sole(f"dead-letter-{os.getuid()}"):
+            dead_letter(f)
         back = f"{me()}@here.example"
-        dead = Path(pwd.getpwuid(os.getuid()).pw_dir) / "dead.letter"
-        was = dead.read_bytes() if dead.exists() else None
-        try:
-            for mode in ("-oep", "-oeq"):
-                r = f.run("-i", mode, "u@no.example", data=b"Subject: dead\n\nFrom here\n")
-                assert r.returncode == 67, r
-                assert (b"no such user here" in r.stdout) == (mode == "-oep"), r
-            said = f.run("u@no.example", data=b"x\n").stdout
-            if os.access(dead.parent, os.W_OK):
-                assert b"Saved message in" in said, said
-                assert b">From here" in dead.read_bytes()[len(was or b""):]
-            else:
-                assert b"Cannot save message" in said, said
-        finally:
-            if was is not None:
-                dead.write_bytes(was)
-            elif dead.exists():
-                dead.unlink()
-        assert not f.sink.messages
         for mode, code in (("-oem", 67), ("-oew", 67), ("-oee", 0)):
             before = len(f.sink.messages)
             r = f.run("-i", mode, "u@no.example", "v@to.example", data=b"Subject: back\n\nx\n")
@@ -247,6 +231,28 @@ def errors(where):
             assert len(report) == 1 and report[0].recipients == [back], new
             assert b"no such user here" in report[0].data and b"5.1.1" in report[0].data
             assert [m.recipients for m in new if m.sender] == [["v@to.example"]]
+
+
+def dead_letter(f):
+    dead = Path(pwd.getpwuid(os.getuid()).pw_dir) / "dead.letter"
+    was = dead.read_bytes() if dead.exists() else None
+    try:
+        for mode in ("-oep", "-oeq"):
+            r = f.run("-i", mode, "u@no.example", data=b"Subject: dead\n\nFrom here\n")
+            assert r.returncode == 67, r
+            assert (b"no such user here" in r.stdout) == (mode == "-oep"), r
+        said = f.run("u@no.example", data=b"x\n").stdout
+        if os.access(dead.parent, os.W_OK):
+            assert b"Saved message in" in said, said
+            assert b">From here" in dead.read_bytes()[len(was or b""):]
+        else:
+            assert b"Cannot save message" in said, said
+    finally:
+        if was is not None:
+            dead.write_bytes(was)
+        elif dead.exists():
+            dead.unlink()
+    assert not f.sink.messages
 
 
 def verbose(where):
@@ -335,8 +341,7 @@ def identities(where):
         assert not field(m, warning), m.headers          # root is trusted
         m = f.submit("u@to.example", data=b"x\n", rcpts=["u@to.example"], uid=54321)
         assert field(m, "Received")[0].startswith("(from uid54321@localhost)"), m.headers
-        log = f.gateway.log()
-        assert re.search(r"from=<x@y.example>.*proto=local.*relay=www-data@localhost", log), log
+        f.gateway.wait_log(r"from=<x@y.example>.*proto=local.*relay=www-data@localhost")
 
 
 # --- without a gateway ---
@@ -432,10 +437,11 @@ def strange_files(where):
         f.gateway.start()
         f.sink.wait(1)
         empty(f)
-        names = {p.name for p in f.spool.iterdir()}
         want = {f"bad-{n}" for n in [*bad, "m-dir"]} | {"other", "tmp-new"}
+        wait_for("the others have gone", lambda: "tmp-old" not in os.listdir(f.spool))
+        names = set(os.listdir(f.spool))
         assert names - {"bad-m-link"} == want, (names, want)
-        events = [e for e in f.gateway.events() if e["event"] == "submission_bad"]
+        events = f.gateway.wait_events("submission_bad", len(bad) + 2)
         assert {e["path"] for e in events} == {*bad, "m-dir", "m-link"}, events
         assert len(f.sink.messages) == 1
 

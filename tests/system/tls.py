@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, smtpclient             # noqa: E402
+from lib import certs, proc, smtpclient       # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                 # noqa: E402
 from lib.sink import DROP, STALL, Session, Sink     # noqa: E402
@@ -121,6 +121,8 @@ class Only:
     def __enter__(self):
         for p in self.others:
             os.kill(p, signal.SIGSTOP)
+        for p in self.others:
+            wait_for("it stands still", lambda p=p: proc.stat(p)[0] == "T")
 
     def __exit__(self, *_):
         for p in self.others:

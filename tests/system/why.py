@@ -179,7 +179,7 @@ def greylisted(where):
         sink.clear()
         d.retry(id)
         sink.wait(2)
-        d.g.wait_log(rf"{id}: to=<slow@.*stat=Sent")
+        d.g.wait_events("delivered", id=id, to="slow@dest.example")
         text = d.why(id, code=66)
         assert "The log says of it" in text and "delivered to=slow@dest.example" in text, text
         assert re.search(r"It came \S+ ago \(.*\) from <a@client.example>, given by .+, to 2 rec",
@@ -253,15 +253,15 @@ def retried_with_mended_dns(where):
     names = ["a.test", "b.test"]
     with Sink(host="127.0.0.12") as sink, ZoneDns(
             "mx2.test A 127.0.0.12\n" + "".join(f"{n} TIMEOUT\n" for n in names)) as dns:
-        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("2s"),
+        with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("4s"),
                                           "dnssec": Word("off")},
                                   "deliver": {"port": sink.port}}) as d:
             ids = [d.submit(f"x@{n}") for n in names]
             for id in ids:
                 (a,) = d.wait_attempts(id, 1)["attempts"]
-                assert 1900 <= a["dns"]["ms"] <= a["ms"], a
+                assert 3900 <= a["dns"]["ms"] <= a["ms"], a
                 assert a["stages"] == [{"stage": "DNS", "ms": a["dns"]["ms"]}], a["stages"]
-                d.g.wait_log(rf"{id}: to=.* xdelay=00:00:0[1-9]")
+                d.g.wait_log(rf"{id}: to=.* xdelay=(?!00:00:00)")
             for n in names:
                 dns.remove(n)
                 dns.add(f"{n} MX 5 mx2.test")
@@ -278,10 +278,14 @@ def silent_dns(where):
         with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("60s"),
                                           "dnssec": Word("off")}}) as d:
             id = d.submit("x@dest.test")
-            cli = [[str(binary()), *words, "-C", str(d.g.conf)] for words in
-                   (("why", "dest.test"), ("why", "--json", id), ("retry", "dest.test"))]
-            why, story, retry = [subprocess.Popen(words, stdout=subprocess.PIPE) for words in cli]
+
+            def asked(*words):
+                return subprocess.Popen([str(binary()), *words, "-C", str(d.g.conf)],
+                                        stdout=subprocess.PIPE)
+
+            why = asked("why", "dest.test")
             first = os.read(why.stdout.fileno(), 1 << 20).decode()
+            story, retry = asked("why", "--json", id), asked("retry", "dest.test")
             rest = why.communicate(timeout=90)[0].decode()
             assert why.returncode == 0, (first, rest)
             assert first.startswith("dest.test: 1 message") and "tried now" not in first, first
@@ -412,7 +416,7 @@ def parked(where):
         assert d.g.cli("queue", "delete", held, "--yes").returncode == 0
         assert "<b@dest.example> was deleted by" in d.words(held, code=66)
         assert d.g.cli("queue", "bounce", later, "--yes").returncode == 0
-        d.g.wait_log(rf"{later}: to=<b@dest.example>")
+        d.g.wait_events("failed", id=later)
         text = d.words("b@dest.example", code=66)
         assert re.search(rf"{held}: <b@dest.example> was deleted by .+; its sender was not told",
                          text), text
@@ -666,7 +670,8 @@ def rotated(where):
         gone = {}
         for name in ("one", "two", "three", "four"):
             gone[name] = d.submit(f"{name}@{name}.example")
-            d.g.wait_log(rf"{gone[name]}: to=<{name}@.*stat=Sent")
+            for event in ("received", "routed", "delivered"):
+                d.g.wait_events(event, id=gone[name])
             if name == "four":
                 break
             text = log.read_bytes()
@@ -675,7 +680,7 @@ def rotated(where):
             log.write_bytes(b"")
         for name in ("two", "three", "four"):
             s = d.story(gone[name], code=66)
-            assert [e["event"] for e in s["log"]] == ["received", "routed", "delivered"], s
+            assert sorted(e["event"] for e in s["log"]) == ["delivered", "received", "routed"], s
             s = d.story(f"{name}@{name}.example", code=66)
             assert "delivered" in [e["event"] for e in s["log"]], s
             assert "delivered" in [e["event"] for e in d.story(f"{name}.example", 66)["log"]]
