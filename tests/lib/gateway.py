@@ -60,6 +60,7 @@ class Gateway:
     """smart_host, mailertable: next hops as (host, port); tls: (certificate, key).
     options: {section: {name: value}} over what is written here; None drops a section or a name."""
     start_words = ["run"]
+    host = "127.0.0.1"          # where it listens on its port
 
     def __init__(self, directory, smart_host=None, mailertable=None, tls=None, port=None,
                  options=None, listen_tls="optional", env=None):
@@ -148,7 +149,7 @@ class Gateway:
                 [str(binary()), *self.start_words, "-C", str(self.conf)], stdin=subprocess.DEVNULL,
                 stdout=console, stderr=console, env={**os.environ, **self.env})
         try:
-            ports.wait_banner("127.0.0.1", self.port, timeout_s, alive=self.alive,
+            ports.wait_banner(self.host, self.port, timeout_s, alive=self.alive,
                               codes=codes)
             in_time = time.monotonic() - began < LISTENS_LATE_S
             self.wait_started(starts, timeout_s)
@@ -172,7 +173,7 @@ class Gateway:
         MAIL is answered with 451 until there is a queue."""
         end = time.monotonic() + timeout_s
         while True:
-            with smtpclient.Client(self.port) as c:
+            with smtpclient.Client(self.port, self.host) as c:
                 c.ehlo()
                 reply = c.cmd("MAIL FROM:<>")
                 c.cmd("QUIT")

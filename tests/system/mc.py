@@ -72,35 +72,18 @@ def side_by_side(directory):
     with Sink() as sink:
         capture = FromMc(Path(directory) / "c", "capture", CAPTURE % sink.port,
                          port=ports.free("127.0.0.2"), ending="cf")
+        capture.host = "127.0.0.2"
         capture.dir.mkdir(parents=True)
         capture.configure()
         upstream = FromMc(Path(directory) / "u", "upstream", UPSTREAM % sink.port)
         upstream.dir.mkdir(parents=True)
         (upstream.dir / "smarttable").write_text(
             f"@aicpa.example  relay:[127.0.0.2]:{capture.port}\n")
-        with Started(capture, "127.0.0.2"), upstream:
+        with capture, upstream:
             said_at_start = capture.console.read_text()
             assert (f"postern: {capture.dir}/capture.mc: notice: this file is read instead of "
                     f"{capture.dir}/capture.cf\n") in said_at_start, said_at_start
             held_and_let_go(capture, upstream, sink)
-
-
-class Started:
-    """The start of Gateway looks for its banner at 127.0.0.1."""
-
-    def __init__(self, gateway, host):
-        self.gateway, self.host = gateway, host
-
-    def __enter__(self):
-        wait = ports.wait_banner
-        ports.wait_banner = lambda _, *rest, **named: wait(self.host, *rest, **named)
-        try:
-            self.gateway.start()
-        finally:
-            ports.wait_banner = wait
-
-    def __exit__(self, *_):
-        self.gateway.stop()
 
 
 def held_and_let_go(capture, upstream, sink):
