@@ -86,9 +86,25 @@ void live_begin(struct live *l)
     live_soon(l);
 }
 
+/* Whether what is held may be meant. */
+static bool tries_held(const struct live *l)
+{
+    struct queue_facts held = { .known = QUERY_FIELD(QUEUE_STATE), .state = QUEUE_HELD };
+    struct queue_facts quarantined = { .known = held.known, .state = QUEUE_QUARANTINED };
+    return queue_filter_match(l->y.filter, &held) != QUEUE_NO ||
+           queue_filter_match(l->y.filter, &quarantined) != QUEUE_NO;
+}
+
 void live_abandon(struct live *l)
 {
     l->ask = NULL;
+    if (tries_held(l)) { /* and is to be held again: it goes on as it is, and is not told */
+        buf_free(&l->out);
+        l->silent = true;
+        l->window = LIVE_WINDOW_MAX;
+        live_soon(l);
+        return;
+    }
     if (l->phase == LIVE_COUNT)
         query_again(&l->y, false);
     else if (l->busy) /* the last one comes again */
@@ -172,9 +188,11 @@ static void close_connections(struct live *l)
 static void end(struct live *l)
 {
     struct admin_ask *a = l->ask;
-    a->own = NULL;
+    if (a)
+        a->own = NULL;
     live_free(l);
-    admin_end(a, ADMIN_OK, "");
+    if (a)
+        admin_end(a, ADMIN_OK, "");
 }
 
 static bool room(const struct live *l)
@@ -209,7 +227,7 @@ static void run(struct live *l, int64_t begun_ns)
 static void sign_of_life(struct live *l)
 {
     int64_t now_ms = loop_mono_ms(l->q->env->loop);
-    if (l->may_say && !l->out.len && now_ms - l->said_ms >= WORD_MS)
+    if (l->ask && l->may_say && !l->out.len && now_ms - l->said_ms >= WORD_MS)
         buf_putz(&l->out, "{\"alive\":true}\n");
 }
 

@@ -11,7 +11,8 @@
  *
  * A run with somebody who looks on takes a few messages at once (`window`), in their order, and
  * goes on when all is said of one. When he goes away nothing is taken back: what is left is made
- * due at once. A run tells no more than its buffer holds; a slow reader loses lines of dialogue,
+ * due at once, or, where some of it may be held, and is to be again, the run goes on by itself.
+ * A run tells no more than its buffer holds; a slow reader loses lines of dialogue,
  * never a delivery. */
 #ifndef POSTERN_QMGR_LIVE_H
 #define POSTERN_QMGR_LIVE_H
@@ -103,7 +104,7 @@ struct live {
 struct live *live_new(struct admin_ask *a);
 /* l->y is ready (query_init). */
 void live_begin(struct live *l);
-/* Nobody looks on any more, or from the start: what is left is made due. */
+/* Nobody looks on any more, or from the start. */
 void live_abandon(struct live *l);
 void live_soon(struct live *l); /* its next step, in another turn */
 void live_free(struct live *l);

@@ -258,27 +258,25 @@ static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
 }
 
 /* What is held and is tried on request is held again when that was in vain. */
-static void hold_again(struct live *l, const struct live_run *r)
+static void hold_again(struct live *l, struct live_run *r, uint32_t rcpt)
 {
     struct qmgr *q = l->q;
     struct sched_rcpt_info info;
-    for (uint32_t i = 0; i < r->rcpt_count; i++) {
-        bool released = r->rcpts[i] & LIVE_WAS_RELEASED;
-        if (!(r->rcpts[i] & LIVE_WAS_HELD) || !sched_rcpt(q->sched, r->seq, i, &info) ||
-            info.state >= SCHED_HELD)
-            continue;
-        struct spool_outcome o = { .seq = r->seq,
-                                   .rcpt = i,
-                                   .kind = SPOOL_HELD,
-                                   .no_dsn = info.warned,
-                                   .released = released,
-                                   .attempts = info.attempts,
-                                   .at_ms = loop_wall_ms(q->env->loop),
-                                   .diag = r->held };
-        sched_hold_again(q->sched, r->seq, i, r->held, released);
-        spool_outcome(q->spool, &o, 1);
-        store_flush_soon(q);
-    }
+    bool held = r->rcpts[rcpt] & LIVE_WAS_HELD, released = r->rcpts[rcpt] & LIVE_WAS_RELEASED;
+    r->rcpts[rcpt] &= LIVE_RCPT_STATE; /* once: somebody may let it go after that */
+    if (!held || !sched_rcpt(q->sched, r->seq, rcpt, &info) || info.state >= SCHED_HELD)
+        return;
+    struct spool_outcome o = { .seq = r->seq,
+                               .rcpt = rcpt,
+                               .kind = SPOOL_HELD,
+                               .no_dsn = info.warned,
+                               .released = released,
+                               .attempts = info.attempts,
+                               .at_ms = loop_wall_ms(q->env->loop),
+                               .diag = r->held };
+    sched_hold_again(q->sched, r->seq, rcpt, r->held, released);
+    spool_outcome(q->spool, &o, 1);
+    store_flush_soon(q);
 }
 
 bool live_run_look(struct live *l, struct live_run *r)
@@ -299,8 +297,8 @@ bool live_run_look(struct live *l, struct live_run *r)
     }
     if (r->open || r->jobs)
         return false;
-    if (r->held.p)
-        hold_again(l, r);
+    for (uint32_t i = 0; i < r->rcpt_count && r->held.p; i++)
+        hold_again(l, r, i);
     live_say_ran(l, r);
     live_run_free(l, r);
     return true;
@@ -341,7 +339,7 @@ void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f
 static struct live *onlooker(struct qmgr *q, uint64_t seq, struct live_run **r_r)
 {
     for (struct live *l = q->lives; l; l = l->next)
-        if (l->ask && (*r_r = live_run_of(l, seq)) != NULL)
+        if ((*r_r = live_run_of(l, seq)) != NULL)
             return l;
     return NULL;
 }
@@ -484,6 +482,9 @@ void live_job_over(struct qmgr *q, const struct job *j)
         return;
     MUST(r->jobs > 0);
     r->jobs--;
+    for (uint32_t i = 0; i < j->rcpt_count && r->held.p; i++)
+        if (is_at(r, j->rcpts[i], LIVE_HEARD)) /* with its outcome in one flush */
+            hold_again(l, r, j->rcpts[i]);
     if (!l->silent && l->ask)
         buf_printf(&l->out, "{\"job\":%llu,\"over\":true}\n", (unsigned long long)j->id);
     live_soon(l);

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "proto/lists.h"
+#include "smtp/client.h"
 
 enum { SECOND_MS = 1000, MANY = 150 };
 
@@ -466,6 +467,40 @@ static void held_beside_others(void)
     desk_end(&d);
 }
 
+/* ... also when nobody looks on any more, or from the start, and when that is the end. */
+static void held_again_unseen(void)
+{
+    enum { GOES, BACKGROUND, ENDS, WAYS };
+    for (int way = 0; way < WAYS; way++) {
+        const char *run[] = { HELD, "always", way == BACKGROUND ? "background" : "silent", NULL };
+        struct desk d;
+        desk_begin(&d, 53);
+        struct rig_mail *m = rig_mail(d.r, "s@src.example", "slow1@x.example");
+        struct rig_mail *other = rig_mail(d.r, "s@src.example", "tmp9.1@x.example");
+        m->hold = other->hold = "it looks odd";
+        MUST(rig_send(d.r, m) && rig_send(d.r, other));
+        rig_run(d.r, SECOND_MS);
+        ask(&d, "live", run);
+        rig_run(d.r, SECOND_MS);
+        CHECK_INT(d.r->slow_count, 1);
+        if (way == ENDS)
+            qmgr_role.finish(d.r->q, 1000);
+        else
+            channel_free(&d.control);
+        rig_run(d.r, SECOND_MS);
+        rig_answer_slow(d.r, SMTP_DEFERRED);
+        rig_run(d.r, SECOND_MS);
+        CHECK(is_quarantined(&d, m->seq));
+        rig_run(d.r, 30 * SECOND_MS);
+        CHECK_INT(rig_address(d.r, "tmp9.1@x.example")->tries, way != ENDS);
+        CHECK(is_quarantined(&d, other->seq));
+        channel_free(&d.control);
+        rig_reboot(d.r, 1);
+        CHECK(d.r->q && is_quarantined(&d, m->seq) && is_quarantined(&d, other->seq));
+        desk_end(&d);
+    }
+}
+
 /* What is frozen is said once and left alone, when it was before, and when it is meanwhile. */
 static void frozen(void)
 {
@@ -526,6 +561,7 @@ static void refused(void)
 static const struct test tests[] = {
     TEST(choices), TEST(one_domain), TEST(tried_now), TEST(looked_away), TEST(meant_by_state),
     TEST(reads_nothing), TEST(held_again), TEST(come_since), TEST(held_beside_others),
+    TEST(held_again_unseen),
     TEST(frozen), TEST(refused),
 };
 TEST_MAIN(tests)
