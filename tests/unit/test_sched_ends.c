@@ -223,6 +223,31 @@ static void held_in_its_last_session(void)
     sched_free(&s);
 }
 
+/* Between two ends of one message its place gets a rule that lets the other one go on: that ends
+ * when the rule says. */
+static void a_rule_in_the_middle_of_an_end(void)
+{
+    struct sched *s = patient();
+    struct sched_event ev;
+    int64_t now = 0;
+    struct sched_entry_rcpt two[2] = { { .addr = SPAN("u@x.example") },
+                                       { .addr = SPAN("v@x.example") } };
+    struct sched_entry e = { .seq = 1, .received_ms = WALL, .sender = SPAN("a@sender.example"),
+                             .rcpts = two, .rcpt_count = 2 };
+    CHECK(sched_add(s, &e, at(0)));
+    CHECK_INT(route_all(s, "x", 0), 2);
+    sched_place(s, SPAN("x"), SPAN("mx:x"), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(event_until(s, &now, DAY, &ev) && ev.kind == SCHED_EVENT_WARN);
+    CHECK(event_until(s, &now, 6 * DAY, &ev));
+    CHECK(ev.kind == SCHED_EVENT_EXPIRED && ev.rcpt == 0 && !ev.last);
+    sched_place(s, SPAN("x"), SPAN_NONE, 1);
+    CHECK(!event_until(s, &now, 9 * DAY, &ev));
+    CHECK(event_until(s, &now, 11 * DAY, &ev));
+    CHECK(ev.kind == SCHED_EVENT_EXPIRED && ev.rcpt == 1 && ev.last);
+    sched_free(&s);
+}
+
 /* Put off for its own sake, with another way since then: it does not stand behind the back-off of
  * a place where it does not go any more. */
 static void due_after_new_tables(void)
@@ -267,6 +292,7 @@ static const struct test tests[] = {
     TEST(frozen_under_a_patient_rule),
     TEST(a_reload_with_rules),
     TEST(held_in_its_last_session),
+    TEST(a_rule_in_the_middle_of_an_end),
     TEST(due_after_new_tables),
 };
 TEST_MAIN(tests)

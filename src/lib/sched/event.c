@@ -137,6 +137,14 @@ static bool spare(struct sched *s, struct sched_msg *m, struct sched_now now)
     return true;
 }
 
+/* In a job, and over its time: it ends with that. */
+static void expire_active(const struct sched *s, struct sched_msg *m, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < m->rcpt_count; i++)
+        if (m->rcpts[i].state == SCHED_ACTIVE && expire_at(s, &m->rcpts[i]) <= now_ms)
+            m->rcpts[i].flags |= RCPT_EXPIRE;
+}
+
 /* The message's timer fired: which event is it, and for whom first? The timer goes on to what
  * comes after that. */
 static void begin(struct sched *s, struct sched_msg *m, struct sched_now now)
@@ -151,10 +159,10 @@ static void begin(struct sched *s, struct sched_msg *m, struct sched_now now)
     if (expired && spare(s, m, now))
         return;
     heap_remove(&s->timers, &m->at.timer);
+    if (expired)
+        expire_active(s, m, now.mono_ms);
     for (uint32_t i = 0; i < m->rcpt_count; i++) {
         struct sched_rcpt *r = &m->rcpts[i];
-        if (expired && r->state == SCHED_ACTIVE && expire_at(s, r) <= now.mono_ms)
-            r->flags |= RCPT_EXPIRE;
         int64_t ms = due_at(s, r);
         if (expired && expire_at(s, r) <= now.mono_ms)
             continue;
@@ -172,15 +180,17 @@ static void begin(struct sched *s, struct sched_msg *m, struct sched_now now)
     s->event_rcpt = 0;
 }
 
-/* Its owner may have begun a delivery, or changed rules, between two of a message's events: whose
- * time is over and who was not told of it is looked at once more, or it would never end. */
+/* Its owner may have done something between two of a message's events: begun a delivery, or told
+ * other rules. What was passed over for that has its end yet. */
 static void end_event(struct sched *s)
 {
     struct sched_msg *m = s->event_msg;
-    int64_t first_ms = first_due(s, m);
     s->event_msg = NULL;
-    if (first_ms <= s->event_ms)
-        heap_change(&s->timers, &m->at.timer, first_ms);
+    if (s->event_kind == SCHED_EVENT_EXPIRED)
+        expire_active(s, m, s->event_ms);
+    int64_t first_ms = first_due(s, m);
+    if (first_ms != INT64_MAX && !heap_linked(&m->at.timer))
+        heap_add(&s->timers, &m->at.timer, first_ms);
 }
 
 static void tell(struct sched *s, struct sched_msg *m, uint32_t rcpt, struct sched_event *ev_r)
