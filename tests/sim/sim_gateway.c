@@ -25,7 +25,7 @@
 
 enum { FIXED_SEEDS = 20, LIE_SEEDS = 3, SUMMARY_MAX = 4096, DEFAULT_MESSAGES = 40,
        DEFAULT_MINUTES = 40, LONG_SECONDS = 600,
-       WORLD_SECONDS = 90 }; /* of real time: a world takes about one */
+       WORLD_SECONDS = 200 }; /* of real time: a world takes about one */
 
 /* The seed comes first: whatever ends this program, it is known. */
 static bool run_one(const struct options *opt, uint64_t *trace_r)

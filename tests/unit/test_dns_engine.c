@@ -38,7 +38,7 @@ static void add(struct dns_zone *z, const char *text)
 
 static struct dns_resolver_params quick(void)
 {
-    return (struct dns_resolver_params){ .deadline_ms = 1500,
+    return (struct dns_resolver_params){ .deadline_ms = 3000,
                                          .cache = { .fail_ttl_s = 0, .max_ttl_s = 3600 } };
 }
 
@@ -306,7 +306,7 @@ static void slow_beside_good(void)
     struct dns_resolver_params p = quick();
     struct bench b;
     int left = N;
-    p.deadline_ms = 2500;
+    p.deadline_ms = 6000;
     start_p(&b, "good.test 0 A 127.0.0.1\n", DNS_DNSSEC_OFF, 0, p);
     for (int round = 0; round < 2; round++) {
         left = N;
@@ -402,7 +402,7 @@ static void failures_forgotten(void)
     add(b.server.zone, "broken.test A 127.0.0.1\nslow.test A 127.0.0.2\n");
     CHECK(!out.done && ask_now(&b, "broken.test", DNS_A).status >= DNS_SERVFAIL);
     dns_resolver_forget_failed(b.r);
-    CHECK(wait_for(&b, &out.done, 10000) && strcmp(out.text, "127.0.0.2") == 0);
+    CHECK(wait_for(&b, &out.done, 60000) && strcmp(out.text, "127.0.0.2") == 0);
     CHECK(strcmp(ask_now(&b, "broken.test", DNS_A).text, "127.0.0.1") == 0);
     CHECK(ask_now(&b, "gw.test", DNS_MX).cached);
     unsigned asked = b.server.asked;
@@ -499,7 +499,7 @@ static void ends_early(void)
     ask(&b, &again, "implicit.test", DNS_A);
     loop_turn(b.loop, 0);
     dns_resolver_use(b.r, dns_zone_backend(b.server.zone));
-    CHECK(wait_for(&b, &again.done, 1000));
+    CHECK(wait_for(&b, &again.done, 60000));
     CHECK(again.status == DNS_RECORDS);
     dns_resolver_use(b.r, dns_engine_backend(b.engine));
     stop(&b);
@@ -566,18 +566,18 @@ static void lookups(void)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             look(&b, &g, cases[i].hop);
             CHECK(!g.done); /* never before the start returns */
-            CHECK(wait_for(&b, &g.done, 5000));
+            CHECK(wait_for(&b, &g.done, 60000));
             if (strncmp(g.text, cases[i].want, strlen(cases[i].want)) != 0)
                 TEST_FAIL("%s: %s", cases[i].hop, g.text);
         }
     unsigned asked = b.server.asked;
     look(&b, &g, "alias.test");
-    CHECK(wait_for(&b, &g.done, 5000));
+    CHECK(wait_for(&b, &g.done, 60000));
     CHECK(strstr(g.text, "20 mx3.gw.test 127.0.0.13:25\n"));
     CHECK(b.server.asked > asked);
     asked = b.server.asked;
     look(&b, &g, "alias.test");
-    CHECK(wait_for(&b, &g.done, 5000));
+    CHECK(wait_for(&b, &g.done, 60000));
     CHECK_INT(b.server.asked, asked);
     look(&b, &g, "nx2.test");
     loop_turn(b.loop, 0);
@@ -608,7 +608,8 @@ static void line_is_bounded(void)
     CHECK_INT(dns_resolver_stats(b.r).refused, 8);
     CHECK_INT(dns_resolver_stats(b.r).out, 4);
     CHECK(ask_now(&b, "fast.test", DNS_A).cached); /* a full line keeps nobody from the cache */
-    run_for(&b, 400);
+    for (int64_t end = now_ms() + 60000; left && now_ms() < end;)
+        loop_turn(b.loop, 50);
     CHECK_INT(left, 0);
     for (int i = 0; i < 20; i++)
         CHECK_INT(g[i].status, DNS_TIMEOUT);

@@ -12,8 +12,10 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,6 +100,33 @@ static int listener(int *port_r)
          getsockname(fd, (struct sockaddr *)&sa, &n) == 0);
     *port_r = ntohs(sa.sin_port);
     return fd;
+}
+
+/* A port for a program that is still to start: outside the range from which the kernel gives ports
+ * to whoever asks for any, and not one that another test has in mind (tests/lib/ports.py). */
+static int port_to_be(int *kept_r)
+{
+    for (int i = 0;; i++) {
+        MUST(i < 1000);
+        int port = 12000 + (getpid() * 31 + i) % 20000, one = 1;
+        struct sockaddr_un un = { .sun_family = AF_UNIX };
+        struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        int n = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "postern-test-port-%d", port);
+        socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+        int mine = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        MUST(mine >= 0 && fd >= 0);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        bool ok = bind(mine, (struct sockaddr *)&un, len) == 0 &&
+                  bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
+        close(fd);
+        if (ok) {
+            *kept_r = mine;
+            return port;
+        }
+        close(mine);
+    }
 }
 
 /* The program `openssl`, its words on our pipe; its own input never ends. */
@@ -292,11 +321,11 @@ static void s_server(void)
     struct scene s;
     struct err why;
     char accept_at[40], text[200];
-    int port, out, in;
+    int out, in, kept = -1;
     if (no_openssl())
         TEST_SKIP("no program openssl");
     scene_open(&s);
-    close(listener(&port));
+    int port = port_to_be(&kept);
     snprintf(accept_at, sizeof accept_at, "127.0.0.1:%d", port);
     char *argv[] = { (char *)"openssl", (char *)"s_server", (char *)"-accept", accept_at,
                      (char *)"-cert", (char *)in_dir(&s, "rsa.crt"),
@@ -335,6 +364,7 @@ static void s_server(void)
     waitpid(pid, &status, 0);
     close(out);
     close(in);
+    close(kept);
     scene_close(&s);
 }
 

@@ -182,7 +182,7 @@ static void no_file(void)
     static const char line[] = "{\"event\":\"received\",\"to\":\"a@b.example\"}\n";
     char back[sizeof line];
     CHECK(fd >= 0 && write(fd, line, sizeof line - 1) == sizeof line - 1);
-    alarm(20);
+    alarm(100);
     look("pipe", true, "a@b.example", &l);
     alarm(0);
     CHECK(says(&l, ""));
