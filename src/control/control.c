@@ -4,6 +4,8 @@
 
 #include "base/json.h"
 #include "base/must.h"
+#include "explain/dns.h"
+#include "explain/route.h"
 #include "proto/master_child.h"
 #include "sys/privilege.h"
 #include "sys/userdb.h"
@@ -14,26 +16,22 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Who answers what. */
+/* Who answers what: those who answer have the same lists. */
 static const struct {
     const char *verb;
     enum role_id role;
 } verbs[] = {
-    { "list", ROLE_QMGR },    { "groups", ROLE_QMGR },
-    { "act", ROLE_QMGR },     { "freeze", ROLE_QMGR }, { "thaw", ROLE_QMGR },
-    { "reroute", ROLE_QMGR },
-    { "export", ROLE_QMGR },
-    { "count", ROLE_QMGR },  { "sites", ROLE_QMGR },
-    { "run", ROLE_QMGR },     { "hold", ROLE_QMGR },   { "release", ROLE_QMGR },
-    { "delete", ROLE_QMGR },  { "reload", ROLE_MASTER },
-    { "stop", ROLE_MASTER },  { "config", ROLE_CONTROL },
-    { "hosts", ROLE_QMGR },
-    { "live", ROLE_QMGR },
-    { "accept", ROLE_ROUTER }, { "route", ROLE_ROUTER },  { "map", ROLE_ROUTER },
-    { "ours", ROLE_ROUTER },  { "rewrite", ROLE_ROUTER },
-    { "lookup", ROLE_RESOLVER }, { "ask", ROLE_RESOLVER },
-    { "why", ROLE_QMGR },
-    { "alarms", ROLE_WATCH },
+    { "reload", ROLE_MASTER }, { "stop", ROLE_MASTER },
+    { "config", ROLE_CONTROL }, { "alarms", ROLE_WATCH },
+#define VERB(name, ...) { #name, ROLE_QMGR },
+    ADMIN_QMGR_VERBS(VERB)
+#undef VERB
+#define VERB(name, ...) { #name, ROLE_ROUTER },
+    EXPLAIN_ROUTE_VERBS(VERB)
+#undef VERB
+#define VERB(name, ...) { #name, ROLE_RESOLVER },
+    EXPLAIN_DNS_VERBS(VERB)
+#undef VERB
 };
 
 static bool find_verb(const char *verb, enum role_id *role_r)

@@ -10,6 +10,13 @@
 
 enum { ADMIN_OK = 1 };
 
+/* What qmgr answers: control hands on these and no others, and qmgr's function for "x" is
+ * admin_x. args: it takes any. */
+#define ADMIN_QMGR_VERBS(V) \
+    V(list, true) V(groups, true) V(count, true) V(sites, true) V(hosts, true) V(why, true) \
+    V(live, true) V(export, true) V(run, false) V(hold, true) V(release, true) V(delete, true) \
+    V(act, true) V(freeze, true) V(thaw, true) V(reroute, true) V(clock, true)
+
 #define ADMIN_ASK_FIELDS(F) F(U64, q) F(BYTES, who) F(BYTES, verb) F(BYTES, args)
 #define ADMIN_SAID_FIELDS(F) F(U64, q) F(U8, end) F(BYTES, text)
 #define ADMIN_MORE_FIELDS(F) F(U64, q)

@@ -25,17 +25,9 @@ static const struct verb {
     bool args; /* takes any */
     void (*fn)(struct admin_ask *a, struct wire *args);
 } verbs[] = {
-    { "list", true, admin_list },       { "groups", true, admin_groups },
-    { "freeze", true, admin_freeze },   { "thaw", true, admin_thaw },
-    { "reroute", true, admin_reroute },    { "clock", true, admin_clock },
-    { "export", true, admin_export },
-    { "act", true, admin_act },               { "count", true, admin_count },
-    { "sites", true, admin_sites },     { "run", false, admin_run },
-    { "hold", true, admin_hold },       { "release", true, admin_release },
-    { "delete", true, admin_delete },
-    { "why", true, admin_why },
-    { "hosts", true, admin_hosts },
-    { "live", true, admin_live },
+#define VERB(name, args) { #name, args, admin_##name },
+    ADMIN_QMGR_VERBS(VERB)
+#undef VERB
 };
 
 /* --- one question --- */

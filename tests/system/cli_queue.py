@@ -176,6 +176,9 @@ def run_and_retry(where):
         waits = d.submit(d.later)
         assert d.states(waits) == ["waiting"]
         assert "1 recipient waited" in d.queue("run")
+        assert "believed" in d.queue("clock")
+        assert "believed" in d.queue("clock", "believe")
+        d.queue("clock", "nonsense", code=64)
         sink.wait(1)
         sink.at("mail", "451 4.3.0 later")
         ids = [d.submit(rcpts=(f"b@{name}.example",)) for name in ("one", "two")]

@@ -278,6 +278,28 @@ static void forwards(void)
     rig_down();
 }
 
+/* What qmgr answers can be asked for. */
+static void every_verb_of_qmgr(void)
+{
+#define NAME(name, ...) #name,
+    static const char *const verbs[] = { "clock", ADMIN_QMGR_VERBS(NAME) };
+#undef NAME
+    rig_up(true);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        char line[100];
+        int fd = dial();
+        snprintf(line, sizeof line, "{\"verb\":\"%s\"}\n", verbs[i]);
+        put(fd, line);
+        turns(10);
+        CHECK_INT(rig.asks, i + 1);
+        CHECK_TEXT(rig.verb, verbs[i]);
+        tell(ADMIN_OK, SPAN_NONE);
+        CHECK_TEXT(take(fd), "{\"end\":\"ok\"}\nclosed");
+        close(fd);
+    }
+    rig_down();
+}
+
 static void errors_have_words(void)
 {
     rig_up(true);
@@ -469,6 +491,7 @@ static const struct test tests[] = {
     TEST(bad_requests),
     TEST(too_many_args),
     TEST(forwards),
+    TEST(every_verb_of_qmgr),
     TEST(errors_have_words),
     TEST(qmgr_away),
     TEST(slices_are_credit),

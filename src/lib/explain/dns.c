@@ -58,13 +58,13 @@ static void on_plan(void *ctx, const struct dns_plan *plan)
     tell(x, &b);
 }
 
-static bool start_lookup(struct explain_dns *x, const struct dns_mx_params *p, struct span hops,
-                         struct err *e)
+static bool start_lookup(struct explain_dns *x, const struct dns_mx_params *p,
+                         const struct explain_args *args, struct err *e)
 {
     struct dns_hop hop[DNS_HOPS_MAX];
     struct dns_mx_params params = *p;
     size_t n;
-    if (!dns_hops_parse(hops, hop, &n, e))
+    if (!dns_hops_parse(args->hops, hop, &n, e))
         return false;
     params.trail = x->trail = trail_new(STEPS_MAX);
     x->lookup = dns_lookup_start(x->r, &params, hop, n, on_plan, x);
@@ -131,8 +131,10 @@ static void on_cached(void *ctx)
     on_answer(x, &x->q, &x->found);
 }
 
-static bool start_ask(struct explain_dns *x, const struct explain_args *args, struct err *e)
+static bool start_ask(struct explain_dns *x, const struct dns_mx_params *p,
+                      const struct explain_args *args, struct err *e)
 {
+    (void)p;
     enum dns_name_error bad = dns_name_from(args->name, &x->q.name);
     x->q.type = dns_type_from(args->type);
     if (bad || !x->q.type) {
@@ -146,6 +148,17 @@ static bool start_ask(struct explain_dns *x, const struct explain_args *args, st
     return true;
 }
 
+static const struct {
+    const char *verb;
+    bool (*start)(struct explain_dns *x, const struct dns_mx_params *p,
+                  const struct explain_args *args, struct err *e);
+} verbs[] = {
+#define VERB(name) { #name, start_##name },
+    EXPLAIN_DNS_VERBS(VERB)
+#undef VERB
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
 struct explain_dns *explain_dns_start(struct dns_resolver *r, const struct dns_mx_params *p,
                                       struct span verb, const struct explain_args *args,
                                       void (*fn)(void *ctx, struct span json), void *ctx,
@@ -157,14 +170,12 @@ struct explain_dns *explain_dns_start(struct dns_resolver *r, const struct dns_m
     x->ctx = ctx;
     x->arena = arena_new(DNS_ARENA_BYTES);
     loop_hook_init(&x->cached, LOOP_STAGE_WORK, on_cached, x);
-    bool good = false;
-    if (span_eq(verb, SPAN("lookup")))
-        good = start_lookup(x, p, args->hops, e);
-    else if (span_eq(verb, SPAN("ask")))
-        good = start_ask(x, args, e);
-    else
+    size_t i = 0;
+    while (i < VERBS && !span_eq(verb, span_str(verbs[i].verb)))
+        i++;
+    if (i == VERBS)
         err_set(e, "the resolver does not know this");
-    if (!good)
+    if (i == VERBS || !verbs[i].start(x, p, args, e))
         explain_dns_cancel(&x);
     return x;
 }

@@ -10,6 +10,8 @@
 #include "dns/resolver.h"
 #include "explain/args.h"
 
+#define EXPLAIN_DNS_VERBS(V) V(lookup) V(ask)
+
 struct explain_dns;
 
 /* p: as for dns_lookup_start; its trail is not used. fn is called once, never before this

@@ -47,7 +47,7 @@ static void put_targets(struct json *j, const struct route_accept *out)
     json_close_array(j);
 }
 
-static bool take_in(struct answer *w)
+static bool say_accept(struct answer *w)
 {
     struct route_client client;
     struct route_accept out = { .refused = false }, sender = out, rcpt = out;
@@ -80,7 +80,7 @@ static bool take_in(struct answer *w)
 
 /* --- route --- */
 
-static bool find(struct answer *w)
+static bool say_route(struct answer *w)
 {
     struct route_dest d;
     struct route_ask ask = { .sender = w->args->from, .rcpt = w->args->rcpt,
@@ -99,7 +99,7 @@ static bool find(struct answer *w)
 
 /* --- one table --- */
 
-static bool look(struct answer *w)
+static bool say_map(struct answer *w)
 {
     struct map *m = NULL;
     struct map_hit hit = { .line = 0 };
@@ -131,14 +131,14 @@ static bool look(struct answer *w)
     return true;
 }
 
-static bool is_ours(struct answer *w)
+static bool say_ours(struct answer *w)
 {
     json_bool(&w->j, "local", route_is_local_address(w->tables, w->args->rcpt));
     json_bool(&w->j, "virtual", route_is_virtual_address(w->tables, w->args->rcpt));
     return true;
 }
 
-static bool rewrite(struct answer *w)
+static bool say_rewrite(struct answer *w)
 {
     static const struct {
         const char *word;
@@ -165,9 +165,9 @@ bool explain_route(const struct route_tables *tables, struct span verb,
         bool rcpt, trail;
         bool (*fn)(struct answer *w);
     } verbs[] = {
-        { "accept", true, true, take_in },    { "route", true, true, find },
-        { "map", false, false, look },       { "ours", true, false, is_ours },
-        { "rewrite", true, true, rewrite },
+#define VERB(name, rcpt, trail) { #name, rcpt, trail, say_##name },
+        EXPLAIN_ROUTE_VERBS(VERB)
+#undef VERB
     };
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (!span_eq(verb, span_str(verbs[i].verb)))

@@ -15,6 +15,11 @@
 #include "explain/args.h"
 #include "route/route.h"
 
+/* rcpt: rcpt= is needed; trail: it says how the answer came about. */
+#define EXPLAIN_ROUTE_VERBS(V) \
+    V(accept, true, true) V(route, true, true) V(map, false, false) V(ours, true, false) \
+    V(rewrite, true, true)
+
 enum { EXPLAIN_JSON_MAX = 512 << 10 };
 
 /* False: e says what is wrong with the question. a is for this answer alone. */
