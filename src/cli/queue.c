@@ -356,6 +356,18 @@ static bool put_options(struct request *rq)
            (!limit || queue_words_add(w, "limit", limit));
 }
 
+/* What is held already is not meant by a hold, what is not by no release: nor is it counted. Who
+ * names states himself is taken by his word. */
+static bool put_states(struct request *rq)
+{
+    const char *of = is(rq, "release") ? "state=held,quarantined"
+                     : is(rq, "hold")  ? "!state=held,quarantined" : NULL;
+    for (size_t i = 0; of && i < rq->words.n; i++)
+        if (strncmp(rq->words.v[i] + (*rq->words.v[i] == '!'), "state=", strlen("state=")) == 0)
+            return true;
+    return !of || queue_words_plain(&rq->words, of);
+}
+
 /* What is named needs no question; the words behind the verb's own are ids, a retry's is what it
  * is for. */
 static int act(struct request *rq)
@@ -372,6 +384,8 @@ static int act(struct request *rq)
     for (size_t i = own; i < rq->n; i++)
         fits = fits && queue_words_add(w, is(rq, "retry") ? "target" : "id", rq->ids[i]);
     if (!fits)
+        return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
+    if (by_filter && !put_states(rq))
         return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
     if (rq->dry)
         return queue_act_dry_run(&rq->a, w, rq->back ? "reroute --back" : verb);

@@ -19,15 +19,29 @@ enum { PREVIEW_ROWS = 5, OUT_MAX_BYTES = 64 << 20, ID_MAX_BYTES = 256 };
 /* --- before --- */
 
 struct counted {
-    long long messages, recipients, bytes, upto;
+    long long messages, bytes, upto;
+    long long recipients; /* -1: nothing was asked about them, and they were not counted */
 };
+
+static long long recipients_of(const json_t *o)
+{
+    const char *state;
+    const json_t *n;
+    json_t *states = json_object_get(o, "recipients");
+    long long sum = 0;
+    if (json_object_get(o, "matching"))
+        return (long long)row_int(o, "matching");
+    json_object_foreach(states, state, n)
+        sum += (long long)json_integer_value(n);
+    return states ? sum : -1;
+}
 
 static void on_count(void *ctx, struct span row)
 {
     struct counted *c = ctx;
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
     c->messages = (long long)row_int(o, "messages");
-    c->recipients = (long long)row_int(o, "matching");
+    c->recipients = recipients_of(o);
     c->bytes = (long long)row_int(o, "bytes");
     c->upto = (long long)row_int(o, "upto");
     json_decref(o);
@@ -89,7 +103,7 @@ static void say_count(const struct counted *c, FILE *to)
     buf_init(&b, 256);
     term_put_counted(&b, (uint64_t)c->messages, "message");
     buf_putz(&b, ", ");
-    if (c->recipients) {
+    if (c->recipients >= 0) {
         term_put_counted(&b, (uint64_t)c->recipients, "recipient");
         buf_putz(&b, ", ");
     }
@@ -143,12 +157,16 @@ int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words,
     if (rc != EX_OK || (!c.messages && !a->json))
         return rc;
     if (a->json) {
-        printf("{\"dry_run\":\"%s\",\"messages\":%lld,\"recipients\":%lld,\"bytes\":%lld}\n",
-               verb, c.messages, c.recipients, c.bytes);
+        printf("{\"dry_run\":\"%s\",\"messages\":%lld,", verb, c.messages);
+        if (c.recipients >= 0)
+            printf("\"recipients\":%lld,", c.recipients);
+        printf("\"bytes\":%lld}\n", c.bytes);
         return shown(a);
     }
     say_count(&c, stdout);
-    printf(": what %s would be about; nothing was changed\n", verb);
+    printf(": what %s would %s; nothing was changed\n", verb,
+           strcmp(verb, "reroute --back") == 0 ? "look at: of these, what is rerouted"
+                                               : "be about");
     return shown(a);
 }
 

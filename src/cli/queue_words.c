@@ -87,6 +87,8 @@ int queue_words_option(struct queue_words *w, const char *option, const char *va
         value += negated;
         if (*value && strchr(amount ? "<>" : "~=", *value))
             op[0] = *value++;
+        else if (op[0] == '~' && strchr(value, '*'))
+            op[0] = '='; /* a pattern is for the whole text */
         w->filters++;
         return add_condition(w, negated, options[i].field, op, value) ? 1 : -1;
     }

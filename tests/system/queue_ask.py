@@ -155,6 +155,17 @@ def actions(where):
         out = d.queue("release", "--state", "held", "--dry-run")
         assert held[3] in out and "4 messages, 4 recipients" in out, out
         assert d.rows("delete", "--dry-run", held[0])[0]["messages"] == 1
+        for pattern, n in ("mailbox", 4), ("*mailbox*", 4), ("4*busy, id*", 4), ("mailbox*", 0):
+            assert d.count("--reason", pattern) == n, pattern
+        assert d.count("--reason", "!*mailbox*") == 4
+        # what would not change is not announced either
+        assert d.rows("release", "--all", "--dry-run")[0]["messages"] == 4
+        assert d.rows("hold", "--all", "--dry-run")[0] == {
+            "dry_run": "hold", "messages": 4, "recipients": 4,
+            "bytes": d.rows("count", "--domain", "busy.example")[0]["bytes"]}
+        assert d.rows("delete", "--all", "--dry-run")[0]["recipients"] == 8
+        assert "recipients" not in d.rows("delete", "--from", "*", "--dry-run")[0]
+        assert "nothing" in d.queue("release", "--domain", "busy.example", "--yes")
         d.queue("list", "--dry-run", code=64)
         assert d.count("--state", "held") == 4
         done = d.rows("release", "--state", "held", "--to", "u0@good.example", "--yes")
