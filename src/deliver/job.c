@@ -325,7 +325,7 @@ void job_message_done(struct job *j)
 {
     struct conn *c = j->conn;
     bool again = c->tls_failed && j->plain_addr != j->next_addr &&
-                 j->tls_mode != CONFIG_TLS_REQUIRED && !j->reached;
+                 j->tls_mode != CONFIG_TLS_REQUIRED;
     /* An opportunistic handshake that failed is no reason to leave this host: once more without
      * TLS. */
     if (again && j->next_addr)

@@ -23,7 +23,7 @@ struct peer { /* one connection to a server */
     struct loop_io io;
     struct loop_timer bye;
     struct buf in;
-    bool data, quits;
+    bool data, quits, tls;
 };
 
 struct rig {
@@ -36,6 +36,7 @@ struct rig {
     unsigned made, live, peak, taken[SERVERS];
     int64_t quit_ms; /* a server's time for QUIT; -1: it never answers */
     bool drops_at_a; /* at RCPT */
+    bool no_tls_at_b; /* it says STARTTLS, and then drops who does that */
     uint32_t ttl_s, looked_up;
     struct msg_job_done done; /* the last, without its texts */
     struct msg_result result;
@@ -84,6 +85,11 @@ static void on_line(struct peer *p, struct span line)
         say(p, "354 go on\r\n");
     } else if (span_starts(line, SPAN("RCPT")) && p->r->drops_at_a && p->server == A) {
         peer_end(p);
+    } else if (span_starts(line, SPAN("EHLO")) && p->r->no_tls_at_b && p->server == B) {
+        say(p, "250-here\r\n250 STARTTLS\r\n");
+    } else if (span_starts(line, SPAN("STARTTLS"))) {
+        p->tls = true;
+        say(p, "220 begin\r\n");
     } else if (span_starts(line, SPAN("QUIT"))) {
         p->quits = true;
         if (p->r->quit_ms >= 0)
@@ -99,7 +105,7 @@ static void on_peer(void *ctx, int ready)
     char *to = buf_space(&p->in, 4096);
     ssize_t got = loop_read(p->r->l, p->fd, to, 4096);
     (void)ready;
-    if (got <= 0) {
+    if (got <= 0 || p->tls) {
         peer_end(p);
         return;
     }
@@ -423,6 +429,17 @@ static void second_choice(void)
     end(r);
 }
 
+/* A host that was there and lost the message changes nothing for the next one: where TLS fails that
+ * is asked again without. */
+static void second_choice_without_tls(void)
+{
+    struct rig *r = begin("");
+    r->drops_at_a = r->no_tls_at_b = true;
+    CHECK(mailed(r, 0, false));
+    CHECK(r->taken[B] == 1 && r->made == 3);
+    end(r);
+}
+
 /* No more are kept than may be at work: descriptors end. */
 static void not_too_many(void)
 {
@@ -451,6 +468,7 @@ static void short_ttl(void)
 static const struct test tests[] = { TEST(used_again),  TEST(not_over_a_reload),
                                      TEST(one_after_the_other), TEST(in_its_room),
                                      TEST(ends_in_between),
-                                     TEST(second_choice), TEST(not_too_many),
+                                     TEST(second_choice), TEST(second_choice_without_tls),
+                                     TEST(not_too_many),
                                      TEST(short_ttl) };
 TEST_MAIN(tests)
