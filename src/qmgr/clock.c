@@ -6,7 +6,10 @@
  * note is doubted: mail is as old as it was then, and an alarm says so, until the clock comes back
  * to where it might be, or nobody has set it for a day, or an administrator believes it. A clock
  * that is set far while we run is noted for a day as if it was not, so that a start meanwhile
- * doubts it. Where nothing waits there is nothing to lose, and no doubt. */
+ * doubts it. Where nothing waits there is nothing to lose, and no doubt.
+ *
+ * Mail that came by a clock which was far behind bears that time for good. Once the right time is
+ * known, what the wrong clock said, and by how much, is noted, for the starts to come. */
 #include "qmgr/admin.h"
 #include "qmgr/keep.h"
 
@@ -18,6 +21,7 @@
 #include <sysexits.h>
 
 #define NOTE "clock"
+#define WRONG SPAN("wrong") /* from, to, and by how much */
 #define BELIEVE "postern queue clock believe"
 
 enum { MINUTE_MS = 60 * 1000, NOTE_EVERY_MS = 15 * MINUTE_MS, HOUR_MS = 60 * MINUTE_MS,
@@ -87,6 +91,33 @@ static void note(struct qmgr *q, int64_t mono_ms)
     keep_flush(q);
 }
 
+/* Between these two times, as the wall's clock said, it was behind by so much. */
+static void note_wrong(struct qmgr *q, int64_t from_ms, int64_t to_ms, int64_t behind_ms)
+{
+    struct buf b;
+    if (behind_ms < FAR_MS)
+        return;
+    buf_init(&b, 24);
+    wire_put_i64(&b, from_ms);
+    wire_put_i64(&b, to_ms);
+    wire_put_i64(&b, behind_ms);
+    decision_set(q, NOTE, WRONG, SPAN_NONE, buf_span(&b));
+    buf_free(&b);
+    keep_flush(q);
+}
+
+static void apply_wrong(struct qmgr *q)
+{
+    struct decision d;
+    struct span unused;
+    if (!decision_get(q, NOTE, WRONG, &unused, &d))
+        return;
+    struct wire w = wire_reader(d.what);
+    int64_t from_ms = wire_get_i64(&w), to_ms = wire_get_i64(&w), behind_ms = wire_get_i64(&w);
+    if (!w.bad && behind_ms > 0)
+        sched_clock_was(q->sched, from_ms, to_ms, behind_ms, q->clock->begun);
+}
+
 void clock_open(struct qmgr *q, uint64_t upto)
 {
     struct clock *c = q->clock = NEW(struct clock);
@@ -95,6 +126,7 @@ void clock_open(struct qmgr *q, uint64_t upto)
     c->set_ms = c->begun.mono_ms;
     c->noted_ms = c->begun.mono_ms - NOTE_EVERY_MS;
     c->ahead_ms = c->trusted_ms = ahead(c->begun);
+    apply_wrong(q);
     if (!noted(q, &c->last_ms) || !q->recovered || !is_far(c->begun.wall_ms - c->last_ms))
         return;
     c->doubted = true;
@@ -132,12 +164,17 @@ void clock_upkeep(struct qmgr *q)
     c->ahead_ms += by_ms;
     if (by_ms > MINUTE_MS || by_ms < -MINUTE_MS)
         c->set_ms = now.mono_ms;
-    bool near = !is_far(c->ahead_ms - c->trusted_ms);
-    bool agrees = near || now.mono_ms - c->set_ms >= AGREES_MS;
-    if (c->doubted && near)
-        end_doubt(q, ahead(c->begun) - c->ahead_ms, "it was set, and is believed");
-    else if (c->doubted && agrees)
+    int64_t away_ms = c->ahead_ms - c->trusted_ms, off_ms = ahead(c->begun) - c->ahead_ms;
+    bool near = !is_far(away_ms), agrees = near || now.mono_ms - c->set_ms >= AGREES_MS;
+    if (c->doubted && near) {
+        note_wrong(q, c->begun.wall_ms, now.wall_ms + off_ms, -off_ms);
+        end_doubt(q, off_ms, "it was set, and is believed");
+    } else if (c->doubted && agrees) {
         end_doubt(q, 0, "nobody has set it for a day: it is believed");
+    } else if (agrees && !near) {
+        decision_drop(q, NOTE, WRONG); /* set back: it had been right before */
+        note_wrong(q, c->begun.wall_ms, c->set_ms + c->trusted_ms, away_ms);
+    }
     if (agrees)
         c->trusted_ms = c->ahead_ms;
     if (now.mono_ms - c->noted_ms >= NOTE_EVERY_MS)

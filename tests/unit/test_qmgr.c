@@ -587,6 +587,42 @@ static void smtpd_that_reads_nothing(void)
     rig_free(&r);
 }
 
+static void clock_jumps(struct rig *r, int64_t days)
+{
+    loop_sim_jump_wall(r->l, days * 24 * HOUR_MS);
+}
+
+/* Mail that came while the clock was wrong, before the time came from the network, is not old after
+ * that for one more restart: when there was mail at the start, which doubted the clock, and when
+ * there was none. */
+static void received_by_a_wrong_clock(void)
+{
+    for (int some = 0; some < 2; some++) {
+        struct rig *r = rig_new_config(29, "delivery_rule \"long\" { domain = {\"x.example\"} "
+                                           "expire_after = 3d warn_after = 2d }\n");
+        CHECK(!some || rig_send(r, rig_mail(r, "ok.s@src.example", "tmp999.0@x.example")));
+        rig_run(r, HOUR_MS);
+        rig_kill(r);
+        clock_jumps(r, -400);
+        rig_start(r);
+        struct rig_mail *m = rig_mail(r, "ok.s@src.example", "tmp999.1@x.example");
+        struct rig_address *a = rig_address(r, "tmp999.1@x.example");
+        CHECK(rig_send(r, m));
+        rig_run(r, HOUR_MS);
+        clock_jumps(r, 400);
+        rig_run(r, (some ? 1 : 26) * HOUR_MS);
+        for (int i = 0; i < 3; i++) {
+            rig_kill(r);
+            rig_start(r);
+            rig_run(r, 2 * HOUR_MS);
+            CHECK_INT(a->reported, 0);
+        }
+        rig_run(r, 80 * HOUR_MS);
+        CHECK_INT(a->reported, 1);
+        rig_free(&r);
+    }
+}
+
 static const struct test tests[] = {
     TEST(recent_content), TEST(plain), TEST(eio_everywhere), TEST(enospc_everywhere),
     TEST(crash_everywhere), TEST(kill_everywhere), TEST(disk_away), TEST(warning_after_delivery),
@@ -594,7 +630,7 @@ static const struct test tests[] = {
     TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
     TEST(sender_does_not_read), TEST(report_cannot_be_made),
-    TEST(many_destinations),
+    TEST(many_destinations), TEST(received_by_a_wrong_clock),
     TEST(compaction_under_load), TEST(credit), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)

@@ -86,6 +86,17 @@ void sched_clock_doubt(struct sched *s, uint64_t upto_seq, int64_t ms, struct sc
     s->look_from = 0;
 }
 
+/* Their timers, which fire too early now, are set anew when they do. */
+void sched_clock_was(struct sched *s, int64_t from_ms, int64_t to_ms, int64_t behind_ms,
+                     struct sched_now now)
+{
+    struct sched_msg *m = sched_order_from(&s->by_age, sched_age_at(from_ms));
+    for (; m && sched_age_ms(m->age) <= to_ms; m = sched_order_from(&s->by_age, m->age + 1)) {
+        int64_t born_ms = m->born_ms + behind_ms;
+        m->born_ms = born_ms < now.mono_ms ? born_ms : now.mono_ms;
+    }
+}
+
 /* Looks at some messages more after rules have changed. */
 void sched_timers_look(struct sched *s, struct sched_now now)
 {
