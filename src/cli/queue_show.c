@@ -146,11 +146,14 @@ static void cell_next(struct queue_show *s, const json_t *rcpt)
         cli_table_cell(s->table, at ? SPAN("now") : SPAN_NONE);
 }
 
-static void cell_reason(struct cli_table *t, struct span reason, struct span before)
+static void cell_reason(struct cli_table *t, const json_t *rcpt)
 {
+    struct span before = row_text(rcpt, "before");
     struct buf b;
     buf_init(&b, 4096);
-    buf_puts(&b, reason);
+    if (span_eq(row_text(rcpt, "then"), SPAN("deleted")))
+        buf_putz(&b, "is deleted when this attempt ends; ");
+    buf_puts(&b, row_text(rcpt, "reason"));
     if (before.n)
         buf_printf(&b, "; before that: %.*s", SPAN_ARG(before));
     cli_table_cell(t, buf_span(&b));
@@ -179,7 +182,7 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
         cli_table_cell(t, SPAN_NONE);
     cell_address(t, row_text(rcpt, "to"));
     cell_next(s, rcpt);
-    cell_reason(t, row_text(rcpt, "reason"), row_text(rcpt, "before"));
+    cell_reason(t, rcpt);
     cli_table_end_row(t);
     s->recipients++;
     enum queue_state is;

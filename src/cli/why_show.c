@@ -208,6 +208,11 @@ static void put_situation(struct why_show *s, size_t i)
     buf_putz(s->out, ".\n");
     if (final)
         return;
+    if (row_text(r, "then").n) {
+        buf_putz(s->out, "    unless this attempt has a final outcome, it is ");
+        why_put(s, row_text(r, "then"));
+        buf_putz(s->out, " then: somebody asked for that\n");
+    }
     put_reason(s, r, elsewhere);
     put_next(s, r);
     bool parked = is_held(r) || why_is(r, "state", "waiting") ||

@@ -30,6 +30,7 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const stru
     if (r->released)
         json_bool(j, "released", true);
     json_str(j, "state", cause_state(r));
+    cause_put_then(j, r);
     json_uint(j, "attempts", r->attempts);
     if (r->warned)
         json_bool(j, "warned", true);

@@ -146,6 +146,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     json_uint(&j, "rcpt", rcpt);
     admin_put_addr(&j, "to", r->addr);
     json_str(&j, "state", cause_state(r));
+    cause_put_then(&j, r);
     if (r->state < SCHED_READY)
         json_bool(&j, "routing", true);
     if (r->state == SCHED_READY && r->next_try_ms && !r->frozen)
@@ -176,7 +177,8 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
         int64_t after_ms = sched_expire_ms(a->q->sched, r->dest);
         json_int(&j, "expire_after_ms", after_ms);
         int64_t born_ms = sched_msg_born_ms(a->q->sched, m->here);
-        json_int(&j, "expires_ms", cause_wall(now, born_ms + after_ms));
+        if (!r->to_be_deleted)
+            json_int(&j, "expires_ms", cause_wall(now, born_ms + after_ms));
     }
     cause_row_end(a, &j, &b);
 }

@@ -38,6 +38,9 @@ int64_t cause_wall(struct sched_now now, int64_t mono_ms);
 
 /* As people name it, of one that waits; else what became of it. */
 struct span cause_state(const struct sched_rcpt_info *r);
+/* "then", of one in a delivery: what becomes of it when that ends without a final outcome, where a
+ * person has said something else than to try again. */
+void cause_put_then(struct json *j, const struct sched_rcpt_info *r);
 
 void cause_send_now(struct admin_ask *a);
 /* The destinations of a tally with the most recipients, and the last word of each host there;

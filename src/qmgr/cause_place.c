@@ -94,6 +94,12 @@ void cause_put_who(struct json *j, struct span who, int64_t at_ms)
     json_int(j, "since_ms", at_ms);
 }
 
+void cause_put_then(struct json *j, const struct sched_rcpt_info *r)
+{
+    if (r->to_be_held || r->to_be_deleted)
+        json_str(j, "then", r->to_be_deleted ? SPAN("deleted") : SPAN("held"));
+}
+
 struct span cause_state(const struct sched_rcpt_info *r)
 {
     return span_str(r->state < SCHED_LIVE ? queue_state_name(sched_queue_state(r))

@@ -159,6 +159,9 @@ def deleted_while_active(where):
         id = d.submit()
         d.wait_states(id, "active")
         assert "that attempt ends" in d.queue("delete", id)
+        assert "is deleted when this attempt ends" in d.queue(), d.queue()
+        story = d.g.cli("why", id).stdout.decode()
+        assert "it is deleted then: somebody asked" in story and "given up" not in story, story
         d.crash()
         assert d.states(id) == ["held"]
         sink.clear()

@@ -878,6 +878,33 @@ static void warning_then_expiry(void)
     sched_free(&s);
 }
 
+/* Nobody is told that a message is tried on which is deleted, or held, when its attempt ends; one
+ * that is let go meanwhile is late like any other. */
+static void no_warning_of_the_last_attempt(void)
+{
+    struct sched *s = make();
+    struct sched_event ev;
+    struct sched_rcpt_info r;
+    struct sched_job job;
+    add_at(s, 1, "u@x.example", 3, 0, 0);
+    route_all(s, "x", 0);
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK_INT(sched_delete(s, 1, 0), 1);
+    CHECK_INT(sched_hold(s, 1, 1, SPAN("by me")), 1);
+    CHECK_INT(sched_hold(s, 1, 2, SPAN("by me")), 1);
+    CHECK(sched_rcpt(s, 1, 0, &r) && r.to_be_deleted && !r.to_be_held);
+    CHECK(sched_rcpt(s, 1, 1, &r) && !r.to_be_deleted && r.to_be_held);
+    CHECK(!sched_next_event(s, at(5 * HOUR), &ev));
+    CHECK_INT(sched_release(s, 1, 2, SPAN_NONE, at(5 * HOUR)), 1);
+    CHECK(sched_next_event(s, at(6 * HOUR), &ev));
+    CHECK(ev.kind == SCHED_EVENT_WARN && ev.rcpt == 2 && ev.last);
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 6 * HOUR);
+    CHECK_INT(state_of(s, 1, 0), SCHED_DELETED);
+    CHECK_INT(state_of(s, 1, 1), SCHED_HELD);
+    CHECK_INT(state_of(s, 1, 2), SCHED_DEFERRED);
+    sched_free(&s);
+}
+
 /* Its owner is told of so many ends in one turn and begins jobs in the next: who came into one in
  * the middle of a message's end is over with that job. */
 static void into_a_job_while_it_expires(void)
@@ -1388,6 +1415,7 @@ static const struct test tests[] = {
     TEST(queue_only_waits_for_a_run),
     TEST(released_is_remembered),
     TEST(warning_then_expiry),
+    TEST(no_warning_of_the_last_attempt),
     TEST(into_a_job_while_it_expires),
     TEST(clock_jumps_and_restarts),
     TEST(edited_routes_reach_waiting_mail),

@@ -16,12 +16,13 @@ static int64_t expire_at(const struct sched *s, const struct sched_rcpt *r)
     return sched_born_ms(s, sched_msg_of(r)) + sched_rcpt_rule(s, r)->expire_after_ms;
 }
 
-/* INT64_MAX: no more, or never. */
+/* INT64_MAX: no more, or never. Of what is being delivered for the last time nobody is told that it
+ * is tried on. */
 static int64_t warn_at(const struct sched *s, const struct sched_rcpt *r)
 {
     const struct sched_rule *rule = sched_rcpt_rule(s, r);
     if (!rule->warn_after_ms || rule->warn_after_ms >= rule->expire_after_ms ||
-        (r->flags & RCPT_WARNED))
+        (r->flags & (RCPT_WARNED | RCPT_DELETE | RCPT_HOLD)))
         return INT64_MAX;
     return sched_born_ms(s, sched_msg_of(r)) + rule->warn_after_ms;
 }

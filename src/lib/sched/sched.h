@@ -435,7 +435,8 @@ struct sched_rcpt_info {
     bool released; /* it was held or waited for a run, and was let go */
     bool frozen;      /* before its attempt, and nothing is started for it */
     bool quarantined; /* held by the tables, and by nobody else */
-    bool to_be_held;  /* in a job, and held when that ends without a final outcome */
+    bool to_be_held;  /* in a job, and held when that ends without a final outcome; */
+    bool to_be_deleted; /* or deleted */
     uint8_t marks;
     struct span reason; /* its own; when READY that of its site, while that has trouble; or "" */
     struct span before; /* of one that was held, or released: what was said last before that */
