@@ -7,13 +7,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+os.umask(0o022)     # whatever it was: servers drop privileges before they reach for their files
+
 
 class Dir:
     """with Dir("name") as path: ...  KEEP=1 in the environment keeps it, and says where it is."""
 
     def __init__(self, name="test", where=None):
         self.path = Path(tempfile.mkdtemp(prefix=f"postern-{name}-", dir=where))
-        os.chmod(self.path, 0o755)      # servers drop privileges before they reach for their files
+        os.chmod(self.path, 0o755)
         atexit.register(self.remove)
 
     def __enter__(self):
