@@ -56,28 +56,33 @@ static int read_args(struct request *rq, int argc, char **argv)
     return rc;
 }
 
-/* As it stands in a log or a mail: "<user@dom>", "ID:", "[192.0.2.1]", "dom."; the caller frees. */
+/* As it stands in a log or a mail: "<user@dom>", "ID:", "dom."; the caller frees. */
 static char *bare(const char *word)
 {
     struct span s = span_trim(span_str(word));
     if (s.n > 1 && strchr(":,;", s.p[s.n - 1]))
         s = span_to(s, s.n - 1);
-    if (s.n > 2 && ((s.p[0] == '<' && s.p[s.n - 1] == '>') ||
-                    (s.p[0] == '[' && s.p[s.n - 1] == ']')))
+    if (s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
         s = span_of(s.p + 1, s.n - 2);
     if (s.n > 1 && s.p[s.n - 1] == '.')
         s = span_to(s, s.n - 1);
     return must_strndup(s.p, s.n);
 }
 
-/* It can be the name of something: no control characters, and no blanks but in a place's name as
- * it is printed, with the share of a rule ("mx:mx1.example by:big"). */
+/* It can be the name of something: no control characters, and no blanks but within quotes (RFC 5321
+ * 4.1.2) and in a place's name as it is printed, with the share of a rule
+ * ("mx:mx1.example by:big"). */
 static bool is_name(const char *word)
 {
-    bool place = strstr(word, " by:") || strstr(word, " from:<");
-    for (const char *p = word; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f || (*p == ' ' && !place))
+    bool place = strstr(word, " by:") || strstr(word, " from:<"), quoted = false;
+    for (const char *p = word; *p; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f || (*p == ' ' && !place && !quoted))
             return false;
+        if (quoted && *p == '\\' && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+    }
     return *word != '\0';
 }
 

@@ -1,6 +1,7 @@
 /* Collects the answer: qmgr's rows, then what router and resolver say now. */
 #include "cli/why_words.h"
 
+#include "base/domain.h"
 #include "base/must.h"
 #include "cli/ctl.h"
 
@@ -156,10 +157,14 @@ static bool is_place(const struct why *w, struct span name)
 static bool is_asked(const struct why *w, const json_t *rcpt)
 {
     struct span target = row_text(w->group, "target"), to = row_text(rcpt, "to");
-    if (why_is(w->group, "is", "address"))
-        return span_ieq(to, target);
+    struct span domain = span_from(to, span_rfind(to, '@') + 1);
+    if (why_is(w->group, "is", "address")) {
+        size_t at = span_rfind(target, '@');
+        return span_ieq(span_to(to, span_rfind(to, '@')), span_to(target, at)) &&
+               domain_same(domain, span_from(target, at + 1));
+    }
     if (why_is(w->group, "is", "domain"))
-        return span_ieq(span_from(to, span_rfind(to, '@') + 1), target);
+        return domain_same(domain, target);
     return is_place(w, row_text(rcpt, "destination"));
 }
 
@@ -172,7 +177,7 @@ static bool is_of_one(const struct why *w, const json_t *attempt)
 }
 
 /* What has other recipients elsewhere is told for those that were asked about. */
-static void keep_asked(struct why *w)
+void why_keep_asked(struct why *w)
 {
     for (size_t i = json_array_size(w->rcpts); i > 0; i--)
         if (!is_asked(w, json_array_get(w->rcpts, i - 1)))
@@ -186,7 +191,7 @@ static void keep_asked(struct why *w)
 static void ask_sent(struct ask *k, const char *target, struct why *w)
 {
     struct ask_args args = { .n = 0 };
-    if (why_log_kind(span_str(target)) != WHY_LOG_ADDRESS)
+    if (why_log_kind(span_str(target)) != WHY_LOG_ADDRESS && strcmp(target, "<>") != 0)
         return;
     ask_arg(&args, "from", span_str(target));
     json_t *row = ask_row(k, "count", &args);
@@ -206,7 +211,7 @@ static int ask_oldest(const struct cli_args *a, struct why *w)
     json_decref(w->hosts);
     w->places = places;
     w->hosts = hosts;
-    keep_asked(w);
+    why_keep_asked(w);
     return rc == EX_NOINPUT ? EX_OK : rc; /* gone meanwhile */
 }
 

@@ -2,6 +2,10 @@
 #include "cli/log_parts.h"
 #include "cli/why_words.h"
 
+#include "cli/term.h"
+
+enum { LINES_OF_NAME = 20 };
+
 static void put_event(struct why_show *s, const json_t *e)
 {
     static const char *const keys[] = { "id",     "from", "to",     "relay", "dsn",   "stat",
@@ -67,9 +71,9 @@ static void put_log(struct why_show *s)
         put_files(s, "  The log says nothing of it; looked through: ", false);
         return;
     }
-    buf_printf(s->out, "  The log says of it%s:\n",
-               why_log_kind(span_str(s->w->target)) == WHY_LOG_ID ? "" : ", at last");
-    for (size_t i = 0; i < n; i++)
+    bool id = why_log_kind(span_str(s->w->target)) == WHY_LOG_ID;
+    buf_printf(s->out, "  The log says of it%s:\n", id ? "" : ", at last");
+    for (size_t i = id || n < LINES_OF_NAME ? 0 : n - LINES_OF_NAME; i < n; i++)
         put_event(s, json_array_get(l->events, i));
     put_files(s, "  Not read, or not all of it: ", true);
 }
@@ -118,7 +122,7 @@ void why_show_gone(struct why_show *s)
         buf_putz(s->out, "  ");
         why_put_number(s, w->sent, "message from it waits", "messages from it wait");
         buf_putz(s->out, ": postern queue --from ");
-        why_put(s, target);
+        term_put_shell(s->out, target);
         buf_putz(s->out, "\n");
     }
     if (w->frozen) {

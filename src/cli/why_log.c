@@ -1,6 +1,8 @@
 #include "cli/why_log.h"
 
 #include "base/buf.h"
+#include "base/domain.h"
+#include "base/json.h"
 #include "base/must.h"
 #include "cli/ctl.h"
 #include "cli/log_parts.h"
@@ -25,7 +27,8 @@ enum {
     LINE_MAX_BYTES = 64 << 10,
     FILES_MAX = 400,
     EVENTS_OF_ID = 200,         /* shown */
-    EVENTS_OF_NAME = 20,
+    EVENTS_OF_NAME = 20,        /* and what follows them */
+    NAMES_MAX = 16,
     EARLY_S = 60,               /* clocks of file system and gateway */
 };
 
@@ -39,9 +42,11 @@ struct reader {
     struct why_log *l;
     enum why_log_kind kind;
     bool text;       /* not of events */
-    char *needle;    /* every line that is meant has it */
     const char *word;
-    size_t shown;
+    char *names[NAMES_MAX];   /* what it is called; */
+    char *needles[NAMES_MAX]; /* every line that is meant has one of these */
+    size_t name_count;
+    size_t shown, own; /* so many events of a file are meant, and not only follow */
     uint64_t bytes, bytes_max;
     time_t since;    /* nothing is older */
     bool complete;   /* its beginning was found */
@@ -116,15 +121,93 @@ static void find_rotated(struct reader *r, struct span path)
     qsort(r->files, r->file_count, sizeof *r->files, by_change);
 }
 
+/* --- what it is called --- */
+
+static void add_name(struct reader *r, struct span name)
+{
+    struct buf b;
+    if (!name.n || r->name_count == NAMES_MAX)
+        return;
+    buf_init(&b, LINE_MAX_BYTES);
+    if (r->text)
+        buf_puts(&b, name);
+    else
+        json_put_string(&b, name); /* as it stands in an event, */
+    if (r->kind == WHY_LOG_ID)
+        buf_putz(&b, r->text ? ": " : "");
+    struct span needle = buf_span(&b);
+    if (!r->text && r->kind != WHY_LOG_ID) /* of which it may be a part */
+        needle = span_of(needle.p + 1, needle.n - 2);
+    r->names[r->name_count] = must_strndup(name.p, name.n);
+    r->needles[r->name_count++] = must_strndup(needle.p, needle.n);
+    buf_free(&b);
+}
+
+/* An address or a domain, whichever way its domain was written. */
+static void add_spellings(struct reader *r, struct span word)
+{
+    char other[LINE_MAX_BYTES / 32];
+    size_t at = r->kind == WHY_LOG_ADDRESS ? span_rfind(word, '@') + 1 : 0;
+    struct span domain = span_from(word, at);
+    if (at >= sizeof other)
+        return;
+    add_name(r, word);
+    memcpy(other, word.p, at);
+    size_t n = domain_to_ascii(domain, other + at, sizeof other - at);
+    n = n ? n : domain_to_utf8(domain, other + at, sizeof other - at);
+    if (n)
+        add_name(r, span_of(other, at + n));
+}
+
+/* "[192.0.2.1]" as a host is 192.0.2.1 in a log; the port is not needed. */
+static struct span host_of(struct span host)
+{
+    if (!host.n || host.p[0] != '[')
+        return span_to(host, span_find(host, ':'));
+    host = span_from(host, 1);
+    host = span_to(host, span_find(host, ']'));
+    return span_istarts(host, SPAN("IPv6:")) ? span_from(host, 5) : host;
+}
+
+/* The hosts of "mx:a.example,b.example by:big", "host:[a.example]:25". */
+static void add_hosts(struct reader *r, struct span list)
+{
+    list = span_to(list, span_find(list, ' '));
+    while (list.n) {
+        struct span host = span_to(list, span_find(list, ','));
+        list = span_from(list, host.n + 1);
+        add_spellings(r, host_of(host));
+    }
+}
+
+static void add_names(struct reader *r)
+{
+    static const char *const kinds[] = { "mx:", "host:", "list:" };
+    struct span word = span_str(r->word);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (r->kind == WHY_LOG_NAME && span_istarts(word, span_str(kinds[i]))) {
+            add_hosts(r, span_from(word, strlen(kinds[i])));
+            return;
+        }
+    }
+    if (r->kind == WHY_LOG_ID)
+        add_name(r, word);
+    else
+        add_spellings(r, word);
+    if (r->kind == WHY_LOG_NAME && word.p[0] == '[')
+        add_name(r, host_of(word));
+}
+
 /* --- lines --- */
 
 static bool is_word(struct span value, const struct reader *r)
 {
-    struct span word = span_str(r->word);
-    if (r->kind == WHY_LOG_ADDRESS)
-        return span_ieq(value, word);
-    struct span domain = span_from(value, span_rfind(value, '@') + 1);
-    return span_ieq(domain, word);
+    if (r->kind != WHY_LOG_ADDRESS)
+        value = span_from(value, span_rfind(value, '@') + 1);
+    for (size_t i = 0; i < r->name_count; i++)
+        if (span_ieq(value, span_str(r->names[i])))
+            return true;
+    return false;
 }
 
 static bool has_member(const json_t *row, const char *key, const struct reader *r)
@@ -133,16 +216,28 @@ static bool has_member(const json_t *row, const char *key, const struct reader *
     return json_is_string(v) && is_word(span_of(json_string_value(v), json_string_length(v)), r);
 }
 
+/* "192.0.2.1:25" */
+static bool is_host(struct span part, const struct reader *r)
+{
+    struct span bare = part.n && part.p[0] == '[' ? host_of(part) : part;
+    for (size_t i = 0; i < r->name_count; i++) {
+        struct span name = span_str(r->names[i]);
+        if (span_ieq(bare, name) ||
+            (span_istarts(part, name) && part.n > name.n && part.p[name.n] == ':'))
+            return true;
+    }
+    return false;
+}
+
 /* "mx1.example 192.0.2.1:25" */
 static bool has_relay(const json_t *row, const struct reader *r)
 {
     static const char *const keys[] = { "relay", "host" };
-    struct span word = span_str(r->word);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *v = json_string_value(json_object_get(row, keys[i]));
         struct span rest = span_str(v), part;
         while ((part = span_word(&rest)).n)
-            if (span_istarts(part, word) && (part.n == word.n || part.p[word.n] == ':'))
+            if (is_host(part, r))
                 return true;
     }
     return false;
@@ -183,10 +278,31 @@ static bool may_follow(const struct reader *r, const char *line)
     return false;
 }
 
+static bool has_name(const struct reader *r, const char *line)
+{
+    for (size_t i = 0; i < r->name_count; i++)
+        if (r->kind == WHY_LOG_ID ? strstr(line, r->needles[i]) : strcasestr(line, r->needles[i]))
+            return true;
+    return false;
+}
+
+static bool is_own(const struct reader *r, const json_t *row)
+{
+    return r->text || is_meant(row, r);
+}
+
+/* With what follows events that are gone already. */
+static void drop_first(struct reader *r, json_t *list)
+{
+    r->own -= is_own(r, json_array_get(list, 0));
+    json_array_remove(list, 0);
+    while (json_array_size(list) && !is_own(r, json_array_get(list, 0)))
+        json_array_remove(list, 0);
+}
+
 static void keep_line(struct reader *r, json_t *list, char *line)
 {
-    bool has = r->kind == WHY_LOG_ID ? strstr(line, r->needle) : strcasestr(line, r->needle);
-    if (!has && (r->text || !json_array_size(list) || !may_follow(r, line)))
+    if (!has_name(r, line) && (r->text || !json_array_size(list) || !may_follow(r, line)))
         return;
     struct span s = span_trim_lines(span_str(line));
     json_t *row;
@@ -198,8 +314,9 @@ static void keep_line(struct reader *r, json_t *list, char *line)
         const char *event = json_string_value(json_object_get(row, "event"));
         r->complete |= event && strcmp(event, "received") == 0;
         json_array_append(list, row);
-        if (json_array_size(list) > r->shown)
-            json_array_remove(list, 0);
+        r->own += is_own(r, row);
+        while (r->own > r->shown)
+            drop_first(r, list);
     }
     json_decref(row);
 }
@@ -259,10 +376,18 @@ static void read_lines(struct reader *r, const char *path, json_t *list, struct 
         close(fd);
 }
 
-/* What the older file says comes before. */
-static void put_before(json_t *events, json_t *older, size_t max)
+static size_t own_count(const struct reader *r, const json_t *events)
 {
-    for (size_t i = json_array_size(older); i > 0 && json_array_size(events) < max; i--)
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(events); i++)
+        n += is_own(r, json_array_get(events, i));
+    return n;
+}
+
+/* What the older file says comes before. */
+static void put_before(const struct reader *r, json_t *events, json_t *older, size_t max)
+{
+    for (size_t i = json_array_size(older); i > 0 && own_count(r, events) < max; i--)
         json_array_insert(events, 0, json_array_get(older, i - 1));
 }
 
@@ -271,11 +396,12 @@ static void read_file(struct reader *r, const struct file *f)
     json_t *list = json_array(), *row = json_pack("{s:s}", "path", f->path);
     struct buf why;
     buf_init(&why, 1000);
+    r->own = 0;
     if (f->packed)
         buf_putz(&why, "it is packed in a way that is not read here");
     else
         read_lines(r, f->path, list, &why);
-    put_before(r->l->events, list, r->shown);
+    put_before(r, r->l->events, list, r->shown);
     json_object_set_new(row, "read", json_boolean(!why.len));
     if (why.len)
         json_object_set_new(row, "why", json_string(buf_cstr(&why)));
@@ -303,19 +429,6 @@ static time_t id_time(const char *id)
     struct tm made = { .tm_year = year, .tm_mon = v[1], .tm_mday = v[2], .tm_hour = v[3],
                        .tm_min = v[4], .tm_sec = v[5] };
     return timegm(&made);
-}
-
-static char *needle_of(const struct reader *r)
-{
-    struct buf b;
-    buf_init(&b, LINE_MAX_BYTES);
-    if (r->kind == WHY_LOG_ID)
-        buf_printf(&b, r->text ? "%s: " : "\"id\":\"%s\"", r->word);
-    else
-        buf_putz(&b, r->word);
-    char *needle = must_strndup(buf_cstr(&b), b.len);
-    buf_free(&b);
-    return needle;
 }
 
 static struct span time_of(const json_t *events, size_t i, bool of_one)
@@ -352,7 +465,7 @@ void why_log_read(const struct config *cfg, const char *word, struct why_log *l)
     r->word = word;
     r->kind = why_log_kind(span_str(word));
     r->text = !cfg->log.events.n;
-    r->needle = needle_of(r);
+    add_names(r);
     r->shown = r->kind == WHY_LOG_ID ? EVENTS_OF_ID : EVENTS_OF_NAME;
     r->bytes_max = r->kind == WHY_LOG_ID ? ALL_BYTES_MAX : NAME_BYTES_MAX;
     r->since = r->kind == WHY_LOG_ID ? id_time(word) - EARLY_S : 0;
@@ -363,13 +476,16 @@ void why_log_read(const struct config *cfg, const char *word, struct why_log *l)
         find_rotated(r, path);
     }
     for (size_t i = 0; i < r->file_count; i++) {
-        bool enough = r->complete || json_array_size(l->events) >= r->shown;
+        bool enough = r->complete || own_count(r, l->events) >= r->shown;
         if (!enough && r->files[i].changed >= r->since)
             read_file(r, &r->files[i]);
         free(r->files[i].path);
     }
     sort(l->events, r->kind == WHY_LOG_ID);
-    free(r->needle);
+    for (size_t i = 0; i < r->name_count; i++) {
+        free(r->names[i]);
+        free(r->needles[i]);
+    }
     free(r);
 }
 

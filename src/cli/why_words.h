@@ -32,6 +32,9 @@ int64_t why_sum(const json_t *numbers); /* of an object's members */
 /* Breaks lines that are longer than width (in columns) between words; a word is never broken. */
 void why_layout(struct buf *out, struct span text, unsigned width, bool colour);
 
+/* why_ask.c: of the oldest message only what the group's name means stays. */
+void why_keep_asked(struct why *w);
+
 /* why_place.c: what holds mail back at the destination and site of a row "place". others: it was
  * said of the site already. */
 void why_show_place(struct why_show *s, const json_t *place, bool others);

@@ -43,6 +43,7 @@ struct cause_scan {
     struct query y;
     bool queried; /* y is to be freed */
     struct span target; /* in the ask's word */
+    struct span host;   /* the same without the brackets of a literal */
     bool whole, local;  /* it is an address; one of this host without a domain */
     struct buf names;   /* of a host that is asked for by its address */
     struct span aliases[ALIASES_MAX];
@@ -104,7 +105,7 @@ static bool key_names(struct span key, struct span host)
 
 static bool is_through(const struct cause_scan *w, struct span dest, struct span site)
 {
-    if (key_names(dest, w->target) || key_names(site, w->target))
+    if (key_names(dest, w->host) || key_names(site, w->host))
         return true;
     for (size_t i = 0; i < w->alias_count; i++)
         if (key_names(dest, w->aliases[i]) || key_names(site, w->aliases[i]))
@@ -519,7 +520,7 @@ static bool phase_done(struct admin_ask *a)
         return true;
     case REASONS: return send_reasons(a, w);
     case DOMAINS: return send_domains(a, w);
-    default: cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->target); return true;
+    default: cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->host); return true;
     }
 }
 
@@ -547,7 +548,7 @@ static void on_host(void *ctx, const struct host_info *h)
     struct cause_scan *w = ctx;
     struct netaddr ip;
     size_t at = w->names.len;
-    if (w->alias_count == ALIASES_MAX || !netaddr_parse_ip(w->target, &ip) ||
+    if (w->alias_count == ALIASES_MAX || !netaddr_parse_ip(w->host, &ip) ||
         !netaddr_same_ip(&ip, &h->relay) || span_find(h->name, '[') < h->name.n)
         return;
     buf_puts(&w->names, h->name);
@@ -590,6 +591,15 @@ static void put_folded(struct buf *to, struct span target)
     buf_puts(to, n ? span_of(text, n) : domain);
 }
 
+/* RFC 5321 4.1.3: "[192.0.2.1]" and "[IPv6:::1]" are domains, and name a host. */
+static struct span host_of(struct span target)
+{
+    if (target.n < 3 || target.p[0] != '[' || target.p[target.n - 1] != ']')
+        return target;
+    target = span_of(target.p + 1, target.n - 2);
+    return span_istarts(target, SPAN("IPv6:")) ? span_from(target, 5) : target;
+}
+
 void cause_group(struct admin_ask *a, struct span target)
 {
     uint64_t seed = loop_random_u64(a->q->env->loop);
@@ -599,6 +609,7 @@ void cause_group(struct admin_ask *a, struct span target)
     put_folded(&a->word, span_to(target, ENVELOPE_TEXT_MAX - 1));
     buf_init(&w->names, 4096);
     w->target = buf_span(&a->word);
+    w->host = host_of(w->target);
     w->whole = span_find(w->target, '@') < w->target.n;
     w->oldest = UINT64_MAX;
     cause_tallies_init(&w->reasons, seed);

@@ -706,6 +706,20 @@ def not_there(where):
         assert "delivering process" not in text, text
         assert "these have 14 characters" in d.words(id[:-1], code=66)
         assert "nothing in the queue is for it" in d.words("nobody@dest.example", code=66)
+        for rcpt, words in (('"a b"@hold.example', ('"a b"@hold.example', "hold.example")),
+                            ("x@[IPv6:::1]", ("x@[IPv6:::1]", "[IPv6:::1]"))):
+            d.submit(rcpt, port=d.hold, sender="")
+            for word in words:
+                assert d.story(word)["found"], word
+        assert "2 messages from it wait: postern queue --from '<>'" in d.words("<>", code=66)
+        with smtpclient.Client(d.g.port) as c:
+            c.ehlo()
+            c.cmd("MAIL FROM:<a@client.example> SMTPUTF8")
+            c.cmd("RCPT TO:<zz@b\u00fccher.example>")
+            assert c.data("Subject: x\r\n\r\nhello\r\n").code == 250
+        for word in ("zz@xn--bcher-kva.example", "zz@b\u00fccher.example"):
+            s = d.wait_attempts(word, 1)
+            assert s["recipients"] and s["if_tried_now"], s
         for word in ("two words", " ", "a\tb"):
             assert "no id, address, domain or host" in d.words(word, code=64)
 

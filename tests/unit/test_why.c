@@ -277,6 +277,110 @@ static void who_deleted_it(void)
     why_log_free(&l);
 }
 
+/* --- what is shown of what was said --- */
+
+static json_t *rows(const char *text)
+{
+    json_error_t e;
+    json_t *list = json_loads(text, 0, &e);
+    MUST(list);
+    return list;
+}
+
+/* A recipient is the one that was asked for in whichever spelling its domain came. */
+static void spellings_of_a_domain(void)
+{
+    static const struct {
+        const char *is, *target, *left;
+    } cases[] = {
+        { "address", "zz@xn--bcher-kva.test", "13" }, { "address", "zz@xn--bcher-kva.TEST", "13" },
+        { "address", "zz@bcher.test", "" },           { "domain", "xn--bcher-kva.test", "123" },
+        { "domain", "b.test", "4" },                  { "address", "root", "5" },
+        { "address", "\"a@b\"@c.test", "6" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct why w = {
+            .rcpts = rows("[{\"rcpt\":1,\"to\":\"zz@b\u00fccher.test\"},"
+                          "{\"rcpt\":2,\"to\":\"yy@B\u00dcCHER.test\"},"
+                          "{\"rcpt\":3,\"to\":\"ZZ@xn--bcher-kva.test\"},"
+                          "{\"rcpt\":4,\"to\":\"zz@b.test\"},{\"rcpt\":5,\"to\":\"root\"},"
+                          "{\"rcpt\":6,\"to\":\"\\\"a@b\\\"@c.test\"}]"),
+            .attempts = rows("[{\"recipients\":[1]},{\"recipients\":[9]}]"),
+            .group = json_pack("{s:s,s:s}", "is", cases[i].is, "target", cases[i].target),
+        };
+        char left[8] = "";
+        why_keep_asked(&w);
+        for (size_t k = 0; k < json_array_size(w.rcpts) && k < sizeof left - 1; k++)
+            left[k] = (char)('0' + row_int(json_array_get(w.rcpts, k), "rcpt"));
+        CHECK_SPAN(span_str(left), span_str(cases[i].left));
+        CHECK_INT(json_array_size(w.attempts), strchr(cases[i].left, '1') != NULL);
+        json_decref(w.rcpts);
+        json_decref(w.attempts);
+        json_decref(w.group);
+    }
+}
+
+                          "{\"rcpt\":4,\"to\":\"zz@b.test\"},"
+                          "{\"rcpt\":5,\"to\":\"root\"},"
+ * quotes as JSON has them, the brackets of an address. */
+static void names_of_a_log(void)
+{
+    static const struct {
+        const char *word, *events;
+    } cases[] = {
+        { "zz@xn--bcher-kva.test", "one" },  { "zz@b\xc3\xbc" "cher.test", "one" },
+        { "b\xc3\xbc" "cher.test", "one" },   { "xn--bcher-kva.test", "one" },
+        { "\"a b\"@c.test", "two" },         { "mx:mx1.c.test,mx2.c.test", "two three" },
+        { "mx:mx2.c.test by:big", "three" }, { "host:[192.0.2.1]:25", "two" },
+        { "192.0.2.1", "two" },              { "[192.0.2.1]", "two four" },
+        { "[IPv6:2001:db8::1]", "three" },   { "2001:db8::1", "three" },
+        { "mx:c.test", "two three" },        { "mx", "" },
+        { "mx:", "" },                       { "host:", "" },
+    };
+    put_file("names", "{\"time\":\"1\",\"event\":\"one\",\"to\":\"zz@b\xc3\xbc" "cher.test\"}\n"
+                      "{\"time\":\"2\",\"event\":\"two\",\"to\":\"\\\"a b\\\"@c.test\","
+                      "\"relay\":\"mx1.c.test [192.0.2.1]:25\"}\n"
+                      "{\"time\":\"3\",\"event\":\"three\",\"to\":\"x@c.test\","
+                      "\"relay\":\"mx2.c.test [2001:db8::1]:25\"}\n"
+                      "{\"time\":\"4\",\"event\":\"four\",\"to\":\"x@[192.0.2.1]\"}\n",
+             0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct why_log l;
+        look("names", true, cases[i].word, &l);
+        if (!says(&l, cases[i].events))
+            TEST_FAIL("of %s", cases[i].word);
+        why_log_free(&l);
+    }
+}
+
+/* Reports in any number leave what became of the mail, and their own for it. */
+static void many_reports(void)
+{
+    enum { MANY = 57, SHOWN = 20 };
+    struct buf b;
+    struct why_log l;
+    buf_init(&b, 1 << 20);
+    for (int i = 0; i < MANY; i++)
+        buf_printf(&b, "{\"time\":\"1%02d\",\"event\":\"failed\",\"id\":\"i%d\","
+                       "\"to\":\"u%d@gone.test\",\"reason\":\"Host unknown\"}\n", i, i, i);
+    for (int i = 0; i < MANY; i++)
+        buf_printf(&b, "{\"time\":\"2%02d\",\"event\":\"dsn_sent\",\"id\":\"i%d\","
+                       "\"to\":\"s@from.test\",\"text\":\"r%d\"}\n", i, i, i);
+    put_file("reports", buf_cstr(&b), 0);
+    look("reports", true, "gone.test", &l);
+    CHECK_INT(json_array_size(l.events), 2 * SHOWN);
+    CHECK_SPAN(row_text(json_array_get(l.events, 0), "id"), SPAN("i37"));
+    CHECK_SPAN(row_text(json_array_get(l.events, SHOWN), "text"), SPAN("r37"));
+    struct why w = { .target = "gone.test", .log = l, .log_read = true, .exit = 66 };
+    struct why_page page = { .width = 100 };
+    buf_reset(&b);
+    why_show(&b, &w, NULL, &page);
+    CHECK(strstr(buf_cstr(&b), "i56: <u56@gone.test> was given up") != NULL);
+    CHECK(strstr(buf_cstr(&b), "its sender <s@from.test> was told, by r56") != NULL);
+    buf_free(&b);
+    why_log_free(&l);
+}
+
 static void begin(void) { CHECK(mkdtemp(folder) != NULL); }
 
 static void end(void)
@@ -286,7 +390,7 @@ static void end(void)
     static const char *const names[] = { "ev", "ev-20261119", "ev.2.gz", "ev.3", "ev.4.xz",
                                          "evening.1", "mail.log", "mail.log.1", "torn",
                                          "torn.1.gz", "pipe", "zeros", "zeros.1.gz", "long",
-                                         "acts" };
+                                         "acts", "names", "reports" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(command, sizeof command, "%s/%s", folder, names[i]);
         unlink(command);
@@ -298,6 +402,6 @@ static const struct test tests[] = {
     TEST(begin),          TEST(lines_are_broken), TEST(events_of_rotated_logs),
     TEST(without_events), TEST(damaged),          TEST(no_file),
     TEST(zeros),          TEST(long_log),         TEST(who_deleted_it),
-    TEST(end),
+    TEST(spellings_of_a_domain), TEST(names_of_a_log), TEST(many_reports), TEST(end),
 };
 TEST_MAIN(tests)

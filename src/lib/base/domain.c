@@ -32,6 +32,22 @@ size_t domain_to_ascii(struct span utf8, char *out, size_t cap)
     return n;
 }
 
+size_t domain_to_utf8(struct span name, char *out, size_t cap)
+{
+    char text[UTF8_MAX], *utf8 = NULL;
+    if (!is_ascii(name) || name.n >= sizeof text || memchr(name.p, 0, name.n))
+        return 0;
+    memcpy(text, name.p, name.n);
+    text[name.n] = '\0';
+    if (idn2_to_unicode_8z8z(text, &utf8, 0) != IDN2_OK)
+        return 0;
+    struct span s = span_str(utf8);
+    size_t n = s.n <= cap && !is_ascii(s) ? s.n : 0;
+    memcpy(out, s.p, n);
+    idn2_free(utf8);
+    return n;
+}
+
 size_t domain_fold(struct span name, char *out, size_t cap)
 {
     MUST(name.n <= cap);
@@ -39,4 +55,15 @@ size_t domain_fold(struct span name, char *out, size_t cap)
     for (size_t i = 0; i < name.n && !n; i++)
         out[i] = ascii_lower(name.p[i]);
     return n ? n : name.n;
+}
+
+bool domain_same(struct span a, struct span b)
+{
+    char x[UTF8_MAX], y[UTF8_MAX];
+    if (span_ieq(a, b))
+        return true;
+    if ((is_ascii(a) && is_ascii(b)) || a.n > sizeof x || b.n > sizeof y)
+        return false;
+    return span_eq(span_of(x, domain_fold(a, x, sizeof x)),
+                   span_of(y, domain_fold(b, y, sizeof y)));
 }

@@ -13,4 +13,10 @@ size_t domain_to_ascii(struct span utf8, char *out, size_t cap);
  * no room then, stays as it is but for ASCII letters; it must have room so. The bytes put. */
 size_t domain_fold(struct span name, char *out, size_t cap);
 
+/* The name with its A-labels as people read them. The bytes put, or 0: it has none, or no room. */
+size_t domain_to_utf8(struct span name, char *out, size_t cap);
+
+/* Two spellings of one name. */
+bool domain_same(struct span a, struct span b);
+
 #endif
