@@ -320,9 +320,8 @@ static void spellings_of_a_domain(void)
     }
 }
 
-                          "{\"rcpt\":4,\"to\":\"zz@b.test\"},"
-                          "{\"rcpt\":5,\"to\":\"root\"},"
- * quotes as JSON has them, the brackets of an address. */
+/* What a name is called elsewhere in the log: the other spelling of its domain, the hosts of a
+ * site, quotes as JSON has them, the brackets of an address. */
 static void names_of_a_log(void)
 {
     static const struct {
