@@ -20,23 +20,29 @@ enum {
     GROUPS_SHOWN = 100,
     GROUPS_SHOWN_MAX = 10000,
     AGES = 7,
+    NEAR_BITS = 13,
+    NEAR = 4,
+    SOON = 2,
 };
 
 enum group_by { BY_DOMAIN, BY_SITE, BY_REASON, BY_STATE, BY_SENDER, BY_SENDER_DOMAIN, BY_LISTENER,
                 BY_CLIENT, BY_COUNT };
 
+#define STATE (SCHED_WALK_RCPTS | SCHED_WALK_PLACE)
+
 static const struct by {
     const char *name;
     enum queue_kind kind;
+    unsigned memory; /* that is looked at of each recipient, SCHED_WALK_ */
 } bys[BY_COUNT] = {
-    [BY_DOMAIN] = { "domain", QUEUE_RCPTS },
-    [BY_SITE] = { "site", QUEUE_RCPTS },
-    [BY_REASON] = { "reason", QUEUE_RCPTS },
-    [BY_STATE] = { "state", QUEUE_RCPTS },
-    [BY_SENDER] = { "sender", QUEUE_MESSAGES },
-    [BY_SENDER_DOMAIN] = { "sender-domain", QUEUE_MESSAGES },
-    [BY_LISTENER] = { "listener", QUEUE_MESSAGES },
-    [BY_CLIENT] = { "client", QUEUE_CLIENTS },
+    [BY_DOMAIN] = { "domain", QUEUE_RCPTS, STATE | SCHED_WALK_DOMAIN },
+    [BY_SITE] = { "site", QUEUE_RCPTS, STATE },
+    [BY_REASON] = { "reason", QUEUE_RCPTS, STATE },
+    [BY_STATE] = { "state", QUEUE_RCPTS, STATE },
+    [BY_SENDER] = { "sender", QUEUE_MESSAGES, STATE | SCHED_WALK_SENDER },
+    [BY_SENDER_DOMAIN] = { "sender-domain", QUEUE_MESSAGES, STATE },
+    [BY_LISTENER] = { "listener", QUEUE_MESSAGES, STATE | SCHED_WALK_SENDER },
+    [BY_CLIENT] = { "client", QUEUE_CLIENTS, STATE | SCHED_WALK_TEXT },
 };
 
 /* The upper ends of the columns of the shape; the last has none. */
@@ -44,11 +50,12 @@ static const int64_t age_ends_ms[AGES - 1] = { 5 * 60000,    15 * 60000,   60 * 
                                                4 * 3600000, 24 * 3600000, 72 * 3600000 };
 
 struct group {
-    struct hash_node node;
     int64_t rank; /* more is better */
-    uint64_t messages, recipients, bytes, shared, oldest, newest, last;
     uint64_t domain, other[2]; /* of a reason: a hash; ages of messages of two domains, or 0 */
-    uint64_t ages[AGES];
+    uint64_t ages[AGES], shared;
+    /* What a look at a message needs lies together. */
+    struct hash_node node;
+    uint64_t last, messages, recipients, bytes, oldest, newest;
     int64_t next_ms;
     char key[];
 };
@@ -61,6 +68,11 @@ struct grouping {
     bool shape;
     enum phase phase;
     struct hash groups[TABLES];
+    /* Those met last, by their marks: mostly the right ones. */
+    struct near {
+        uint64_t mark;
+        struct group *group;
+    } near[1 << NEAR_BITS][NEAR];
     size_t group_count;
     size_t table;         /* RANK: that is gone through, */
     struct hash_node *at; /* its next one; NULL: its first */
@@ -119,43 +131,32 @@ static struct span class_of(struct span reason, char room[QUEUE_CLASS_MAX])
 
 static struct span place_of(struct span site, struct span dest) { return site.n ? site : dest; }
 
-static struct span client_text(struct span ip, char room[QUEUE_CLASS_MAX])
-{
-    struct netaddr client;
-    struct buf b;
-    query_ip(ip, &client);
-    if (client.family == NETADDR_NONE)
-        return SPAN_NONE;
-    buf_init(&b, NETADDR_TEXT_MAX);
-    netaddr_put_ip(&b, &client);
-    struct span text = span_of(room, b.len);
-    memcpy(room, b.mem + b.off, b.len);
-    buf_free(&b);
-    return text;
-}
-
 static struct span cell_key(enum group_by by, const struct sched_cell_info *c,
                             char room[QUEUE_CLASS_MAX])
 {
     switch (by) {
     case BY_DOMAIN: return c->domain;
     case BY_SITE: return place_of(c->site, c->dest);
-    case BY_REASON: return class_of(c->reason, room);
+    case BY_REASON: return c->folded ? c->reason : class_of(c->reason, room);
     case BY_STATE: return span_str(queue_state_name(c->state));
     case BY_SENDER: return c->sender;
     case BY_SENDER_DOMAIN: return c->sender_domain;
-    case BY_CLIENT: return c->client_known ? client_text(c->client, room) : c->client;
+    case BY_CLIENT: return c->client;
     default: return c->listener;
     }
 }
 
-static struct span rcpt_key(enum group_by by, const struct sched_rcpt_info *r,
-                            char room[QUEUE_CLASS_MAX])
+/* Of recipient i of m. */
+static struct span rcpt_key(enum group_by by, const struct sched_msg_info *m, uint32_t i,
+                            const struct sched_rcpt_info *r, char room[QUEUE_CLASS_MAX])
 {
+    struct span class;
     switch (by) {
     case BY_DOMAIN: return r->addr.domain;
     case BY_SITE: return place_of(r->site, r->dest);
-    case BY_REASON: return class_of(r->reason, room);
+    case BY_REASON:
+        class = r->reason.n ? sched_msg_rcpt_class(m->here, i) : SPAN_NONE;
+        return class.n ? class : class_of(r->reason, room);
     default: return span_str(queue_state_name(sched_queue_state(r)));
     }
 }
@@ -165,9 +166,27 @@ static struct hash *table_of(struct grouping *g, struct span key)
     return &g->groups[hash_bytes(0, key) % TABLES];
 }
 
-static struct group *group_of(struct grouping *g, struct span key)
+/* Most keys are one text for all that have it: its place is a mark of it. A client's is its
+ * address. */
+static uint64_t mark_of(const struct grouping *g, struct span key)
 {
-    key = span_to(key, GROUP_KEY_MAX);
+    uint64_t x = (uintptr_t)key.p;
+    if (g->by == BY_CLIENT) { /* the last bytes differ */
+        size_t n = key.n < sizeof x ? key.n : sizeof x;
+        x = 0;
+        if (n)
+            memcpy(&x, key.p + key.n - n, n);
+    }
+    return x;
+}
+
+static struct near *near_of(struct grouping *g, uint64_t mark)
+{
+    return g->near[mark * UINT64_C(0x9e3779b97f4a7c15) >> (64 - NEAR_BITS)];
+}
+
+static struct group *group_find(struct grouping *g, struct span key)
+{
     struct hash *table = table_of(g, key);
     struct hash_node *n = hash_get(table, key);
     if (!n && g->group_count >= GROUPS_MAX) {
@@ -184,6 +203,40 @@ static struct group *group_of(struct grouping *g, struct span key)
     hash_add(table, &new->node, span_of(new->key, key.n));
     g->group_count++;
     return new;
+}
+
+static struct group *group_of(struct grouping *g, struct span key)
+{
+    key = span_to(key, GROUP_KEY_MAX);
+    uint64_t mark = mark_of(g, key);
+    struct near *near = near_of(g, mark);
+    for (int i = 0; i < NEAR; i++)
+        if (near[i].mark == mark && near[i].group && span_eq(near[i].group->node.key, key))
+            return near[i].group;
+    memmove(near + 1, near, (NEAR - 1) * sizeof *near);
+    near[0] = (struct near){ mark, group_find(g, key) };
+    return near[0].group;
+}
+
+/* The group of one that comes soon is fetched, where there may be very many. */
+static void group_soon(struct grouping *g)
+{
+    const struct sched_msg *m = query_peek(&g->y, SOON);
+    struct span key = SPAN_NONE;
+    if (m && g->by == BY_SENDER)
+        sched_msg_sender(m, &key);
+    else if (m && g->by == BY_DOMAIN)
+        key = sched_msg_domain(m);
+    if (!key.n)
+        return;
+    uint64_t mark = mark_of(g, key);
+    const struct near *near = near_of(g, mark);
+    for (int i = 0; i < NEAR; i++) {
+        if (!near[i].group || near[i].mark != mark)
+            continue;
+        __builtin_prefetch(&near[i].group->node);
+        __builtin_prefetch(&near[i].group->newest);
+    }
 }
 
 /* One reason of many domains is told without the name of one of them. */
@@ -279,29 +332,40 @@ static struct group *feed_one(struct grouping *g, const struct sched_msg_info *m
     to->recipients += recipients;
     to->oldest = m->age < to->oldest ? m->age : to->oldest;
     to->newest = m->age > to->newest ? m->age : to->newest;
-    to->ages[column_of(g, m->received_ms)] += recipients;
+    if (g->shape)
+        to->ages[column_of(g, m->received_ms)] += recipients;
     take_next(to, next_ms);
     return to;
 }
 
-static int64_t next_of(const struct grouping *g, const struct sched_rcpt_info *r)
+/* As cause_next_ms, without a look-up. */
+static int64_t next_of(const struct sched_msg_info *m, uint32_t i, const struct sched_rcpt_info *r)
 {
-    return cause_next_ms(g->y.a->q, sched_queue_state(r), r->dest, r->next_try_ms);
+    bool ready = !r->next_try_ms && sched_queue_state(r) == QUEUE_READY;
+    return ready ? sched_msg_rcpt_paced_ms(m->here, i) : r->next_try_ms;
 }
 
 static struct span message_key(enum group_by by, const struct sched_msg_info *m, struct buf *room)
 {
-    struct netaddr client;
+    struct span sender;
     switch (by) {
-    case BY_SENDER: sched_addr_put(room, m->sender); return buf_span(room);
-    case BY_SENDER_DOMAIN: return m->sender.domain;
-    case BY_CLIENT:
-        query_client(m, &client);
-        if (client.family != NETADDR_NONE)
-            netaddr_put_ip(room, &client);
+    case BY_SENDER:
+        if (sched_msg_sender(m->here, &sender))
+            return sender;
+        sched_addr_put(room, m->sender);
         return buf_span(room);
+    case BY_SENDER_DOMAIN: return m->sender.domain;
+    case BY_CLIENT: return sched_msg_client(m->here);
     default: return sched_msg_listener(m->here);
     }
+}
+
+/* Where all of a message is meant, the rest is not looked up. */
+static bool next_rcpt(const struct grouping *g, const struct sched_msg_info *m, uint32_t i,
+                      struct sched_rcpt_info *r)
+{
+    bool all = !g->y.whole || g->by == BY_SITE || g->by == BY_REASON;
+    return all ? sched_msg_rcpt(m->here, i, r) : sched_msg_rcpt_state(m->here, i, r);
 }
 
 /* Ends early when the slice is over; then the message comes again. */
@@ -314,14 +378,14 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
     int64_t next_ms = 0;
     buf_init(&text, ENVELOPE_ADDR_MAX + 8);
     uint32_t i = g->y.rest;
-    for (bool over = false; !over && sched_msg_rcpt(m->here, i, &r); i++) {
+    for (bool over = false; !over && next_rcpt(g, m, i, &r); i++) {
         over = admin_spent(g->y.a, GROUP_UNITS);
-        if (!query_rcpt(&g->y, m, &r))
+        if (g->y.whole ? r.state >= SCHED_LIVE : !query_rcpt(&g->y, m, &r))
             continue;
         n++;
-        int64_t next = next_of(g, &r);
+        int64_t next = next_of(m, i, &r);
         struct group *to = bys[g->by].kind == QUEUE_RCPTS
-                               ? feed_one(g, m, rcpt_key(g->by, &r, room), 1, next)
+                               ? feed_one(g, m, rcpt_key(g->by, m, i, &r, room), 1, next)
                                : NULL;
         if (to && g->by == BY_REASON)
             take_domain(to, r.addr.domain, m->age);
@@ -339,6 +403,7 @@ static bool feed_rows(struct grouping *g)
     struct sched_msg_info m;
     enum query_got got;
     while ((got = query_next(&g->y, 0, &m)) == QUERY_ONE) {
+        group_soon(g);
         feed_message(g, &m);
         if (g->y.slice->over)
             return false;
@@ -422,12 +487,13 @@ static bool sort_all(struct grouping *g)
 
 /* --- saying it --- */
 
+/* Recipient i of m. */
 static bool in_group(const struct grouping *g, const struct group *x,
-                     const struct sched_rcpt_info *r)
+                     const struct sched_msg_info *m, uint32_t i, const struct sched_rcpt_info *r)
 {
     char room[QUEUE_CLASS_MAX];
     return bys[g->by].kind != QUEUE_RCPTS ||
-           span_eq(span_to(rcpt_key(g->by, r, room), GROUP_KEY_MAX), x->node.key);
+           span_eq(span_to(rcpt_key(g->by, m, i, r, room), GROUP_KEY_MAX), x->node.key);
 }
 
 /* Of the oldest: its own last reason, and when nothing better is known its next try. It may have
@@ -440,10 +506,10 @@ static bool look_at_oldest(struct grouping *g, struct group *x)
     if (!sched_age_get(g->y.a->q->sched, x->oldest, &m))
         return true;
     while (!(of_rcpts && g->look_said) && sched_msg_rcpt(m.here, g->look_at, &r)) {
-        g->look_at++;
-        if (query_rcpt(&g->y, &m, &r) && in_group(g, x, &r)) {
+        uint32_t i = g->look_at++;
+        if (query_rcpt(&g->y, &m, &r) && in_group(g, x, &m, i, &r)) {
             if (!of_rcpts)
-                take_next(x, next_of(g, &r));
+                take_next(x, next_of(&m, i, &r));
             if (r.reason.n && !g->look_said)
                 g->look_said = g->look_at;
         }
@@ -464,7 +530,8 @@ static bool find_other(struct grouping *g, const struct group *x, uint64_t age, 
         return false;
     for (uint32_t i = 0; i < LOOKED && sched_msg_rcpt(m.here, i, &r); i++) {
         *other_r = r.reason;
-        if (query_rcpt(&g->y, &m, &r) && in_group(g, x, &r) && !span_eq(r.reason, reason))
+        if (query_rcpt(&g->y, &m, &r) && in_group(g, x, &m, i, &r) &&
+            !span_eq(r.reason, reason))
             return true;
     }
     return false;
@@ -498,9 +565,23 @@ static void put_oldest(struct grouping *g, const struct group *x, struct json *j
         put_reason(g, x, r.reason, j);
 }
 
+/* A client's key is its address; that of the rest ("(others)") is no address. */
+static void put_key(struct grouping *g, struct span key, struct json *j)
+{
+    struct netaddr client = { .family = NETADDR_NONE };
+    struct buf b;
+    buf_init(&b, NETADDR_TEXT_MAX);
+    if (g->by == BY_CLIENT)
+        query_ip(key, &client);
+    if (client.family != NETADDR_NONE)
+        netaddr_put_ip(&b, &client);
+    json_str(j, g->by == BY_REASON ? "class" : bys[g->by].name, b.len ? buf_span(&b) : key);
+    buf_free(&b);
+}
+
 static void put_group(struct grouping *g, const struct group *x, struct json *j)
 {
-    json_str(j, g->by == BY_REASON ? "class" : bys[g->by].name, x->node.key);
+    put_key(g, x->node.key, j);
     json_uint(j, "messages", x->messages);
     if (x->shared)
         json_bool(j, "messages_at_most", true);
@@ -659,6 +740,7 @@ void admin_groups(struct admin_ask *a, struct wire *args)
         g->y.limit = GROUPS_SHOWN_MAX;
     kept_init(&g->best, g->y.limit, by_rank);
     kept_init(&g->named, g->y.limit, by_name);
+    g->y.memory = bys[g->by].memory;
     a->slice = groups_slice;
     a->bury = bury_slice;
 }

@@ -12,7 +12,8 @@
 
 enum {
     AHEAD = 12, /* so many messages are fetched before they are looked at, */
-    NEXT = 4,   /* and what they refer to */
+    NEXT = 6,   /* and what they refer to, */
+    NOW = 3,    /* and what that does */
     RCPT_FIELDS = QUERY_RCPT_FIELDS,
     ADDRESS_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN),
 };
@@ -166,6 +167,8 @@ static void rcpt_facts(const struct sched_rcpt_info *r, struct queue_facts *x)
     x->site = r->site;
     x->dest = r->dest;
     x->reason = r->reason;
+    x->place_number = r->place_hash;
+    x->reason_number = r->reason_hash;
     x->state = sched_queue_state(r);
 }
 
@@ -236,14 +239,17 @@ static enum queue_match any_rcpt(struct query *y, const struct sched_msg_info *m
     struct sched_rcpt_info r;
     r.next_try_ms = r.frozen = r.quarantined = false; /* where they are not asked for */
     r.site = r.dest = r.reason = SPAN_NONE;
+    r.place_hash = r.reason_hash = 0;
     uint32_t wants = y->wants;
     y->got = y->looked ? y->got : 0;
     for (uint32_t i = y->looked; next_rcpt(y, m, i, &r); i++) {
         if (r.state < SCHED_LIVE) {
             rcpt_facts(&r, x);
             y->got |= queue_filter_rcpt(y->filter, x);
-            if ((y->got & wants) == wants)
+            if ((y->got & wants) == wants) {
+                y->whole = m->rcpt_count == 1;
                 return QUEUE_YES;
+            }
         }
         if (i && admin_slice_spent(y->slice, 1)) { /* the first one goes with its message */
             y->looked = i + 1;
@@ -310,21 +316,41 @@ static bool next_of_cells(struct query *y, struct sched_msg_info *m_r)
     return least != UINT64_MAX && sched_age_get(y->q->sched, least, m_r);
 }
 
+/* What a look at a message takes. */
+static unsigned memory_of(const struct query *y)
+{
+    uint32_t f = y->fields, addresses = BIT(QUEUE_FROM) | BIT(QUEUE_TO) | BIT(QUEUE_CLIENT);
+    unsigned what = y->memory;
+    if (f & RCPT_FIELDS || f & addresses)
+        what |= SCHED_WALK_RCPTS;
+    if (f & (addresses | BIT(QUEUE_TARGET)))
+        what |= SCHED_WALK_TEXT;
+    if (f & (ADDRESS_FIELDS | BIT(QUEUE_TARGET)))
+        what |= SCHED_WALK_DOMAIN;
+    if (f & RCPT_FIELDS & ~ADDRESS_FIELDS)
+        what |= SCHED_WALK_PLACE;
+    if (f & BIT(QUEUE_LISTENER))
+        what |= SCHED_WALK_SENDER;
+    return what;
+}
+
 static bool next_of_all(struct query *y, struct sched_msg_info *m_r)
 {
-    bool with_rcpts = !y->fields || (y->fields & ~(BIT(QUEUE_SIZE) | BIT(QUEUE_AGE)));
+    unsigned what = memory_of(y);
     if (y->ahead_at == y->ahead_n) {
         y->ahead_n = sched_walk(y->q->sched, y->cursor, y->ahead, QUERY_AHEAD);
         y->ahead_at = 0;
         for (size_t i = 0; i < y->ahead_n && i < AHEAD; i++)
-            sched_walk_soon(y->ahead[i], with_rcpts);
+            sched_walk_soon(y->ahead[i], what);
     }
     if (y->ahead_at == y->ahead_n)
         return false;
     if (y->ahead_at + AHEAD < y->ahead_n)
-        sched_walk_soon(y->ahead[y->ahead_at + AHEAD], with_rcpts);
-    if (with_rcpts && y->ahead_at + NEXT < y->ahead_n)
-        sched_walk_next(y->ahead[y->ahead_at + NEXT]);
+        sched_walk_soon(y->ahead[y->ahead_at + AHEAD], what);
+    if (what && y->ahead_at + NEXT < y->ahead_n)
+        sched_walk_next(y->ahead[y->ahead_at + NEXT], what);
+    if (what && y->ahead_at + NOW < y->ahead_n)
+        sched_walk_now(y->ahead[y->ahead_at + NOW], what);
     sched_msg_show(y->ahead[y->ahead_at++], m_r);
     return true;
 }
@@ -377,6 +403,12 @@ enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_in
             return QUERY_LATER;
     }
     return QUERY_END;
+}
+
+const struct sched_msg *query_peek(const struct query *y, size_t n)
+{
+    size_t at = y->ahead_at + n - 1;
+    return y->ahead_slice == y->slice->serial && at < y->ahead_n ? y->ahead[at] : NULL;
 }
 
 static bool count_rcpts(struct query *y, const struct sched_msg_info *m, struct query_sum *sum)

@@ -62,6 +62,7 @@ struct query {
     uint64_t ahead_slice; /* its serial number; 0: nothing is known */
     const struct sched_msg *ahead[QUERY_AHEAD];
     size_t ahead_n, ahead_at;
+    unsigned memory; /* SCHED_WALK_: what its owner looks at */
     uint64_t heads[QUERY_CELLS_MAX]; /* of each cell, the first age behind the cursor */
     uint32_t looked; /* recipients of the candidate at hand that have been looked at, */
     uint32_t got;    /* and what they have together (queue_filter_rcpt) */
@@ -97,6 +98,8 @@ void query_plan_drop(struct query *y);
 enum query_got query_plan(struct query *y, int64_t begun_ns);
 /* The next message, in order of age. */
 enum query_got query_next(struct query *y, int64_t begun_ns, struct sched_msg_info *m_r);
+/* The n-th candidate after the one that came last, when it is known already; else NULL. */
+const struct sched_msg *query_peek(const struct query *y, size_t n);
 /* How much it is: QUERY_END when sum has all of it. Where the cells know, nothing is looked at;
  * `sure`: unless the number of messages would be an upper bound. */
 enum query_got query_count(struct query *y, int64_t begun_ns, bool sure, struct query_sum *sum);

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+enum { SEEN_BITS = 12 };
+
 struct term {
     enum queue_field field;
     bool any, negated, part; /* "any.", "!", "~" */
@@ -19,6 +21,7 @@ struct term {
     int64_t age_ms;
     uint64_t size_bytes;
     struct cidr net;
+    uint64_t *seen; /* of texts with numbers: by the upper bits of those; lowest bit: it holds */
 };
 
 struct queue_filter {
@@ -205,6 +208,8 @@ int queue_filter_word(struct queue_filter *f, struct span word, struct err *err)
                         .part = op == '~',
                         .op = op };
     int rc = fields[field].take(t, span_from(word, name.n + 1), err);
+    if (rc == 1 && (t->field == QUEUE_SITE || t->field == QUEUE_REASON))
+        t->seen = must_calloc(1 << SEEN_BITS, sizeof *t->seen);
     f->n += rc == 1;
     return rc;
 }
@@ -213,6 +218,8 @@ struct queue_filter *queue_filter_new(void) { return NEW(struct queue_filter); }
 
 void queue_filter_free(struct queue_filter **f)
 {
+    for (size_t i = 0; *f && i < (*f)->n; i++)
+        free((*f)->terms[i].seen);
     free(*f);
     *f = NULL;
 }
@@ -464,6 +471,29 @@ static enum queue_match target_holds(const struct term *t, const struct queue_fa
     return addr_is(x->to, v) ? QUEUE_YES : place ? QUEUE_NO : QUEUE_MAYBE;
 }
 
+static enum queue_match shared_holds(const struct term *t, const struct queue_facts *x)
+{
+    if (t->field == QUEUE_SITE)
+        return holds(place_holds(t, x->site) || place_holds(t, x->dest));
+    return reason_holds(t, x);
+}
+
+/* Of texts that many have. */
+static enum queue_match seen_holds(const struct term *t, const struct queue_facts *x)
+{
+    uint64_t number = t->field == QUEUE_SITE ? x->place_number : x->reason_number;
+    uint64_t *seen = &t->seen[number >> (64 - SEEN_BITS)];
+    if (number <= 1)
+        return shared_holds(t, x);
+    if ((*seen ^ number) > 1) {
+        enum queue_match match = shared_holds(t, x);
+        if (match == QUEUE_MAYBE)
+            return match;
+        *seen = (number & ~UINT64_C(1)) | (match == QUEUE_YES);
+    }
+    return holds(*seen & 1);
+}
+
 static enum queue_match term_holds(const struct term *t, const struct queue_facts *x)
 {
     if (t->field == QUEUE_FROM)
@@ -479,10 +509,10 @@ static enum queue_match term_holds(const struct term *t, const struct queue_fact
     case QUEUE_DOMAIN:
         return holds(t->part ? text_holds(t, domain_of(x->to))
                              : domain_is(value_of(t), domain_of(x->to)));
-    case QUEUE_SITE: return holds(place_holds(t, x->site) || place_holds(t, x->dest));
+    case QUEUE_SITE:
+    case QUEUE_REASON: return seen_holds(t, x);
     case QUEUE_CLIENT: return client_holds(t, &x->client);
     case QUEUE_LISTENER: return holds(text_holds(t, x->listener));
-    case QUEUE_REASON: return reason_holds(t, x);
     case QUEUE_STATE: return holds((t->states >> x->state & 1) != 0);
     case QUEUE_AGE:
         return holds(t->op == '>' ? x->age_ms > t->age_ms : x->age_ms < t->age_ms);

@@ -99,6 +99,9 @@ struct queue_facts {
     struct netaddr client;
     struct span listener, reason;
     bool reason_is_class; /* queue/reason.h: the reasons themselves may differ in its "*" */
+    /* Numbers, drawn by keyed hashes, of texts that many have: who has the same of site and dest,
+     * or of reason, has the same texts. 0: none. A text is then compared once. */
+    uint64_t place_number, reason_number;
     enum queue_state state;
     int64_t age_ms;
     uint64_t size_bytes;

@@ -16,8 +16,8 @@ void sched_index_init(struct sched *s)
     hash_init(&s->listeners, s->cfg.seed, 0);
     hash_init(&s->addresses, s->cfg.seed, ADDRESSES_MAX);
     hash_init(&s->clients, s->cfg.seed, CLIENTS_MAX);
-    s->many_classes = sched_name_get(&s->classes, SPAN("(other reasons)"));
-    s->many_addresses = sched_name_get(&s->addresses, SPAN("(other senders)"));
+    s->many_classes = sched_name_get(&s->classes, SPAN(SCHED_OTHER_REASONS));
+    s->many_addresses = sched_name_get(&s->addresses, SPAN(SCHED_OTHER_SENDERS));
     s->many_clients = sched_name_get(&s->clients, SPAN(OTHER_CLIENTS));
 }
 
@@ -46,7 +46,7 @@ static enum sched_cell_state cell_state(const struct sched_rcpt *r)
     case SCHED_DEFERRED: return CELL_DEFERRED;
     case SCHED_WAITING: return CELL_WAITING;
     case SCHED_HELD:
-        return (r->marks & MARKS_OWN) == MARK_QUARANTINED ? CELL_QUARANTINED : CELL_HELD;
+        return sched_rcpt_quarantined(r) ? CELL_QUARANTINED : CELL_HELD;
     default: return CELL_ROUTING;
     }
 }
@@ -209,7 +209,7 @@ void sched_cell(const struct queue_cell *c, struct sched_cell_info *c_r)
     const struct sched_name *address = c->key.c;
     c_r->sender_domain = sched_name_span(c->key.a);
     c_r->sender = sched_name_span(address);
-    c_r->sender_known = !span_eq(c_r->sender, SPAN("(other senders)"));
+    c_r->sender_known = !span_eq(c_r->sender, SPAN(SCHED_OTHER_SENDERS));
 }
 
 enum queue_state sched_queue_state(const struct sched_rcpt_info *r)

@@ -34,6 +34,10 @@ enum rcpt_flag {
 
 enum { AGE_TIE_BITS = 21 }; /* of a message's age, below the milliseconds */
 
+/* What the index calls those that are too many to be told apart. */
+#define SCHED_OTHER_REASONS "(other reasons)"
+#define SCHED_OTHER_SENDERS "(other senders)"
+
 enum { MARK_RELEASED = 0x80, MARK_QUARANTINED = 0x40, MARKS_OWN = 0xc0 };
 
 /* The states that groups are made of. */
@@ -283,6 +287,11 @@ static inline bool sched_frozen_at(enum sched_state state, const struct sched_na
 static inline bool sched_rcpt_frozen(const struct sched_rcpt *r)
 {
     return sched_frozen_at(r->state, r->domain, r->dest);
+}
+
+static inline bool sched_rcpt_quarantined(const struct sched_rcpt *r)
+{
+    return r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED;
 }
 
 /* index.c: to be told of every change that groups are made of */

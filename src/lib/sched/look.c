@@ -61,7 +61,7 @@ struct span sched_msg_client(const struct sched_msg *m)
 
 static struct span site_key(const struct sched_site *t)
 {
-    return t->key_len ? t->node.key : SPAN_NONE;
+    return t->node.key; /* empty: not bound yet */
 }
 
 const struct sched_name *sched_place_why(const struct sched_dest *d)
@@ -72,22 +72,17 @@ const struct sched_name *sched_place_why(const struct sched_dest *d)
     return first ? first : by_site ? d->why : t->why;
 }
 
-static struct span said_of(const struct sched_rcpt *r)
+static const struct sched_name *said_of(const struct sched_rcpt *r)
 {
     const struct sched_name *why = r->state == SCHED_READY ? sched_place_why(r->dest) : NULL;
-    return sched_name_span(why ? why : r->reason);
-}
-
-static bool is_quarantined(const struct sched_rcpt *r)
-{
-    return r->state == SCHED_HELD && (r->marks & MARKS_OWN) == MARK_QUARANTINED;
+    return why ? why : r->reason;
 }
 
 struct span sched_rcpt_earlier(const struct sched_rcpt *r)
 {
     struct span before = sched_name_before(r->reason);
-    bool decided = (r->state == SCHED_HELD && !is_quarantined(r)) || (r->flags & RCPT_HOLD);
-    return before.n || decided ? before : said_of(r);
+    bool decided = (r->state == SCHED_HELD && !sched_rcpt_quarantined(r)) || (r->flags & RCPT_HOLD);
+    return before.n || decided ? before : sched_name_span(said_of(r));
 }
 
 struct span sched_msg_earlier(const struct sched_msg *m, uint32_t rcpt)
@@ -95,9 +90,15 @@ struct span sched_msg_earlier(const struct sched_msg *m, uint32_t rcpt)
     return rcpt < m->rcpt_count ? sched_rcpt_earlier(&m->rcpts[rcpt]) : SPAN_NONE;
 }
 
+static uint64_t place_hash(const struct sched_dest *d)
+{
+    return d ? d->node.hash ^ d->site->node.hash << 1 : 0;
+}
+
 static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
 {
     bool frozen = sched_rcpt_frozen(r);
+    const struct sched_name *said = frozen ? NULL : said_of(r);
     *r_r = (struct sched_rcpt_info){
         .state = r->state,
         .addr = { .local = span_of(sched_msg_text(sched_msg_of(r)) + r->text, r->text_len),
@@ -108,15 +109,17 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .warned = (r->flags & RCPT_WARNED) != 0,
         .duplicate = (r->flags & RCPT_DUPLICATE) != 0,
         .released = (r->marks & MARK_RELEASED) != 0,
-        .quarantined = is_quarantined(r),
+        .quarantined = sched_rcpt_quarantined(r),
         .to_be_held = (r->flags & RCPT_HOLD) && !(r->flags & RCPT_DELETE),
         .to_be_deleted = (r->flags & RCPT_DELETE) != 0,
         .marks = r->marks & (uint8_t)~MARKS_OWN,
-        .reason = frozen ? SPAN(SCHED_FROZEN_REASON) : said_of(r),
+        .reason = frozen ? SPAN(SCHED_FROZEN_REASON) : sched_name_span(said),
         .before = sched_name_before(r->reason),
         .frozen = frozen,
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
+        .place_hash = place_hash(r->dest),
+        .reason_hash = said ? said->node.hash : 0,
         .next_try_ms = frozen ? 0 : sched_rcpt_next_try(r),
     };
 }

@@ -441,6 +441,8 @@ struct sched_rcpt_info {
     struct span reason; /* its own; when READY that of its site, while that has trouble; or "" */
     struct span before; /* of one that was held, or released: what was said last before that */
     struct span dest, site; /* of the last route; empty when none */
+    /* Hashes of the texts, for who compares very many of them; 0: none is known. */
+    uint64_t place_hash, reason_hash;
     int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
 };
 

@@ -15,18 +15,44 @@ uint64_t sched_walk_end(const struct sched *s)
 }
 
 /* Of a message with one recipient, which most are, all of it. */
-void sched_walk_soon(const struct sched_msg *m, bool with_rcpts)
+void sched_walk_soon(const struct sched_msg *m, unsigned what)
 {
-    enum { LINE = 64, LINES = 4, LINES_ALONE = 2 };
-    for (int i = 0; i < (with_rcpts ? LINES : LINES_ALONE); i++)
+    enum { LINE = 64, ALONE = 2, WITH_RCPTS = 3, WITH_TEXT = 4 };
+    int lines = what & SCHED_WALK_TEXT ? WITH_TEXT : what & SCHED_WALK_RCPTS ? WITH_RCPTS : ALONE;
+    for (int i = 0; i < lines; i++)
         __builtin_prefetch((const char *)m + i * LINE);
 }
 
-void sched_walk_next(const struct sched_msg *m)
+void sched_walk_next(const struct sched_msg *m, unsigned what)
 {
     const struct sched_name *domain = m->rcpt_count ? m->rcpts[0].domain : NULL;
-    __builtin_prefetch(domain);
-    __builtin_prefetch(domain ? domain->text : NULL);
+    const struct sched_dest *d = m->rcpt_count ? m->rcpts[0].dest : NULL;
+    if (what & SCHED_WALK_SENDER)
+        __builtin_prefetch(&m->cell->key);
+    if (what & (SCHED_WALK_DOMAIN | SCHED_WALK_PLACE) && domain)
+        __builtin_prefetch(domain);
+    if (what & SCHED_WALK_DOMAIN && domain)
+        __builtin_prefetch(domain->text);
+    if (what & SCHED_WALK_PLACE && d) {
+        __builtin_prefetch(d);
+        __builtin_prefetch(&d->site);
+    }
+}
+
+void sched_walk_now(const struct sched_msg *m, unsigned what)
+{
+    const struct sched_dest *d = m->rcpt_count ? m->rcpts[0].dest : NULL;
+    const struct sched_name *sender = NULL;
+    if (what & SCHED_WALK_SENDER)
+        sender = m->cell->key.c;
+    if (sender) {
+        __builtin_prefetch(sender);
+        __builtin_prefetch(sender->text);
+    }
+    if (what & SCHED_WALK_PLACE && d) {
+        __builtin_prefetch(d->site);
+        __builtin_prefetch(&d->site->gate.frozen);
+    }
 }
 
 void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r)
@@ -56,6 +82,44 @@ bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_
                                      .domain = sched_name_span(r->domain),
                                      .whole = (r->flags & RCPT_WHOLE) != 0 };
     return true;
+}
+
+bool sched_msg_rcpt_state(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r)
+{
+    if (rcpt >= m->rcpt_count)
+        return false;
+    const struct sched_rcpt *r = &m->rcpts[rcpt];
+    r_r->state = r->state;
+    r_r->addr.domain = sched_name_span(r->domain);
+    r_r->frozen = sched_rcpt_frozen(r);
+    r_r->quarantined = sched_rcpt_quarantined(r);
+    r_r->next_try_ms = r_r->frozen ? 0 : sched_rcpt_next_try(r);
+    return true;
+}
+
+struct span sched_msg_rcpt_class(const struct sched_msg *m, uint32_t rcpt)
+{
+    const struct sched_rcpt *r = &m->rcpts[rcpt];
+    bool places = sched_rcpt_frozen(r) || (r->state == SCHED_READY && sched_place_why(r->dest));
+    struct span class = r->reason && !places ? sched_name_span(r->reason->class) : SPAN_NONE;
+    return span_eq(class, SPAN(SCHED_OTHER_REASONS)) ? SPAN_NONE : class;
+}
+
+int64_t sched_msg_rcpt_paced_ms(const struct sched_msg *m, uint32_t rcpt)
+{
+    const struct sched_dest *d = m->rcpts[rcpt].dest;
+    return d && heap_linked(&d->site->pace.wake) ? d->site->pace.wake.key : 0;
+}
+
+struct span sched_msg_domain(const struct sched_msg *m)
+{
+    return m->rcpt_count ? sched_name_span(m->rcpts[0].domain) : SPAN_NONE;
+}
+
+bool sched_msg_sender(const struct sched_msg *m, struct span *sender_r)
+{
+    *sender_r = sched_name_span(m->cell->key.c);
+    return !span_eq(*sender_r, SPAN(SCHED_OTHER_SENDERS));
 }
 
 int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,

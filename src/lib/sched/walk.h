@@ -12,14 +12,34 @@ size_t sched_walk(const struct sched *s, uint64_t after_age, const struct sched_
 /* The age of the youngest there is; 0: there is none. Not the present time: the clock may have been
  * set back since it came. */
 uint64_t sched_walk_end(const struct sched *s);
-/* This one is looked at soon, with_rcpts or without. */
-void sched_walk_soon(const struct sched_msg *m, bool with_rcpts);
-/* The next but a few: its first recipient's domain. */
-void sched_walk_next(const struct sched_msg *m);
+/* What will be looked at: their memory is fetched beforehand, and no other. */
+enum {
+    SCHED_WALK_RCPTS = 1,
+    SCHED_WALK_TEXT = 2,    /* addresses, and the client's */
+    SCHED_WALK_DOMAIN = 4,  /* the name of a recipient's */
+    SCHED_WALK_PLACE = 8,   /* what makes its state: destination, site */
+    SCHED_WALK_SENDER = 16, /* sched_msg_sender, or the listener */
+};
+/* Of this one soon; of one that this was called for, what it refers to; and what that does. */
+void sched_walk_soon(const struct sched_msg *m, unsigned what);
+void sched_walk_next(const struct sched_msg *m, unsigned what);
+void sched_walk_now(const struct sched_msg *m, unsigned what);
 
 void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r);
 /* As sched_msg_rcpt, but no more than the state and the address. */
 bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
+/* As sched_msg_rcpt, but no more than the state and all that makes it, the domain and the next
+ * try. */
+bool sched_msg_rcpt_state(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
+/* The class of the reason that sched_msg_rcpt shows of it. Empty: that is not known here. */
+struct span sched_msg_rcpt_class(const struct sched_msg *m, uint32_t rcpt);
+/* Until when its site's rate lets nothing begin; 0: it does, or there is none. */
+int64_t sched_msg_rcpt_paced_ms(const struct sched_msg *m, uint32_t rcpt);
+/* Of its first recipient. */
+struct span sched_msg_domain(const struct sched_msg *m);
+/* The sender as it was given, in one text for all messages of his. False: one of so many that
+ * each message has its own. */
+bool sched_msg_sender(const struct sched_msg *m, struct span *sender_r);
 
 /* Whether any message came in by that listener. */
 bool sched_walk_listener(const struct sched *s, struct span name);
