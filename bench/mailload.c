@@ -2,7 +2,7 @@
  *
  *   mailload sink   -p PORT [-h ADDR] -n N [-r RUN] [-T idle_s] [-W first_s] [-x K] [-g linger_ms]
  *   mailload source -p PORT [-h ADDR] -n N [-r RUN] [-c CONC] [-s SIZE] [-m PER_CONN] [-P] [-b
- * ADDRS] [-o FIRST_SEQ] [-D K]
+ * ADDRS] [-o FIRST_SEQ] [-D K] [-f K]
  *
  * Each message carries  X-Mailload: RUN SEQ NS LINES HASH  (NS = CLOCK_MONOTONIC at
  * start of that message's transaction).  The sink reports count, unique, lost,
@@ -12,7 +12,8 @@
  *       -x K: answer every K-th end of data with 451 (not counted).
  * source: -m 0 = keep connections for ever, -m 1 = a connection per message;
  *       -P = pipeline MAIL/RCPT/DATA; -b K = spread over 127.0.0.1..K;
- *       -D K = recipients in dest0.example .. dest(K-1).example, in turn.
+ *       -D K = recipients in dest0.example .. dest(K-1).example, in turn;
+ *       -f K = K senders in a hundred domains, mixed.
  * both: -l FILE = at the end, one line per number: source "SEQ accepted|unsure|failed",
  *       sink "SEQ COUNT" for what arrived (also at SIGUSR1), so that what was accepted can be
  *       told from the rest.
@@ -67,7 +68,7 @@ static uint64_t mix(uint64_t h, const char *p, size_t n)
 }
 
 static const char *host = "127.0.0.1", *run = "r0", *list_file;
-static int port, conc = 1, permsg = 1, pipelining, naddr = 1, rejectk, domains;
+static int port, conc = 1, permsg = 1, pipelining, naddr = 1, rejectk, domains, senders;
 static long N = 1000, size = 4096;
 static double idle_s = 20, first_s = 60;
 static int linger_ms = 500;
@@ -464,15 +465,29 @@ static int wbody(struct sc *s)
     mod(s, EPOLLIN);
     return 0;
 }
-#define MAIL_CMD "MAIL FROM:<a@load.example>\r\n"
-static int put_rcpt(struct sc *s)
+static void mail_cmd(const struct sc *s, char *to, size_t n)
+{
+    unsigned long k = senders ? ((unsigned long)s->seq * 2654435761u >> 8) % (unsigned)senders : 0;
+    if (senders)
+        snprintf(to, n, "MAIL FROM:<a%lu@load%lu.example>\r\n", k, k % 100);
+    else
+        snprintf(to, n, "MAIL FROM:<a@load.example>\r\n");
+}
+static int put_mail(struct sc *s)
 {
     char cmd[128];
-    if (!domains)
-        return put(s, pipelining ? MAIL_CMD "RCPT TO:<b@dest.example>\r\nDATA\r\n"
-                                 : "RCPT TO:<b@dest.example>\r\n");
-    snprintf(cmd, sizeof cmd, "%sRCPT TO:<b@dest%ld.example>\r\n%s", pipelining ? MAIL_CMD : "",
-             s->seq % domains, pipelining ? "DATA\r\n" : "");
+    mail_cmd(s, cmd, sizeof cmd);
+    return put(s, cmd);
+}
+static int put_rcpt(struct sc *s)
+{
+    char cmd[256], mail[128] = "", number[24] = "";
+    if (pipelining)
+        mail_cmd(s, mail, sizeof mail);
+    if (domains)
+        snprintf(number, sizeof number, "%ld", s->seq % domains);
+    snprintf(cmd, sizeof cmd, "%sRCPT TO:<b@dest%s.example>\r\n%s", mail, number,
+             pipelining ? "DATA\r\n" : "");
     return put(s, cmd);
 }
 static int begin(struct sc *s)
@@ -490,7 +505,7 @@ static int begin(struct sc *s)
         s->seq);
     s->off = 0;
     s->st = MAIL;
-    return pipelining ? put_rcpt(s) : put(s, MAIL_CMD);
+    return pipelining ? put_rcpt(s) : put_mail(s);
 }
 static int reply(struct sc *s, int code, const char *txt)
 {
@@ -706,7 +721,7 @@ int main(int c, char **v)
     }
     int o;
     optind = 2;
-    while ((o = getopt(c, v, "h:p:n:r:c:s:m:Pb:T:W:x:g:o:D:l:")) != -1)
+    while ((o = getopt(c, v, "h:p:n:r:c:s:m:Pb:T:W:x:g:o:D:f:l:")) != -1)
         switch (o) {
         case 'h':
             host = optarg;
@@ -737,6 +752,9 @@ int main(int c, char **v)
             break;
         case 'D':
             domains = atoi(optarg);
+            break;
+        case 'f':
+            senders = atoi(optarg);
             break;
         case 'l':
             list_file = optarg;
