@@ -713,6 +713,13 @@ static int source(void)
            cpu(), lasterr);
     return done == N ? 0 : 1;
 }
+static void take_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, onterm);
+    signal(SIGUSR1, onusr1);
+    signal(SIGINT, onterm);
+}
 int main(int c, char **v)
 {
     if (c < 2) {
@@ -777,10 +784,7 @@ int main(int c, char **v)
         default:
             return 2;
         }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGTERM, onterm);
-    signal(SIGUSR1, onusr1);
-    signal(SIGINT, onterm);
+    take_signals();
     ep = epoll_create1(EPOLL_CLOEXEC);
     return v[1][1] == 'i' ? sink() : source();
 }
