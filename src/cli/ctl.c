@@ -8,13 +8,14 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 16 << 20, READ_BYTES = 64 << 10, ANSWER_MS = 90 * 1000 };
+enum { LINE_MAX_BYTES = 16 << 20, READ_BYTES = 64 << 10, ANSWER_MS = 90 * 1000, STOP_MS = 3000 };
 
 /* --- connecting --- */
 
@@ -163,6 +164,19 @@ static int patience_ms(const struct ctl *c)
     return !c->until_ms || left_ms > ANSWER_MS ? ANSWER_MS : left_ms < 0 ? 0 : (int)left_ms;
 }
 
+/* False: now it is enough. */
+static bool ask_to_stop(struct ctl *c)
+{
+    struct signalfd_siginfo one;
+    while (read(c->stop_fd, &one, sizeof one) > 0)
+        ;
+    if (c->stopping)
+        return false;
+    c->stopping = true;
+    c->until_ms = ctl_now_ms() + STOP_MS;
+    return shutdown(c->fd, SHUT_WR) == 0; /* control/request.h */
+}
+
 static bool read_more(struct ctl *c)
 {
     struct pollfd p[2] = { { .fd = c->fd, .events = POLLIN },
@@ -170,8 +184,9 @@ static bool read_more(struct ctl *c)
     int ready;
     do
         ready = poll(p, 2, patience_ms(c));
-    while (ready < 0 && errno == EINTR);
-    c->stopped = ready > 0 && p[1].revents & POLLIN;
+    while ((ready < 0 && errno == EINTR) ||
+           (ready > 0 && p[1].revents & POLLIN && ask_to_stop(c)));
+    c->stopped = (ready > 0 && p[1].revents & POLLIN) || (ready == 0 && c->stopping);
     if (c->stopped)
         return broken(c, "");
     c->late = ready == 0 && c->until_ms != 0;

@@ -13,8 +13,12 @@ struct ctl {
     pid_t master; /* who listens, as the kernel says; 0 when it does not know */
     struct buf in;
     size_t taken; /* bytes of `in` that the last line took */
-    int stop_fd;  /* readable: the answer is not waited for any more; -1: none. The caller's */
-    bool stopped; /* by it */
+    /* Readable: the gateway is asked to stop there, and say how far it came; that is waited for
+     * for a moment, and no more when it is readable again. Signals are read from it, as of
+     * signalfd. -1: none. The caller's. */
+    int stop_fd;
+    bool stopping; /* it was asked */
+    bool stopped;  /* its answer is not waited for any more */
     int64_t until_ms; /* of the monotonic clock: an answer is not waited for any longer; 0: it is */
     bool late;    /* by that; ctl_next may be called again */
     int exit;     /* CTL_ERROR: a status of sysexits.h */

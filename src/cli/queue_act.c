@@ -311,6 +311,7 @@ struct doing {
     bool json, terminal, shown;
     bool some; /* that nothing was changed is told otherwise */
     bool changed, frozen, in_session;
+    bool stopped; /* in the middle: what was done by then is told */
     long long done, of; /* as far as it was told */
 };
 
@@ -364,7 +365,7 @@ static void say_done(const struct doing *d, const json_t *o)
 {
     long long n = (long long)row_int(o, "messages"), r = (long long)row_int(o, "recipients");
     long long frozen = (long long)row_int(o, "frozen");
-    if (n || (!frozen && !d->some)) {
+    if (n || (!frozen && !d->some && !d->stopped)) {
         struct buf b;
         buf_init(&b, 256);
         term_put_counted(&b, (uint64_t)n, "message");
@@ -398,6 +399,7 @@ static void on_done(void *ctx, struct span row)
     d->changed |= row_int(o, "messages") > 0;
     d->frozen |= row_int(o, "frozen") > 0;
     d->in_session |= row_int(o, "in_session") > 0;
+    d->stopped |= row_true(o, "stopped");
     if (json_object_get(o, "progress")) {
         on_progress(d, o);
     } else if (d->json) {
@@ -418,7 +420,10 @@ static void on_done(void *ctx, struct span row)
 /* What is interrupted between two messages can be begun again. */
 static int say_interrupted(const struct doing *d)
 {
-    if (d->of)
+    fflush(stdout); /* what was done, first */
+    if (d->stopped)
+        fputs("interrupted: the same command does the rest\n", stderr);
+    else if (d->of)
         fprintf(stderr, "interrupted: about %lld of %lld messages were changed; the same command "
                         "does the rest\n", d->done, d->of);
     else
@@ -469,7 +474,7 @@ int queue_act_run(const struct cli_args *a, const struct queue_words *words, boo
         c.stop_fd = catch_interrupt(&before);
         rc = ctl_run(&c, "act", words->v, words->n, on_done, &d);
         clear(&d);
-        if (c.stopped)
+        if (c.stopped || d.stopped)
             rc = say_interrupted(&d);
         forget_interrupt(c.stop_fd);
         sigprocmask(SIG_SETMASK, &before, NULL);

@@ -62,7 +62,7 @@ struct caller *caller_find(struct control *c, uint64_t q)
 
 static int want_of(const struct caller *cl)
 {
-    return (cl->asked || cl->ended || cl->eof ? 0 : LOOP_READ) | (cl->out.len ? LOOP_WRITE : 0);
+    return (cl->ended || cl->eof ? 0 : LOOP_READ) | (cl->out.len ? LOOP_WRITE : 0);
 }
 
 static void ask_more(struct caller *cl)
@@ -159,14 +159,26 @@ static void take_request(struct caller *cl)
     control_request_free(&r);
 }
 
+/* Behind the question nothing is said but its end. */
+static void take_stop(struct caller *cl, size_t n)
+{
+    cl->eof = n == 0;
+    if (!cl->eof)
+        return;
+    control_stop(cl->c, cl);
+    loop_hook_ask(cl->c->env->loop, &cl->write); /* settles what is waited for */
+}
+
 static void on_ready(void *ctx, int ready)
 {
     struct caller *cl = ctx;
     struct loop *l = cl->c->env->loop;
     if (ready & LOOP_WRITE)
         loop_hook_ask(l, &cl->write);
-    if (!(ready & LOOP_READ) || cl->asked || cl->ended)
+    if (!(ready & LOOP_READ) || cl->eof || cl->ended)
         return;
+    if (cl->asked)
+        buf_reset(&cl->in);
     size_t room = CONTROL_LINE_MAX + 1 - cl->in.len;
     ssize_t n = loop_read(l, cl->fd, buf_space(&cl->in, room), room);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -176,6 +188,10 @@ static void on_ready(void *ctx, int ready)
         return;
     }
     buf_added(&cl->in, (size_t)n);
+    if (cl->asked) {
+        take_stop(cl, (size_t)n);
+        return;
+    }
     cl->eof = n == 0;
     take_request(cl); /* cl may be gone */
 }

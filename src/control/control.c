@@ -124,6 +124,13 @@ void control_forget(struct control *c, const struct caller *cl)
         send_admin_gone(c->peers[cl->at], &m);
 }
 
+void control_stop(struct control *c, const struct caller *cl)
+{
+    struct msg_admin_stop m = { .q = cl->q };
+    if (cl->at == ROLE_QMGR && c->peers[cl->at])
+        send_admin_stop(c->peers[cl->at], &m);
+}
+
 static void on_admin_said(struct control *c, struct channel *ch, const struct msg_admin_said *m)
 {
     struct caller *cl = caller_find(c, m->q);

@@ -65,6 +65,7 @@ struct caller *caller_find(struct control *c, uint64_t q);
 /* control.c: hands a request on; answers at once when it cannot */
 void control_ask(struct control *c, struct caller *cl, const struct control_request *r);
 void control_forget(struct control *c, const struct caller *cl); /* nobody waits any more */
+void control_stop(struct control *c, const struct caller *cl); /* it is to end where it is */
 void control_check_finished(struct control *c);
 
 #endif

@@ -1,7 +1,9 @@
 /* request: what is asked over the admin socket. A request is one line of JSON,
  *   {"verb":"hold","args":["9BC0A1..."]}
  * and the answer is JSON objects, one a line, the last of which is {"end":"ok"} or
- * {"end":"error","text":"...","exit":N} with an N of sysexits.h. Pure: no I/O in here. */
+ * {"end":"error","text":"...","exit":N} with an N of sysexits.h. Who ends his side of the
+ * connection (SHUT_WR) before that wants what changes something to stop where it is; what was done
+ * by then is the answer. Pure: no I/O in here. */
 #ifndef POSTERN_CONTROL_REQUEST_H
 #define POSTERN_CONTROL_REQUEST_H
 

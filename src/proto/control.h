@@ -2,7 +2,8 @@
  * proto/lists.h); answers are JSON objects, one per `said`, and the last has `end` set: 1 all is
  * said, else a status of sysexits.h (the text is then an error for a person). Long answers come
  * in slices: an empty text without `end` says that one is over, and the next is sent when control
- * asks for `more`. `gone`: nobody waits for the answer any more. */
+ * asks for `more`. `gone`: nobody waits for the answer any more. `stop`: qmgr may end what it is in
+ * the middle of, and say how far it came. */
 #ifndef POSTERN_PROTO_CONTROL_H
 #define POSTERN_PROTO_CONTROL_H
 
@@ -21,12 +22,14 @@ enum { ADMIN_OK = 1 };
 #define ADMIN_SAID_FIELDS(F) F(U64, q) F(U8, end) F(BYTES, text)
 #define ADMIN_MORE_FIELDS(F) F(U64, q)
 #define ADMIN_GONE_FIELDS(F) F(U64, q)
+#define ADMIN_STOP_FIELDS(F) F(U64, q)
 
 #define CONTROL(M) \
     M(0x80, admin_ask, ADMIN_ASK_FIELDS) \
     M(0x81, admin_said, ADMIN_SAID_FIELDS) \
     M(0x82, admin_more, ADMIN_MORE_FIELDS) \
-    M(0x83, admin_gone, ADMIN_GONE_FIELDS)
+    M(0x83, admin_gone, ADMIN_GONE_FIELDS) \
+    M(0x84, admin_stop, ADMIN_STOP_FIELDS)
 PROTO_DECLARE(CONTROL)
 
 #endif

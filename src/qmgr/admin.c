@@ -264,9 +264,18 @@ static void on_admin_gone(struct qmgr *q, struct channel *ch, const struct msg_a
     set_ready(a);
 }
 
+static void on_admin_stop(struct qmgr *q, struct channel *ch, const struct msg_admin_stop *m)
+{
+    (void)ch;
+    struct admin_ask *a = ask_find(q, m->q);
+    if (a)
+        a->stop = true; /* its next slice looks */
+}
+
 PROTO_HANDLER(admin_ask, struct qmgr *, on_admin_ask)
 PROTO_HANDLER(admin_more, struct qmgr *, on_admin_more)
 PROTO_HANDLER(admin_gone, struct qmgr *, on_admin_gone)
+PROTO_HANDLER(admin_stop, struct qmgr *, on_admin_stop)
 
 static void forget_all(struct qmgr *q)
 {
@@ -286,8 +295,8 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 void admin_peer(struct qmgr *q, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(admin_ask), PROTO_TYPE(admin_more),
-                                                 PROTO_TYPE(admin_gone) };
-    static const struct channel_ops ops = { types, 3, on_gone, NULL };
+                                                 PROTO_TYPE(admin_gone), PROTO_TYPE(admin_stop) };
+    static const struct channel_ops ops = { types, 4, on_gone, NULL };
     if (!q->admin) {
         q->admin = NEW(struct admin_state);
         list_init(&q->admin->asks);

@@ -56,6 +56,7 @@ struct admin_ask {
     bool ready;                 /* the next slice may begin */
     bool ended;                 /* by the slice that runs now */
     bool said;                  /* a row, in this slice */
+    bool stop;                  /* what changes something is to end where it is */
     struct admin_slice now;
     int64_t told_ms;            /* when control heard of it last */
     uint64_t limit, done, failed;

@@ -55,6 +55,7 @@ struct doing {
     uint32_t changed;   /* of the message at hand, so far */
     uint64_t looked_to; /* messages that have come since do not belong to it */
     bool since;         /* there are some */
+    bool stopped;       /* in the middle */
     bool by_state;      /* it changes the states it asks for: see query_note */
     uint64_t of, looked, messages, recipients, in_session, after_attempt, frozen;
     struct buf frozen_as; /* the first name */
@@ -465,6 +466,8 @@ static void put_done(struct doing *d, struct json *j)
         json_uint(j, "after_attempt", d->after_attempt);
     if (d->since)
         json_bool(j, "since", true);
+    if (d->stopped)
+        json_bool(j, "stopped", true);
     if (d->deed->note && d->messages)
         json_str(j, "note", span_str(d->deed->note));
 }
@@ -555,6 +558,11 @@ static void act_slice(struct admin_ask *a)
     struct doing *d = a->own;
     struct qmgr *q = a->q;
     if (d->flushed) {
+        act_done(a, d);
+        return;
+    }
+    if (a->stop) {
+        d->stopped = true;
         act_done(a, d);
         return;
     }

@@ -111,7 +111,7 @@ struct rig {
     struct channel *qmgr; /* our end: we are qmgr */
     uint64_t q;
     char verb[64], who[128], arg[64];
-    int asks, mores, gones;
+    int asks, mores, gones, stops;
     uint64_t asked_master;
     bool done;
 };
@@ -145,6 +145,12 @@ static void on_gone(struct rig *r, struct channel *ch, const struct msg_admin_go
 PROTO_HANDLER(admin_ask, struct rig *, on_ask)
 PROTO_HANDLER(admin_more, struct rig *, on_more)
 PROTO_HANDLER(admin_gone, struct rig *, on_gone)
+static void on_stop(struct rig *r, struct channel *ch, const struct msg_admin_stop *m)
+{
+    (void)ch;
+    r->stops += m->q == r->q;
+}
+PROTO_HANDLER(admin_stop, struct rig *, on_stop)
 
 static void on_closed(void *ctx, struct channel *ch, const char *why)
 {
@@ -171,8 +177,8 @@ static void ask_master(struct role_env *env, bool stop, uint64_t q, struct span 
 static void join_qmgr(void)
 {
     static const struct channel_type types[] = { PROTO_TYPE(admin_ask), PROTO_TYPE(admin_more),
-                                                 PROTO_TYPE(admin_gone) };
-    static const struct channel_ops ops = { types, 3, on_closed, NULL };
+                                                 PROTO_TYPE(admin_gone), PROTO_TYPE(admin_stop) };
+    static const struct channel_ops ops = { types, 4, on_closed, NULL };
     int fds[2];
     MUST(loop_pair(rig.env.loop, fds) == 0);
     rig.qmgr = channel_new(rig.env.loop, fds[0], "control", &ops, &rig);
@@ -385,6 +391,29 @@ static void who_leaves_is_forgotten(void)
     rig_down();
 }
 
+/* He still gets the answer: how far it came. */
+static void who_ends_his_side_stops_it(void)
+{
+    rig_up(true);
+    int fd = dial();
+    put(fd, "{\"verb\":\"act\"}\n");
+    turns(10);
+    CHECK_INT(rig.asks, 1);
+    put(fd, "what is behind the question is not looked at\n");
+    turns(10);
+    CHECK_INT(rig.stops, 0);
+    MUST(shutdown(fd, SHUT_WR) == 0);
+    turns(10);
+    CHECK_INT(rig.stops, 1);
+    CHECK_INT(rig.gones, 0);
+    tell(0, SPAN("{\"stopped\":true}"));
+    tell(ADMIN_OK, SPAN_NONE);
+    CHECK_TEXT(take(fd), "{\"stopped\":true}\n{\"end\":\"ok\"}\nclosed");
+    CHECK_INT(rig.stops, 1);
+    close(fd);
+    rig_down();
+}
+
 static void who_never_reads_is_bounded(void)
 {
     static char row[CHANNEL_FRAME_MAX / 2];
@@ -496,6 +525,7 @@ static const struct test tests[] = {
     TEST(qmgr_away),
     TEST(slices_are_credit),
     TEST(who_leaves_is_forgotten),
+    TEST(who_ends_his_side_stops_it),
     TEST(who_never_reads_is_bounded),
     TEST(connections_are_bounded),
     TEST(line_too_long),

@@ -416,6 +416,29 @@ static void actions(void)
     desk_close(&d);
 }
 
+/* Whoever stops it in the middle is answered soon, with how far it came. */
+static void stopped(void)
+{
+    static struct desk d;
+    static const char *const words[] = { "act", "action=back", NULL };
+    desk_open(&d, MAILS);
+    CHECK(ASK(&d, "act", "action=back"));
+    CHECK(d.slices > 20 && !strstr(d.last, "stopped"));
+    d.units = d.ended = 0;
+    send_question(&d, words);
+    while (d.units < MAILS)
+        CHECK(turn(&d));
+    struct msg_admin_stop stop = { .q = d.q };
+    send_admin_stop(d.ch, &stop);
+    d.slices = 0;
+    while (!d.ended)
+        CHECK(turn(&d));
+    CHECK_INT(d.status, ADMIN_OK);
+    CHECK(strstr(d.last, "\"messages\":0,") && strstr(d.last, "\"stopped\":true"));
+    CHECK(d.slices < 10);
+    desk_close(&d);
+}
+
 /* What was said before somebody held it stays known: when it is released, and after a restart. */
 static void said_before(void)
 {
@@ -475,6 +498,7 @@ int main(int argc, char **argv)
         { "slices/why", why },
         { "slices/goes_away", goes_away },
         { "slices/actions", actions },
+        { "slices/stopped", stopped },
         { "slices/said_before", said_before },
         { "slices/clock_set_back", clock_set_back },
     };
