@@ -113,7 +113,7 @@ def start_time(pid):
     return fields[19] if fields and fields[0] != "Z" else None
 
 
-def end_all(pids, grace_s=20):
+def end_all(pids, grace_s=90):
     """Wait for processes of ours that are told to end already, then kill what is left of them;
     the pids that had to be killed."""
     known = {p: start_time(p) for p in pids}

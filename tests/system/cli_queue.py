@@ -123,6 +123,7 @@ def held_and_released(where):
         d.wait_states(first, "deferred")
         d.crash()
         assert d.states(first) != ["held"], "held again after it was released"
+        d.wait_states(first, "deferred")        # it may have been tried anew
         sink.clear()
         d.queue("retry", first)
         sink.wait(2)

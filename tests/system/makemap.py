@@ -234,19 +234,22 @@ def killed(where):
     began = time.monotonic()
     expect(run(where, "makemap", "-s", "hash", "k", stdin=texts[1]), 0)
     once = time.monotonic() - began
-    rng, kills = random.Random(7), 0
+    rng, kills, turn, life = random.Random(7), 0, 0, once
     reader = Reader(where, [text.replace(b" ", b"\t") for text in texts])
     reader.start()
-    for turn in range(200 if LONG else 30):
+    while turn < (200 if LONG else 30) or (kills < 4 and turn < 1000):
         p = subprocess.Popen([where / "bin/makemap", "-s", "hash", "k"], stdin=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, cwd=where)
         p.stdin.write(texts[turn % 2])
         p.stdin.close()
-        time.sleep(rng.random() * once)
+        time.sleep(rng.random() * life)
         p.send_signal(signal.SIGKILL)
-        kills += p.wait() == -signal.SIGKILL
+        hit = p.wait() == -signal.SIGKILL       # who comes too late learns how long it lives
+        kills, life = kills + hit, min(life * 1.2, 2 * once) if hit else life * 0.8
         if turn % 4 == 0:
             run(where, "makemap", "-s", "hash", "k", stdin=texts[turn // 4 % 2])
+            reader.look()
+        turn += 1
     reader.over = True
     reader.join()
     reader.look()
