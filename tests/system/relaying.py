@@ -137,7 +137,7 @@ def ipv6(where):
 def mapped(where):
     """An IPv4 client at an IPv6 socket is that IPv4 client."""
     try:
-        port = ports.free("::")
+        port = ports.free("::", "::1")
     except (OSError, RuntimeError):
         raise Skip("no IPv6 here") from None
     with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port), port=port, options={
