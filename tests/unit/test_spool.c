@@ -975,6 +975,45 @@ static void limits_are_refusals(void)
     bed_free(b);
 }
 
+/* What cannot be freed in one directory does not keep all other space; and it is freed when that
+ * works again. */
+static void compaction_beside_a_dead_directory(void)
+{
+    struct bed *b = bed_new(2);
+    uint64_t kept[30];
+    size_t n = 0;
+    for (int i = 0; i < 300; i++) {
+        uint64_t seq = put_flushed(b);
+        if (i % 10 == 0)
+            kept[n++] = seq;
+        else
+            done_with(b, seq, 0, SPOOL_DELIVERED, true);
+        spool_compact(b->s, ++b->now, 32 * 1024);
+    }
+    vfs_faulty_break(b->vfs, "/t/");
+    for (size_t i = 2; i < n; i++)
+        done_with(b, kept[i], 0, SPOOL_DELIVERED, true);
+    for (int i = 0; i < 3000; i++) {
+        uint64_t seq = put_flushed(b);
+        if (seq)
+            done_with(b, seq, 0, SPOOL_DELIVERED, true);
+        b->now += 1000;
+        spool_compact(b->s, b->now, 32 * 1024);
+    }
+    /* Of mail that is gone no more than that it is. */
+    CHECK(spool_stat(b->s).disk_bytes < 30 * b->config.segment_size_bytes);
+    again(b); /* the dead do not rise */
+    CHECK_INT(b->found_count, 2);
+    vfs_faulty_break(b->vfs, NULL);
+    again(b);
+    CHECK_INT(b->found_count, 2);
+    CHECK(put_flushed(b) && put_flushed(b) && put_flushed(b));
+    CHECK(compact_all(b));
+    CHECK(spool_stat(b->s).segments <= 4);
+    CHECK(reads_right(b, kept[0]) && reads_right(b, kept[1]));
+    bed_free(b);
+}
+
 static const struct test tests[] = {
     TEST(a_message_survives),
     TEST(ids_are_never_given_twice),
@@ -990,6 +1029,7 @@ static const struct test tests[] = {
     TEST(sealed_segments_are_read_by_index),
     TEST(an_empty_segment_beside_many),
     TEST(compaction_keeps_the_bound),
+    TEST(compaction_beside_a_dead_directory),
     TEST(the_last_stories_are_kept),
     TEST(a_story_is_the_first_to_go),
     TEST(a_reader_outlives_its_message),

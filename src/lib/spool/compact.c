@@ -70,7 +70,7 @@ static struct segment *choose(const struct spool *s)
     double best_share = 2;
     for (size_t i = 0; i < s->slot_count; i++) {
         struct segment *seg = s->slots[i];
-        if (!seg)
+        if (!seg || seg->clings)
             continue;
         total += seg->end;
         live += seg->live;
@@ -112,10 +112,19 @@ static int note_elsewhere(struct spool *s, const struct segment *gone)
     return r;
 }
 
+/* What cannot be unlinked, as its directory fails, keeps no other from being freed: it is as good
+ * as one that does not read, whose older copies all tombs are kept for. */
 static int let_go(struct spool *s, struct segment *seg)
 {
     int r = note_elsewhere(s, seg);
-    return r < 0 ? r : seg_unlink(s, seg);
+    if (r < 0)
+        return r;
+    r = seg_unlink(s, seg);
+    if (r == 0)
+        return 0;
+    seg->stuck = seg->clings = seg->dir->clings = true;
+    seg->unsettled = seg->unsettled && !seg->carried;
+    return r;
 }
 
 static bool is_empty(const struct spool *s, const struct segment *seg)

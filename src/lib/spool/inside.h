@@ -11,6 +11,7 @@ struct dir {
     struct vfs_file *lock;
     struct segment *active; /* takes the appends; NULL: one is made when needed */
     bool out, low, reserve_ready;
+    bool clings; /* some of its segments do */
     int failures;
     int64_t retry_ms; /* when an `out` one is tried again */
 };
@@ -64,6 +65,7 @@ struct segment {
     bool twins;           /* holds older copies of moved messages: must be freed first */
     bool unsettled;       /* recovery could not make sure of its last part: moved first */
     bool stuck;           /* could not be read to its end by compaction */
+    bool clings;          /* stuck, too: could not be unlinked; until its directory works again */
     bool carried;         /* all of it stands elsewhere: only the unlinking is left. What was not
                              carried was about messages of which no copy was left elsewhere, and
                              none comes to be: the dead are not moved */

@@ -192,9 +192,21 @@ void dir_failed(struct spool *s, struct dir *d, int error)
     d->retry_ms = s->now_ms + DIR_RETRY_MS;
 }
 
+static void let_unlink(struct spool *s, struct dir *d)
+{
+    for (size_t i = 0; i < s->slot_count; i++) {
+        struct segment *seg = s->slots[i];
+        if (seg && seg->dir == d && seg->clings)
+            seg->stuck = seg->clings = false;
+    }
+    d->clings = false;
+}
+
 void dir_worked(struct spool *s, struct dir *d)
 {
     d->failures = 0;
+    if (d->clings)
+        let_unlink(s, d);
     if (!d->out)
         return;
     d->out = false;
