@@ -177,6 +177,20 @@ static struct span site_of(const struct why *w)
     return site.n && span_find(site, ' ') == site.n ? site : row_text(place, "name");
 }
 
+/* One that would be held for it gains nothing. */
+static void hint_bounce(struct hints *h, struct span id)
+{
+    static const char *const what[] = {
+        [WHY_TELLS_SENDER] = "returns it to its sender now",
+        [WHY_TELLS_NOBODY] = "ends it now; nobody is told, as its sender asked",
+        [WHY_TELLS_POSTMASTER] = "ends it now; the postmaster is told, as it has no sender",
+        [WHY_TELLS_ALARM] = NULL,
+        [WHY_TELLS_SOME] = "ends it now; its sender is told where he asked to be",
+    };
+    if (what[why_tells(h->w)])
+        add(h, "postern queue bounce", id, what[why_tells(h->w)]);
+}
+
 json_t *why_hints(const struct why *w, const struct ask *k)
 {
     struct hints hints = { w, k, json_array() }, *h = &hints;
@@ -191,7 +205,7 @@ json_t *why_hints(const struct why *w, const struct ask *k)
     hint_rerouted(h, id);
     if (!w->group) {
         add(h, "postern queue delete", id, "removes it; its sender is not told");
-        add(h, "postern queue bounce", id, "returns it to its sender now");
+        hint_bounce(h, id);
     } else if (row_text(w->group, "oldest").n) {
         add(h, "postern why", row_text(w->group, "oldest"), "the story of the oldest");
     }

@@ -236,7 +236,18 @@ static void put_situations(struct why_show *s)
                    (long long)row_int(message, "rcpts") - (long long)shown);
 }
 
-/* A message held or waiting for a run does not expire; else rules may give each place a time of
+static const char *end_of(const struct why *w)
+{
+    switch (why_tells(w)) {
+    case WHY_TELLS_NOBODY: return "given up, and nobody told, as its sender asked, ";
+    case WHY_TELLS_POSTMASTER: return "given up, and the postmaster told, as it has no sender, ";
+    case WHY_TELLS_ALARM: return "held for a person, as nobody is left to be told, ";
+    case WHY_TELLS_SOME: return "given up, and its sender told where he asked to be, ";
+    default: return "given up, and its sender told, ";
+    }
+}
+
+/* What is held or waits for a run does not expire; of the rest rules may give each place a time of
  * its own: the first is told. */
 static void put_end(struct why_show *s)
 {
@@ -249,13 +260,14 @@ static void put_end(struct why_show *s)
         if (at && (!first || at < first))
             first = at;
     }
-    if (rests) {
-        buf_putz(s->out, "  Nothing expires while it is held or waits for a queue run.\n");
-    } else if (first) {
-        buf_putz(s->out, "  What has not been delivered then is given up, and its sender told, ");
+    if (first) {
+        buf_printf(s->out, "  What has not been delivered then is %s", end_of(s->w));
         why_put_when(s, first);
         buf_putz(s->out, ".\n");
     }
+    if (rests)
+        buf_putz(s->out, first ? "  What is held or waits for a queue run does not expire.\n"
+                               : "  Nothing expires while it is held or waits for a queue run.\n");
 }
 
 static void put_message(struct why_show *s)

@@ -67,6 +67,31 @@ bool why_is(const json_t *row, const char *key, const char *word)
     return span_eq(row_text(row, key), span_str(word));
 }
 
+static enum why_tells tells(const json_t *r)
+{
+    static const char *const whom[] = { "sender", "nobody", "postmaster", "alarm" };
+    for (int i = 0; i < (int)(sizeof whom / sizeof *whom); i++)
+        if (why_is(r, "tells", whom[i]))
+            return (enum why_tells)i;
+    return WHY_TELLS_SENDER;
+}
+
+enum why_tells why_tells(const struct why *w)
+{
+    enum why_tells all = WHY_TELLS_SENDER;
+    bool any = false;
+    for (size_t i = 0; i < json_array_size(w->rcpts); i++) {
+        const json_t *r = json_array_get(w->rcpts, i);
+        if (row_true(r, "final"))
+            continue;
+        all = any && all != tells(r) ? WHY_TELLS_SOME : tells(r);
+        if (all == WHY_TELLS_SOME)
+            break;
+        any = true;
+    }
+    return all;
+}
+
 int64_t why_sum(const json_t *numbers)
 {
     const char *name;

@@ -27,6 +27,15 @@ void why_put_addr(struct why_show *s, struct span addr); /* <a@b> */
 /* ", by root, 3h ago (...)" */
 void why_put_who(struct why_show *s, struct span who, int64_t at_ms);
 bool why_is(const json_t *row, const char *key, const char *word);
+/* Whom the end of a message would be told, of all its recipients that wait. */
+enum why_tells {
+    WHY_TELLS_SENDER,
+    WHY_TELLS_NOBODY, /* NOTIFY says so */
+    WHY_TELLS_POSTMASTER,
+    WHY_TELLS_ALARM,  /* not even him: it is held, with an alarm */
+    WHY_TELLS_SOME,   /* not the same of each */
+};
+enum why_tells why_tells(const struct why *w);
 int64_t why_sum(const json_t *numbers); /* of an object's members */
 
 /* Breaks lines that are longer than width (in columns) between words; a word is never broken. */

@@ -137,6 +137,20 @@ static void put_decided(struct json *j, const struct look *l, uint32_t rcpt,
         json_str(j, "before", r->before);
 }
 
+/* Whom an end would be told, and whether somebody was told of a delay; of what cannot be read in
+ * the spool it is not known. */
+static void put_told(struct json *j, struct qmgr *q, uint64_t seq, uint32_t rcpt, bool late)
+{
+    static const char *const whom[] = { [DSN_NONE] = "nobody", [DSN_TO_SENDER] = "sender",
+                                        [DSN_TO_POSTMASTER] = "postmaster",
+                                        [DSN_ALARM] = "alarm" };
+    const struct envelope *env = store_envelope(q, seq);
+    if (!env)
+        return;
+    json_bool(j, "warned", late && facts_due(q, env, rcpt, DSN_OUT_DELAYED) != DSN_NONE);
+    json_str(j, "tells", span_str(whom[facts_due(q, env, rcpt, DSN_OUT_FAILED)]));
+}
+
 static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint32_t rcpt,
                       const struct sched_rcpt_info *r)
 {
@@ -155,7 +169,6 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     json_uint(&j, "attempts", r->attempts);
     json_bool(&j, "expanded", r->marks & QMGR_EXPANDED);
     json_bool(&j, "released", r->released);
-    json_bool(&j, "warned", r->warned);
     json_bool(&j, "duplicate", r->duplicate);
     json_bool(&j, "frozen", r->frozen);
     if (r->frozen)
@@ -174,11 +187,11 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
         json_str(&j, "site", r->site);
     if (r->state < SCHED_LIVE) {
         put_rerouted(&j, a->q, m->seq, rcpt, r->addr);
-        int64_t after_ms = sched_expire_ms(a->q->sched, r->dest);
-        json_int(&j, "expire_after_ms", after_ms);
-        int64_t born_ms = sched_msg_born_ms(a->q->sched, m->here);
-        if (!r->to_be_deleted)
-            json_int(&j, "expires_ms", cause_wall(now, born_ms + after_ms));
+        json_int(&j, "expire_after_ms", sched_expire_ms(a->q->sched, r->dest));
+        int64_t ends_ms = sched_msg_ends_ms(a->q->sched, m->here, rcpt);
+        if (ends_ms != INT64_MAX)
+            json_int(&j, "expires_ms", cause_wall(now, ends_ms));
+        put_told(&j, a->q, m->seq, rcpt, r->warned);
     }
     cause_row_end(a, &j, &b);
 }

@@ -358,6 +358,9 @@ void say_restored(struct qmgr *q, struct span dest);
 
 /* settle.c: facts are recorded, and reported where that is due. Changes their order. */
 void facts_settle(struct qmgr *q, uint64_t seq, struct fact *f, size_t n);
+/* Who is told of such an outcome of a recipient. */
+enum dsn_due facts_due(const struct qmgr *q, const struct envelope *env, uint32_t rcpt,
+                       enum dsn_outcome outcome);
 /* Without a report. */
 void fact_record(struct qmgr *q, uint64_t seq, const struct fact *f);
 /* A failure nobody can be told of is held instead, with an alarm that says why. */

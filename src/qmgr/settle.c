@@ -149,6 +149,19 @@ static void pile_add(struct qmgr *q, struct pile *p, uint64_t seq, bool to_postm
     }
 }
 
+enum dsn_due facts_due(const struct qmgr *q, const struct envelope *env, uint32_t rcpt,
+                       enum dsn_outcome outcome)
+{
+    if (rcpt >= env->rcpt_count)
+        return DSN_NONE;
+    struct envelope of = *env;
+    of.sender = ENVELOPE_SENDER(env, &env->rcpts[rcpt]);
+    enum dsn_due due = dsn_due(&of, &env->rcpts[rcpt], outcome, q->config->postmaster);
+    return due == DSN_TO_POSTMASTER && env->flags & ENVELOPE_DOUBLE
+               ? DSN_ALARM /* the postmaster's alias, which is not his address */
+               : due;
+}
+
 /* Facts about recipients of one sender, which env has. */
 static void settle_of_sender(struct qmgr *q, const struct envelope *env, const struct fact *f,
                              size_t n)
@@ -158,12 +171,7 @@ static void settle_of_sender(struct qmgr *q, const struct envelope *env, const s
     piles[0].to = env->sender;
     piles[1].to = q->config->postmaster;
     for (size_t i = 0; i < n; i++) {
-        enum dsn_due due = DSN_NONE;
-        if (f[i].rcpt < env->rcpt_count)
-            due = dsn_due(env, &env->rcpts[f[i].rcpt], dsn_outcome_of(&f[i]),
-                          q->config->postmaster);
-        if (due == DSN_TO_POSTMASTER && env->flags & ENVELOPE_DOUBLE)
-            due = DSN_ALARM; /* the postmaster's alias, which is not his address */
+        enum dsn_due due = facts_due(q, env, f[i].rcpt, dsn_outcome_of(&f[i]));
         if (due == DSN_TO_SENDER)
             pile_add(q, &piles[0], env->seq, false, &f[i]);
         else if (due == DSN_TO_POSTMASTER)

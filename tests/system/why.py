@@ -423,6 +423,33 @@ def parked(where):
         assert re.search(rf"{later}: <b@dest.example> was given up .+ wanted", text), text
 
 
+def who_is_told(where):
+    """Who hears of an end or a delay is what the sender asked for; what is released late has the
+    time that the gateway gives it."""
+    words = {"NEVER": "nobody", "SUCCESS": "nobody", "FAILURE": "sender", "DELAY": "nobody",
+             "": "sender", "<>": "postmaster"}
+    late = ("DELAY", "")
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port),
+                              options={"retry": {"warn_after": Word("1s")}}) as d:
+        sink.at("rcpt", "451 4.7.1 greylisted")
+        ids = {}
+        with smtpclient.Client(d.g.port) as c:
+            c.ehlo()
+            for notify in words:
+                asked = f" NOTIFY={notify}" if notify.isalpha() else ""
+                c.cmd(f"MAIL FROM:<{'' if notify == '<>' else 'a@client.example'}>")
+                c.cmd(f"RCPT TO:<b@dest.example>{asked}")
+                ids[notify] = re.search(ID, c.data("Subject: x\r\n\r\nx\r\n").text).group()
+        for notify in late:
+            d.wait(ids[notify], lambda s: s["recipients"][0].get("warned"))
+            assert "its sender has been told that it is late" in d.words(ids[notify])
+        for notify, id in ids.items():
+            r = d.story(id)["recipients"][0]
+            assert (r["tells"], r["warned"]) == (words[notify], notify in late), (notify, r)
+        assert "its sender told" not in d.words(ids["NEVER"])
+        assert "returns it to its sender" not in d.words(ids["<>"])
+
+
 def many_at_one_site(where):
     """One dead site: its failure is said once, with the number; a message that was never tried
     itself shows the attempt that speaks for all."""
@@ -758,7 +785,7 @@ def nobody_there(where):
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
          alias_without_mx, silent_dns,
          tried_by_another, two_hosts, route_moved, parked, limits, rated, rerouted, hosts_and_names,
-         rotated, not_there, many_at_one_site, one_reason, after_a_crash, nobody_there)
+         rotated, not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
 
 def main():

@@ -126,6 +126,30 @@ static void a_restart_with_patient_rules(void)
     sched_free(&s);
 }
 
+/* It is said when it will be: not while it is held, and after the grace when that is over late. */
+static void when_it_ends(void)
+{
+    struct sched_config c;
+    struct sched_event ev;
+    struct sched_msg_info m;
+    sched_config_defaults(&c);
+    struct sched *s = sched_new(&c);
+    add(s, 1, HOUR, 0);
+    CHECK(sched_msg(s, 1, &m));
+    int64_t ends = sched_msg_ends_ms(s, m.here, 0);
+    CHECK_INT(ends, HOUR + sched_expire_ms(s, SPAN_NONE));
+    sched_hold(s, 1, SCHED_ALL, SPAN("held"));
+    CHECK(sched_msg_ends_ms(s, m.here, 0) == INT64_MAX);
+    int64_t now = ends + HOUR;
+    CHECK_INT(sched_release(s, 1, SCHED_ALL, SPAN("let go"), at(now)), 1);
+    ends = sched_msg_ends_ms(s, m.here, 0);
+    CHECK_INT(ends, now + c.grace_ms);
+    CHECK(!sched_next_event(s, at(ends - 1), &ev));
+    CHECK(sched_next_event(s, at(ends), &ev));
+    CHECK_INT(ev.kind, SCHED_EVENT_EXPIRED);
+    sched_free(&s);
+}
+
 /* What a person froze by its domain waits apart from its site, whose rule it is to have. */
 static void frozen_under_a_patient_rule(void)
 {
@@ -288,7 +312,7 @@ static void due_after_new_tables(void)
 }
 
 static const struct test tests[] = {
-    TEST(a_restart_with_patient_rules),
+    TEST(a_restart_with_patient_rules), TEST(when_it_ends),
     TEST(frozen_under_a_patient_rule),
     TEST(a_reload_with_rules),
     TEST(held_in_its_last_session),

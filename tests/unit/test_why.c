@@ -380,6 +380,52 @@ static void many_reports(void)
     why_log_free(&l);
 }
 
+static const char *shown(struct buf *b, const char *rcpts)
+{
+    struct why w = { .target = "x", .rcpts = rows(rcpts), .now_ms = 1000000,
+                     .message = json_pack("{s:s,s:b}", "id", "x", "readable", 1) };
+    struct why_page page = { .width = 1000, .part = WHY_FACTS };
+    buf_reset(b);
+    why_show(b, &w, NULL, &page);
+    json_decref(w.rcpts);
+    json_decref(w.message);
+    return buf_cstr(b);
+}
+
+/* Who rests does not keep the others from their end; who is told is what NOTIFY makes of it. */
+static void how_it_would_end(void)
+{
+#define GIVEN_UP "What has not been delivered then is given up, and "
+#define LATER "\"state\":\"deferred\",\"expires_ms\":1025000,\"tells\":"
+    static const char *const resting = "What is held or waits for a queue run does not expire.";
+    static const char *const nothing = "Nothing expires while it is held or waits";
+    static const struct {
+        const char *rcpts, *says, *silent;
+    } cases[] = {
+        { "[{\"to\":\"a\"," LATER "\"sender\"}]", GIVEN_UP "its sender told, in 25s", NULL },
+        { "[{\"to\":\"a\"," LATER "\"nobody\"}]",
+          GIVEN_UP "nobody told, as its sender asked, in 25s", "its sender told" },
+        { "[{\"to\":\"a\"," LATER "\"postmaster\"}]", GIVEN_UP "the postmaster told",
+          "its sender" },
+        { "[{\"to\":\"a\"," LATER "\"nobody\"},{\"to\":\"b\"," LATER "\"sender\"}]",
+          GIVEN_UP "its sender told where he asked to be, in", NULL },
+        { "[{\"to\":\"a\"," LATER "\"alarm\"}]", "then is held for a person", "given up" },
+        { "[{\"to\":\"a\"," LATER "\"sender\"},{\"to\":\"b\",\"state\":\"held\"}]",
+          GIVEN_UP "its sender told, in 25s", nothing },
+        { "[{\"to\":\"a\"," LATER "\"sender\"},{\"to\":\"b\",\"state\":\"waiting\"}]", resting,
+          nothing },
+        { "[{\"to\":\"a\",\"state\":\"held\"}]", nothing, "given up" },
+    };
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *text = shown(&b, cases[i].rcpts);
+        if (!strstr(text, cases[i].says) || (cases[i].silent && strstr(text, cases[i].silent)))
+            TEST_FAIL("%s: %s", cases[i].rcpts, text);
+    }
+    buf_free(&b);
+}
+
 static void begin(void) { CHECK(mkdtemp(folder) != NULL); }
 
 static void end(void)
@@ -401,6 +447,7 @@ static const struct test tests[] = {
     TEST(begin),          TEST(lines_are_broken), TEST(events_of_rotated_logs),
     TEST(without_events), TEST(damaged),          TEST(no_file),
     TEST(zeros),          TEST(long_log),         TEST(who_deleted_it),
-    TEST(spellings_of_a_domain), TEST(names_of_a_log), TEST(many_reports), TEST(end),
+    TEST(spellings_of_a_domain), TEST(names_of_a_log), TEST(many_reports),
+    TEST(how_it_would_end), TEST(end),
 };
 TEST_MAIN(tests)

@@ -16,6 +16,17 @@ static int64_t expire_at(const struct sched *s, const struct sched_rcpt *r)
     return sched_born_ms(s, sched_msg_of(r)) + sched_rcpt_rule(s, r)->expire_after_ms;
 }
 
+/* Nothing is looked at before the message's timer fires. */
+int64_t sched_msg_ends_ms(const struct sched *s, const struct sched_msg *m, uint32_t rcpt)
+{
+    const struct sched_rcpt *r = rcpt < m->rcpt_count ? &m->rcpts[rcpt] : NULL;
+    if (!r || resting(r) || (r->flags & (RCPT_DELETE | RCPT_HOLD)))
+        return INT64_MAX;
+    int64_t age_ms = expire_at(s, r);
+    bool later = heap_linked(&m->at.timer) && m->at.timer.key > age_ms;
+    return later ? m->at.timer.key : age_ms;
+}
+
 /* INT64_MAX: no more, or never. Of what is being delivered for the last time nobody is told that it
  * is tried on. */
 static int64_t warn_at(const struct sched *s, const struct sched_rcpt *r)

@@ -509,6 +509,10 @@ struct sched_place_info { /* a destination or a site */
 bool sched_dest(const struct sched *s, struct span key, struct sched_place_info *p_r);
 /* The site behind a destination. */
 bool sched_site_of(const struct sched *s, struct span dest_key, struct sched_place_info *p_r);
+/* When a recipient is given up, on the monotonic clock; in an attempt then: when that is over.
+ * After a release or a start that is later than its age alone says, by the grace. INT64_MAX: not
+ * while it rests (held, waiting for a run) or will when its attempt is over, or it is gone. */
+int64_t sched_msg_ends_ms(const struct sched *s, const struct sched_msg *m, uint32_t rcpt);
 /* The age at which mail is given up there; empty: of mail that has no destination yet. */
 int64_t sched_expire_ms(const struct sched *s, struct span dest_key);
 
