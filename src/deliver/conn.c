@@ -429,7 +429,8 @@ static void drive(struct conn *c, void (*act)(struct conn *c))
     c->busy = true;
     if (act)
         act(c);
-    if (!c->closed && !write_out(c))
+    bool written = write_out(c); /* of a client that has closed: its QUIT (RFC 5321 3.1) */
+    if (!c->closed && !written)
         smtp_client_eof(c->client, span_str(strerror(errno)), now_of(c));
     if (!c->closed && c->tls_pending && !out_waits(c)) {
         begin_tls(c);

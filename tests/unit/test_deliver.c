@@ -36,6 +36,7 @@ struct rig {
     unsigned made, live, peak, taken[SERVERS];
     int64_t quit_ms; /* a server's time for QUIT; -1: it never answers */
     bool drops_at_a; /* at RCPT */
+    bool refuses_at_a; /* in its greeting */
     bool no_tls_at_b; /* it says STARTTLS, and then drops who does that */
     uint32_t ttl_s, looked_up;
     struct msg_job_done done; /* the last, without its texts */
@@ -132,7 +133,7 @@ static void on_connect(struct rig *r, int server)
     loop_io_add(r->l, &p->io, p->fd, LOOP_READ, on_peer, p);
     r->live++;
     r->peak = r->live > r->peak ? r->live : r->peak;
-    say(p, "220 here\r\n");
+    say(p, r->refuses_at_a && server == A ? "554 not you\r\n" : "220 here\r\n");
 }
 
 static void on_connect_a(void *ctx, int ready) { (void)ready; on_connect(ctx, A); }
@@ -440,6 +441,17 @@ static void second_choice_without_tls(void)
     end(r);
 }
 
+/* Nobody is left without a word (RFC 5321 3.1). */
+static void refused_in_the_greeting(void)
+{
+    struct rig *r = begin("");
+    r->refuses_at_a = true;
+    CHECK(mailed(r, 0, false));
+    run(r, SECOND_MS);
+    CHECK(r->taken[B] == 1 && r->peers[0].server == A && r->peers[0].quits);
+    end(r);
+}
+
 /* No more are kept than may be at work: descriptors end. */
 static void not_too_many(void)
 {
@@ -469,6 +481,6 @@ static const struct test tests[] = { TEST(used_again),  TEST(not_over_a_reload),
                                      TEST(one_after_the_other), TEST(in_its_room),
                                      TEST(ends_in_between),
                                      TEST(second_choice), TEST(second_choice_without_tls),
-                                     TEST(not_too_many),
+                                     TEST(refused_in_the_greeting), TEST(not_too_many),
                                      TEST(short_ttl) };
 TEST_MAIN(tests)
