@@ -129,6 +129,8 @@ static bool is(const struct request *rq, const char *verb)
 static int take_word(struct request *rq, const char *word)
 {
     const char *names[VERBS];
+    if (strcmp(word, "--verbose") == 0)
+        return cli_usage_error(&rq->a, "postern retry has it", word);
     if (word[0] == '-')
         return cli_usage_error(&rq->a, "unknown option", word);
     if (rq->verb) {
@@ -209,12 +211,14 @@ static int check_options(const struct request *rq)
     return EX_OK;
 }
 
-/* What is no id, but would be chosen by a filter. */
+/* What is no id, or not asked for by one, but would be chosen by a filter. */
 static int no_id(const struct request *rq, const char *word)
 {
-    const char *option = strchr(word, '@') ? "--to" : strchr(word, ':') ? "--site" : "--domain";
-    return cli_fail(&rq->a, EX_USAGE, "%s takes ids or filters, and %s is no id: say %s %s",
-                    rq->verb->name, word, option, word);
+    const char *option = strchr(word, '@') ? "--to" : strchr(word, ':') ? "--site"
+                       : strchr(word, '.') ? "--domain" : "--id";
+    return cli_fail(&rq->a, EX_USAGE, "%s takes %sfilters, and %s is no%s: say %s %s",
+                    rq->verb->name, rq->verb->may & ACTS ? "ids or " : "", word,
+                    rq->verb->may & ACTS ? " id" : "ne", option, word);
 }
 
 static int check_args(struct request *rq)
@@ -227,7 +231,8 @@ static int check_args(struct request *rq)
     if (rc != EX_OK)
         return rc;
     if (rq->n < own)
-        return cli_usage_error(&rq->a, "a word is missing", v);
+        return cli_usage_error(&rq->a, is(rq, "export") ? "a directory is missing"
+                                                        : "a name is missing", v);
     if (may & ACTS && rq->n == own && !rq->words.filters && !rq->all && !rule_verb(rq))
         return cli_usage_error(&rq->a, is(rq, "retry")
                                            ? "an id, a domain or a destination is missing"
@@ -238,7 +243,9 @@ static int check_args(struct request *rq)
     if (is(rq, "retry") && rq->n > 1)
         return cli_usage_error(&rq->a, "one word too many", rq->ids[1]);
     if (!(may & ACTS) && rq->n > rq->verb->words_max)
-        return cli_usage_error(&rq->a, "one word too many", rq->ids[rq->verb->words_max]);
+        return may & FILTERS ? no_id(rq, rq->ids[rq->verb->words_max])
+                             : cli_usage_error(&rq->a, "one word too many",
+                                               rq->ids[rq->verb->words_max]);
     return EX_OK;
 }
 

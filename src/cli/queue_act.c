@@ -361,6 +361,15 @@ static void say_frozen(const json_t *o)
     buf_free(&b);
 }
 
+static void say_number(int64_t n, const char *one, const char *more)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    term_put_count(&b, (uint64_t)n);
+    printf("%s%s\n", buf_cstr(&b), n == 1 ? one : more);
+    buf_free(&b);
+}
+
 static void say_done(const struct doing *d, const json_t *o)
 {
     long long n = (long long)row_int(o, "messages"), r = (long long)row_int(o, "recipients");
@@ -379,13 +388,15 @@ static void say_done(const struct doing *d, const json_t *o)
     if (frozen)
         say_frozen(o);
     if (row_int(o, "in_session"))
-        printf("%lld recipients are being delivered now and were left alone: run it again\n",
-               (long long)row_int(o, "in_session"));
+        say_number(row_int(o, "in_session"),
+                   " recipient is being delivered now and was left alone: run it again",
+                   " recipients are being delivered now and were left alone: run it again");
     if (json_is_true(json_object_get(o, "since")))
         puts("what has come since was left alone");
     if (row_int(o, "after_attempt"))
-        printf("%lld of them are being delivered now: when that attempt ends, unless it succeeds\n",
-               (long long)row_int(o, "after_attempt"));
+        say_number(row_int(o, "after_attempt"),
+                   " of them is being delivered now: when that attempt ends, unless it succeeds",
+                   " of them are being delivered now: when that attempt ends, unless it succeeds");
     if (json_object_get(o, "note")) {
         put_text(stdout, o, "note");
         putchar('\n');
@@ -480,10 +491,10 @@ int queue_act_run(const struct cli_args *a, const struct queue_words *words, boo
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
     ctl_close(&c);
-    if (rc == EX_OK && d.frozen)
+    if (rc == EX_OK && (d.frozen || (d.in_session && !d.changed)))
         return EX_TEMPFAIL;
     if (rc == EX_OK && some && !d.changed && !queue_act_held(a, words))
-        return cli_fail(a, EX_NOINPUT, ends_mail(words) && !d.in_session
+        return cli_fail(a, EX_NOINPUT, ends_mail(words)
                                            ? "there is no such message in the queue"
                                            : "nothing in the queue was concerned by that");
     return rc == EX_OK && some && !d.changed ? EX_NOINPUT : rc;

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 enum { LONG_AGE = 4, BAR_COLUMNS = 24, BAR_COLUMNS_MAX = 100, NARROW = 72, SHAPE_ROWS_MAX = 10000,
-       NAME_COLUMNS = 44, REASON_COLUMNS = 100, REASON_LEAST = 36 };
+       NAME_COLUMNS = 44, NAME_LEAST = 12, REASON_COLUMNS = 100, REASON_LEAST = 36 };
 
 static const struct table_column columns[] = {
-    { .title = "", .most = NAME_COLUMNS, .least = 12, .weight = 1 },
+    { .title = "", .most = NAME_COLUMNS, .least = NAME_LEAST, .weight = 1 },
     { .title = "WAITING", .right = true },
     { .title = "SIZE", .right = true, .spare = 3 },
     { .title = "OLDEST", .right = true },
@@ -185,7 +185,8 @@ static size_t shape_titles(struct queue_groups *g)
     g->ages = narrow ? narrow_ages : wide_ages;
     g->n_ages = narrow ? sizeof narrow_ages / sizeof *narrow_ages
                        : sizeof wide_ages / sizeof *wide_ages;
-    g->titles[n++] = (struct table_column){ .most = NAME_COLUMNS, .least = 12, .weight = 3 };
+    g->titles[n++] = (struct table_column){ .most = NAME_COLUMNS, .least = NAME_LEAST,
+                                            .weight = 3 };
     for (size_t i = 0; i < g->n_ages; i++)
         g->titles[n++] = (struct table_column){ .title = g->ages[i].title, .right = true };
     g->titles[n++] = (struct table_column){ .title = narrow ? "ALL" : "WAITING", .right = true };
@@ -205,7 +206,7 @@ static size_t titles(struct queue_groups *g)
     g->by_reason = span_eq(row_text(g->total, "by"), SPAN("reason"));
     if (g->by_reason) {
         g->titles[0].most = REASON_COLUMNS;
-        g->titles[0].least = REASON_LEAST;
+        g->titles[0].least = g->shape ? NAME_LEAST : REASON_LEAST;
     }
     return n - (g->by_reason && !g->shape);
 }
@@ -220,8 +221,11 @@ static void put_total(const struct queue_groups *g, struct buf *out)
     num_put_size(out, (uint64_t)row_int(g->total, "bytes"));
     buf_putz(out, ", ");
     term_put_counted(out, (uint64_t)groups, "group");
-    if (groups > shown)
-        buf_printf(out, ", %lld not shown (--limit N)", (long long)(groups - shown));
+    if (groups > shown) {
+        buf_putz(out, ", ");
+        term_put_count(out, (uint64_t)(groups - shown));
+        buf_putz(out, " not shown (--limit N)");
+    }
     buf_putc(out, '\n');
 }
 

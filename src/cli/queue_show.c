@@ -322,9 +322,11 @@ static void sites_end(const struct queue_show *s, struct buf *out)
 {
     if (!s->any)
         buf_putz(out, "no destination has mail waiting\n");
-    if (s->not_shown)
-        buf_printf(out, "%llu more are not shown (--limit N): those that are down come first, then "
-                        "where most waits\n", (unsigned long long)s->not_shown);
+    if (!s->not_shown)
+        return;
+    term_put_count(out, s->not_shown);
+    buf_putz(out, " more are not shown (--limit N): those that are down come first, then where "
+                  "most waits\n");
 }
 
 /* --- count, and what was done --- */

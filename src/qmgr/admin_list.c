@@ -139,7 +139,7 @@ static bool send_message(struct admin_ask *a, struct listing *l, const struct sc
     json_open_array(&j, "recipients");
     for (uint32_t n = 0; i < m->rcpt_count && b.len < ADMIN_PART_BYTES &&
                          (n < AT_LEAST || !admin_spent(a, 1)); i++, n++)
-        if (sched_msg_rcpt(m->here, i, &r) && (!l->y.fields || query_rcpt(&l->y, m, &r)))
+        if (sched_msg_rcpt(m->here, i, &r) && query_rcpt(&l->y, m, &r))
             put_rcpt(&j, &r, q, now, own_sender(q, m->seq, i, &r));
     json_close_array(&j);
     json_close(&j);
