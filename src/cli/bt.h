@@ -44,7 +44,6 @@ struct bt_session {
 int bt_session_open(struct bt_session *s, const char *verb, const char *config,
                     const char *sender);
 void bt_session_close(struct bt_session *s);
-struct bt_world bt_session_world(struct bt_session *s);
 
 const char *bt_macro(const struct bt_session *s, struct span name); /* NULL: undefined */
 void bt_macro_set(struct bt_session *s, struct span name, struct span value);
@@ -64,8 +63,5 @@ struct bt_result {
     struct span mailer, host, user;
 };
 struct bt_result bt_result_of(struct bt *t, struct toks out);
-void bt_result_put(struct buf *out, const struct bt_result *r);
-/* The text behind the reply code and D.S.N. of an error's user part. */
-struct span bt_error_text(struct span user);
 
 #endif

@@ -61,7 +61,7 @@ struct bt_result bt_result_of(struct bt *t, struct toks out)
     return res;
 }
 
-void bt_result_put(struct buf *out, const struct bt_result *r)
+static void bt_result_put(struct buf *out, const struct bt_result *r)
 {
     buf_printf(out, "mailer %.*s, ", SPAN_ARG(r->mailer));
     if (r->host.n)
@@ -69,7 +69,8 @@ void bt_result_put(struct buf *out, const struct bt_result *r)
     buf_printf(out, "user %.*s", SPAN_ARG(r->user));
 }
 
-struct span bt_error_text(struct span user)
+/* The text behind the reply code and D.S.N. of an error's user part. */
+static struct span bt_error_text(struct span user)
 {
     struct span rest = user, word = span_word(&rest);
     if (word.n == 3 && ascii_isdigit(word.p[0]) && ascii_isdigit(word.p[1]))

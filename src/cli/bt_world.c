@@ -126,7 +126,7 @@ static struct span rewrite(void *ctx, bool header, bool sender, struct span addr
     return new;
 }
 
-struct bt_world bt_session_world(struct bt_session *s)
+static struct bt_world bt_session_world(struct bt_session *s)
 {
     return (struct bt_world){ has, find, canon, is_local, is_virtual, rewrite, s };
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, PIECE_BYTES = 64 << 10, FULL_MAX = 256 << 10 };
+enum { PATH_BYTES = 4096, PIECE_BYTES = 64 << 10 };
 
 static int worst(const struct letter *l)
 {

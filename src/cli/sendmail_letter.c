@@ -60,7 +60,8 @@ bool store_put(struct store *s, struct span bytes)
     return write_all(s->fd, bytes);
 }
 
-ssize_t store_read(const struct store *s, uint64_t at, char *to, size_t n)
+/* Up to n bytes from `at`; 0 at the end, -1 as read(2). */
+static ssize_t store_read(const struct store *s, uint64_t at, char *to, size_t n)
 {
     if (s->fd >= 0)
         return pread(s->fd, to, n, (off_t)at);

@@ -32,8 +32,6 @@ struct store {
 void store_init(struct store *s);
 void store_free(struct store *s);
 bool store_put(struct store *s, struct span bytes);
-/* Up to n bytes from `at`; 0 at the end, -1 as read(2). */
-ssize_t store_read(const struct store *s, uint64_t at, char *to, size_t n);
 
 struct letter_rcpt {
     struct envelope_rcpt rcpt;

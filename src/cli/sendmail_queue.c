@@ -61,7 +61,8 @@ int sendmail_queue_failed(struct queue_asker *k)
     return k->ctl.exit;
 }
 
-void sendmail_queue_matches(struct queue_args *a, const struct sendmail_flags *f)
+/* The messages that -q[!]R and the like mean, in the words of queue/filter.h. */
+static void sendmail_queue_matches(struct queue_args *a, const struct sendmail_flags *f)
 {
     a->n = 0;
     for (unsigned i = 0; i < f->match_count; i++) {

@@ -39,8 +39,6 @@ struct queue_args {
     size_t n;
     char texts[SENDMAIL_MATCHES_MAX][QUEUE_ARG_MAX];
 };
-/* The messages that -q[!]R and the like mean, in the words of queue/filter.h. */
-void sendmail_queue_matches(struct queue_args *a, const struct sendmail_flags *f);
 /* The same for what is listed, where nothing is left to the gateway: without -qQ what is not
  * held. */
 void sendmail_queue_listed(struct queue_args *a, const struct sendmail_flags *f);

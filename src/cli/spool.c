@@ -184,7 +184,7 @@ static void put_report(struct check *c, const struct spool_report *r, bool sound
     buf_putc(&c->text, '\n');
 }
 
-int spool_do_check(struct spool_request *rq)
+static int spool_do_check(struct spool_request *rq)
 {
     struct spool_report report = { 0 };
     struct check c = { .json = rq->a.json };

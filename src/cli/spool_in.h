@@ -19,7 +19,6 @@ struct spool_request {
     struct spool_dirs dirs;
 };
 
-int spool_do_check(struct spool_request *rq);
 int spool_do_cat(struct spool_request *rq);
 int spool_do_export(struct spool_request *rq);
 

@@ -38,7 +38,9 @@ static void ended(struct story_target *t, enum story_end end, int exit)
 
 /* --- one address --- */
 
-json_t *story_canon(struct ask *k, struct span domain)
+/* The canonical name of a domain by the question that the gateway itself asks. NULL: said in
+ * ask_text. */
+static json_t *story_canon(struct ask *k, struct span domain)
 {
     struct ask_args args = { .n = 0 };
     ask_arg(&args, "name", domain);

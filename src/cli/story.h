@@ -62,8 +62,4 @@ void story_target_free(struct story_target *t);
 /* "5.1.1" (or "4.4.3", or "nouser") as a status of sysexits.h. */
 int story_exit_of(struct span code);
 
-/* The canonical name of a domain by the question that the gateway itself asks. NULL: said in
- * ask_text. */
-json_t *story_canon(struct ask *k, struct span domain);
-
 #endif

@@ -92,7 +92,8 @@ static void put_rate(struct why_show *s, const json_t *gate)
     buf_putz(s->out, ", by its rule\n");
 }
 
-uint32_t why_rule(const struct config *cfg, const json_t *site)
+/* The number of the rule of a row "site" in the configuration; 0: none, or not known there. */
+static uint32_t why_rule(const struct config *cfg, const json_t *site)
 {
     struct span name = row_text(site, "rule");
     int64_t number = row_int(site, "rule_number");

@@ -49,8 +49,6 @@ void why_keep_asked(struct why *w);
 void why_show_place(struct why_show *s, const json_t *place, bool others);
 /* All of them: each site once, and once what many destinations have in common. */
 void why_show_places(struct why_show *s);
-/* The number of the rule of a row "site" in the configuration; 0: none, or not known there. */
-uint32_t why_rule(const struct config *cfg, const json_t *site);
 /* Both destinations are left alone, each by itself and for the same class of reasons. */
 bool why_same_trouble(const json_t *place, const json_t *other);
 void why_show_gateway(struct why_show *s);

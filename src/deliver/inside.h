@@ -64,7 +64,7 @@ struct job {
     uint64_t messages_max;    /* of a connection */
     struct span sender, envid, content;
     uint32_t flags;
-    uint64_t size_bytes, sent_bytes, asked_bytes; /* of content; asked: up to where */
+    uint64_t size_bytes, sent_bytes; /* of content */
     size_t budget_bytes; /* the client may be given so much */
     struct envelope_rcpt *rcpts;
     struct rcpt_state *states;

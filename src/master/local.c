@@ -17,7 +17,6 @@
 enum {
     WAITING_MAX = 10000,   /* beyond, deliver hears no */
     GRACE_MS = 30000,      /* a process that is this late after local.timeout is killed */
-    ASKERS_MAX = CHILDREN_MAX,
 };
 
 struct local_process {

@@ -7,8 +7,8 @@
 /* flags: ENVELOPE_RCPT_EXPANDED; released: what would park it is passed over. */
 #define ROUTE_FIELDS(F) \
     F(U64, q) F(U8, flags) F(U8, released) F(BYTES, sender) F(BYTES, rcpt)
-/* destination: the route's codec (route/route.h); trail: trail_put. */
-#define ROUTED_FIELDS(F) F(U64, q) F(BYTES, destination) F(BYTES, trail)
+/* destination: the route's codec (route/route.h). */
+#define ROUTED_FIELDS(F) F(U64, q) F(BYTES, destination)
 
 /* Who gets a report of our own that is for `rcpt`: aliases are for those as well.
  * targets: proto/lists.h; empty: rcpt itself. */
@@ -20,7 +20,7 @@
 
 #define QMGR_ROUTER(M) \
     M(0x33, route, ROUTE_FIELDS) \
-    M(0x31, routed, ROUTED_FIELDS) \
+    M(0x36, routed, ROUTED_FIELDS) \
     M(0x32, tables, TABLES_FIELDS) \
     M(0x34, expand, EXPAND_FIELDS) \
     M(0x35, expanded, EXPANDED_FIELDS)

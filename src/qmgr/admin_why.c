@@ -432,8 +432,10 @@ static bool phase_done(struct admin_ask *a, struct look *l, const struct sched_m
         if (!l->story_count && !l->told)
             load_story_of_another(a, l, m);
         return true;
-    default: return send_stories(a, l);
+    case ATTEMPTS: return send_stories(a, l);
+    case END: break;
     }
+    return true;
 }
 
 static void look_slice(struct admin_ask *a)

@@ -46,8 +46,6 @@ void cause_send_now(struct admin_ask *a);
 /* The destinations of a tally with the most recipients, and the last word of each host there;
  * and of the host that is asked for by name or address. */
 void cause_send_places(struct admin_ask *a, const struct hash *places, struct span host);
-/* False: the schedule does not know it. */
-bool cause_send_place(struct admin_ask *a, struct span dest);
 /* Members of a recipient that is frozen: by which name, and who froze that. */
 void cause_put_frozen(struct json *j, struct qmgr *q, const struct sched_rcpt_info *r);
 /* The next try: next_ms as the schedule has it, or where that has none, when the site's rate lets

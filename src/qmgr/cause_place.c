@@ -260,7 +260,8 @@ static void put_gate(struct json *j, const char *key, struct qmgr *q,
     json_close(j);
 }
 
-bool cause_send_place(struct admin_ask *a, struct span key)
+/* False: the schedule does not know it. */
+static bool cause_send_place(struct admin_ask *a, struct span key)
 {
     struct sched_now now = qmgr_now(a->q);
     struct sched_place_info dest, site;

@@ -18,7 +18,6 @@ enum { AGAIN_MS = 10 * 1000, STAGED_MAX_BYTES = 2 << 20, ALARMS_KEPT_MAX = 2000 
 struct keeper {
     struct notes *notes;
     struct buf staged; /* of watch: messages with their lengths */
-    size_t staged_count;
     int error;        /* of the last flush; above 0: some directories lack it */
     int64_t again_ms; /* monotonic */
     int64_t ran_ms;   /* wall: the last queue run before this process; -1: none is known */

@@ -118,7 +118,6 @@ bool live_run_look(struct live *l, struct live_run *r);
 void live_run_free(struct live *l, struct live_run *r);
 /* One message, nobody waits for it; query_next gives it again when there is more to do. */
 void live_run_alone(struct live *l, const struct sched_msg_info *m);
-struct live_run *live_run_of(const struct live *l, uint64_t seq);
 
 /* live_say.c: rows */
 void live_say_total(struct live *l);

@@ -8,7 +8,7 @@
 
 enum { LOOK_RCPTS = 500 };
 
-struct live_run *live_run_of(const struct live *l, uint64_t seq)
+static struct live_run *live_run_of(const struct live *l, uint64_t seq)
 {
     LIST_EACH(n, &l->runs) {
         struct live_run *r = CONTAINER(n, struct live_run, node);

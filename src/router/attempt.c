@@ -28,7 +28,6 @@ static void answer(struct client *c, uint64_t q, const struct route_dest *d)
     size_t at = wire_begin_bytes(b);
     route_dest_put(b, d);
     wire_end_bytes(b, at);
-    wire_put_u32(b, 0); /* no trail on the hot path: `why` and `route` ask for it */
     channel_end(c->channel);
 }
 

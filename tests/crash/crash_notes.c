@@ -88,8 +88,8 @@ static struct state state_of(struct run *r)
     struct state s = { { 0 } };
     char key[16], want[NOTES_VALUE_MAX];
     for (size_t i = 0; i < KEYS; i++) {
-        struct span got;
-        if (!notes_get(r->n, key_of(i, key), &got))
+        struct span same, got;
+        if (!notes_find(r->n, key_of(i, key), &same, &got))
             continue;
         if (got.n >= 4)
             memcpy(&s.value[i], got.p, 4);

@@ -186,11 +186,10 @@ static void json_escapes_reversibly(void)
     json_int(&j, "n", -3);
     json_open_array(&j, "l");
     json_bool(&j, NULL, true);
-    json_none(&j, NULL);
     json_close_array(&j);
     json_close(&j);
     CHECK_SPAN(buf_span(&b),
-               SPAN("{\"a\":\"q\\\"\\\\\\u000a\\udcff\xc3\xa9\",\"n\":-3,\"l\":[true,null]}"));
+               SPAN("{\"a\":\"q\\\"\\\\\\u000a\\udcff\xc3\xa9\",\"n\":-3,\"l\":[true]}"));
     buf_free(&b);
 }
 

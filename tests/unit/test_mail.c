@@ -63,7 +63,7 @@ static void addresses_are_read_and_never_repaired(void)
         struct address a;
         enum address_error e = address_take(&s, &a);
         if (e != addresses[i].e)
-            TEST_FAIL("%s: %s", addresses[i].in, address_error_name(e));
+            TEST_FAIL("%s: error %d", addresses[i].in, (int)e);
         CHECK_SPAN(s, span_str(addresses[i].rest));
         if (e != ADDRESS_OK)
             continue;

@@ -495,7 +495,7 @@ static int switched_off(const void *arg)
 
 static void off_is_reported(void) { CHECK_INT(in_child(switched_off, NULL), 0); }
 
-/* ---- users, locks, titles ---- */
+/* ---- users, descriptors ---- */
 
 static void users_by_name_and_number(void)
 {
@@ -518,69 +518,20 @@ static void users_by_name_and_number(void)
     CHECK(u.uid == geteuid() && u.gid == getegid());
 }
 
-static int lock_again(const void *arg)
-{
-    pid_t holder;
-    struct err why;
-    if (proc_lock_holder(arg) != getppid())
-        return 1;
-    if (proc_lock(arg, &holder, &why) >= 0)
-        return 2;
-    return holder == getppid() && strstr(why.text, "held by") ? 0 : 3;
-}
-
-static void one_lock(void)
-{
-    struct place p;
-    struct err why;
-    char path[200];
-    pid_t holder;
-    place_make(&p);
-    snprintf(path, sizeof path, "%s/pid", p.inside);
-    pid_t nobody = proc_lock_holder(path);
-    int fd = proc_lock(path, &holder, &why);
-    int rc = in_child(lock_again, path);
-    close(fd);
-    pid_t after = proc_lock_holder(path);
-    int again = proc_lock(path, &holder, &why);
-    close(again);
-    int impossible = proc_lock("/nowhere/pid", &holder, &why);
-    place_remove(&p);
-    CHECK_INT(nobody, 0);
-    CHECK(fd >= 0);
-    CHECK_INT(rc, 0);
-    CHECK_INT(after, 0);
-    CHECK(again >= 0);
-    CHECK_INT(impossible, -1);
-}
-
-static int titles(const void *arg)
+static int descriptors(const void *arg)
 {
     (void)arg;
-    char args[] = "postern\0smtpd\0000", *argv[] = { args, args + 8, args + 14, NULL }, name[16];
-    struct proc_title t;
-    proc_title_init(&t, 3, argv);
-    if (t.room != sizeof args)
-        return 1;
-    proc_title_set(&t, "p-smtpd", "postern: smtpd 12");
-    if (memcmp(args, "postern: smtpd ", 15) != 0 || args[sizeof args - 1] != 0)
-        return 2;
-    proc_title_set(&t, "p-smtpd", "short");
-    if (strcmp(args, "short") != 0 || args[10] != 0)
-        return 3;
-    if (prctl(PR_GET_NAME, name) != 0 || strcmp(name, "p-smtpd") != 0)
-        return 4;
     int fd = dup2(0, 50);
     proc_close_from(40);
     return fd == 50 && fcntl(50, F_GETFD) < 0 && fcntl(0, F_GETFD) >= 0 ? 0 : 5;
 }
 
-static void titles_and_descriptors(void) { CHECK_INT(in_child(titles, NULL), 0); }
+static void descriptors_are_closed(void) { CHECK_INT(in_child(descriptors, NULL), 0); }
 
 static const struct test tests[] = {
     TEST(roles_are_locked), TEST(kill_is_a_choice), TEST(keyring_works_locked_up),
     TEST(master_may_start_children), TEST(landlock_holds), TEST(drop_is_for_good),
     TEST(ordinary_user_is_told), TEST(off_is_reported), TEST(users_by_name_and_number),
-    TEST(one_lock), TEST(titles_and_descriptors),
+    TEST(descriptors_are_closed),
 };
 TEST_MAIN(tests)

@@ -74,33 +74,5 @@ static void limits(void)
     CHECK_INT(trail_count(NULL), 0);
 }
 
-static void codec(void)
-{
-    struct trail *t = sample(), *back = trail_new(8);
-    struct buf b, x, y;
-    buf_init(&b, 4096);
-    buf_init(&x, 4096);
-    buf_init(&y, 4096);
-    trail_put(&b, t);
-    struct wire w = wire_reader(buf_span(&b));
-    CHECK(trail_get(&w, back) && wire_done(&w));
-    trail_text(&x, t, "");
-    trail_text(&y, back, "");
-    CHECK_SPAN(buf_span(&y), buf_span(&x));
-    for (size_t n = 0; n < b.len; n++) { /* cut anywhere: refused, never read beyond */
-        char *cut = malloc(n ? n : 1);
-        memcpy(cut, b.mem, n);
-        struct wire part = wire_reader(span_of(cut, n));
-        trail_reset(back);
-        CHECK(!trail_get(&part, back));
-        free(cut);
-    }
-    buf_free(&b);
-    buf_free(&x);
-    buf_free(&y);
-    trail_free(&t);
-    trail_free(&back);
-}
-
-static const struct test tests[] = { TEST(text), TEST(json), TEST(limits), TEST(codec) };
+static const struct test tests[] = { TEST(text), TEST(json), TEST(limits) };
 TEST_MAIN(tests)

@@ -5,7 +5,8 @@
 enum { WORDS_MAX = 200, SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE,
        DAY = 24 * HOUR };
 
-void alarm_put_text(struct buf *out, struct span s)
+/* For people: bytes of strangers made harmless, everything beyond ASCII as \xHH. */
+static void alarm_put_text(struct buf *out, struct span s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];

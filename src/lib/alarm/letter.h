@@ -22,8 +22,6 @@ void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct
  * False: there was no news, or out is too small. Frees what begin has made. */
 bool alarm_letter_end(struct alarm_letter *l, size_t still, struct buf *out);
 
-/* For people: bytes of strangers made harmless, everything beyond ASCII as \xHH. */
-void alarm_put_text(struct buf *out, struct span s);
 /* "5h12m": the two largest units. */
 void alarm_put_age(struct buf *out, int64_t ms);
 

@@ -15,13 +15,13 @@
 
 enum { VERSION = 1, ADDRS_CUT = 1, ALIAS = 2 };
 
-const char *attempt_dns_name(enum attempt_dns dns)
+static const char *attempt_dns_name(enum attempt_dns dns)
 {
     static const char *const names[] = { "none", "ok", "later", "fail" };
     return dns < ATTEMPT_DNS_KINDS ? names[dns] : "?";
 }
 
-const char *attempt_kind_name(enum attempt_kind kind)
+static const char *attempt_kind_name(enum attempt_kind kind)
 {
     static const char *const names[] = { "host", "kept", "ours", "peer", "note", "open" };
     return kind < ATTEMPT_KINDS ? names[kind] : "?";

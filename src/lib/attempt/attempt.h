@@ -104,9 +104,6 @@ struct attempt_entry {
 /* The dialogue in order: a cursor over a->log, which it moves. */
 bool attempt_next(struct attempt *a, struct attempt_entry *e_r);
 
-const char *attempt_dns_name(enum attempt_dns dns);    /* "none" "ok" "later" "fail" */
-const char *attempt_kind_name(enum attempt_kind kind); /* "host" "kept" "ours" ... */
-
 /* Members of the open object: all of it, a reply's lines as the peer sent them. */
 void attempt_json(struct json *j, const struct attempt *a);
 

@@ -88,5 +88,3 @@ struct span arena_dup(struct arena *a, struct span s)
     p[s.n] = '\0';
     return span_of(p, s.n);
 }
-
-size_t arena_used(const struct arena *a) { return a->used; }

@@ -16,6 +16,5 @@ void *arena_alloc(struct arena *a, size_t size);
 /* Copies; .p is NULL at the limit (also for an empty span it is non-NULL otherwise). A NUL
  * follows the copy, outside its length. */
 struct span arena_dup(struct arena *a, struct span s);
-size_t arena_used(const struct arena *a);
 
 #endif

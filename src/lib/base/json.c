@@ -117,9 +117,3 @@ void json_bool(struct json *j, const char *key, bool v)
     lead(j, key);
     buf_putz(j->out, v ? "true" : "false");
 }
-
-void json_none(struct json *j, const char *key)
-{
-    lead(j, key);
-    buf_putz(j->out, "null");
-}

@@ -23,7 +23,6 @@ void json_str(struct json *j, const char *key, struct span v);
 void json_int(struct json *j, const char *key, int64_t v);
 void json_uint(struct json *j, const char *key, uint64_t v);
 void json_bool(struct json *j, const char *key, bool v);
-void json_none(struct json *j, const char *key); /* null; jansson has the other name */
 
 /* The quoted, escaped string alone. */
 void json_put_string(struct buf *out, struct span v);

@@ -194,14 +194,6 @@ bool netaddr_eq(const struct netaddr *a, const struct netaddr *b)
     return a->port == b->port && netaddr_same_ip(a, b);
 }
 
-int netaddr_cmp(const struct netaddr *a, const struct netaddr *b)
-{
-    if (a->family != b->family)
-        return a->family < b->family ? -1 : 1;
-    int c = memcmp(a->ip, b->ip, ip_bytes(a));
-    return c ? c : (int)a->port - (int)b->port;
-}
-
 bool netaddr_is_any(const struct netaddr *a)
 {
     static const uint8_t zero[16];

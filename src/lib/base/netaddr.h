@@ -43,8 +43,6 @@ bool netaddr_eq(const struct netaddr *a, const struct netaddr *b);      /* port 
 bool netaddr_same_ip(const struct netaddr *a, const struct netaddr *b); /* ports ignored */
 bool netaddr_is_any(const struct netaddr *a);                           /* 0.0.0.0 or :: */
 bool netaddr_is_loopback(const struct netaddr *a);                      /* 127.0.0.0/8, ::1 */
-/* Orders by family, address, port, as memcmp does. */
-int netaddr_cmp(const struct netaddr *a, const struct netaddr *b);
 
 void netaddr_put_wire(struct buf *b, const struct netaddr *a);
 struct netaddr netaddr_get_wire(struct wire *w); /* sets w->bad on nonsense */

@@ -53,7 +53,4 @@ bool bt_triple(struct toks t, struct bt_triple *r);
 struct toks bt_mailer_rules(struct bt *t, struct span mailer, bool header, bool sender,
                             struct toks in);
 
-/* A trace line: name, "input" or "returns", the words. */
-void bt_line(struct bt *t, const char *name, const char *what, struct toks words);
-
 #endif

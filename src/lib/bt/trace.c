@@ -1,7 +1,8 @@
 /* The lines themselves, the names of the rule sets, and those of the mailers. */
 #include "bt/inside.h"
 
-void bt_line(struct bt *t, const char *name, const char *what, struct toks words)
+/* A trace line: name, "input" or "returns", the words. */
+static void bt_line(struct bt *t, const char *name, const char *what, struct toks words)
 {
     buf_printf(t->out, "%-16.16s %7s:", name, what);
     toks_put(t->out, words);

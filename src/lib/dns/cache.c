@@ -244,23 +244,6 @@ size_t dns_cache_forget_failed(struct dns_cache *c)
     return n;
 }
 
-void dns_cache_each(struct dns_cache *c, int64_t now_ms,
-                    bool (*fn)(void *ctx, const struct dns_question *, const struct dns_answer *),
-                    void *ctx)
-{
-    struct arena *a = arena_new(DNS_ARENA_BYTES);
-    bool more = true;
-    drop_expired(c, now_ms);
-    for (struct list *l = c->used.next; more && l != &c->used; l = l->next) {
-        struct entry *e = CONTAINER(l, struct entry, used);
-        struct dns_answer ans;
-        read_entry(e, now_ms, a, &ans);
-        more = fn(ctx, &e->q, &ans);
-        arena_reset(a);
-    }
-    arena_free(&a);
-}
-
 struct dns_cache_stats dns_cache_stats(const struct dns_cache *c)
 {
     struct dns_cache_stats s = c->stats;

@@ -65,12 +65,6 @@ size_t dns_cache_flush(struct dns_cache *c, const struct dns_name *name, bool un
 /* Forgets that questions got no usable answer. */
 size_t dns_cache_forget_failed(struct dns_cache *c);
 
-/* Every living answer, most recently used first, until fn returns false. The answer's spans live
- * only during the call. */
-void dns_cache_each(struct dns_cache *c, int64_t now_ms,
-                    bool (*fn)(void *ctx, const struct dns_question *, const struct dns_answer *),
-                    void *ctx);
-
 struct dns_cache_stats dns_cache_stats(const struct dns_cache *c);
 
 #endif

@@ -3,7 +3,7 @@
 /* The version of the binary form; a reader refuses others. */
 enum { PLAN_VERSION = 2 };
 
-const char *dns_plan_flag_name(enum dns_plan_flag f)
+static const char *dns_plan_flag_name(enum dns_plan_flag f)
 {
     switch (f) {
     case DNS_PLAN_HOSTS_CUT: return "dns_hosts_cut";

@@ -66,8 +66,6 @@ struct dns_plan {
     size_t addr_count;
 };
 
-const char *dns_plan_flag_name(enum dns_plan_flag f); /* the event's name: "dns_hosts_cut" ... */
-
 /* The binary form (without a trail). */
 void dns_plan_put(struct buf *out, const struct dns_plan *plan);
 /* Spans point into w's bytes, arrays into a. False: malformed, or a is full. */

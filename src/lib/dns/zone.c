@@ -19,7 +19,6 @@ struct line {
 
 struct dns_zone {
     struct line *first, **last;
-    uint64_t asked;
 };
 
 struct dns_zone *dns_zone_new(void)
@@ -276,7 +275,6 @@ static uint64_t zone_ask(void *ctx, const struct dns_question *q,
     struct dns_zone *z = ctx;
     struct buf packet;
     buf_init(&packet, DNS_PACKET_MAX);
-    z->asked++;
     struct dns_raw raw = { .status = dns_zone_answer(z, q, &packet), .server = SPAN("zone") };
     raw.packet = buf_span(&packet);
     if (raw.status != DNS_TIMEOUT)
@@ -295,5 +293,3 @@ struct dns_backend dns_zone_backend(struct dns_zone *z)
 {
     return (struct dns_backend){ .ask = zone_ask, .cancel = zone_cancel, .ctx = z };
 }
-
-uint64_t dns_zone_asked(const struct dns_zone *z) { return z->asked; }

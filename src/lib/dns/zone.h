@@ -33,6 +33,5 @@ enum dns_status dns_zone_answer(const struct dns_zone *z, const struct dns_quest
 /* The zone as a backend: it answers at once; TIMEOUT names never. */
 struct dns_backend dns_zone_backend(struct dns_zone *z);
 /* Questions answered, TIMEOUT ones included. */
-uint64_t dns_zone_asked(const struct dns_zone *z);
 
 #endif

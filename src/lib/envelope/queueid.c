@@ -6,7 +6,7 @@
 
 static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx";
 
-enum { TIME_CHARS = 6, SEQ_CHARS = QUEUEID_LEN - TIME_CHARS };
+enum { TIME_CHARS = 6 };
 
 struct queueid queueid_make(uint64_t seq, int64_t received_ms)
 {

@@ -336,7 +336,3 @@ void log_text(struct buf *b, struct span s, size_t max_bytes)
         }
     }
 }
-
-const char *event_name_text(enum event_name name) { return rows[name].name; }
-const char *event_field_text(enum event_field f) { return field_names[f]; }
-uint64_t event_fields_of(enum event_name name) { return rows[name].fields; }

@@ -20,11 +20,10 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
 
 /* X(NAME, severity, fields as a list of F_name) */
 #define EVENT_FIELDS(X) \
-    X(id) X(from) X(to) X(size) X(nrcpts) X(proto) X(listener) X(client) X(helo) X(auth) X(tls) \
+    X(id) X(from) X(to) X(size) X(nrcpts) X(proto) X(listener) X(client) X(helo) X(tls) \
     X(relay) X(dsn) X(stat) X(delay_ms) X(xdelay_ms) X(mailer) X(host) X(stage) X(reply) X(text) \
-    X(role) X(pid) X(count) X(path) X(reason) X(site) X(next_try) X(attempts) X(code) X(file) \
-    X(line) X(ms) X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject) \
-    X(check)
+    X(role) X(pid) X(count) X(path) X(reason) X(site) X(next_try) X(attempts) X(ms) \
+    X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject) X(check)
 
 #define EVENT_TABLE(X) \
     X(gateway_started, EVENT_INFO, F(text) F(pid) F(path)) \
@@ -53,7 +52,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(rejected, EVENT_NOTICE, \
       F(id) F(client) F(listener) F(stage) F(from) F(to) F(reply) F(reason)) \
     X(received, EVENT_INFO, \
-      F(id) F(from) F(size) F(nrcpts) F(proto) F(listener) F(client) F(helo) F(auth) F(tls) \
+      F(id) F(from) F(size) F(nrcpts) F(proto) F(listener) F(client) F(helo) F(tls) \
           F(ms) F(commit_ms)) \
     X(discarded, EVENT_NOTICE, F(id) F(client) F(listener) F(from) F(size) F(nrcpts)) \
     X(not_received, EVENT_NOTICE, \
@@ -152,10 +151,5 @@ void log_line(struct events *e, enum event_severity severity, const char *fmt, .
     __attribute__((format(printf, 3, 4)));
 /* Escaped as said above, cut at max_bytes with "...". */
 void log_text(struct buf *b, struct span s, size_t max_bytes);
-
-const char *event_name_text(enum event_name name);
-const char *event_field_text(enum event_field f);
-/* The fields of a name, as a bit set over enum event_field. */
-uint64_t event_fields_of(enum event_name name);
 
 #endif

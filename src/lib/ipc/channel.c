@@ -392,4 +392,3 @@ void channel_pause(struct channel *ch, bool pause)
 }
 
 bool channel_open(const struct channel *ch) { return ch->fd >= 0; }
-const char *channel_name(const struct channel *ch) { return ch->name; }

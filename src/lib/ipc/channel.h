@@ -76,6 +76,5 @@ bool channel_flush_all(struct channel *ch, int wait_ms);
 /* While paused nothing is read from the peer. */
 void channel_pause(struct channel *ch, bool pause);
 bool channel_open(const struct channel *ch);
-const char *channel_name(const struct channel *ch);
 
 #endif

@@ -8,7 +8,7 @@
 enum { TURN_MAX_NS = 30000, NS_PER_MS = 1000000 };
 
 /* splitmix64: one word of state, so that streams of chance can be told apart cheaply. */
-uint64_t sim_random(uint64_t *state)
+static uint64_t sim_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -253,4 +253,3 @@ uint64_t loop_sim_chance(struct loop *l, uint64_t below)
 }
 
 uint64_t loop_sim_trace(const struct loop *l) { return sim_of(l)->trace; }
-void loop_sim_note(struct loop *l, uint64_t what) { sim_mix(sim_of(l), what); }

@@ -59,6 +59,5 @@ uint64_t loop_sim_chance(struct loop *l, uint64_t below);
 
 /* A hash of every call and every byte so far, and of what was noted. */
 uint64_t loop_sim_trace(const struct loop *l);
-void loop_sim_note(struct loop *l, uint64_t what);
 
 #endif

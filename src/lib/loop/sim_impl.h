@@ -82,7 +82,6 @@ struct sim {
 
 static inline struct sim *sim_of(const struct loop *l) { return l->impl; }
 
-uint64_t sim_random(uint64_t *state);
 uint64_t sim_below(uint64_t *state, uint64_t below);
 void sim_mix(struct sim *s, uint64_t v);
 
@@ -90,7 +89,6 @@ void sim_mix(struct sim *s, uint64_t v);
 struct sock *sim_sock(struct sim *s, int fd); /* MUST be open */
 struct sock *sim_sock_maybe(struct sim *s, int fd);
 struct sock *sim_end_new(struct link *k, size_t cap);
-void sim_give_fd(struct sim *s, struct sock *k);
 int sim_move_fd(struct sim *s, int fd); /* it gets another number; what is left can be closed */
 void sim_free_all(struct sim *s);
 int64_t sim_latency(struct sim *s, const struct sock *to);

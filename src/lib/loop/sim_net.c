@@ -29,7 +29,7 @@ struct sock *sim_sock(struct sim *s, int fd)
     return k;
 }
 
-void sim_give_fd(struct sim *s, struct sock *k)
+static void sim_give_fd(struct sim *s, struct sock *k)
 {
     if (s->fd_count == s->fd_cap) {
         s->fd_cap = s->fd_cap ? 2 * s->fd_cap : 256;

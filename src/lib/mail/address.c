@@ -57,7 +57,8 @@ static size_t dotted_length(struct span s, struct address *a)
     return i;
 }
 
-bool address_literal_ok(struct span s)
+/* "[1.2.3.4]" or "[IPv6:...]" */
+static bool address_literal_ok(struct span s)
 {
     char text[64];
     if (s.n < 3 || s.n >= sizeof text || s.p[0] != '[' || s.p[s.n - 1] != ']')
@@ -74,7 +75,9 @@ bool address_literal_ok(struct span s)
     return !memchr(s.p, '\0', s.n) && inet_pton(family, text, bytes) == 1;
 }
 
-bool address_host_ok(struct span host, bool utf8)
+/* A host name: 1..255 octets of labels up to 63, letters, digits, - and _; UTF-8 only if `utf8`.
+ * The trailing dot must have been taken off. */
+static bool address_host_ok(struct span host, bool utf8)
 {
     struct address ignored = { 0 };
     size_t label = 0;
@@ -235,21 +238,4 @@ struct span address_normal(struct arena *a, const struct address *addr)
             memcpy(p + at + 1, v6_tag.p, v6_tag.n); /* one spelling of the tag */
     }
     return span_of(p, n);
-}
-
-const char *address_error_name(enum address_error e)
-{
-    static const char *const names[ADDRESS_ERRORS] = {
-        [ADDRESS_OK] = "ok",
-        [ADDRESS_MISSING] = "missing",
-        [ADDRESS_UNBALANCED] = "unbalanced",
-        [ADDRESS_NO_USER] = "no_user",
-        [ADDRESS_NO_HOST] = "no_host",
-        [ADDRESS_BAD_ROUTE] = "bad_route",
-        [ADDRESS_BAD_HOST] = "bad_host",
-        [ADDRESS_BAD_USER] = "bad_user",
-        [ADDRESS_TOO_LONG] = "too_long",
-    };
-    MUST(e < ADDRESS_ERRORS);
-    return names[e];
 }

@@ -50,17 +50,9 @@ enum address_error address_read(struct span s, struct address *a_r);
  * Copied into the arena; .p NULL when it is full. */
 struct span address_normal(struct arena *a, const struct address *addr);
 
-/* A host name: 1..255 octets of labels up to 63, letters, digits, - and _; UTF-8 only if `utf8`.
- * The trailing dot must have been taken off. */
-bool address_host_ok(struct span host, bool utf8);
-/* "[1.2.3.4]" or "[IPv6:...]" */
-bool address_literal_ok(struct span s);
 /* What may stand behind HELO or EHLO: a host name or a literal, and whatever else is made of
  * letters, digits and . - _ : [ ], since the name is only ever recorded (RFC 5321 4.1.4: a
  * server must not refuse mail for what the name resolves to). */
 bool address_helo_ok(struct span s);
-
-/* A short lower-case name for an error, for events ("bad_host"). */
-const char *address_error_name(enum address_error e);
 
 #endif

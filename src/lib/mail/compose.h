@@ -25,7 +25,7 @@ bool compose_lines_put(struct compose_lines *l, struct span in, struct buf *out)
 bool compose_lines_end(struct compose_lines *l, struct buf *out);
 
 /* --- header --- */
-enum { COMPOSE_HEADER_MAX = 1 << 20, COMPOSE_FIELDS_MAX = 4096 };
+enum { COMPOSE_HEADER_MAX = 1 << 20 };
 
 /* Offset of the body in what compose_lines made of the input; *empty_line_r: an empty line stands
  * between, and is part of the header's length. The header ends at the first line that is no field

@@ -24,10 +24,6 @@ struct delivery {
 
 /* The span looks into text. False: e says what is wrong, to follow the option's name. */
 bool delivery_parse(struct span text, struct delivery *d_r, struct err *e);
-static inline bool delivery_is_socket(const struct delivery *d)
-{
-    return d->kind == DELIVERY_LMTP && d->rest.n && d->rest.p[0] == '/';
-}
 
 struct delivery_names {
     struct span user, detail, home, sender;

@@ -72,10 +72,6 @@ struct map_file {
     struct map map;
     struct map_params params;
 };
-static inline struct map_file *map_file_of(const struct map *m)
-{
-    return (struct map_file *)(void *)m;
-}
 /* f is zeroed memory of the kind's own size, which its free gives back. Loads it for the first
  * time; NULL: r says why, and f is gone. */
 struct map *map_file_open(struct map_file *f, const struct map_class *class, struct span path,

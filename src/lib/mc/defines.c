@@ -311,7 +311,6 @@ static void ident(struct mc *m, const struct mc_macro *d)
 #define FIXED_MODES "files of the spool are readable by their owner only"
 #define OWN_RESOLVER "DNS is asked by the gateway's own resolver: see dns"
 #define NO_SHELL "programs run without a shell, as the recipient's user"
-#define OUR_LIMITS "aliases and headers have limits of their own"
 #define MAILER_DETAIL "mailers have no flags, arguments and limits of their own"
 #define NO_LOOSE "what sendmail thinks unsafe about files does not matter here"
 

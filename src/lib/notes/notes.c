@@ -74,12 +74,6 @@ bool notes_find(const struct notes *n, struct span key, struct span *key_r, stru
     return true;
 }
 
-bool notes_get(const struct notes *n, struct span key, struct span *value_r)
-{
-    struct span same;
-    return notes_find(n, key, &same, value_r);
-}
-
 bool notes_set(struct notes *n, struct span key, struct span value)
 {
     struct hash_node *old = hash_get(&n->by_key, key);

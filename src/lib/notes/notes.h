@@ -31,7 +31,6 @@ int notes_check(struct vfs *vfs, const char *directory);
 void notes_free(struct notes **n); /* what was not flushed is lost; accepts NULL in *n */
 
 /* Valid until the note is set or dropped; false: there is none. */
-bool notes_get(const struct notes *n, struct span key, struct span *value_r);
 bool notes_find(const struct notes *n, struct span key, struct span *key_r, struct span *value_r);
 /* False: too long, or too many, and nothing changes. */
 bool notes_set(struct notes *n, struct span key, struct span value);

@@ -266,8 +266,9 @@ struct span queue_filter_exact(const struct queue_filter *f, enum queue_field fi
 
 /* --- matching --- */
 
-/* Greedy with one place to come back to: linear but for the last star. */
-bool queue_wild(struct span pattern, struct span text)
+/* Whether text matches a pattern with "*", ASCII letters alike. Greedy with one place to come back
+ * to: linear but for the last star. */
+static bool queue_wild(struct span pattern, struct span text)
 {
     size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
     while (t < text.n) {

@@ -127,8 +127,6 @@ struct span queue_filter_exact(const struct queue_filter *f, enum queue_field fi
  * active, deferred) is content with any of them. */
 void queue_filter_any_stage(struct queue_filter *f);
 
-/* Whether text matches a pattern with "*", ASCII letters alike. */
-bool queue_wild(struct span pattern, struct span text);
 /* Whether one of the hosts in "mx:a.example,b.example" or "host:[192.0.2.1]:25" does. */
 bool queue_place_has(struct span place, struct span pattern);
 

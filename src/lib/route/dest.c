@@ -58,7 +58,7 @@ void route_dest_put_value(struct buf *out, const struct route_dest *d)
     }
 }
 
-void route_dest_json(struct json *j, const char *key, const struct route_dest *d)
+static void route_dest_json(struct json *j, const char *key, const struct route_dest *d)
 {
     struct buf hops;
     json_open(j, key);

@@ -58,7 +58,6 @@ bool route_mailer_from(struct span name, enum route_mailer *m_r); /* any case */
 
 /* "relay:[a]:[b]", "error:5.7.1:550 text": can be read again by route_value. */
 void route_dest_put_value(struct buf *out, const struct route_dest *d);
-void route_dest_json(struct json *j, const char *key, const struct route_dest *d);
 /* The members "dest", "hops" (to ask the resolver about) and "value" of an answer about a route. */
 void route_dest_show_json(struct json *j, const struct route_dest *d);
 

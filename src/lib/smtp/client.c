@@ -355,7 +355,6 @@ void smtp_client_abort(struct smtp_client *c, struct span why, int64_t now)
     client_leave(c);
 }
 
-uint32_t smtp_client_extensions(const struct smtp_client *c) { return c->caps; }
 bool smtp_client_idle(const struct smtp_client *c)
 {
     return c->state == ST_IDLE && !c->tx.active;

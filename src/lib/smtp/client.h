@@ -182,7 +182,6 @@ void smtp_client_content_failed(struct smtp_client *c, struct span why, int64_t 
 void smtp_client_quit(struct smtp_client *c, int64_t now);
 
 /* What the peer offered (less `disable`), for the owner's memory and its log. */
-uint32_t smtp_client_extensions(const struct smtp_client *c);
 bool smtp_client_idle(const struct smtp_client *c); /* a message would start at once */
 /* "greeting", "EHLO", "MAIL", "DATA 354", "DATA status" ...: sendmail's words. */
 const char *smtp_stage_name(enum smtp_stage stage, bool lmtp);

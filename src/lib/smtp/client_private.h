@@ -104,7 +104,6 @@ struct smtp_outcome outcome_local(struct smtp_client *c, enum smtp_result result
 void client_protocol_error(struct smtp_client *c, enum smtp_stage stage, const char *what);
 
 /* client_session.c */
-void session_start(struct smtp_client *c); /* says EHLO */
 void session_greeting(struct smtp_client *c, const struct smtp_reply *r);
 void session_ehlo(struct smtp_client *c, const struct smtp_reply *r);
 void session_helo(struct smtp_client *c, const struct smtp_reply *r);

@@ -11,7 +11,7 @@ static void say_hello(struct smtp_client *c, const char *verb, enum smtp_stage s
     client_cmd_end(c, start, stage, 0);
 }
 
-void session_start(struct smtp_client *c)
+static void session_start(struct smtp_client *c)
 {
     say_hello(c, c->conf->lmtp ? "LHLO " : "EHLO ", SMTP_STAGE_EHLO);
 }

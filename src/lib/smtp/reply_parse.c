@@ -15,11 +15,6 @@ void reply_parser_free(struct reply_parser *p)
     buf_free(&p->text);
 }
 
-bool reply_partial(const struct reply_parser *p)
-{
-    return !p->fresh && (p->line.len || p->lines);
-}
-
 /* The enhanced code of RFC 3463 at the start of the text, when its class is the code's. */
 static struct span enhanced_of(struct span text, int code)
 {

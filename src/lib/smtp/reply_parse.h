@@ -36,9 +36,6 @@ void reply_parser_free(struct reply_parser *p);
  * alone, as some servers do; "250" without text is a reply (RFC 5321 4.2.1). */
 int reply_parse(struct reply_parser *p, struct span *in, struct smtp_reply *r);
 
-/* True while a reply has begun and is not complete. */
-bool reply_partial(const struct reply_parser *p);
-
 /* Appends `text` fit for people, logs and reports: line breaks become a blank; control bytes
  * and bytes that are not UTF-8 become \xNN, and so does a backslash before an x, so that it can
  * be turned back. Stops with "..." before `max_bytes` are passed. */

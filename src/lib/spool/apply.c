@@ -28,7 +28,7 @@ static void release_commit(struct spool *s, const struct entry *e)
     buf_free(&b);
 }
 
-void apply_remove(struct spool *s, struct entry *e)
+static void apply_remove(struct spool *s, struct entry *e)
 {
     chain_release(s, e, true);
     release_commit(s, e);
@@ -54,8 +54,8 @@ bool apply_finals(struct spool *s, struct entry *e, const struct group *g)
     return all || table_all_final(&s->table, e);
 }
 
-void apply_group(struct spool *s, struct segment *seg, const struct rec *r, const struct group *g,
-                 bool snapshot)
+static void apply_group(struct spool *s, struct segment *seg, const struct rec *r,
+                        const struct group *g, bool snapshot)
 {
     uint64_t bytes = group_cost(r, g);
     struct entry *e = table_get(&s->table, g->seq);

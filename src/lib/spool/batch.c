@@ -36,7 +36,7 @@ void batch_free(struct spool *s, struct batch *b)
     free(b->seqs);
 }
 
-void batch_reset(struct batch *b)
+static void batch_reset(struct batch *b)
 {
     buf_reset(&b->metas);
     if (b->bodies)

@@ -189,7 +189,7 @@ uint64_t group_cost(const struct rec *r, const struct group *g)
     return own ? 0 : REC_HEAD_BYTES + g->list.n;
 }
 
-bool group_get(struct wire *w, struct group *g)
+static bool group_get(struct wire *w, struct group *g)
 {
     g->seq = wire_get_u64(w);
     g->home_gen = wire_get_u64(w);

@@ -24,7 +24,6 @@ enum {
     REC_HEAD_BYTES = 32,
     REC_META_MAX = 256 << 20,
     TRAILER_BYTES = 48,
-    ENTRY_HEAD_BYTES = 32,      /* of an index entry */
     EXTENT_BYTES = 28,
     CUT_BYTES = 16,
     VOID_BYTES = 16,
@@ -103,7 +102,6 @@ struct group {
     struct span list; /* encoded outcomes */
 };
 void group_put(struct buf *b, const struct group *g);
-bool group_get(struct wire *w, struct group *g);
 /* What the group weighs in the sums of live bytes, standing in record r: all of an outcome
  * record, nothing beside a message's own moved record, its bytes in the record of a report
  * (which may be dead long before the message it reports about). */

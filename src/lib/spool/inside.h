@@ -209,7 +209,6 @@ static inline struct segment *seg_at(const struct spool *s, uint16_t slot)
     return slot ? s->slots[slot] : NULL;
 }
 int seg_create(struct spool *s, struct dir *d); /* makes d->active: 0 or -errno */
-char *seg_path(const struct segment *seg, const char *suffix); /* to be freed */
 int seg_file(struct spool *s, struct segment *seg);            /* opens it: 0 or -errno */
 bool seg_dying_step(struct spool *s); /* gives back a bit of what was unlinked; false: no more */
 void seg_dying_close(struct spool *s);
@@ -280,7 +279,6 @@ int rec_read(struct spool *s, struct segment *seg, uint64_t off, uint64_t hint, 
 /* --- batch.c --- */
 void batch_init(struct batch *b);
 void batch_free(struct spool *s, struct batch *b);
-void batch_reset(struct batch *b);
 /* Begins an item; its meta is then put into b->metas, and batch_end called. */
 struct item *batch_begin(struct batch *b, enum item_kind kind, uint32_t type);
 void batch_body(struct batch *b, struct item *it, struct span s);
@@ -312,10 +310,6 @@ int append_extent(struct spool *s, struct txn *t, struct span data, bool essenti
 void apply_item(struct spool *s, struct segment *seg, const struct batch *b, struct item *it);
 /* Notes the final outcomes of g; true when with them every recipient is final. */
 bool apply_finals(struct spool *s, struct entry *e, const struct group *g);
-/* Outcomes that stand in record r of seg. */
-void apply_group(struct spool *s, struct segment *seg, const struct rec *r, const struct group *g,
-                 bool snapshot);
-void apply_remove(struct spool *s, struct entry *e);
 
 /* --- chain.c --- */
 /* Visits the records with outcomes of e, newest first. -errno when one does not read. */
@@ -371,8 +365,6 @@ struct tail;
 struct tail *tail_scan(struct spool *s, struct segment *seg);
 void tail_finish(struct spool *s, struct tail *t, bool newest);
 void tail_free(struct tail **t);
-/* Where the void part of the segment begins, or UINT64_MAX. */
-uint64_t void_from(const struct spool *s, uint64_t gen);
 int replay(struct spool *s);
 
 /* --- compact.c --- */

@@ -28,7 +28,8 @@ void seg_emit(struct spool *s, struct segment *seg, enum spool_event_kind kind, 
                                         .error = error });
 }
 
-char *seg_path(const struct segment *seg, const char *suffix)
+/* To be freed. */
+static char *seg_path(const struct segment *seg, const char *suffix)
 {
     struct buf b;
     buf_init(&b, 8192);

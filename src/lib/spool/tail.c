@@ -22,7 +22,8 @@ struct tail {
     int error;        /* a read failed: nothing is concluded from what did not read */
 };
 
-uint64_t void_from(const struct spool *s, uint64_t gen)
+/* Where the void part of the segment begins, or UINT64_MAX. */
+static uint64_t void_from(const struct spool *s, uint64_t gen)
 {
     uint64_t from = UINT64_MAX;
     for (size_t i = 0; i < s->void_count; i++)

@@ -140,11 +140,6 @@ bool keyserver_set_keys(struct keyserver *ks, const struct span *pem, size_t n, 
 
 size_t keyserver_count(const struct keyserver *ks) { return ks->n; }
 
-bool keyserver_has(const struct keyserver *ks, const struct key_id *id)
-{
-    return find_any(ks, id) != NULL;
-}
-
 static bool allowed(EVP_PKEY *key, const struct key_request *r)
 {
     bool rsa = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA;

@@ -33,7 +33,6 @@ void keyserver_free(struct keyserver **ks); /* wipes; accepts NULL in *ks */
 bool keyserver_set_keys(struct keyserver *ks, const struct span *pem, size_t n, struct err *why);
 void keyserver_forget_replaced(struct keyserver *ks);
 size_t keyserver_count(const struct keyserver *ks); /* without the replaced ones */
-bool keyserver_has(const struct keyserver *ks, const struct key_id *id);
 
 /* Answers one request: appends one reply (<= KEY_REPLY_MAX bytes) to `out`, whatever `in` is. */
 enum key_status keyserver_request(struct keyserver *ks, struct span in, struct buf *out);

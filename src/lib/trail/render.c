@@ -1,7 +1,7 @@
 /* The two faces of a trail: lines for people and JSON. */
 #include "trail/trail.h"
 
-const char *trail_verdict_name(enum trail_verdict v)
+static const char *trail_verdict_name(enum trail_verdict v)
 {
     static const char *const names[TRAIL_VERDICTS] = {
         [TRAIL_NOTE] = "note",     [TRAIL_MATCH] = "match", [TRAIL_MISS] = "miss",
@@ -52,7 +52,8 @@ static void put_remarks(struct buf *out, const struct trail_step *s)
         buf_putc(out, ')');
 }
 
-void trail_step_text(struct buf *out, const struct trail_step *s)
+/* One line of words, without a line end. Control bytes are written \xNN. */
+static void trail_step_text(struct buf *out, const struct trail_step *s)
 {
     if (s->verdict == TRAIL_DECIDED)
         buf_putz(out, "=> ");

@@ -9,10 +9,9 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "base/wire.h"
 
 enum {
-    TRAIL_STEPS_MAX = 256,     /* what trail_new and the codec allow at most */
+    TRAIL_STEPS_MAX = 256,     /* what trail_new allows at most */
     TRAIL_TEXT_MAX = 4096,     /* one text of a step; longer ones are cut */
     TRAIL_BYTES_MAX = 1 << 18, /* all texts of one trail */
 };
@@ -50,7 +49,6 @@ struct trail;
 
 struct trail *trail_new(size_t max_steps); /* 1..TRAIL_STEPS_MAX */
 void trail_free(struct trail **t);
-void trail_reset(struct trail *t);
 
 /* Copies the step and its texts. */
 void trail_add(struct trail *t, const struct trail_step *step);
@@ -60,20 +58,12 @@ void trail_say(struct trail *t, enum trail_verdict verdict, const char *what, st
 
 size_t trail_count(const struct trail *t);
 size_t trail_missing(const struct trail *t); /* steps that found no room */
-/* i < trail_count; valid until the trail is reset, added to or freed. */
+/* i < trail_count; valid until the trail is added to or freed. */
 const struct trail_step *trail_step(const struct trail *t, size_t i);
 
-const char *trail_verdict_name(enum trail_verdict v); /* "match", "empty" ... */
-
-/* One line of words, without a line end. Control bytes are written \xNN. */
-void trail_step_text(struct buf *out, const struct trail_step *step);
 /* One line per step, each with `indent` in front and LF behind. */
 void trail_text(struct buf *out, const struct trail *t, const char *indent);
 /* An array member of the open object (or, with key NULL, an element). */
 void trail_json(struct json *j, const char *key, const struct trail *t);
-
-void trail_put(struct buf *out, const struct trail *t);
-/* Adds what it reads to t (which may be NULL: then it is only skipped). False: malformed. */
-bool trail_get(struct wire *w, struct trail *t);
 
 #endif
