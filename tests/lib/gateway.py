@@ -9,11 +9,13 @@ POSTERN_BIN names another binary than build/postern (e.g. one with sanitizers).
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 from . import ports, proc, smtpclient
+from .waiting import until
 
 TOP = Path(__file__).resolve().parents[2]
 STARTED = "starting daemon (Postern"
@@ -219,6 +221,13 @@ class Gateway:
             if words[1:2] == ["--role"]:
                 found.setdefault(words[2], []).append(pid)
         return found
+
+    def crash(self, role="qmgr"):
+        """Kills one of them, until another is there and qmgr answers."""
+        victim = self.roles()[role][0]
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: self.roles().get(role, [victim])[0] != victim and
+              self.cli("queue", "count").returncode == 0, why=f"{role} does not come back")
 
     # -- looking at it
     def log(self):

@@ -5,7 +5,6 @@ tests/run: sanitizers"""
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import STALL, Sink                    # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 MANY = 3000
 ID = r"[0-9A-Za-x]{14}"
@@ -58,21 +58,8 @@ class Desk:
         return [r["state"] for m in self.rows() if m["id"] == id for r in m["recipients"]]
 
     def wait_states(self, id, *states, timeout_s=90):
-        end = time.monotonic() + timeout_s
-        while self.states(id) != list(states):
-            assert time.monotonic() < end, f"{self.states(id)} is not {states}"
-            time.sleep(0.05)
-
-    def crash(self, role="qmgr"):
-        victim = self.g.roles()[role][0]
-        os.kill(victim, signal.SIGKILL)
-        end = time.monotonic() + 90
-        while self.g.roles().get(role, [victim]) == [victim]:
-            assert time.monotonic() < end, f"{role} does not come back"
-            time.sleep(0.02)
-        while self.g.cli("queue", "count").returncode:
-            assert time.monotonic() < end, "qmgr does not answer"
-            time.sleep(0.05)
+        until(lambda: self.states(id) == list(states), timeout_s,
+              lambda: f"{self.states(id)} is not {states}")
 
 
 def shows_why(where):
@@ -80,10 +67,7 @@ def shows_why(where):
     with Desk(where, ("127.0.0.1", ports.free())) as d:
         id = d.submit(rcpts=("b@dest.example", "c@other.example"))
         d.g.wait_log(rf"{id}: to=.*stat=Deferred|connect: Connection refused")
-        end = time.monotonic() + 90
-        while "refused" not in (table := d.queue()):
-            assert time.monotonic() < end, table
-            time.sleep(0.05)
+        table = until(lambda: "refused" in (t := d.queue()) and t, why=d.queue)
         lines = table.splitlines()
         assert lines[0].split() == ["ID", "AGE", "SINCE", "SIZE", "STATE", "SENDER", "RECIPIENT",
                                     "NEXT", "REASON"], table
@@ -113,7 +97,7 @@ def held_and_released(where):
         d.wait_states(slow, "deferred")
         assert "held, 1 recipient" in d.queue("hold", slow)
         assert "held already" in d.queue("hold", slow, code=66)
-        d.crash()
+        d.g.crash()
         assert d.states(first) == ["held"] and d.states(slow) == ["held"]
         sink.clear()
         assert "released" in d.queue("release", slow)
@@ -121,7 +105,7 @@ def held_and_released(where):
         sink.at("rcpt", "451 4.3.0 later")
         d.queue("release", first)
         d.wait_states(first, "deferred")
-        d.crash()
+        d.g.crash()
         assert d.states(first) != ["held"], "held again after it was released"
         d.wait_states(first, "deferred")        # it may have been tried anew
         sink.clear()
@@ -143,7 +127,7 @@ def deleted(where):
         ids = [d.submit(d.hold) for _ in range(3)]
         said = d.queue("delete", ids[0], "6AKBuw00000000", ids[1], code=66)
         assert said.count("deleted, 1 recipient") == 2 and "no such message" in said, said
-        d.crash()
+        d.g.crash()
         assert [m["id"] for m in d.rows()] == [ids[2]]
         d.queue("release", ids[2])
         sink.wait(1)
@@ -163,7 +147,7 @@ def deleted_while_active(where):
         assert "is deleted when this attempt ends" in d.queue(), d.queue()
         story = d.g.cli("why", id).stdout.decode()
         assert "it is deleted then: somebody asked" in story and "given up" not in story, story
-        d.crash()
+        d.g.crash()
         assert d.states(id) == ["held"]
         sink.clear()
         d.queue("delete", id)
@@ -259,7 +243,7 @@ def strangers(where):
 def reload_and_stop(where):
     """reload: all mistakes, 78, and the old configuration stays; stop returns when all is gone."""
     with Desk(where, ("127.0.0.1", ports.free())) as d:
-        d.crash("control")
+        d.g.crash("control")
         good = d.g.conf.read_text()
         d.g.conf.write_text(good + "bogus = 1\nhostnam = 2\n")
         r = d.g.cli("reload", "--socket", d.g.dir / "control")

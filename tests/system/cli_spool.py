@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,6 +15,7 @@ from lib import ports, smtpclient, temp             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 ID = r"[0-9A-Za-x]{14}"
 BODIES = {
@@ -63,10 +63,8 @@ def same_bytes(where):
             assert m.data == shown[name], name
         for id in ids.values():
             g.wait_log(rf"{id}: to=.*stat=Sent")
-        end = time.monotonic() + 90     # outcomes are on disk a second later at most
-        while (r := g.cli("spool", "cat", ids["small"])).returncode == 0:
-            assert time.monotonic() < end, "delivered, and still there"
-            time.sleep(0.1)
+        r = until(lambda: (r := g.cli("spool", "cat", ids["small"])).returncode and r,
+                  why="delivered, and still there")     # outcomes are on disk a second later
         assert r.returncode == 66 and b"not in the spool" in r.stderr, r
 
 

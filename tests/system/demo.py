@@ -4,13 +4,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import proc, temp                  # noqa: E402
 from lib.gateway import TOP, binary         # noqa: E402
 from lib.report import Report               # noqa: E402
+from lib.waiting import until               # noqa: E402
 
 DEMO = TOP / "tools" / "demo"
 JOURNEY = [r"received +\w{14} from <you@example\.org>, \d+ bytes, 1 recipient",
@@ -41,11 +41,11 @@ def until_interrupted(where):
         p = subprocess.Popen([DEMO, "--dir", where / "run"], stdin=subprocess.DEVNULL, stdout=out,
                              stderr=out, preexec_fn=hears_interrupts)
     try:
-        text = wait_for(where / "out", "Ctrl-C stops everything")
+        text = wait_word(where / "out", "Ctrl-C stops everything")
         command = re.search(r"^  (printf .*(?:\\\n.*)?)$", text, re.M).group(1)
         r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=90)
         assert r.returncode == 0, r.stdout + r.stderr
-        wait_for(where / "out", "to=<you@example.com>")
+        wait_word(where / "out", "to=<you@example.com>")
         tree = proc.tree(p.pid)
         assert len(tree) > 5, "only these run: %s" % tree
         p.send_signal(signal.SIGINT)
@@ -60,14 +60,9 @@ def hears_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def wait_for(path, word, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        text = path.read_text(errors="replace")
-        if word in text:
-            return text
-        time.sleep(0.05)
-    raise TimeoutError(f"no {word!r} in {path.read_text(errors='replace')!r}")
+def wait_word(path, word):
+    return until(lambda: word in (text := path.read_text(errors="replace")) and text,
+                 why=lambda: f"no {word!r} in {path.read_text(errors='replace')!r}")
 
 
 def main():

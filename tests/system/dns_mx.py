@@ -13,6 +13,7 @@ from lib import ports, smtpclient, temp     # noqa: E402
 from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report, Skip         # noqa: E402
 from lib.sink import Sink                   # noqa: E402
+from lib.waiting import until               # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
 
 ZONE = """
@@ -66,18 +67,13 @@ class Stage:
 
     def arrives(self, sink, rcpt, mark):
         self.send(rcpt, mark)
-        message = wait_for(sink, mark)
+        message = until(lambda: marked(sink, mark), why=f"{mark} did not come to {sink.host}")
         assert message.recipients == [rcpt], message.recipients
 
 
-def wait_for(sink, mark, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        for m in list(sink.messages):
-            if f"Subject: {mark}\r\n".encode() in m.data:
-                return m
-        time.sleep(0.02)
-    raise TimeoutError(f"{mark} did not come to {sink.host}")
+def marked(sink, mark):
+    subject = f"Subject: {mark}\r\n".encode()
+    return next((m for m in list(sink.messages) if subject in m.data), None)
 
 
 def equals(s):
@@ -85,13 +81,10 @@ def equals(s):
     short one each."""
     for i in range(30):
         s.send(f"u{i}@equal.test", f"equal-{i}")
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
-        share = [sum(b"Subject: equal-" in m.data for m in list(k.messages)) for k in (s.a, s.b)]
-        if sum(share) == 30:
-            break
-        time.sleep(0.05)
-    assert sum(share) == 30 and min(share) > 0, share
+    def share():
+        return [sum(b"Subject: equal-" in m.data for m in list(k.messages)) for k in (s.a, s.b)]
+    until(lambda: sum(share()) == 30, why=share)
+    assert min(share()) > 0, share()
 
 
 def v6(s, port):

@@ -15,6 +15,7 @@ from lib import ports, smtpclient, temp         # noqa: E402
 from lib.gateway import Gateway, Word           # noqa: E402
 from lib.report import Report                   # noqa: E402
 from lib.sink import Sink                       # noqa: E402
+from lib.waiting import until                   # noqa: E402
 
 ID = r"[0-9A-Za-x]{14}"
 
@@ -65,19 +66,9 @@ class Desk:
         return {"state": "gone"}
 
     def wait_state(self, id, state, timeout_s=90):
-        end = time.monotonic() + timeout_s
-        while self.rcpt(id)["state"] != state:
-            assert time.monotonic() < end, f"{self.rcpt(id)} is not {state}"
-            time.sleep(0.05)
+        until(lambda: self.rcpt(id)["state"] == state, timeout_s,
+              lambda: f"{self.rcpt(id)} is not {state}")
         return self.rcpt(id)
-
-    def crash(self, role="qmgr"):
-        victim = self.g.roles()[role][0]
-        os.kill(victim, signal.SIGKILL)
-        end = time.monotonic() + 90
-        while self.g.roles().get(role, [victim]) == [victim] or self.g.cli("queue").returncode:
-            assert time.monotonic() < end, f"{role} does not come back"
-            time.sleep(0.05)
 
 
 def free_port():
@@ -110,7 +101,7 @@ def captured(where):
         assert 'our listener "capture"' in r["reason"] and "@aicpa.org" in r["reason"], r
         assert "capture" in d.queue(), d.queue()
         nothing_came(sink, 1)
-        d.crash()
+        d.g.crash()
         assert d.wait_state(id, "held")["reason"] == r["reason"]
         d.queue("release", id)
         assert sink.wait(2)[1].sender == "x@aicpa.org"
@@ -128,7 +119,7 @@ def released_is_remembered(where):
         d.queue("release", id)
         d.wait_state(id, "deferred")
         assert d.rcpt(id)["released"] is True
-        d.crash()
+        d.g.crash()
         d.wait_state(id, "deferred")
         sink.rules.clear()
         sink.wait(1)
@@ -143,7 +134,7 @@ def crash_after_release(where):
         os.kill(d.g.roles()["deliver"][0], signal.SIGSTOP)
         stopped = d.g.roles()["deliver"][0]
         d.queue("release", id)
-        d.crash()
+        d.g.crash()
         os.kill(stopped, signal.SIGCONT)
         sink.wait(1)
         d.wait_state(id, "gone")
@@ -166,7 +157,7 @@ def a_queue_run(where, capture):
         id = d.submit()
         assert d.wait_state(id, "waiting")["reason"]
         nothing_came(sink)
-        d.crash()
+        d.g.crash()
         d.wait_state(id, "waiting")
         direct = d.submit("y@else.example", port=d.port25, host="127.0.0.2")
         d.wait_state(direct, "waiting")

@@ -45,10 +45,8 @@ def waiting(g):
 
 def killed(g, *roles):
     for role in roles:
-        old = g.roles()[role][0]
-        os.kill(old, signal.SIGKILL)
-        until(lambda: g.roles().get(role, [old])[0] != old)
-    until(lambda: g.cli("queue", "count").returncode == 0 and g.cli("alarms").returncode in (0, 1))
+        g.crash(role)
+    until(lambda: g.cli("alarms").returncode in (0, 1))
 
 
 def restarted(g):

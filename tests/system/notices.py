@@ -2,7 +2,6 @@
 """What an admin is told in passing: eight-bit mail sent to a host that did not offer it, and a
 site that is left alone for a while."""
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -10,16 +9,6 @@ from lib import ports, smtpclient, temp     # noqa: E402
 from lib.gateway import Gateway, Word       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.sink import Sink                   # noqa: E402
-
-
-def wait_events(g, name, n=1, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while True:
-        found = [e for e in g.events() if e["event"] == name]
-        if len(found) >= n:
-            return found
-        assert time.monotonic() < end, f"{len(found)} events {name}"
-        time.sleep(0.05)
 
 
 def eightbit(where):
@@ -33,12 +22,12 @@ def eightbit(where):
             r = c.data("Subject: x\r\n\r\ngr\xfc\xdfe\r\n".encode("latin-1"))
             assert r.code == 250, r
         sink.wait(1)
-        told = wait_events(g, "eightbit_sent")
+        told = g.wait_events("eightbit_sent")
         assert len(told) == 1 and told[0]["id"] in r.text and told[0]["host"], told
         assert smtpclient.deliver(g.port, "Subject: x\r\n\r\nplain\r\n").code == 250
         sink.wait(2)
-        wait_events(g, "delivered", 4)
-        assert len(wait_events(g, "eightbit_sent")) == 1
+        g.wait_events("delivered", 4)
+        assert len(g.wait_events("eightbit_sent")) == 1
 
 
 def backed_off(where):
@@ -47,10 +36,10 @@ def backed_off(where):
             "retry": {"first": Word("1s"), "max": Word("2s")}}) as g:
         for _ in range(3):
             assert smtpclient.deliver(g.port, "Subject: x\r\n\r\nhello\r\n").code == 250
-        first = wait_events(g, "site_backed_off")[0]
+        first = g.wait_events("site_backed_off")[0]
         assert f"{dead}" in first["site"] and first["ms"] > 0, first
         assert "refused" in first["text"], first
-        wait_events(g, "site_backed_off", 2)        # the probe failed as well
+        g.wait_events("site_backed_off", 2)        # the probe failed as well
         g.wait_log(r"site .* is left alone for \d+ s: ")
 
 

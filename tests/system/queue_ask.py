@@ -16,6 +16,7 @@ from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 ID = r"[0-9A-Za-x]{14}"
 
@@ -65,10 +66,7 @@ class Desk:
         return self.rows("count", *args)[0]["messages"]
 
     def wait(self, what, timeout_s=90):
-        end = time.monotonic() + timeout_s
-        while not what():
-            assert time.monotonic() < end, self.queue("list")
-            time.sleep(0.05)
+        until(what, timeout_s, lambda: self.queue("list"))
 
 
 def fill(d):

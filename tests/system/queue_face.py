@@ -18,6 +18,7 @@ from lib import ports, smtpclient             # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import STALL, Sink                    # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 MANY = 1000 if os.environ.get("POSTERN_LONG") == "1" else 300
 ID = r"6?[0-9A-Za-x]{14}"
@@ -79,11 +80,8 @@ class Desk:
                 assert c.reply().code == 250
 
     def wait_mailq(self, pattern, *args, timeout_s=90):
-        end = time.monotonic() + timeout_s
-        while not re.search(pattern, text := self.run("mailq", *args), re.S):
-            assert time.monotonic() < end, f"no /{pattern}/ in {text}"
-            time.sleep(0.05)
-        return text
+        return until(lambda: re.search(pattern, text := self.run("mailq", *args), re.S) and text,
+                     timeout_s, lambda: f"no /{pattern}/ in {self.run('mailq', *args)}")
 
 
 def masked(d, text):
@@ -306,12 +304,7 @@ IDIDIDIDIDIDID     SIZE Fri Nov 20 08:46 <y@drj.com>
         assert "Deferred: Connection refused" in d.run("sendmail", "-qQ", "-qRquar", "-v")
         same(masked(d, d.run("mailq", "-qQ")), shown)
         time.sleep(3)                   # it is recorded a second late at most
-        victim = d.g.roles()["qmgr"][0]
-        os.kill(victim, signal.SIGKILL)
-        end = time.monotonic() + 90
-        while d.g.roles().get("qmgr") in (None, [victim]) or d.g.cli("queue", "count").returncode:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        d.g.crash()
         same(masked(d, d.run("mailq", "-qQ")), shown)
         same(masked(d, d.run("sendmail", "-Q", "-qQ", "-qRquar")), """
 Processing /mqueue/q0:

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -15,6 +14,7 @@ from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report               # noqa: E402
 from lib.signeddns import SignedDns         # noqa: E402
 from lib.sink import Sink                   # noqa: E402
+from lib.waiting import until               # noqa: E402
 from lib.zonedns import ZoneDns             # noqa: E402
 
 ZONE = """
@@ -183,12 +183,9 @@ def agree(s, sinks):
         mark = f"agree-{n}"
         reply = smtpclient.deliver(s.gateway.port, f"Subject: {mark}\r\n\r\nx\r\n", sender, [rcpt])
         assert reply.code == 250, reply
-        end = time.monotonic() + 90
-        found = []
-        while not found and time.monotonic() < end:
-            found = [k for k in sinks for m in list(k.messages)
-                     if f"Subject: {mark}\r\n".encode() in m.data]
-            time.sleep(0.02)
+        subject = f"Subject: {mark}\r\n".encode()
+        found = until(lambda: [k for k in sinks for m in list(k.messages) if subject in m.data],
+                      why=f"{rcpt} came nowhere")
         assert [k.host for k in found] == [where], f"{rcpt}: {[k.host for k in found]}"
     for rcpt, code in (("u@err.test", 550), ("u@later.test", 451)):
         reply = smtpclient.deliver(s.gateway.port, "x\r\n", "s@sender.test", [rcpt])

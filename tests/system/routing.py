@@ -14,7 +14,7 @@ from lib import ports, smtpclient               # noqa: E402
 from lib.gateway import Gateway, Word, hop      # noqa: E402
 from lib.report import Report, Skip             # noqa: E402
 from lib.sink import Sink                       # noqa: E402
-from lib.waiting import wait_for                # noqa: E402
+from lib.waiting import until                   # noqa: E402
 from lib.zonedns import ZoneDns                 # noqa: E402
 
 ID = r"[0-9A-Za-x]{14}"
@@ -139,8 +139,7 @@ def discard(where):
         time.sleep(0.5)
         assert len(sink.messages) == 1
         assert len(d.g.wait_events("discarded", 4)) == 4
-        wait_for("an empty queue", lambda: json.loads(
-            d.g.cli("queue", "count", "--json").stdout)["messages"] == 0)
+        until(lambda: json.loads(d.g.cli("queue", "count", "--json").stdout)["messages"] == 0)
 
 
 def quarantine(where):
@@ -214,7 +213,7 @@ root2:      nobody@sender.example
         d.taken("nobody@far.example", sender="root@ours.example", source="127.0.0.9")
         assert sink.wait(1)[0].recipients == ["admin@sender.example"], sink.messages
         d.taken("nobody@far.example", sender="", source="127.0.0.9")
-        wait_for("it is held", lambda: "nobody@sender.example" in d.held())
+        until(lambda: "nobody@sender.example" in d.held(), why=d.held)
         d.g.wait_events("bounce_held")
         time.sleep(1)
         assert len(sink.messages) == 1, [m.rcpts for m in sink.messages]
@@ -345,13 +344,8 @@ def ports_of(s):
 
 def waited(d, domain):
     """ms from the receipt to the delivery."""
-    end = time.monotonic() + 90
-    while True:
-        for e in d.g.events():
-            if e["event"] == "delivered" and e["to"].endswith("@" + domain):
-                return e["delay_ms"]
-        assert time.monotonic() < end, domain
-        time.sleep(0.05)
+    return until(lambda: [e for e in d.g.events() if e["event"] == "delivered" and
+                          e["to"].endswith("@" + domain)], why=domain)[0]["delay_ms"]
 
 
 def recipients(where):

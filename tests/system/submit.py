@@ -20,7 +20,7 @@ from lib.gateway import Gateway, Word, binary                # noqa: E402
 from lib.peers import fetch                             # noqa: E402
 from lib.report import Report, Skip                     # noqa: E402
 from lib.sink import Sink                               # noqa: E402
-from lib.waiting import wait_for                        # noqa: E402
+from lib.waiting import until                           # noqa: E402
 
 ROOT = os.geteuid() == 0
 OTHER = 33                      # www-data: an ordinary user, and not the gateway's
@@ -176,12 +176,11 @@ def content(where):
         before = len(f.sink.messages)
         r = f.run("-t", data=b"To: " + ",\n ".join(many).encode() + b"\n\nx\n")
         assert r.returncode == 0, r
-        end = time.monotonic() + 90
-        got = []
-        while len(got) < len(many) and time.monotonic() < end:
-            time.sleep(0.1)
-            got = [a for m in f.sink.messages[before:] for a in m.recipients]
-        assert sorted(got) == sorted(many), len(got)
+
+        def got():
+            return [a for m in f.sink.messages[before:] for a in m.recipients]
+        until(lambda: len(got()) >= len(many), why=lambda: len(got()))
+        assert sorted(got()) == sorted(many), len(got())
 
 
 def refusals(where):
@@ -383,11 +382,8 @@ def spooled(where):
         empty(f)
 
 
-def empty(f, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while f.waiting():
-        assert time.monotonic() < end, f.waiting()
-        time.sleep(0.05)
+def empty(f):
+    until(lambda: not f.waiting(), why=f.waiting)
 
 
 def spooled_by_another(where):
@@ -438,7 +434,7 @@ def strange_files(where):
         f.sink.wait(1)
         empty(f)
         want = {f"bad-{n}" for n in [*bad, "m-dir"]} | {"other", "tmp-new"}
-        wait_for("the others have gone", lambda: "tmp-old" not in os.listdir(f.spool))
+        until(lambda: "tmp-old" not in os.listdir(f.spool))
         names = set(os.listdir(f.spool))
         assert names - {"bad-m-link"} == want, (names, want)
         events = f.gateway.wait_events("submission_bad", len(bad) + 2)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lib import certs, proc, smtpclient       # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.report import Report                 # noqa: E402
-from lib.sink import DROP, STALL, Session, Sink     # noqa: E402
+from lib.sink import DROP, STALL, Sink              # noqa: E402
 from lib.waiting import wait_for                       # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"

@@ -16,6 +16,7 @@ from lib.gateway import Gateway, Word, hop          # noqa: E402
 from lib.peers import fetch                         # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 MESSAGE = "Subject: x\r\n\r\nhello\r\n"
 UNKNOWN = "550 5.1.1 no such user here"
@@ -55,7 +56,7 @@ class Desk(Gateway):
         return replies
 
     def saw(self, event, count):
-        wait_for(lambda: len(self.told(event)) >= count, f"{count} times {event}")
+        until(lambda: len(self.told(event)) >= count, why=f"{count} times {event}")
         assert len(self.told(event)) == count, self.told(event)
 
     def told(self, event):
@@ -64,13 +65,6 @@ class Desk(Gateway):
 
 def codes(replies):
     return [r.code for r in replies]
-
-
-def wait_for(what, text, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end, text
-        time.sleep(0.05)
 
 
 def unknown(where):
@@ -146,7 +140,7 @@ def no_answer(where, n):
         assert codes(g.ask("c@known.example")) == [250]
         assert sink.sessions == asked, "asked again at once"
         g.wait_log("verify: .* does not say which recipients it knows")
-        wait_for(lambda: g.told("recipient_unverified"), "no event")
+        until(lambda: g.told("recipient_unverified"), why="no event")
         assert not g.told("recipient_unknown")
         text = g.cli("route", "--client", "192.0.2.1", "a@known.example").stdout.decode()
         assert "taken unasked" in text, text
@@ -221,7 +215,8 @@ def killed(where):
             os.kill(pid, signal.SIGKILL)
         t.join(90)
         assert codes(got[1]) == [451], got
-        wait_for(lambda: codes(g.ask("u@known.example", alone=True)) == [250], "router is not back")
+        until(lambda: codes(g.ask("u@known.example", alone=True)) == [250],
+              why="router is not back")
         r = smtpclient.deliver(g.port, MESSAGE, "s@sender.example", ["u@known.example"])
         assert r.code == 250 and sink.wait(1)
 

@@ -85,15 +85,6 @@ class Desk:
     def retry(self, target):
         assert self.g.cli("queue", "retry", target).returncode == 0
 
-    def crash(self, role="qmgr"):
-        victim = self.g.roles()[role][0]
-        os.kill(victim, signal.SIGKILL)
-        end = time.monotonic() + 90
-        while self.g.roles().get(role, [victim]) == [victim] or \
-                self.g.cli("queue", "count").returncode:
-            assert time.monotonic() < end, f"{role} does not come back"
-            time.sleep(0.05)
-
 
 def lines(attempt, kind):
     return [line[kind] for line in attempt["dialogue"] if kind in line]
@@ -758,7 +749,7 @@ def after_a_crash(where):
         id = d.submit()
         before = d.wait_attempts(id, 1)["attempts"]
         time.sleep(3)                   # what is not flushed within a second may be lost
-        d.crash()
+        d.g.crash()
         assert d.story(id)["attempts"] == before
         d.retry(id)
         after = d.wait_attempts(id, 2)["attempts"]

@@ -154,16 +154,6 @@ class Peer:
         files = sorted(self.maildir.glob("new/*"), key=lambda p: p.stat().st_mtime_ns)
         return [p.read_bytes() for p in files]
 
-    def wait_messages(self, count, timeout_s=90):
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            got = self.messages()
-            if len(got) >= count:
-                return got
-            time.sleep(0.05)
-        raise TimeoutError(f"{self.name}: {len(self.messages())} of {count} messages after "
-                           f"{timeout_s} s\n{self.log()[-2000:]}")
-
     # -- using it as a client
     def sendmail(self, args, data, timeout_s=90):
         """Submit a message as a local user would; the peer's queue takes it from there."""
