@@ -87,7 +87,7 @@ static void on_run(void *ctx, const json_t *row, struct buf *out)
     term_put_age(out, row_int(row, "age_ms"));
     buf_putz(out, " old, from <");
     term_put_text(out, row_text(row, "sender"));
-    buf_putz(out, ">\n");
+    buf_putz(out, row_true(row, "under_way") ? ">, is being tried already\n" : ">\n");
 }
 
 static void on_again(void *ctx, const json_t *row, struct buf *out)
@@ -95,15 +95,6 @@ static void on_again(void *ctx, const json_t *row, struct buf *out)
     (void)ctx;
     put_progress(out, row, "run");
     buf_putz(out, "  more of it\n");
-}
-
-static void on_locked(void *ctx, const json_t *row, struct buf *out)
-{
-    (void)ctx;
-    put_progress(out, row, "locked");
-    buf_putz(out, row_true(row, "under_way")
-                      ? "  is being delivered already\n"
-                      : "  is in another retry already, and waits there for its turn\n");
 }
 
 static void put_place(struct buf *out, const json_t *row)
@@ -299,9 +290,8 @@ static void on_notice(void *ctx, const json_t *row, struct buf *out)
 }
 
 static const struct live_voice voice = {
-    .total = on_total,   .run = on_run,         .locked = on_locked, .talk = on_talk,
-    .result = on_result, .summary = on_summary, .alive = on_alive,   .again = on_again,
-    .notice = on_notice,
+    .total = on_total,     .run = on_run,     .talk = on_talk,   .result = on_result,
+    .summary = on_summary, .alive = on_alive, .again = on_again, .notice = on_notice,
 };
 
 /* --- in JSON: as the gateway says it, without what only holds the rows together --- */
@@ -358,7 +348,8 @@ static int run(const struct cli_args *a, struct retry *r)
     snprintf(window, sizeof window, "window=%d", AT_ONCE);
     bool fits = !r->what || queue_words_add(w, "target", r->what);
     chosen = *w;
-    fits = fits && queue_words_plain(w, "always") && queue_words_plain(w, window) &&
+    fits = fits && queue_words_plain(w, "always") && queue_words_plain(w, "follow") &&
+           queue_words_plain(w, window) &&
            (!r->each || queue_words_plain(w, "patient")) &&
            (r->verbose || queue_words_plain(w, "silent"));
     if (!fits)

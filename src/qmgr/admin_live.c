@@ -2,6 +2,7 @@
  *   background   nobody looks on: it is begun, and that is the answer
  *   always       past any back-off   patient  ... however often nobody answered
  *   silent       results without dialogue
+ *   follow       of what is being tried already, the result (else that it is, "locked")
  *   window=N     so many messages at once */
 #include "qmgr/keep.h"
 #include "qmgr/live.h"
@@ -20,7 +21,8 @@ void admin_live_free(struct qmgr *q)
 /* The words of its filter, for the log. */
 static void note_words(struct live *l, struct wire args)
 {
-    static const char *const options[] = { "background", "always", "patient", "silent" };
+    static const char *const options[] = { "background", "always", "patient", "silent",
+                                          "follow" };
     struct span arg;
     while (list_next_text(&args, &arg)) {
         bool word = !span_starts(arg, SPAN("window="));
@@ -38,6 +40,7 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
     struct { const char *word; bool *to; } flags[] = {
         { "background", &l->background }, { "always", &l->always },
         { "patient", &l->patient },       { "silent", &l->silent },
+        { "follow", &l->follow },
     };
     uint64_t n;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -40,7 +40,8 @@ struct live_ahead {
 };
 
 enum live_rcpt { LIVE_NOT_MEANT, LIVE_OPEN, LIVE_HEARD, LIVE_RCPT_STATE = 3, /* and: */
-                 LIVE_WAS_HELD = 4, LIVE_WAS_RELEASED = 8 };
+                 LIVE_WAS_HELD = 4, LIVE_WAS_RELEASED = 8,
+                 LIVE_FOLLOWED = 16 /* another run, or a delivery that was under way, has it */ };
 
 /* All of its recipients that are meant are found before the first is set going, as that changes
  * the others. */
@@ -55,6 +56,7 @@ struct live_run {
     uint32_t jobs;
     bool frozen;               /* some of it is left alone */
     bool adopted;              /* it began by itself */
+    bool follows;              /* some of its recipients are LIVE_FOLLOWED */
     uint8_t *rcpts;   /* enum live_rcpt */
     struct span held; /* what was held, was for that, and will be again; malloc'd */
 };
@@ -73,6 +75,7 @@ struct live {
     bool always;   /* past any back-off, for each message */
     bool patient;  /* ... also where nobody has answered three times */
     bool silent;   /* no dialogue */
+    bool follow;   /* what is tried already is waited for, and told of */
     bool gave_up;  /* it was not patient, and the rest was not tried */
     unsigned window;
     uint64_t last_age; /* messages up to it belong to the run */

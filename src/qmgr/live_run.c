@@ -123,10 +123,21 @@ static bool has_other(const struct live *l, uint64_t seq)
     return false;
 }
 
+/* Another run waits for this one, and does not only follow. */
+static bool others(const struct live *l, uint64_t seq, uint32_t rcpt)
+{
+    for (const struct live *o = l->q->lives; o; o = o->next) {
+        const struct live_run *r = o != l ? live_run_of(o, seq) : NULL;
+        if (r && is_at(r, rcpt, LIVE_OPEN) && !(r->rcpts[rcpt] & LIVE_FOLLOWED))
+            return true;
+    }
+    return false;
+}
+
 void live_run_begin(struct live *l, const struct sched_msg_info *m)
 {
     l->begun++;
-    if (has_other(l, m->seq)) {
+    if (!l->follow && has_other(l, m->seq)) {
         live_say_locked(l, m);
         return;
     }
@@ -141,14 +152,16 @@ static bool find(struct live *l, struct live_run *r, const struct sched_msg_info
     for (uint32_t begun = r->at; sched_msg_rcpt(m->here, r->at, &info); r->at++) {
         if (admin_slice_spent(&l->slice, 1) && r->at > begun)
             return false;
-        if (info.state == SCHED_ACTIVE || !query_rcpt(&l->y, m, &info))
+        if ((info.state == SCHED_ACTIVE && !l->follow) || !query_rcpt(&l->y, m, &info))
             continue;
-        if (info.frozen) {
+        bool follows = l->follow && (info.state == SCHED_ACTIVE || others(l, r->seq, r->at));
+        if (info.frozen && !follows) {
             live_say_frozen(l, &info);
             r->frozen = true;
             continue;
         }
-        r->rcpts[r->at] = LIVE_OPEN;
+        r->rcpts[r->at] = LIVE_OPEN | (follows ? LIVE_FOLLOWED : 0);
+        r->follows |= follows;
         r->open++;
     }
     return true;
@@ -169,8 +182,9 @@ static bool go(struct live *l, struct live_run *r)
     for (uint32_t begun = r->at; r->at < r->rcpt_count; r->at++) {
         if (r->at > begun && piece_over(l, r->at))
             return false;
-        if (!is_at(r, r->at, LIVE_OPEN) || !sched_rcpt(l->q->sched, r->seq, r->at, &info) ||
-            info.state >= SCHED_LIVE || info.state == SCHED_ACTIVE)
+        if (!is_at(r, r->at, LIVE_OPEN) || r->rcpts[r->at] & LIVE_FOLLOWED ||
+            !sched_rcpt(l->q->sched, r->seq, r->at, &info) || info.state >= SCHED_LIVE ||
+            info.state == SCHED_ACTIVE)
             continue;
         if (info.state == SCHED_HELD)
             was_held(r, r->at, &info);
@@ -235,7 +249,10 @@ static void look_at(struct live *l, struct live_run *r, uint32_t rcpt)
     struct sched_now now = qmgr_now(l->q);
     bool known = sched_rcpt(l->q->sched, r->seq, rcpt, &info);
     bool behind = known && info.state == SCHED_READY && info.next_try_ms > now.mono_ms;
-    if (behind && l->always) {
+    bool follows = r->rcpts[rcpt] & LIVE_FOLLOWED;
+    if (follows && others(l, r->seq, rcpt))
+        return;
+    if (behind && l->always && !follows) {
         sched_retry(l->q->sched, r->seq, rcpt, now);
         return;
     }
@@ -336,12 +353,20 @@ void live_facts(struct qmgr *q, uint64_t seq, uint64_t job, const struct fact *f
     }
 }
 
+/* One who only follows hears it when there is no other. */
 static struct live *onlooker(struct qmgr *q, uint64_t seq, struct live_run **r_r)
 {
-    for (struct live *l = q->lives; l; l = l->next)
-        if ((*r_r = live_run_of(l, seq)) != NULL)
-            return l;
-    return NULL;
+    struct live *found = NULL;
+    for (struct live *l = q->lives; l; l = l->next) {
+        struct live_run *r = live_run_of(l, seq);
+        if (!r || (found && r->follows))
+            continue;
+        *r_r = r;
+        found = l;
+        if (!r->follows)
+            break;
+    }
+    return found;
 }
 
 bool live_run_was(struct live *l, uint64_t seq)

@@ -66,6 +66,8 @@ void live_say_run(struct live *l, const struct live_run *r, const struct sched_m
     struct json j = begin(&b);
     json_uint(&j, "run", r->number);
     put_message(l, &j, m);
+    if (r->follows)
+        json_bool(&j, "under_way", true);
     add(l, &j);
 }
 

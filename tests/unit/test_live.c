@@ -230,17 +230,22 @@ static void desk_end(struct desk *d)
 }
 
 /* Without dialogue: the rig's deliver has none. */
-static void ask(struct desk *d, const char *verb, const char *const *args)
+static void ask_as(struct desk *d, uint64_t q, const char *verb, const char *const *args)
 {
     struct buf b;
     buf_init(&b, 65536);
     for (; *args; args++)
         wire_put_bytes(&b, span_str(*args));
-    struct msg_admin_ask m = { .q = 7, .who = SPAN("root"), .verb = span_str(verb),
+    struct msg_admin_ask m = { .q = q, .who = SPAN("root"), .verb = span_str(verb),
                                .args = buf_span(&b) };
     d->end = -1;
     send_admin_ask(d->control, &m);
     buf_free(&b);
+}
+
+static void ask(struct desk *d, const char *verb, const char *const *args)
+{
+    ask_as(d, 7, verb, args);
 }
 
 static unsigned count(const struct desk *d, const char *what)
@@ -501,6 +506,43 @@ static void held_again_unseen(void)
     }
 }
 
+/* Of what is tried already the result is told to who asks for it meanwhile: it is not tried once
+ * more, whether it began by itself or somebody else tries it. */
+static void followed(void)
+{
+    static const char *const run[] = { "always", "silent", "window=8", "follow", NULL };
+    struct desk d;
+    desk_begin(&d, 71);
+    MUST(rig_send(d.r, rig_mail(d.r, "s@src.example", "slow1@x.example")));
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.r->slow_count, 1);
+    ask(&d, "live", run);
+    rig_run(d.r, 30 * SECOND_MS);
+    CHECK_INT(d.end, -1);
+    CHECK_INT(count(&d, "\"under_way\":true"), 1);
+    rig_answer_slow(d.r, SMTP_DEFERRED);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(count(&d, "\"result\":\"deferred\""), 1);
+    CHECK_INT(d.r->slow_count, 0);
+    for (uint64_t q = 7; q < 10; q++) {
+        ask_as(&d, q, "live", run);
+        rig_run(d.r, 3 * SECOND_MS);
+    }
+    CHECK_INT(d.end, -1);
+    CHECK_INT(count(&d, "\"under_way\":true"), 3);
+    CHECK_INT(count(&d, "\"locked\""), 0);
+    CHECK_INT(d.r->slow_count, 1);
+    rig_answer_slow(d.r, SMTP_DELIVERED);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(count(&d, "\"result\":\"sent\""), 3);
+    CHECK_INT(count(&d, "\"messages\":1,\"sent\":1"), 3);
+    CHECK_INT(rig_address(d.r, "slow1@x.example")->delivered, 1);
+    CHECK(!d.r->q->lives);
+    desk_end(&d);
+}
+
 /* What is frozen is said once and left alone, when it was before, and when it is meanwhile. */
 static void frozen(void)
 {
@@ -562,6 +604,6 @@ static const struct test tests[] = {
     TEST(choices), TEST(one_domain), TEST(tried_now), TEST(looked_away), TEST(meant_by_state),
     TEST(reads_nothing), TEST(held_again), TEST(come_since), TEST(held_beside_others),
     TEST(held_again_unseen),
-    TEST(frozen), TEST(refused),
+    TEST(followed), TEST(frozen), TEST(refused),
 };
 TEST_MAIN(tests)
