@@ -95,7 +95,7 @@ void fact_hold(struct qmgr *q, uint64_t seq, struct span id, const struct fact *
     struct fact held = *f;
     held.kind = SPOOL_HELD;
     held.final = false;
-    sched_hold_failed(q->sched, seq, f->rcpt, f->reply.n ? f->reply : f->text);
+    sched_hold_failed(q->sched, seq, f->rcpt, span_str(why), f->reply.n ? f->reply : f->text);
     record(q, seq, &held, 1);
     event_begin(q->env->events, EVENT_bounce_held);
     event_str(q->env->events, FIELD_id, id);

@@ -377,6 +377,16 @@ static enum sched_state state_of(struct rig *r, const struct rig_mail *m, uint32
     return sched_rcpt(r->q->sched, m->seq, rcpt, &info) ? info.state : SCHED_STATES;
 }
 
+/* Why a person has to see it comes first, what happened to it after that; also after a restart. */
+static void held_with_both_reasons(struct rig *r, const struct rig_mail *m, uint32_t rcpt)
+{
+    struct sched_rcpt_info info;
+    CHECK(sched_rcpt(r->q->sched, m->seq, rcpt, &info));
+    CHECK_INT(info.state, SCHED_HELD);
+    CHECK_SPAN(info.reason, SPAN("a report that cannot be delivered to the postmaster either"));
+    CHECK(span_starts(info.before, SPAN("550")));
+}
+
 static void nobody_to_tell(void)
 {
     struct rig *r = rig_new_with(8, "bad.postmaster@gw.example");
@@ -391,11 +401,11 @@ static void nobody_to_tell(void)
         CHECK_INT(sched_release(r->q->sched, m->seq, SCHED_ALL, SPAN_NONE, qmgr_now(r->q)), 1);
         rig_run(r, HOUR_MS);
         CHECK_INT(rig_address(r, "bad.postmaster@gw.example")->tries, 2 + i);
-        CHECK_INT(state_of(r, m, 1), SCHED_HELD);
+        held_with_both_reasons(r, m, 1);
         rig_kill(r);
         rig_start(r);
         rig_run(r, MINUTE_MS);
-        CHECK_INT(state_of(r, m, 1), SCHED_HELD);
+        held_with_both_reasons(r, m, 1);
     }
     CHECK_INT(rig_address(r, "ok.1@x.example")->delivered, 1);
     CHECK_INT(rig_address(r, "tmp1.2@x.example")->delivered, 1);
@@ -440,7 +450,8 @@ static void report_cannot_be_made(void)
     CHECK_INT(r->q->report_count, 0);
     CHECK_INT(state_of(r, m, 0), SCHED_HELD);
     CHECK(sched_rcpt(r->q->sched, m->seq, 0, &info));
-    CHECK_SPAN(info.reason, SPAN("it was slow"));
+    CHECK_SPAN(info.reason, SPAN("it failed, and a report of that cannot be made"));
+    CHECK_SPAN(info.before, SPAN("it was slow"));
     CHECK_INT(sched_delete(r->q->sched, m->seq, SCHED_ALL), 1);
     loop_hook_ask(r->l, &r->q->work);
     rig_run(r, 1000);

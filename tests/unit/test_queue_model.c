@@ -179,7 +179,7 @@ static void events(struct world *w)
     struct sched_event ev;
     while (sched_next_event(w->s, w->now, &ev))
         if (ev.kind == SCHED_EVENT_EXPIRED && below(w, 5) == 0)
-            sched_hold_failed(w->s, ev.seq, ev.rcpt, SPAN("nobody to be told"));
+            sched_hold_failed(w->s, ev.seq, ev.rcpt, SPAN("nobody to be told"), SPAN("no"));
 }
 
 static void step(struct world *w)

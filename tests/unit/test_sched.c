@@ -680,10 +680,10 @@ static void failures_nobody_is_told_of(void)
     add_at(s, 1, "u@x.example", 2, 0, 0);
     CHECK_INT(route_all(s, "x", 0), 2);
     CHECK(sched_next_job(s, at(0), &job));
-    CHECK(!sched_hold_failed(s, 1, 0, SPAN("nobody to tell")));
+    CHECK(!sched_hold_failed(s, 1, 0, SPAN("nobody to tell"), SPAN("no")));
     end_job(s, &job, SCHED_OUT_FAILED, SCHED_NEWS_OK, 0);
-    CHECK(sched_hold_failed(s, 1, 1, SPAN("nobody to tell")));
-    CHECK(!sched_hold_failed(s, 1, 1, SPAN("nobody to tell")));
+    CHECK(sched_hold_failed(s, 1, 1, SPAN("nobody to tell"), SPAN("no")));
+    CHECK(!sched_hold_failed(s, 1, 1, SPAN("nobody to tell"), SPAN("no")));
     CHECK(!sched_next_gone(s, &seq));
     CHECK_INT(state_of(s, 1, 0), SCHED_FAILED);
     CHECK_INT(state_of(s, 1, 1), SCHED_HELD);
@@ -694,7 +694,7 @@ static void failures_nobody_is_told_of(void)
     CHECK_INT(job.rcpt_count, 1);
     end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 5);
     CHECK(sched_next_gone(s, &seq));
-    CHECK(!sched_hold_failed(s, 1, 0, SPAN("too late")));
+    CHECK(!sched_hold_failed(s, 1, 0, SPAN("too late"), SPAN("no")));
     sched_free(&s);
 }
 

@@ -106,7 +106,8 @@ bool sched_end(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_state st
     return true;
 }
 
-bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason)
+bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
+                       struct span before)
 {
     struct sched_rcpt *r = sched_find_rcpt(s, seq, rcpt);
     if (!r || (r->state != SCHED_FAILED && r->state != SCHED_EXPIRED))
@@ -117,7 +118,7 @@ bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span
         memset(&m->at, 0, sizeof m->at);
     }
     r->flags &= (uint8_t)~(RCPT_EXPIRE | RCPT_DELETE | RCPT_HOLD);
-    sched_rcpt_reason(s, r, reason);
+    sched_rcpt_decided(s, r, reason, before);
     sched_rcpt_enter(s, r, SCHED_HELD);
     return true;
 }

@@ -405,8 +405,9 @@ bool sched_end(struct sched *s, uint64_t seq, uint32_t rcpt, enum sched_state st
 /* To the router again, at once and whatever its present destination: not when held. */
 uint32_t sched_reroute(struct sched *s, uint64_t seq, uint32_t rcpt, struct sched_now now);
 /* A failure nobody can be told of: FAILED or EXPIRED is HELD instead. Only until sched_next_gone
- * has told of the message; false then (see sched_pin). */
-bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason);
+ * has told of the message; false then (see sched_pin). before: how it failed. */
+bool sched_hold_failed(struct sched *s, uint64_t seq, uint32_t rcpt, struct span reason,
+                       struct span before);
 
 /* --- looking --- */
 
