@@ -19,6 +19,7 @@ from .waiting import until
 
 TOP = Path(__file__).resolve().parents[2]
 STARTED = "starting daemon (Postern"
+LINES_SHOWN = 100           # of the log, when a test fails
 LISTENS_LATE_S = 2          # LISTEN_LATE_MS of src/smtpd/inside.h
 
 
@@ -204,6 +205,9 @@ class Gateway:
     __enter__ = start
 
     def __exit__(self, kind, *_):
+        if kind:                        # what was seen once may not be seen again soon
+            print("".join(f"# {line}\n" for line in self.log().splitlines()[-LINES_SHOWN:]),
+                  end="", flush=True)
         try:
             self.stop()
         except RuntimeError:

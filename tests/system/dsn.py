@@ -48,9 +48,9 @@ class Hops:
         self.gateway = Gateway(self.where, mailertable=table, options=self.options).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *what):
         try:
-            self.gateway.stop()
+            self.gateway.__exit__(*what)
         finally:
             for s in (self.back, self.far, self.post):
                 s.stop()

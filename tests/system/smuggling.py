@@ -50,8 +50,8 @@ class Case:
         self.gateway.start()
         return self
 
-    def __exit__(self, *_):
-        self.gateway.stop()
+    def __exit__(self, *what):
+        self.gateway.__exit__(*what)
 
     def client(self):
         c = smtpclient.Client(self.gateway.port, source=self.source)

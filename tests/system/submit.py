@@ -54,8 +54,8 @@ class Face:
         self.gateway.start()
         return self
 
-    def __exit__(self, *_):
-        self.gateway.stop()
+    def __exit__(self, *what):
+        self.gateway.__exit__(*what)
         self.sink.stop()
 
     @property
