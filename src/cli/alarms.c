@@ -101,15 +101,11 @@ int cli_alarms(int argc, char **argv)
         return EX_OK;
     }
     struct output o = { .json = a.json };
-    struct ctl c;
     o.table = cli_table_new(columns, sizeof columns / sizeof *columns, term_width(STDOUT_FILENO),
                             term_colour(STDOUT_FILENO));
     buf_init(&o.out, 64 << 20);
     buf_init(&o.refusals, 1 << 20);
-    rc = ctl_open(&c, &a);
-    if (rc == EX_OK)
-        rc = ctl_run(&c, "alarms", NULL, 0, on_row, &o);
-    ctl_close(&c);
+    rc = ctl_once(&a, "alarms", NULL, 0, on_row, &o);
     cli_table_put(o.table, &o.out);
     buf_puts(&o.out, buf_span(&o.refusals));
     if (rc == EX_OK && !o.any && !o.json)

@@ -290,6 +290,17 @@ int ctl_run(struct ctl *c, const char *verb, const char *const *args, size_t n,
     return c->stopped ? c->exit : cli_fail(c->args, c->exit, "%s", buf_cstr(&c->text));
 }
 
+int ctl_once(const struct cli_args *a, const char *verb, const char *const *args, size_t n,
+             void (*row)(void *ctx, struct span json), void *ctx)
+{
+    struct ctl c;
+    int rc = ctl_open(&c, a);
+    if (rc == EX_OK)
+        rc = ctl_run(&c, verb, args, n, row, ctx);
+    ctl_close(&c);
+    return rc;
+}
+
 void ctl_readable(struct buf *to, struct span json)
 {
     for (size_t i = 0; i < json.n; i++) {

@@ -47,6 +47,9 @@ int64_t ctl_now_ms(void); /* of the monotonic clock */
  * NULL. Returns a status of sysexits.h. */
 int ctl_run(struct ctl *c, const char *verb, const char *const *args, size_t n,
             void (*row)(void *ctx, struct span json), void *ctx);
+/* The same for who has no more than that to ask: ctl_open, ctl_run, ctl_close. */
+int ctl_once(const struct cli_args *a, const char *verb, const char *const *args, size_t n,
+             void (*row)(void *ctx, struct span json), void *ctx);
 
 /* A row for jansson: what our own writer makes of bytes that are not UTF-8 ("\udcHH", which is
  * reversible but no character) becomes the text "\xHH". */

@@ -310,12 +310,9 @@ static void find_totals(const struct request *rq, struct output *o)
         num_u64(span_str(rq->limit), &limit);
     bool some = list && (sorted || queue_show_messages(o->show) >= limit);
     bool nothing = (list || rq->verb->may & GROUPED) && queue_show_nothing(o->show) && limit > 0;
-    struct ctl c;
-    if ((some || nothing) && ctl_open(&c, &rq->a) == EX_OK) {
-        t.known = ctl_run(&c, "count", rq->words.v, nothing ? 0 : rq->asked, on_count,
-                          &t) == EX_OK;
-        ctl_close(&c);
-    }
+    if (some || nothing)
+        t.known = ctl_once(&rq->a, "count", rq->words.v, nothing ? 0 : rq->asked, on_count,
+                           &t) == EX_OK;
     t.all = t.meant;
     t.meant = nothing ? 0 : t.meant;
     queue_show_totals(o->show, t);

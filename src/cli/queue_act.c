@@ -58,17 +58,6 @@ static void on_preview(void *ctx, struct span row)
     queue_show_row(p->show, row, &p->out, &p->err);
 }
 
-static int ask(const struct cli_args *a, const char *verb, const struct queue_words *w,
-               void (*row)(void *ctx, struct span json), void *ctx)
-{
-    struct ctl c;
-    int rc = ctl_open(&c, a);
-    if (rc == EX_OK)
-        rc = ctl_run(&c, verb, w->v, w->n, row, ctx);
-    ctl_close(&c);
-    return rc;
-}
-
 /* Borrowed, to add some. */
 static void copy_words(struct queue_words *to, const struct queue_words *from)
 {
@@ -87,7 +76,7 @@ static int preview(const struct cli_args *a, const struct queue_words *words)
     buf_init(&p.out, OUT_MAX_BYTES);
     buf_init(&p.err, OUT_MAX_BYTES);
     queue_words_plain(&first, "limit=5");
-    int rc = ask(a, "list", &first, on_preview, &p);
+    int rc = ctl_once(a, "list", first.v, first.n, on_preview, &p);
     queue_show_rest(p.show, &p.out);
     if (rc == EX_OK)
         fputs(buf_cstr(&p.out), stderr);
@@ -126,7 +115,7 @@ static int count(const struct cli_args *a, const struct queue_words *words, stru
     copy_words(&w, words);
     if (w.n)
         queue_words_plain(&w, "sure");
-    int rc = ask(a, "count", &w, on_count, c);
+    int rc = ctl_once(a, "count", w.v, w.n, on_count, c);
     if (rc == EX_OK && c->messages == 0)
         fputs("nothing in the queue is meant by that\n", stderr);
     return rc;
@@ -290,7 +279,8 @@ bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
     buf_init(&h.id, ID_MAX_BYTES);
     buf_init(&h.reason, OUT_MAX_BYTES);
     bool asked = queue_words_plain(&w, "state=held,quarantined") &&
-                 queue_words_plain(&w, "limit=2") && ask(a, "list", &w, on_held, &h) == EX_OK;
+                 queue_words_plain(&w, "limit=2") &&
+                 ctl_once(a, "list", w.v, w.n, on_held, &h) == EX_OK;
     bool any = asked && h.messages > 0;
     struct buf chosen;
     buf_init(&chosen, OUT_MAX_BYTES);

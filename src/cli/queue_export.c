@@ -14,17 +14,6 @@
 
 enum { ROW_MAX_BYTES = 8 << 20 };
 
-static int ask(const struct cli_args *a, const char *verb, const struct queue_words *w,
-               void (*row)(void *ctx, struct span json), void *ctx)
-{
-    struct ctl c;
-    int rc = ctl_open(&c, a);
-    if (rc == EX_OK)
-        rc = ctl_run(&c, verb, w->v, w->n, row, ctx);
-    ctl_close(&c);
-    return rc;
-}
-
 /* --- export --- */
 
 struct export {
@@ -139,7 +128,7 @@ int queue_export(const struct cli_args *a, const struct queue_words *words, cons
     x.dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (x.dir < 0)
         return cli_fail(a, EX_CANTCREAT, "%s: %s", directory, strerror(errno));
-    int rc = ask(a, "export", words, on_export, &x);
+    int rc = ctl_once(a, "export", words->v, words->n, on_export, &x);
     finish(&x, false);
     close(x.dir);
     if (rc != EX_OK && !x.files && !x.kept && !x.failed)

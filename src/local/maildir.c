@@ -47,7 +47,7 @@ static bool make_dirs(struct maildir *m)
         parent = must_strndup(m->path, slash == m->path ? 1 : (size_t)(slash - m->path));
     bool ok = fsync(m->dir) == 0;
     if (parent)
-        outlet_sync_dir(parent); /* it may not be ours to open: then it is not ours to flush */
+        outlet_sync_dir(AT_FDCWD, parent); /* not ours to open: then not ours to flush */
     free(parent);
     return ok;
 }
@@ -126,25 +126,13 @@ static bool into_new(struct maildir *m)
     return renameat2(m->dir, tmp, m->dir, to, RENAME_NOREPLACE) == 0; /* knows no links */
 }
 
-static bool flush_new(struct maildir *m)
-{
-    int fd = openat(m->dir, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return ok;
-}
-
 static void maildir_finish(struct outlet *o)
 {
     struct maildir *m = of(o);
     flush_waiting(m);
     if (o->state != OUTLET_OPEN)
         return;
-    if (fsync(m->fd) != 0 || !into_new(m) || !flush_new(m))
+    if (fsync(m->fd) != 0 || !into_new(m) || !outlet_sync_dir(m->dir, "new"))
         outlet_errno(o, errno, "cannot store in", m->path);
     else
         outlet_done(o, 250, "2.0.0", "Delivered to Maildir");

@@ -302,7 +302,7 @@ static bool sync_parent(struct mbox *m)
     char *dir = must_strndup(m->path, slash == m->path ? 1 : (size_t)(slash - m->path));
     /* A directory that may be written but not read, as mail directories are, cannot be flushed
      * by us; the file's own fsync makes it known on the journalling file systems. */
-    bool ok = outlet_sync_dir(dir) || errno == EACCES;
+    bool ok = outlet_sync_dir(AT_FDCWD, dir) || errno == EACCES;
     free(dir);
     return ok;
 }

@@ -58,9 +58,9 @@ bool outlet_put(int fd, struct span bytes)
     return true;
 }
 
-bool outlet_sync_dir(const char *path)
+bool outlet_sync_dir(int at, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return false;
     bool ok = fsync(fd) == 0;

@@ -51,7 +51,7 @@ void outlet_done(struct outlet *o, unsigned code, const char *enhanced, const ch
 /* By errno: a full disk or quota is 452 4.2.2, everything else 451 4.2.0: people mend it. */
 void outlet_errno(struct outlet *o, int error, const char *what, const char *path);
 bool outlet_put(int fd, struct span bytes); /* all of it; false: errno */
-bool outlet_sync_dir(const char *path);
+bool outlet_sync_dir(int at, const char *path); /* from `at`, as openat(2); false: errno */
 
 /* host: for the file's name. */
 struct outlet *maildir_new(struct loop *l, const char *path, const char *host);

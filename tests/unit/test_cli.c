@@ -1,8 +1,8 @@
 /* The verbs of the command line: what they take, what they refuse with which words and status,
  * and how the gateway's answers look. The gateway is played by a socket with a canned answer. */
 #include "test.h"
+#include "verb.h"
 
-#include "base/must.h"
 #include "cli/ctl.h"
 #include "cli/queue.h"
 #include "cli/queue_show.h"
@@ -271,51 +271,6 @@ static void broken_row(void)
 }
 
 /* --- verbs, as they are called --- */
-
-enum { OUTPUT_MAX = 1 << 16 };
-
-struct run {
-    int status;
-    char out[OUTPUT_MAX], err[OUTPUT_MAX]; /* NUL-terminated */
-};
-
-static FILE *scratch(void)
-{
-    FILE *f = tmpfile();
-    MUST(f);
-    return f;
-}
-
-static void take(FILE *f, char *to)
-{
-    rewind(f);
-    to[fread(to, 1, OUTPUT_MAX - 1, f)] = '\0';
-    fclose(f);
-}
-
-/* Calls the verb in a child; args ends with NULL. */
-static struct run *run(int (*verb)(int, char **), const char *const *args)
-{
-    static struct run r;
-    FILE *out = scratch(), *err = scratch();
-    int argc = 0, status = 0;
-    while (args[argc])
-        argc++;
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(fileno(out), 1);
-        dup2(fileno(err), 2);
-        int rc = verb(argc, (char **)args);
-        fflush(stdout);
-        _exit(rc);
-    }
-    waitpid(pid, &status, 0);
-    r.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    take(out, r.out);
-    take(err, r.err);
-    return &r;
-}
 
 #define QUEUE(...) run(cli_queue, (const char *const[]){ "queue", __VA_ARGS__, NULL })
 #define SPOOL(...) run(cli_spool, (const char *const[]){ "spool", __VA_ARGS__, NULL })

@@ -1,61 +1,13 @@
 /* `postern config` as it is called: what it prints where, and its exit status. */
 #include "test.h"
 #include "test_cert.h"
+#include "verb.h"
 
 #include "cli/config.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #define CASES TEST_TOP "/tests/cases/config"
 
-enum { OUTPUT_MAX = 1 << 18 };
-
-struct run {
-    int status;
-    char out[OUTPUT_MAX], err[OUTPUT_MAX]; /* NUL-terminated */
-};
-
-static FILE *child_output(void)
-{
-    FILE *f = tmpfile();
-    if (!f)
-        abort();
-    return f;
-}
-
-static void take(FILE *f, char *to)
-{
-    rewind(f);
-    to[fread(to, 1, OUTPUT_MAX - 1, f)] = '\0';
-    fclose(f);
-}
-
-/* Calls the verb in a child; args ends with NULL. */
-static struct run *run(const char *const *args)
-{
-    static struct run r;
-    FILE *out = child_output(), *err = child_output();
-    int argc = 0, status = 0;
-    while (args[argc])
-        argc++;
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(fileno(out), 1);
-        dup2(fileno(err), 2);
-        int rc = cli_config(argc, (char **)args);
-        fflush(stdout);
-        _exit(rc);
-    }
-    waitpid(pid, &status, 0);
-    r.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    take(out, r.out);
-    take(err, r.err);
-    return &r;
-}
-
-#define RUN(...) run((const char *const[]){ "config", __VA_ARGS__, NULL })
+#define RUN(...) run(cli_config, (const char *const[]){ "config", __VA_ARGS__, NULL })
 
 static void good_file(void)
 {
@@ -183,7 +135,7 @@ static void usage_errors(void)
     CHECK_INT(RUN("check", "-C")->status, 64);
     CHECK_INT(RUN("check", "more")->status, 64);
     CHECK_INT(RUN("explain")->status, 64);
-    CHECK_INT(run((const char *const[]){ "config", NULL })->status, 64);
+    CHECK_INT(run(cli_config, (const char *const[]){ "config", NULL })->status, 64);
     struct run *r = RUN("--help");
     CHECK_INT(r->status, 0);
     CHECK(strstr(r->out, "usage: postern config check"));

@@ -1,21 +1,14 @@
 /* Unit tests of sched: one behaviour each. The random runs are in test_sched_model.c. */
+#include "sched_bed.h"
 #include "test.h"
 
 #include "base/must.h"
 #include "sched/order.h"
-#include "sched/sched.h"
 #include "sys/sandbox.h"
 
 #include <malloc.h>
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
-
-static const int64_t WALL = 1790000000000; /* the wall clock at monotonic 0 */
-
-static struct sched_now at(int64_t mono_ms)
-{
-    return (struct sched_now){ .mono_ms = mono_ms, .wall_ms = WALL + mono_ms };
-}
 
 static struct sched *make(void)
 {
@@ -43,20 +36,6 @@ static bool add_at(struct sched *s, uint64_t seq, const char *rcpt, uint32_t n, 
 static bool add(struct sched *s, uint64_t seq, const char *rcpt)
 {
     return add_at(s, seq, rcpt, 1, 0, 0);
-}
-
-/* Routes all that wants to be routed to `dest`; the number of asks. */
-static size_t route_all(struct sched *s, const char *dest, int64_t now_ms)
-{
-    struct sched_ask asks[64];
-    struct sched_verdict v;
-    size_t total = 0, n;
-    while ((n = sched_next_to_route(s, at(now_ms), asks, 64)) > 0) {
-        for (size_t i = 0; i < n; i++)
-            sched_routed(s, asks[i].seq, asks[i].rcpt, SCHED_TO, span_str(dest), at(now_ms), &v);
-        total += n;
-    }
-    return total;
 }
 
 static struct sched_verdict verdicts[SCHED_JOB_RCPTS_MAX];

@@ -1,17 +1,9 @@
 /* Unit tests of sched: the ends of recipients' lives where two things come together: a rule that
  * is not known yet, a person, a delivery under way, new tables. */
+#include "sched_bed.h"
 #include "test.h"
 
-#include "sched/sched.h"
-
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
-
-static const int64_t WALL = 1790000000000; /* the wall clock at monotonic 0 */
-
-static struct sched_now at(int64_t mono_ms)
-{
-    return (struct sched_now){ .mono_ms = mono_ms, .wall_ms = WALL + mono_ms };
-}
 
 /* One message that came age_ms before `now_ms`. */
 static void add(struct sched *s, uint64_t seq, int64_t now_ms, int64_t age_ms)
@@ -28,19 +20,6 @@ static void was_deferred(struct sched *s, uint64_t seq, int64_t now_ms, int64_t 
 {
     struct sched_entry_rcpt e = { .attempts = 3, .next_try_wall_ms = WALL + now_ms + wait_ms };
     CHECK(sched_restore(s, seq, SCHED_ALL, &e, at(now_ms)));
-}
-
-static size_t route_all(struct sched *s, const char *dest, int64_t now_ms)
-{
-    struct sched_ask asks[64];
-    struct sched_verdict v;
-    size_t total = 0, n;
-    while ((n = sched_next_to_route(s, at(now_ms), asks, 64)) > 0) {
-        for (size_t i = 0; i < n; i++)
-            sched_routed(s, asks[i].seq, asks[i].rcpt, SCHED_TO, span_str(dest), at(now_ms), &v);
-        total += n;
-    }
-    return total;
 }
 
 static struct sched_verdict verdict;

@@ -296,7 +296,7 @@ static void ident(struct mc *m, const struct mc_macro *d)
 
 #define NO_AUTH "SMTP AUTH is not in this release"
 #define NO_MILTER "mail filters (milter) are not in this release"
-#define NO_LOAD "the load average is not looked at: limits and deliver.concurrency bound the work"
+#define NO_LOAD "the load average is not looked at: limits and deliver.connections bound the work"
 #define NO_LDAP "there is no LDAP"
 #define NO_UUCP "there is no UUCP"
 #define NO_PROGRAMS "there is no such mailer: SMTP, LMTP and local mailboxes are"
