@@ -534,7 +534,7 @@ static void retries(void)
                                               fake_path, NULL });
     fake_over();
     CHECK_TEXT(asked, "{\"verb\":\"live\",\"args\":[\"from~root\",\"target=y\",\"always\","
-                      "\"window=8\",\"silent\"]}\n");
+                      "\"follow\",\"window=8\",\"silent\"]}\n");
     CHECK_INT(r->status, EX_TEMPFAIL);
     struct span out = span_str(r->out);
     size_t lines = 0;
