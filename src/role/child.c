@@ -6,6 +6,7 @@
 #include "role/confine.h"
 #include "role/logs.h"
 #include "role/role.h"
+#include "sys/proc.h"
 #include "vfs/vfs.h"
 
 #include <malloc.h>
@@ -353,6 +354,8 @@ int child_main(int argc, char **argv)
     signal(SIGHUP, SIG_IGN);
     c.ops = role_ops_of(c.id);
     prctl(PR_SET_NAME, role_name(c.id)); /* what top shows; ps shows the arguments */
+    if (c.id == ROLE_SMTPD || c.id == ROLE_ROUTER || c.id == ROLE_QMGR)
+        proc_short_turns(); /* a client waits for each of them in turn */
     c.env = (struct role_env){ .loop = loop_new(),
                                .index = (int)index,
                                .done = on_done,

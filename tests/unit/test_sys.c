@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -528,10 +529,59 @@ static int descriptors(const void *arg)
 
 static void descriptors_are_closed(void) { CHECK_INT(in_child(descriptors, NULL), 0); }
 
+/* The kernel's struct sched_attr. */
+struct attr {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+static struct attr attr_now(void)
+{
+    struct attr a = { .size = sizeof a };
+    syscall(SYS_sched_getattr, 0, &a, sizeof a, 0);
+    return a;
+}
+
+/* Nothing else changes; where the kernel or a container does not allow it, not this either. */
+static bool turns_are_as_said(void)
+{
+    struct attr want = attr_now();
+    proc_short_turns();
+    struct attr now = attr_now();
+    bool may = syscall(SYS_sched_setattr, 0, &now, 0) == 0;
+    if (may && want.policy == SCHED_OTHER && want.runtime_ns > 500000)
+        want.runtime_ns = 500000;
+    return memcmp(&now, &want, sizeof now) == 0;
+}
+
+static int turns(const void *arg)
+{
+    (void)arg;
+    if (setpriority(PRIO_PROCESS, 0, 19) != 0 || !turns_are_as_said() || !turns_are_as_said())
+        return 1;
+    return getpriority(PRIO_PROCESS, 0) == 19 ? 0 : 2;
+}
+
+static int chosen_turns(const void *arg)
+{
+    struct sched_param none = { 0 };
+    (void)arg;
+    return sched_setscheduler(0, SCHED_BATCH, &none) == 0 && turns_are_as_said() ? 0 : 1;
+}
+
+static void turns_are_short(void)
+{
+    CHECK_INT(in_child(turns, NULL), 0);
+    CHECK_INT(in_child(chosen_turns, NULL), 0);
+}
+
 static const struct test tests[] = {
     TEST(roles_are_locked), TEST(kill_is_a_choice), TEST(keyring_works_locked_up),
     TEST(master_may_start_children), TEST(landlock_holds), TEST(drop_is_for_good),
     TEST(ordinary_user_is_told), TEST(off_is_reported), TEST(users_by_name_and_number),
-    TEST(descriptors_are_closed),
+    TEST(descriptors_are_closed), TEST(turns_are_short),
 };
 TEST_MAIN(tests)

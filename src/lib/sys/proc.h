@@ -5,4 +5,9 @@
 /* Closes every descriptor from `lowest` up. */
 void proc_close_from(int lowest);
 
+/* Asks the kernel for turns of half a millisecond on a processor (usual are 1.4 to 2.8): whoever
+ * has short ones gets his next one sooner when he wakes, and no more time in all. Nothing happens
+ * before Linux 6.12, to a process that is not scheduled as usual, and to one with shorter ones. */
+void proc_short_turns(void);
+
 #endif
