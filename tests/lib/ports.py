@@ -5,7 +5,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from .waiting import wait_for
+from .waiting import PATIENCE_S, wait_for
 
 taken = []      # sockets by which ports are ours until we end
 
@@ -65,6 +65,19 @@ def free(*hosts):
     raise RuntimeError("no free port")
 
 
+def shut(listener, waiting=None):
+    """Close it: shut down first, which is true of all its copies (see Mute) and wakes the thread
+    that waits on it. That one is awaited: it may be about to wait on a descriptor that would be
+    another listener's by then, whose client it would take."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError:             # it was closed before, or is one of datagrams
+        pass
+    if waiting:
+        waiting.join(PATIENCE_S)
+    listener.close()
+
+
 class Mute:
     """A port that takes connections and says nothing. Closing alone does not free it where another
     thread starts a program in that moment: until that program runs, it has a copy of every socket.
@@ -75,11 +88,7 @@ class Mute:
         self.port = self.listener.getsockname()[1]
 
     def close(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:         # it was closed before
-            pass
-        self.listener.close()
+        shut(self.listener)
 
     def __enter__(self):
         return self

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The fixtures themselves: a fixture that forgives would make every test above it worthless."""
+import socket
 import subprocess
 import sys
 import threading
@@ -173,6 +174,17 @@ def a_closed_port_is_free():
             t.join()
 
 
+def a_stopped_sink_takes_nobody():
+    """Its thread may be about to wait on a descriptor that is the next sink's by then."""
+    for n in range(60):
+        with Sink() as first:
+            for _ in range(n % 4):
+                socket.create_connection((first.host, first.port)).close()
+        with Sink() as second:
+            assert deliver(second.port, MESSAGE).code == 250
+            assert len(second.messages) == 1, f"{n}: {len(first.messages)} came to the first"
+
+
 def many_at_once():
     with Sink() as sink:
         threads = [threading.Thread(target=deliver, args=(sink.port, MESSAGE)) for _ in range(50)]
@@ -187,7 +199,8 @@ def main():
     report = Report()
     for case in (sink_keeps_bytes, sink_split_anywhere, sink_bare_lf_is_no_end, sink_bdat,
                  sink_script, sink_stall, sink_tls_and_lmtp, temp_is_removed, proc_counts,
-                 config_is_quoted, ports_differ, a_closed_port_is_free, many_at_once):
+                 config_is_quoted, ports_differ, a_closed_port_is_free, a_stopped_sink_takes_nobody,
+                 many_at_once):
         report.run(f"lib/{case.__name__}", case)
     return report.code()
 

@@ -111,23 +111,19 @@ class Sink:
         self.listener.listen(1024)
         self.port = self.listener.getsockname()[1]
         self.stopping.clear()
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, args=(self.listener,), daemon=True)
+        self.accepting.start()
         return self
 
     def stop(self):
         self.stopping.set()
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)    # wakes the accept
-        except OSError:
-            pass
-        self.listener.close()
-        with self.changed:
-            open_now = list(self.sockets)
-        for s in open_now:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        ports.shut(self.listener, self.accepting)
+        with self.changed:          # in which a session closes its own
+            for s in self.sockets:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     __enter__ = start
 
@@ -212,7 +208,7 @@ class Session:
         finally:
             with self.sink.changed:
                 self.sink.sockets.discard(self.conn)
-            self.conn.close()
+                self.conn.close()
 
     # -- bytes
     def more(self):

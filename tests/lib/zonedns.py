@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 
+from . import ports
 from .waiting import PATIENCE_S
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28,
@@ -170,17 +171,15 @@ class ZoneDns:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __enter__(self):
-        for serve in (self.serve_udp, self.serve_tcp):
-            threading.Thread(target=serve, daemon=True).start()
+        self.serving = [(s, threading.Thread(target=serve, daemon=True)) for s, serve in
+                        ((self.udp, self.serve_udp), (self.tcp, self.serve_tcp))]
+        for _, thread in self.serving:
+            thread.start()
         return self
 
     def __exit__(self, *_):
-        for s in (self.udp, self.tcp):
-            try:
-                s.shutdown(socket.SHUT_RDWR)        # wakes the thread that waits on it
-            except OSError:
-                pass
-            s.close()
+        for s, thread in self.serving:
+            ports.shut(s, thread)
 
     def respond(self, packet, limit, send):
         try:

@@ -220,7 +220,8 @@ class Proxy:
     def __init__(self, to):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port, self.to, self.count = self.listener.getsockname()[1], to, 0
-        threading.Thread(target=self.run, daemon=True).start()
+        self.running = threading.Thread(target=self.run, daemon=True)
+        self.running.start()
 
     def run(self):
         while True:
@@ -243,8 +244,7 @@ class Proxy:
             pass
 
     def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        ports.shut(self.listener, self.running)
 
 
 def loops(where):

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import certs, proc, smtpclient         # noqa: E402
+from lib import certs, ports, proc, smtpclient  # noqa: E402
 from lib.gateway import Gateway, Word           # noqa: E402
 from lib.report import Report                   # noqa: E402
 from lib.sink import Sink                       # noqa: E402
@@ -48,12 +48,12 @@ class Hop:
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port, self.held = self.listener.getsockname()[1], []
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.serving = threading.Thread(target=self.serve, daemon=True)
+        self.serving.start()
         return self
 
     def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        ports.shut(self.listener, self.serving)
 
     def serve(self):
         while True:

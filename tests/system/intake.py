@@ -221,7 +221,8 @@ class Pipe:
     def __init__(self, to):
         self.to, self.listener = to, socket.create_server(("127.0.0.1", 0))
         self.port, self.count = self.listener.getsockname()[1], 0
-        threading.Thread(target=self.run, daemon=True).start()
+        self.running = threading.Thread(target=self.run, daemon=True)
+        self.running.start()
 
     def run(self):
         while True:
@@ -247,8 +248,7 @@ class Pipe:
         return self
 
     def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        ports.shut(self.listener, self.running)
 
 
 def loops(where):
