@@ -167,7 +167,7 @@ static void list_rcpt(struct queue_show *s, const json_t *m, const json_t *rcpt,
     if (first) {
         cli_table_cell(t, row_text(m, "id"));
         cell_age(t, row_int(m, "age_ms"));
-        cell_moment(s, s->now_ms - row_int(m, "age_ms"));
+        cell_moment(s, row_int(m, "received_ms"));
         cell_size(t, row_int(m, "size"));
     } else {
         for (int i = 0; i < 4; i++)

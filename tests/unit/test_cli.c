@@ -226,7 +226,8 @@ static void words_that_are_no_text(void)
 }
 
 static const char list_row[] =
-    "{\"id\":\"6AKBuw00000001\",\"age_ms\":61000,\"size\":156,\"sender\":\"\",\"recipients\":["
+    "{\"id\":\"6AKBuw00000001\",\"received_ms\":999999938999,\"age_ms\":61000,"
+    "\"size\":156,\"sender\":\"\",\"recipients\":["
     "{\"to\":\"b@example.net\",\"state\":\"deferred\",\"next_try_ms\":1000000060000,"
     "\"reason\":\"no\\udcff\\u001b[2Jroute\"},"
     "{\"to\":\"d@example.net\",\"state\":\"delivered\"},"
@@ -245,7 +246,7 @@ static void listed(void)
     CHECK_TEXT(buf_cstr(&out),
                "ID              AGE     SINCE  SIZE  STATE     SENDER  RECIPIENT      NEXT  "
                "REASON\n"
-               "6AKBuw00000001   1m  01:45:39   156  deferred  <>      b@example.net    1m  "
+               "6AKBuw00000001   1m  01:45:38   156  deferred  <>      b@example.net    1m  "
                "no\\xff\\x1b[2Jroute\n"
                "                                     held              c@example.net\n"
                "1 message, 156, 2 recipients, 1 deferred, 1 held\n");

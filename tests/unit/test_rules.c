@@ -125,6 +125,18 @@ static void patterns_and_rates(void)
         CHECK(!config_rate_parse(span_str(bad[i]), &n, &ms));
 }
 
+/* A sender is no pattern: one that looks like it would match nothing. */
+static void senders(void)
+{
+    static const char *const good[] = { "<>", "ann@x.example", "@x.example", "@.x.example" };
+    static const char *const bad[] = { "*@x.example", "ann@*.example", "@*.example", "*", "ann" };
+    struct err e;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        CHECK(check_rule_sender(span_str(good[i]), &e));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(!check_rule_sender(span_str(bad[i]), &e));
+}
+
 static const struct test tests[] = { TEST(the_first_that_holds), TEST(a_domain_that_goes_elsewhere),
-                                    TEST(patterns_and_rates) };
+                                    TEST(patterns_and_rates), TEST(senders) };
 TEST_MAIN(tests)

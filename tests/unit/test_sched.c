@@ -1086,6 +1086,7 @@ static void frozen_at_once(void)
         CHECK_INT(sched_frozen_as(s, &r, &name), i < 4);
         if (i < 4)
             CHECK_SPAN(name, SPAN("x.example"));
+        CHECK_SPAN(r.before, i == 1 ? SPAN("because") : i == 2 ? SPAN("trouble") : SPAN_NONE);
         CHECK_INT(r.next_try_ms, 0);
     }
     CHECK_INT(sched_hold(s, 3, SCHED_ALL, SPAN("held by x")), 1);
@@ -1095,6 +1096,17 @@ static void frozen_at_once(void)
     CHECK(sched_rcpt(s, 3, 0, &r) && !r.frozen);
     CHECK_SPAN(r.reason, SPAN("released by x"));
     CHECK(sched_rcpt(s, 1, 0, &r) && sched_queue_state(&r) == QUEUE_DEFERRED);
+    /* let go again behind its site's trouble, which is told once */
+    CHECK_INT(sched_hold(s, 2, SCHED_ALL, SPAN("held by x")), 1);
+    CHECK(sched_rcpt(s, 2, 0, &r));
+    CHECK_SPAN(r.before, SPAN("trouble"));
+    CHECK_INT(sched_release(s, 2, SCHED_ALL, SPAN("released by x"), at(0)), 1);
+    CHECK(sched_rcpt(s, 2, 0, &r));
+    CHECK_SPAN(r.before, span_eq(r.reason, SPAN("trouble")) ? SPAN_NONE : SPAN("trouble"));
+    route_all(s, "x", 0);
+    CHECK(sched_rcpt(s, 2, 0, &r));
+    CHECK_SPAN(r.reason, SPAN("trouble"));
+    CHECK_SPAN(r.before, SPAN_NONE);
     sched_free(&s);
 }
 

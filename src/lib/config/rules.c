@@ -234,6 +234,9 @@ bool check_rule_sender(struct span s, struct err *e)
 {
     if (span_eq(s, SPAN("<>")))
         return true;
+    if (span_find(s, '*') < s.n) /* one that is meant as itself is not worth a rule */
+        return bad(e, "must be addresses, of which * is no part: \"@example.net\" is all of a "
+                      "domain, \"@.example.net\" all below it");
     if (s.n > 1 && s.p[0] == '@')
         return check_domain(span_from(s, 1), e);
     size_t at = span_rfind(s, '@');

@@ -99,6 +99,9 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
 {
     bool frozen = sched_rcpt_frozen(r);
     const struct sched_name *said = frozen ? NULL : said_of(r);
+    struct span before = frozen ? sched_rcpt_earlier(r) : sched_name_before(r->reason);
+    if (!frozen && span_eq(before, sched_name_span(said)))
+        before = SPAN_NONE; /* let go again where it is as it was */
     *r_r = (struct sched_rcpt_info){
         .state = r->state,
         .addr = { .local = span_of(sched_msg_text(sched_msg_of(r)) + r->text, r->text_len),
@@ -114,7 +117,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .to_be_deleted = (r->flags & RCPT_DELETE) != 0,
         .marks = r->marks & (uint8_t)~MARKS_OWN,
         .reason = frozen ? SPAN(SCHED_FROZEN_REASON) : sched_name_span(said),
-        .before = sched_name_before(r->reason),
+        .before = before,
         .frozen = frozen,
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,

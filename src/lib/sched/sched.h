@@ -440,7 +440,8 @@ struct sched_rcpt_info {
     bool to_be_deleted; /* or deleted */
     uint8_t marks;
     struct span reason; /* its own; when READY that of its site, while that has trouble; or "" */
-    struct span before; /* of one that was held, or released: what was said last before that */
+    struct span before; /* of one that was held, released, or is frozen: what was said last before
+                           that, where it is something else */
     struct span dest, site; /* of the last route; empty when none */
     /* Hashes of the texts, for who compares very many of them; 0: none is known. */
     uint64_t place_hash, reason_hash;
