@@ -188,8 +188,8 @@ def forgets(where):
 
 def asked(sink, whom):
     """Until the next hop has heard the question."""
-    wait_for(lambda: any(line.startswith(b"RCPT") and whom in line
-                         for _, _, line in list(sink.dialogue)), f"nobody asks about {whom}")
+    until(lambda: any(line.startswith(b"RCPT") and whom in line
+                      for _, _, line in list(sink.dialogue)), why=f"nobody asks about {whom}")
 
 
 def killed(where):
