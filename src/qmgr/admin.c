@@ -16,7 +16,7 @@ struct admin_state {
     struct admin_ask *running;
     struct loop_timer turn; /* the turn of the next slice, */
     struct loop_hook step;  /* which begins when the turn's mail has been answered */
-    int64_t rest_until_ns;
+    int64_t rest_until_ns, owed_ns; /* owed: of slices that changed something since the last */
     struct admin_cost cost;
 };
 
@@ -109,11 +109,12 @@ static struct admin_ask *next_ready(const struct admin_state *s)
     return NULL;
 }
 
-/* A timer even when it is for now: a hook that asked for itself would come again in this turn. */
+/* A timer even when it is for now: a hook that asked for itself would come again in this turn.
+ * Within a slice it is not known yet how long the pause is: on_step comes here again. */
 static void go_on(struct qmgr *q)
 {
     struct admin_state *s = q->admin;
-    if (!next_ready(s) || loop_timer_set(&s->turn))
+    if (s->running || !next_ready(s) || loop_timer_set(&s->turn))
         return;
     int64_t rest_ns = s->rest_until_ns - loop_fresh_ns(q->env->loop);
     loop_timer_in(q->env->loop, &s->turn,
@@ -165,6 +166,18 @@ static void note_cost(struct admin_state *s, const struct admin_ask *a, int64_t 
         s->cost.units_max = a->now.units;
 }
 
+static void note_rest(struct admin_state *s, const struct admin_ask *a, int64_t now_ns,
+                      int64_t took_ns)
+{
+    s->owed_ns += a->changed ? took_ns : 0;
+    if (a->said)
+        s->rest_until_ns = now_ns + took_ns;
+    if (s->owed_ns < ADMIN_BURST_NS)
+        return;
+    s->rest_until_ns = now_ns + s->owed_ns;
+    s->owed_ns = 0;
+}
+
 struct admin_cost admin_cost(struct qmgr *q)
 {
     struct admin_cost c = q->admin->cost;
@@ -187,14 +200,14 @@ static void on_step(void *ctx)
         return;
     list_remove(&a->node);
     list_append(&s->asks, &a->node);
-    a->ready = a->said = false;
+    a->ready = a->said = a->changed = false;
     s->running = a;
     admin_slice_begin(&a->now, q);
     a->slice(a);
     s->running = NULL;
     int64_t now_ns = loop_fresh_ns(q->env->loop), took_ns = now_ns - a->now.begun_ns;
     note_cost(s, a, took_ns);
-    s->rest_until_ns = now_ns + took_ns;
+    note_rest(s, a, now_ns, took_ns);
     if (a->ended)
         ask_free(a);
     go_on(q);

@@ -1,8 +1,10 @@
 /* What the files of qmgr's admin side share: one question of control's, from asked to ended.
  *
  * Questions are answered in slices, of which a turn of the loop has one, whoever asks: behind the
- * turn's commits and their receipts. While small mail comes in a slice is followed by a pause at
- * least as long, as the writing of extents is (intake.c). */
+ * turn's commits and their receipts. While small mail comes in a slice in which something was said
+ * is followed by a pause at least as long, as the writing of extents is (intake.c), and so are the
+ * slices in which something was changed, once they are half a millisecond together: a pause is a
+ * whole one. Those that only look are not: their answer is to come soon. */
 #ifndef POSTERN_QMGR_ADMIN_H
 #define POSTERN_QMGR_ADMIN_H
 
@@ -17,6 +19,7 @@ enum {
     ADMIN_SLICE_UNITS = 16384,
     ADMIN_SLICE_NS = 800000,
     ADMIN_SLICE_SMALL_NS = 250000,
+    ADMIN_BURST_NS = 500000,
     ADMIN_CLOCK_UNITS = 64,       /* between two looks at the clock */
     ADMIN_UNIT_BYTES = 16,        /* of a row: a unit */
     ADMIN_SLICE_BYTES = ADMIN_SLICE_UNITS * ADMIN_UNIT_BYTES,
@@ -56,6 +59,7 @@ struct admin_ask {
     bool ready;                 /* the next slice may begin */
     bool ended;                 /* by the slice that runs now */
     bool said;                  /* a row, in this slice */
+    bool changed;               /* something, in this slice */
     bool stop;                  /* what changes something is to end where it is */
     struct admin_slice now;
     int64_t told_ms;            /* when control heard of it last */

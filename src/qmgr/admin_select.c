@@ -390,6 +390,7 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
     d->changed += (uint32_t)n;
     d->recipients += (uint64_t)n;
     if (d->n) {
+        d->y.a->changed = true;
         query_changed(&d->y);
         verdict_gone(d->y.a->q); /* forgetting them belongs to the work of the slice */
         admin_spent(d->y.a, ADMIN_CLOCK_UNITS + d->n * ADMIN_CHANGE_UNITS);
