@@ -3,6 +3,7 @@ import atexit
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +32,14 @@ class Dir:
             print(f"# kept: {self.path}", file=sys.stderr)
             return
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def script(path, text):
+    """A program of this text, written by another process: nobody can execute what is open for
+    writing, and of what we write another thread's child has a copy until it runs."""
+    subprocess.run(["sh", "-c", 'cat > "$0" && chmod 755 "$0"', str(path)], input=text.encode(),
+                   check=True)
+    return path
 
 
 def exit_on_term():

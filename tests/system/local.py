@@ -192,10 +192,7 @@ def many_at_once(where):
 
 
 def script(where, text):
-    path = where / "script"
-    path.write_text("#!/bin/sh\n" + text)
-    path.chmod(0o755)
-    return path
+    return temp.script(where / "script", "#!/bin/sh\n" + text)
 
 
 def programs(where):

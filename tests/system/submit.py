@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, proc                             # noqa: E402
+from lib import ports, proc, temp                       # noqa: E402
 from lib.gateway import Gateway, Word, binary                # noqa: E402
 from lib.peers import fetch                             # noqa: E402
 from lib.report import Report, Skip                     # noqa: E402
@@ -46,9 +46,8 @@ class Face:
             (self.bin / name).symlink_to(binary())
         (where / "home").mkdir()
         # What submitters are told is sendmail: it knows its configuration.
-        self.path = where / "sendmail"
-        self.path.write_text(f'#!/bin/sh\nexec {self.bin}/sendmail -C {self.gateway.conf} "$@"\n')
-        self.path.chmod(0o755)
+        self.path = temp.script(where / "sendmail", "#!/bin/sh\n"
+                                f'exec {self.bin}/sendmail -C {self.gateway.conf} "$@"\n')
 
     def __enter__(self):
         self.gateway.start()
@@ -352,7 +351,7 @@ def helper(f):
         source = binary().parent / name
         if not source.exists():
             raise Skip(f"{source} is not built")
-        shutil.copy(source, f.bin / name)
+        subprocess.run(["cp", source, f.bin / name], check=True)    # see temp.script
     (f.bin / "sendmail").unlink()
     (f.bin / "sendmail").symlink_to("postern")
     shutil.chown(f.bin / "postern-drop", group=f.spool.stat().st_gid)
