@@ -296,6 +296,7 @@ static void on_count(void *ctx, struct span row)
     struct queue_totals *t = ctx;
     json_t *o = ctl_json(row, OUT_MAX_BYTES);
     t->meant = (uint64_t)json_integer_value(json_object_get(o, "messages"));
+    t->unsited = json_integer_value(json_object_get(o, "site_unknown"));
     t->meant_at_most = json_is_true(json_object_get(o, "messages_at_most"));
     json_decref(o);
 }
@@ -315,6 +316,7 @@ static void find_totals(const struct request *rq, struct output *o)
                            &t) == EX_OK;
     t.all = t.meant;
     t.meant = nothing ? 0 : t.meant;
+    t.unsited = queue_words_by_site(&rq->words) ? t.unsited : 0;
     queue_show_totals(o->show, t);
 }
 

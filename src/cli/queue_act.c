@@ -19,7 +19,7 @@ enum { PREVIEW_ROWS = 5, OUT_MAX_BYTES = 64 << 20, ID_MAX_BYTES = 256 };
 /* --- before --- */
 
 struct counted {
-    long long messages, bytes, upto;
+    long long messages, bytes, upto, unsited;
     long long recipients; /* -1: nothing was asked about them, and they were not counted */
 };
 
@@ -44,6 +44,7 @@ static void on_count(void *ctx, struct span row)
     c->recipients = recipients_of(o);
     c->bytes = (long long)row_int(o, "bytes");
     c->upto = (long long)row_int(o, "upto");
+    c->unsited = (long long)row_int(o, "site_unknown");
     json_decref(o);
 }
 
@@ -108,6 +109,16 @@ static bool answered_yes(void)
     return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
+static void say_unsited(const struct counted *c, const struct queue_words *words)
+{
+    struct buf b;
+    buf_init(&b, 256);
+    if (queue_words_by_site(words))
+        term_put_unsited(&b, c->unsited);
+    fputs(buf_cstr(&b), stderr);
+    buf_free(&b);
+}
+
 /* Counts; nothing to do is said. Without a filter there is nothing to be unsure of. */
 static int count(const struct cli_args *a, const struct queue_words *words, struct counted *c)
 {
@@ -118,6 +129,8 @@ static int count(const struct cli_args *a, const struct queue_words *words, stru
     int rc = ctl_once(a, "count", w.v, w.n, on_count, c);
     if (rc == EX_OK && c->messages == 0)
         fputs("nothing in the queue is meant by that\n", stderr);
+    if (rc == EX_OK)
+        say_unsited(c, words);
     return rc;
 }
 
@@ -293,6 +306,17 @@ bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
     buf_free(&h.id);
     buf_free(&h.reason);
     return any;
+}
+
+void queue_act_unsited(const struct cli_args *a, const struct queue_words *words)
+{
+    struct queue_words w = { .n = 0 };
+    struct counted c = { 0 };
+    for (size_t i = 0; i < words->n; i++)
+        if (!is_of_action(words->v[i]))
+            queue_words_plain(&w, words->v[i]);
+    if (queue_words_by_site(&w) && ctl_once(a, "count", w.v, w.n, on_count, &c) == EX_OK)
+        say_unsited(&c, &w);
 }
 
 /* --- doing it --- */

@@ -20,5 +20,7 @@ int queue_act_run(const struct cli_args *a, const struct queue_words *words, boo
 void queue_act_put_frozen(struct buf *out, struct span name, struct span who, int64_t since_ms);
 /* Whether some of what the words mean is held: then it is said, with the way to let it go. */
 bool queue_act_held(const struct cli_args *a, const struct queue_words *words);
+/* Says of how many recipients it is not known whether words about sites mean them; or nothing. */
+void queue_act_unsited(const struct cli_args *a, const struct queue_words *words);
 
 #endif

@@ -216,6 +216,7 @@ static void put_nothing(const struct queue_show *s, struct buf *out)
     } else {
         buf_putz(out, "the queue is empty\n");
     }
+    term_put_unsited(out, s->totals.unsited);
 }
 
 static void list_end(const struct queue_show *s, struct buf *out)
@@ -291,6 +292,10 @@ static void site_row(struct queue_show *s, const json_t *p)
         s->not_shown = (uint64_t)row_int(p, "not_shown");
         return;
     }
+    if (json_object_get(p, "site_unknown")) {
+        s->totals.unsited = row_int(p, "site_unknown");
+        return;
+    }
     int64_t down = row_int(p, "down_until_ms"), waiting = 0;
     const char *key;
     json_t *n;
@@ -322,11 +327,12 @@ static void sites_end(const struct queue_show *s, struct buf *out)
 {
     if (!s->any)
         buf_putz(out, "no destination has mail waiting\n");
-    if (!s->not_shown)
-        return;
-    term_put_count(out, s->not_shown);
-    buf_putz(out, " more are not shown (--limit N): those that are down come first, then where "
-                  "most waits\n");
+    if (s->not_shown) {
+        term_put_count(out, s->not_shown);
+        buf_putz(out, " more are not shown (--limit N): those that are down come first, then where "
+                      "most waits\n");
+    }
+    term_put_unsited(out, s->totals.unsited);
 }
 
 /* --- count, and what was done --- */
@@ -350,6 +356,7 @@ static void count_some(const json_t *c, struct buf *out)
     }
     num_put_size(out, (uint64_t)row_int(c, "bytes"));
     buf_putc(out, '\n');
+    term_put_unsited(out, row_int(c, "site_unknown"));
 }
 
 static void put_counts(const json_t *c, struct buf *out)

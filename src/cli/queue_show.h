@@ -26,6 +26,7 @@ struct queue_totals {
     uint64_t all;   /* in the queue */
     uint64_t meant; /* by the filters of a list */
     bool meant_at_most;
+    int64_t unsited; /* of filters by site: recipients that they cannot mean yet */
 };
 void queue_show_totals(struct queue_show *s, struct queue_totals totals);
 /* The rest, and the totals. */

@@ -94,3 +94,13 @@ int queue_words_option(struct queue_words *w, const char *option, const char *va
     }
     return 0;
 }
+
+bool queue_words_by_site(const struct queue_words *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const char *word = w->v[i] + (w->v[i][0] == '!');
+        if (strncmp(word, "site=", 5) == 0 || strncmp(word, "target=", 7) == 0)
+            return true;
+    }
+    return false;
+}

@@ -359,6 +359,8 @@ static int run(const struct cli_args *a, struct retry *r)
         rc = queue_act_held(a, &chosen)
                  ? EX_NOINPUT
                  : cli_fail(a, EX_NOINPUT, "nothing waits for %s", r->what ? r->what : "that");
+    if (rc == EX_NOINPUT && (!r->what || !strchr(r->what, '@')))
+        queue_act_unsited(a, &chosen);
     return rc != EX_OK                         ? rc
            : r->any_failed                     ? EX_UNAVAILABLE
            : r->any_deferred || r->any_frozen ? EX_TEMPFAIL : EX_OK;

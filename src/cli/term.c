@@ -83,6 +83,16 @@ void term_put_counted(struct buf *b, uint64_t n, const char *what)
     buf_printf(b, " %s%s", what, n == 1 ? "" : "s");
 }
 
+void term_put_unsited(struct buf *b, int64_t n)
+{
+    if (n <= 0)
+        return;
+    buf_putz(b, "of ");
+    term_put_counted(b, (uint64_t)n, "recipient");
+    buf_putz(b, n == 1 ? " that waits" : " that wait");
+    buf_putz(b, " it is not known yet at which site\n");
+}
+
 void term_put_age(struct buf *b, int64_t ms)
 {
     long long s = ms > 0 ? ms / 1000 : 0;

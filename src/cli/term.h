@@ -24,6 +24,8 @@ struct span term_cut(struct span s, unsigned columns);
 void term_put_count(struct buf *b, uint64_t n);
 /* "17 messages", "1 recipient" */
 void term_put_counted(struct buf *b, uint64_t n, const char *what);
+/* A line: of so many recipients nobody knows the site. 0: nothing. */
+void term_put_unsited(struct buf *b, int64_t n);
 /* "2026-11-20 17:05", local time. */
 void term_put_when(struct buf *b, int64_t wall_ms);
 /* "32 s", "1.3 s", "0.25 s": between two messages. */

@@ -1,5 +1,6 @@
 /* Nothing waits for it: what is known of it all the same, and what the log says. */
 #include "cli/log_parts.h"
+#include "cli/term.h"
 #include "cli/why_words.h"
 
 #include "cli/term.h"
@@ -114,6 +115,11 @@ void why_show_gone(struct why_show *s)
     buf_putz(s->out, id && json_array_size(w->log.events) ? ": it is not in the queue any more.\n"
                      : id ? ": no such message is in the queue.\n"
                           : ": nothing in the queue is for it.\n");
+    int64_t unsited = row_int(w->now, "site_unknown");
+    if (unsited && !id && span_find(target, '@') == target.n) {
+        buf_putz(s->out, "  " WHY_WARN "But ");
+        term_put_unsited(s->out, unsited);
+    }
     why_show_fate(s);
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "

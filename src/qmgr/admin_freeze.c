@@ -148,6 +148,11 @@ static void say_frozen(struct admin_ask *a, const struct freezing *f)
                        "the site's name", SPAN_ARG(buf_span(&f->site)));
     else
         buf_putz(&b, "nothing in the queue is known under that name: it is frozen all the same");
+    uint64_t unsited = sched_totals(a->q->sched).unsited;
+    if (unsited && span_find(buf_span(&f->name), ':') < f->name.len)
+        buf_printf(&b, "; of %llu recipient%s it is not known yet at which site: those that turn "
+                       "out to be there are frozen, too",
+                   (unsigned long long)unsited, unsited == 1 ? "" : "s");
     row(a, buf_span(&f->name), "frozen", NULL, buf_span(&b), f->waiting);
     buf_free(&b);
     end(a, f->error);

@@ -345,6 +345,14 @@ struct counting {
     uint64_t states[QUEUE_STATES];
 };
 
+/* A filter by site or host cannot mean them. */
+static void put_unsited(struct json *j, const struct qmgr *q)
+{
+    uint64_t n = sched_totals(q->sched).unsited;
+    if (n)
+        json_uint(j, "site_unknown", n);
+}
+
 static void say_all(struct admin_ask *a, const struct counting *c)
 {
     struct sched_totals t = sched_totals(a->q->sched);
@@ -359,6 +367,7 @@ static void say_all(struct admin_ask *a, const struct counting *c)
     json_uint(&j, "jobs", t.jobs);
     json_uint(&j, "destinations", t.dests);
     json_uint(&j, "sites", t.sites);
+    put_unsited(&j, a->q);
     json_uint(&j, "spool_disk_bytes", st.disk_bytes);
     json_uint(&j, "spool_segments", st.segments);
     json_bool(&j, "spool_full", a->q->full);
@@ -404,6 +413,8 @@ static void say_sum(struct admin_ask *a, const struct counting *c)
     json_uint(&j, "bytes", sum->bytes);
     if (!y->planned || y->kind == QUEUE_RCPTS || !y->exact)
         json_uint(&j, "matching", sum->recipients);
+    if (y->fields & (QUERY_FIELD(QUEUE_SITE) | QUERY_FIELD(QUEUE_TARGET)))
+        put_unsited(&j, a->q);
     json_uint(&j, "upto", c->upto);
     json_close(&j);
     admin_row(a, &b);

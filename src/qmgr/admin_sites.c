@@ -185,6 +185,17 @@ static void send_place(struct admin_ask *a, const struct place *x)
     buf_free(&b);
 }
 
+static void say_number(struct admin_ask *a, const char *key, uint64_t n)
+{
+    struct buf b;
+    if (!n)
+        return;
+    buf_init(&b, 128);
+    buf_printf(&b, "{\"%s\":%llu}", key, (unsigned long long)n);
+    admin_row(a, &b);
+    buf_free(&b);
+}
+
 static void sites_slice(struct admin_ask *a)
 {
     struct places *all = a->own;
@@ -199,13 +210,8 @@ static void sites_slice(struct admin_ask *a)
         admin_next(a);
         return;
     }
-    if (all->seen > all->kept.n) {
-        struct buf b;
-        buf_init(&b, 128);
-        buf_printf(&b, "{\"not_shown\":%llu}", (unsigned long long)(all->seen - all->kept.n));
-        admin_row(a, &b);
-        buf_free(&b);
-    }
+    say_number(a, "not_shown", all->seen - all->kept.n);
+    say_number(a, "site_unknown", sched_totals(a->q->sched).unsited);
     admin_end(a, ADMIN_OK, "");
 }
 

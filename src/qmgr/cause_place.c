@@ -123,6 +123,8 @@ void cause_send_now(struct admin_ask *a)
     json_uint(&j, "jobs_silent", sched_totals(q->sched).silent_jobs);
     json_uint(&j, "jobs_max", q->config->deliver.connections);
     json_bool(&j, "finishing", q->finishing);
+    if (sched_totals(q->sched).unsited)
+        json_uint(&j, "site_unknown", sched_totals(q->sched).unsited);
     struct buf doubt;
     buf_init(&doubt, 400);
     if (clock_doubt(q, &doubt))

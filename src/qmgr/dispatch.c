@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STUCK_LOOK_MS = 1000, TOLD_MAX = 512, TOLD_BYTES_MAX = 16 << 10 };
+enum {
+    STUCK_LOOK_MS = 1000,
+    TOLD_MAX = 512,
+    TOLD_BYTES_MAX = 16 << 10,
+    AHEAD_NS = 500000,
+};
 
 struct sched_now qmgr_now(const struct qmgr *q)
 {
@@ -183,7 +188,8 @@ static void ask_route(struct qmgr *q, const struct sched_ask *ask)
     MUST(sched_msg(q->sched, ask->seq, &m) && sched_rcpt(q->sched, ask->seq, ask->rcpt, &r));
     struct route_dest own;
     if (r.marks & QMGR_TOLD) {
-        verdict_told(q, ask->seq, ask->rcpt);
+        if (!ask->ahead)
+            verdict_told(q, ask->seq, ask->rcpt);
         return;
     }
     if (reroute_find(q, ask->seq, ask->rcpt, q->routed, &own)) {
@@ -209,6 +215,7 @@ static void ask_route(struct qmgr *q, const struct sched_ask *ask)
     channel_end(q->router);
     q->asks[slot] = *ask;
     q->free_ask_count--;
+    q->ahead_asks += ask->ahead;
 }
 
 static bool pump_routes(struct qmgr *q)
@@ -221,6 +228,20 @@ static bool pump_routes(struct qmgr *q)
     for (size_t i = 0; i < n; i++)
         ask_route(q, &asks[i]);
     return n > 0;
+}
+
+bool dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max)
+{
+    struct sched_ask ask;
+    int64_t end_ns = loop_fresh_ns(q->env->loop) + AHEAD_NS; /* some have envelopes to be read */
+    while (q->router && !channel_full(q->router) && q->free_ask_count > ASKS_MAX / 2 &&
+           q->ahead_asks < AHEAD_ROUTES && max-- > 0 &&
+           sched_next_ahead(q->sched, qmgr_now(q), pass, &ask, 1)) {
+        ask_route(q, &ask);
+        if (loop_fresh_ns(q->env->loop) >= end_ns)
+            break;
+    }
+    return q->router != NULL;
 }
 
 /* The next hop is a listener of ours: what came by that one waits as it says. */
@@ -271,6 +292,21 @@ static bool add_sender(struct qmgr *q, const struct sched_ask *ask, struct route
     return d->queue.p != NULL;
 }
 
+/* It is not due, and whatever else is decided about it is decided then. The rules of its domain
+ * hold at once, those of its site when that is known. */
+static void route_ahead(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d,
+                        struct span codec)
+{
+    struct sched_place_info p;
+    struct span text;
+    if (decision_of(q, d, &text) != SCHED_TO)
+        return;
+    dest_remember(q, d, codec);
+    if (q->config->n_rules && !sched_dest(q->sched, d->queue, &p))
+        rules_place(q, d->queue, SPAN_NONE);
+    sched_routed_ahead(q->sched, ask, d->queue, qmgr_now(q));
+}
+
 /* d: what the codec says, in q->routed; NULL: that could not be read. */
 static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route_dest *d,
                        struct span codec)
@@ -279,6 +315,12 @@ static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route
     struct span text = SPAN("the router's answer could not be read");
     enum sched_decision decision = SCHED_NOT_NOW;
     bool readable = d && rules_route(q, ask, d) && add_sender(q, ask, d);
+    if (ask->ahead) {
+        if (readable)
+            route_ahead(q, ask, d, codec);
+        arena_reset(q->routed);
+        return;
+    }
     if (readable)
         decision = decision_of(q, d, &text);
     if (readable)
@@ -302,8 +344,9 @@ static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_route
     struct sched_ask ask = q->asks[m->q];
     q->asks[m->q].seq = 0;
     q->free_asks[q->free_ask_count++] = (uint16_t)m->q;
+    q->ahead_asks -= ask.ahead;
     loop_hook_ask(q->env->loop, &q->work);
-    if (!sched_awaits(q->sched, &ask))
+    if (!ask.ahead && !sched_awaits(q->sched, &ask))
         return;
     struct wire w = wire_reader(m->destination);
     struct route_dest d;
@@ -335,7 +378,7 @@ PROTO_HANDLER(tables, struct qmgr *, on_tables)
 
 static void free_all_asks(struct qmgr *q)
 {
-    q->free_ask_count = 0;
+    q->free_ask_count = q->ahead_asks = 0;
     for (size_t i = 0; i < ASKS_MAX; i++) {
         q->asks[i].seq = 0;
         q->free_asks[q->free_ask_count++] = (uint16_t)i;
@@ -368,6 +411,7 @@ void dispatch_router(struct qmgr *q, int fd)
         on_router_gone(q, q->router, "replaced");
     free_all_asks(q);
     q->router = channel_new(q->env->loop, fd, "router", &ops, q);
+    ahead_again(q); /* what the one before was asked is not answered */
     loop_hook_ask(q->env->loop, &q->work);
 }
 

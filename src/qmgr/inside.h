@@ -31,6 +31,7 @@ enum {
     JOB_INLINE_MAX = 256 << 10, /* content that goes along with its job */
     JOB_RCPTS_MAX = 300, /* so that with the longest addresses a job is one message of a channel */
     ROUTES_AT_ONCE = 512,    /* router questions per turn */
+    AHEAD_ROUTES = 100,      /* those of mail that is not due */
     COMPACT_SLICE_BYTES = 1 << 20,
     COMPACT_SMALL_BYTES = 128 << 10, /* the same, while small mail comes in */
     JOBS_QUEUED_BYTES = 1 << 20, /* at a deliver: some jobs of 100K, or it would go hungry */
@@ -163,7 +164,7 @@ struct qmgr {
     struct arena *routed; /* one decoded destination */
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
     uint16_t free_asks[ASKS_MAX];
-    size_t free_ask_count;
+    size_t free_ask_count, ahead_asks; /* ahead: of those on their way, ahead.c's */
     struct {
         uint64_t seq; /* 0: none */
         struct arena *arena;
@@ -198,6 +199,7 @@ struct qmgr {
     struct reroutes *reroutes; /* reroute.c */
     struct keeper *keeper;     /* keep.c; NULL: not opened yet */
     struct sites *sites; /* sites.c */
+    struct ahead *ahead; /* ahead.c; NULL: not started */
     struct live *lives; /* runs that go on */
     uint64_t next_live;
     struct hosts *hosts; /* NULL: none was tried yet */
@@ -243,6 +245,14 @@ const struct dest *dest_find(const struct qmgr *q, struct span key);
 void dest_failed(struct qmgr *q, struct span key, uint64_t seq, struct span story);
 void dests_free(struct qmgr *q);
 
+/* The routes of some that are not due, as far as the router has room. False: it is away. */
+bool dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max);
+
+/* ahead.c: after a start, where mail goes that is not due */
+void ahead_start(struct qmgr *q);
+void ahead_again(struct qmgr *q); /* from the beginning; nothing before the start */
+void ahead_free(struct qmgr *q);
+
 /* qmgr.c */
 void qmgr_check_finished(struct qmgr *q);
 
@@ -264,6 +274,8 @@ void sites_resolver(struct qmgr *q, int fd);
 void sites_elsewhere(struct qmgr *q, struct span dest);
 void sites_ask_anew(struct qmgr *q); /* what resolver got no answer to is not remembered any more */
 bool sites_pump(struct qmgr *q); /* asks for what the schedule wants to know; false: nothing */
+/* Some of those where nothing is due. False: all of them are known, or will not be. */
+bool sites_ahead(struct qmgr *q, int max);
 
 /* deliverers.c: the channels to deliver, content, results */
 void deliverers_peer(struct qmgr *q, int index, int fd);

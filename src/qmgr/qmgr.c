@@ -156,6 +156,7 @@ static bool qmgr_start(void *role, struct err *err)
     loop_timer_in(q->env->loop, &q->upkeep, 1000);
     if (q->config->queue.run_ms > 0)
         loop_timer_in(q->env->loop, &q->run, q->config->queue.run_ms);
+    ahead_start(q);
     loop_hook_ask(q->env->loop, &q->work);
     return true;
 }
@@ -207,6 +208,7 @@ static void qmgr_free(void *role)
     admin_free(q);
     vitals_free(q);
     reroutes_free(q);
+    ahead_free(q);
     sites_free(q);
     deliverers_free(q);
     dests_free(q);

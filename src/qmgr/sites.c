@@ -17,6 +17,7 @@
 
 enum {
     SITES_AT_ONCE = 1024,
+    AHEAD_AT_ONCE = 256, /* of them, where nothing is due: many may get no answer */
     SITE_WAIT_MS = 10000,
     LOOK_MS = 1000,
     KNOWN_MIN_MS = 10000, /* not a question for each message of a domain with a TTL of 0 */
@@ -32,12 +33,14 @@ struct sites {
     struct arena *arena;
     uint64_t next;
     int64_t heard_ms; /* when resolver answered last, or was asked while idle */
+    size_t ahead; /* of those in both lists */
 };
 
 struct site_ask {
     struct hash_node node;
     struct list order;
     uint64_t number; /* 0: in the line */
+    bool ahead;
     int64_t asked_ms;
     struct span hops, dest; /* in text */
     char text[];
@@ -45,6 +48,7 @@ struct site_ask {
 
 static void ask_free(struct sites *t, struct site_ask *a)
 {
+    t->ahead -= a->ahead;
     if (a->number)
         hash_remove(&t->out, &a->node);
     list_remove(&a->order);
@@ -103,7 +107,7 @@ static void on_look(void *ctx)
         loop_timer_in(q->env->loop, &t->look, LOOK_MS);
 }
 
-static void line_up(struct qmgr *q, struct span dest, const struct route_dest *d)
+static void line_up(struct qmgr *q, struct span dest, const struct route_dest *d, bool ahead)
 {
     struct sites *t = q->sites;
     struct buf hops;
@@ -111,7 +115,9 @@ static void line_up(struct qmgr *q, struct span dest, const struct route_dest *d
     dns_hops_put(&hops, d->hops, d->hop_count);
     struct site_ask *a = must_alloc(must_add(sizeof *a, must_add(hops.len, dest.n)));
     *a = (struct site_ask){ .hops = span_of(a->text, hops.len),
-                            .dest = span_of(a->text + hops.len, dest.n) };
+                            .dest = span_of(a->text + hops.len, dest.n),
+                            .ahead = ahead };
+    t->ahead += ahead;
     memcpy(a->text, buf_span(&hops).p, hops.len);
     memcpy(a->text + hops.len, dest.p, dest.n);
     buf_free(&hops);
@@ -122,7 +128,7 @@ static void line_up(struct qmgr *q, struct span dest, const struct route_dest *d
         loop_timer_in(q->env->loop, &t->look, LOOK_MS);
 }
 
-static void find_out(struct qmgr *q, struct span dest)
+static void find_out(struct qmgr *q, struct span dest, bool ahead)
 {
     struct sites *t = q->sites;
     const struct dest *known_dest = dest_find(q, dest);
@@ -139,7 +145,7 @@ static void find_out(struct qmgr *q, struct span dest)
     if (!d.hop_count || dns_site_of(&site, d.hops, d.hop_count))
         known(q, dest, buf_span(&site), no_mx, INT64_MAX);
     else if (q->resolver)
-        line_up(q, dest, &d);
+        line_up(q, dest, &d, ahead);
     else
         known(q, dest, SPAN_NONE, no_mx, loop_mono_ms(q->env->loop) + KNOWN_MIN_MS);
     buf_free(&site);
@@ -169,10 +175,23 @@ bool sites_pump(struct qmgr *q)
     bool any = false;
     while (sched_next_to_place(q->sched, &dest)) {
         any = true;
-        find_out(q, dest);
+        find_out(q, dest, false);
     }
     send_line(q);
     return any;
+}
+
+/* Behind those where mail is due, and never so many that these would have to wait for them. */
+bool sites_ahead(struct qmgr *q, int max)
+{
+    struct sites *t = q->sites;
+    struct span dest;
+    bool more = true;
+    while (more && max-- > 0 && q->resolver && !list_first(&t->line) && t->ahead < AHEAD_AT_ONCE)
+        if ((more = sched_next_to_place_ahead(q->sched, &dest)))
+            find_out(q, dest, true);
+    send_line(q);
+    return more || t->ahead;
 }
 
 void sites_ask_anew(struct qmgr *q)

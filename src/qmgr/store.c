@@ -88,6 +88,7 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
                                                                                   : UINT16_MAX),
                                   .warned = o->kind == SPOOL_DELAY_REPORTED ||
                                             (o->no_dsn && !o->final),
+                                  .duplicate = o->kind == SPOOL_UNKNOWN,
                                   .held = o->kind == SPOOL_HELD,
                                   .released = o->released || o->kind == SPOOL_RELEASED };
     if (o->final)

@@ -255,6 +255,53 @@ def words(where):
             interrupted(g)
 
 
+def by_site(g):
+    """What is known only by where mail goes: of a site, of one that is frozen, of a rule."""
+    (short,) = [m["id"] for m in rows(g, "list", "--to", "u2@grey2.test")]
+    story = g.cli("why", "--json", short).stdout.decode()
+    why = g.cli("why", "mx.grey.test")
+    return {"count": rows(g, "count", "--site", "mx.grey.test"),
+            "frozen": rows(g, "count", "--state", "frozen"),
+            "oldest": [(r["site"], r["recipients"])
+                       for r in rows(g, "oldest", "--by", "site") if "site" in r],
+            "sites": [(r.get("site"), r.get("destination"), r["recipients"])
+                      for r in rows(g, "sites") if "recipients" in r],
+            "why": why.returncode,
+            "expires": re.findall(r"expire_after_ms\W*\d+", story)}
+
+
+def whereabouts(where):
+    """Where mail goes that is not due is found out again after a restart and a crash."""
+    names = [f"grey{i}.test" for i in range(3)]
+    zone = "\n".join(["mx.grey.test A 127.0.0.12", "cold.test A 127.0.0.12"] +
+                     [f"{n} MX 5 mx.grey.test" for n in names] + ["cold.test MX 5 cold.test"])
+    with Sink(host="127.0.0.12") as grey, ZoneDns(zone) as dns:
+        grey.at("rcpt", "451 4.7.1 Greylisted")
+        with Gateway(where, options={
+                "dns": {"servers": [dns.address], "dnssec": Word("off")},
+                "deliver": {"port": grey.port}, "alarm": ALARM,
+                "processes": {"restart_first": Word("50ms")},
+                'delivery_rule "short"': {"domain": ["grey2.test"], "expire_after": Word("2h")},
+                "retry": {"first": Word("1h"), "max": Word("2h")}}) as g:
+            for i in range(6):
+                send(g, f"u{i}@{names[i % 3]}")
+            send(g, "u@cold.test")
+            until(lambda: rows(g, "count", "--state", "deferred")[0]["messages"] == 7)
+            held = [m["id"] for m in rows(g, "list", "--to", "u0@grey0.test")]
+            queue(g, "hold", *held)
+            queue(g, "freeze", "mx:cold.test")
+            before, tried = by_site(g), grey.sessions
+            assert before["count"][0]["messages"] == 6, before
+            assert before["frozen"][0]["messages"] == 1, before
+            assert before["why"] == 0, before
+            restarted(g)
+            until(lambda: by_site(g) == before, why=lambda: (before, by_site(g)))
+            killed(g, "qmgr")
+            until(lambda: by_site(g) == before, why=lambda: (before, by_site(g)))
+            assert "frozen" in g.cli("why", "u@cold.test").stdout.decode()
+            assert grey.sessions == tried, grey.dialogue
+
+
 def main():
     temp.exit_on_term()
     report = Report()
@@ -264,6 +311,7 @@ def main():
     with temp.Dir("keep") as where:
         report.run("keep/survives", survives, where / "survives")
         report.run("keep/words", words, where / "words")
+        report.run("keep/whereabouts", whereabouts, where / "whereabouts")
     return report.code()
 
 

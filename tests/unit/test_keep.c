@@ -690,6 +690,40 @@ static void many_end_together(void)
     desk_free(d);
 }
 
+/* After a start with a silent resolver nobody knows the site, and every answer says so; that it may
+ * have arrived already is not forgotten. */
+static void whereabouts_unknown(void)
+{
+    struct desk *d = desk_new(19);
+    d->r->site = "mx:m.mx";
+    d->r->ttl_s = 86400;
+    rig_resolver(d->r);
+    struct rig_mail *m = rig_mail(d->r, "ok.sender@a.example", "slow.0@x.mx");
+    MUST(rig_send(d->r, m));
+    rig_run(d->r, SECOND);
+    rig_answer_slow(d->r, SMTP_UNKNOWN);
+    rig_run(d->r, SECOND);
+    CHECK_INT(ask(d, "count", "site=mx:m.mx", NULL), ADMIN_OK);
+    CHECK(says(d, "\"messages\":1,") && !says(d, "site_unknown"));
+    d->r->site = NULL;
+    killed(d);
+    rig_resolver(d->r);
+    rig_run(d->r, SECOND);
+    CHECK_INT(ask(d, "count", "site=mx:m.mx", NULL), ADMIN_OK);
+    CHECK(says(d, "\"messages\":0,") && says(d, "\"site_unknown\":1"));
+    CHECK_INT(ask(d, "count", "domain=x.mx", NULL), ADMIN_OK);
+    CHECK(says(d, "\"messages\":1,") && !says(d, "site_unknown"));
+    CHECK_INT(ask(d, "sites", NULL), ADMIN_OK);
+    CHECK(says(d, "{\"site_unknown\":1}"));
+    CHECK_INT(ask(d, "why", "target=m.mx", NULL), EX_NOINPUT);
+    CHECK(says(d, "\"site_unknown\":1"));
+    CHECK_INT(ask(d, "freeze", "mx:m.mx", NULL), ADMIN_OK);
+    CHECK(says(d, "of 1 recipient it is not known yet at which site"));
+    CHECK_INT(ask(d, "list", "domain=x.mx", NULL), ADMIN_OK);
+    CHECK(says(d, "\"duplicate\":true"));
+    desk_free(d);
+}
+
 /* --- a clock that is wrong when the spool is read --- */
 
 /* One message, an hour old; the clock is set while nobody runs. */
@@ -796,7 +830,7 @@ static const struct test tests[] = {
     TEST(answer_from_before),
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
-    TEST(told_of_a_delay_once),
+    TEST(told_of_a_delay_once), TEST(whereabouts_unknown),
     TEST(many_end_together), TEST(a_clock_that_is_wrong),
     TEST(crash_everywhere),
 };

@@ -54,6 +54,7 @@ struct world {
     bool good;            /* the end: everything works */
     bool asks_sites, always_found;  /* before anything begins; and there always is an answer */
     bool site_asked[DESTS];
+    struct sched_ahead pass;
     uint64_t yields, routed, expired, warned;
 };
 
@@ -139,6 +140,11 @@ static void answer_ask(struct world *w, size_t i)
     struct sched_verdict v;
     if (d == SCHED_TO && !w->asks_sites)
         sched_place(w->s, text, SPAN_NONE, (uint32_t)(dest % SITES));
+    if (ask.ahead) {
+        if (d == SCHED_TO)
+            sched_routed_ahead(w->s, &ask, text, now(w));
+        return;
+    }
     if (sched_routed(w->s, ask.seq, ask.rcpt, d, text, now(w), &v))
         check_verdict(w, ask.seq, &v);
     w->routed++;
@@ -177,7 +183,8 @@ static struct span site_of(int dest)
 static void answer_sites(struct world *w, bool patient)
 {
     struct span key;
-    while (sched_next_to_place(w->s, &key)) {
+    while (sched_next_to_place(w->s, &key) ||
+           (draw(w, 2) && sched_next_to_place_ahead(w->s, &key))) {
         uint64_t dest;
         HOLDS(w->asks_sites && num_u64(span_from(key, 1), &dest) && !w->site_asked[dest]);
         w->site_asked[dest] = true;
@@ -357,7 +364,7 @@ static void wake_all(struct world *w)
  * looks for somebody who should have moved. */
 static void audit(struct world *w, bool still)
 {
-    uint64_t n[SCHED_LIVE] = { 0 }, messages = 0;
+    uint64_t n[SCHED_LIVE] = { 0 }, messages = 0, unsited = 0;
     struct sched_msg_info mi;
     for (uint64_t age = 0; sched_each(w->s, &age, &mi);) {
         messages++;
@@ -372,6 +379,9 @@ static void audit(struct world *w, bool still)
                 continue;
             n[r.state]++;
             live++;
+            unsited += (r.state == SCHED_DEFERRED || r.state == SCHED_WAITING ||
+                        r.state == SCHED_HELD) &&
+                       (!r.dest.n || (w->asks_sites && !r.site.n));
             HOLDS(!still || r.state != SCHED_PENDING);
             HOLDS(!still || r.state != SCHED_DEFERRED || r.next_try_ms > w->now_ms);
             if (!still || r.state != SCHED_READY || r.next_try_ms > w->now_ms)
@@ -387,6 +397,7 @@ static void audit(struct world *w, bool still)
     HOLDS(t.messages == messages && t.bytes == messages * 1000);
     for (int i = 0; i < SCHED_LIVE; i++)
         HOLDS(t.rcpts[i] == n[i]);
+    HOLDS(t.unsited == unsited);
     uint32_t jobs = 0;
     for (int i = 0; i < JOBS_MAX; i++)
         jobs += w->jobs[i].used;
@@ -395,6 +406,16 @@ static void audit(struct world *w, bool still)
     HOLDS(trouble.jobs <= trouble.max && trouble.max > 0);
     uint32_t counted = sched_share(w->s, SCHED_ANSWERS).jobs, most = w->cfg.jobs_max;
     HOLDS(counted <= most && jobs <= counted + (t.silent_jobs < most ? t.silent_jobs : most));
+}
+
+/* Where mail goes that is not due: whatever is learned, nothing moves by it. */
+static void look_ahead(struct world *w)
+{
+    if (w->pass.over)
+        w->pass = (struct sched_ahead){ 0 };
+    if (w->ask_count + 64 < ASKS_MAX && draw(w, 4) == 0)
+        w->ask_count += sched_next_ahead(w->s, now(w), &w->pass, w->asks + w->ask_count,
+                                         1 + draw(w, 64));
 }
 
 /* One turn of the owner's loop; true when everything that could be asked now was. */
@@ -407,6 +428,7 @@ static bool turn(struct world *w)
     bool patient = !w->good && draw(w, 3) == 0; /* the router takes its time */
     for (;;) {
         bool any = false;
+        look_ahead(w);
         answer_sites(w, patient);
         while (take_job(w))
             any = true;

@@ -232,6 +232,128 @@ static void rule_of_the_place(void)
     sched_free(&s);
 }
 
+/* As after a start: each to a domain of its own, deferred for an hour; the last one is held. */
+static struct sched *restarted(unsigned n)
+{
+    struct sched *s = new_sched(3, 3);
+    for (unsigned i = 0; i < n; i++) {
+        char addr[32];
+        snprintf(addr, sizeof addr, "u@d%u.example", i);
+        struct sched_entry_rcpt rcpt = { .addr = span_str(addr), .attempts = 1,
+                                         .next_try_wall_ms = WALL_MS + 60 * MINUTE_MS };
+        struct sched_entry e = { .seq = 1 + i, .received_ms = WALL_MS - MINUTE_MS,
+                                 .sender = SPAN("s@b.example"), .rcpts = &rcpt, .rcpt_count = 1 };
+        MUST(sched_add(s, &e, at(0)));
+    }
+    MUST(sched_hold(s, n, SCHED_ALL, SPAN("held by hand")) == 1);
+    return s;
+}
+
+/* Nothing of it changes but that it is known where it goes. */
+static void found_out_ahead(void)
+{
+    enum { N = 5 };
+    struct sched *s = restarted(N);
+    struct sched_ahead pass = { 0 };
+    struct sched_ask asks[N + 1];
+    struct sched_rcpt_info r;
+    struct span dest;
+    CHECK(sched_freeze(s, SPAN("mx:a")));
+    CHECK_INT(sched_totals(s).unsited, N);
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks, 3), 3);
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks + 3, N), N - 3);
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks + N, 1), 0);
+    CHECK(pass.over && pass.unknown == N);
+    for (int i = 0; i < N; i++) {
+        CHECK(sched_routed_ahead(s, &asks[i], SPAN("mx:d"), at(0)));
+        CHECK(!sched_routed_ahead(s, &asks[i], SPAN("mx:e"), at(0))); /* it is known by now */
+    }
+    CHECK_INT(sched_totals(s).unsited, N);
+    CHECK(!sched_next_to_place(s, &dest)); /* nobody waits for it */
+    CHECK(sched_next_to_place_ahead(s, &dest));
+    CHECK_SPAN(dest, SPAN("mx:d"));
+    CHECK(!sched_next_to_place_ahead(s, &dest));
+    sched_place(s, dest, SPAN("mx:a"), 0);
+    sched_placed(s, dest, MINUTE_MS, true);
+    CHECK_INT(sched_totals(s).unsited, 0);
+    CHECK(sched_rcpt(s, 1, 0, &r));
+    CHECK(r.frozen && r.state == SCHED_DEFERRED && r.attempts == 1);
+    CHECK_SPAN(r.site, SPAN("mx:a"));
+    CHECK(sched_rcpt(s, N, 0, &r) && r.state == SCHED_HELD);
+    CHECK_SPAN(r.site, SPAN("mx:a"));
+    CHECK(sched_thaw(s, SPAN("mx:a")));
+    CHECK(sched_rcpt(s, 1, 0, &r) && r.next_try_ms == 60 * MINUTE_MS);
+    pass = (struct sched_ahead){ 0 };
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks, N), 0);
+    CHECK(pass.over && !pass.unknown);
+    sched_free(&s);
+}
+
+/* No answer to the question for the site; mail that is due; what has gone meanwhile. */
+static void found_out_later(void)
+{
+    struct sched *s = restarted(3);
+    struct sched_ahead pass = { 0 };
+    struct sched_ask asks[3], due;
+    struct sched_job job;
+    struct span dest;
+    struct sched_verdict v;
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks, 3), 3);
+    CHECK_INT(sched_delete(s, 2, SCHED_ALL), 1);
+    CHECK(sched_routed_ahead(s, &asks[0], SPAN("mx:d"), at(0)));
+    CHECK(!sched_routed_ahead(s, &asks[1], SPAN("mx:d"), at(0)));
+    CHECK(sched_next_to_place_ahead(s, &dest));
+    sched_placed(s, dest, MINUTE_MS, false);
+    CHECK_INT(sched_totals(s).unsited, 2);
+    CHECK_INT(sched_retry(s, 1, SCHED_ALL, at(10)), 1);
+    pass = (struct sched_ahead){ 0 };
+    CHECK_INT(sched_next_ahead(s, at(10), &pass, asks, 3), 0); /* what is due goes first */
+    CHECK(!pass.over);
+    CHECK_INT(sched_next_to_route(s, at(10), &due, 1), 1);
+    CHECK(sched_routed(s, due.seq, due.rcpt, SCHED_TO, SPAN("mx:d"), at(10), &v));
+    CHECK_INT(begin_all(s, 10, &job), 1);
+    end(s, job.id, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 20);
+    CHECK_INT(sched_next_ahead(s, at(20), &pass, asks, 3), 1); /* the held one */
+    CHECK(!sched_next_to_place_ahead(s, &dest)); /* it was asked a moment ago */
+    pass = (struct sched_ahead){ 0 };
+    sched_next_ahead(s, at(2 * MINUTE_MS), &pass, asks, 3);
+    CHECK(sched_next_to_place_ahead(s, &dest));
+    sched_place(s, dest, SPAN("mx:a"), 0);
+    sched_placed(s, dest, 10 * MINUTE_MS, true);
+    CHECK_INT(sched_totals(s).unsited, 1);
+    sched_free(&s);
+}
+
+/* What the rule of its place ends early does not wait for the latest end of any rule. */
+static void its_end_is_known_ahead(void)
+{
+    struct sched_config c;
+    sched_config_defaults(&c);
+    c.places = true;
+    struct sched_rule rule;
+    sched_rule_defaults(&rule, &c);
+    rule.expire_after_ms = 20 * MINUTE_MS;
+    c.rules = &rule;
+    c.rule_count = 1;
+    struct sched *s = restarted(2);
+    sched_configure(s, &c);
+    struct sched_ahead pass = { 0 };
+    struct sched_ask asks[2];
+    struct sched_event ev;
+    struct sched_job job;
+    struct span dest;
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks, 2), 2);
+    CHECK(sched_routed_ahead(s, &asks[0], SPAN("mx:d"), at(0)));
+    CHECK(sched_next_to_place_ahead(s, &dest));
+    sched_place(s, dest, SPAN("mx:a"), 1);
+    sched_placed(s, dest, INT64_MAX, true);
+    begin_all(s, 10, &job); /* looks at the timers */
+    CHECK(!sched_next_event(s, at(18 * MINUTE_MS), &ev));
+    CHECK(sched_next_event(s, at(19 * MINUTE_MS + 1), &ev));
+    CHECK(ev.kind == SCHED_EVENT_EXPIRED && ev.seq == 1);
+    sched_free(&s);
+}
+
 /* --- qmgr --- */
 
 static char addresses[DOMAINS][40];
@@ -299,6 +421,49 @@ static void after_a_restart(void)
     CHECK(most_at_a_time(r, &first) <= 20);
     CHECK_INT(first, 5);
     CHECK(all_delivered(r));
+    rig_free(&r);
+}
+
+static struct sched_rcpt_info first_of(struct rig *r, const struct rig_mail *m)
+{
+    struct sched_rcpt_info i;
+    MUST(sched_rcpt(r->q->sched, m->seq, 0, &i));
+    return i;
+}
+
+/* Mail that is not due: its site is known again soon after a start, without an attempt; after a
+ * silent resolver it is asked later. */
+static void known_after_a_restart(void)
+{
+    struct rig *r = rig_new(1);
+    r->site = "mx:mx1.shared.mx";
+    r->ttl_s = 3600;
+    rig_resolver(r);
+    struct rig_mail *m = rig_mail(r, "s@src.example", "tmp9999.1@d.mx");
+    CHECK(rig_send(r, m));
+    do {
+        rig_run(r, 10 * SECOND_MS);
+    } while (first_of(r, m).next_try_ms < qmgr_now(r->q).mono_ms + 5 * MINUTE_MS);
+    CHECK_SPAN(first_of(r, m).site, SPAN("mx:mx1.shared.mx"));
+    unsigned asked = r->sites_asked, tries = rig_address(r, "tmp9999.1@d.mx")->tries;
+    for (int silent = 0; silent < 2; silent++) {
+        rig_kill(r);
+        r->site = silent ? NULL : "mx:mx1.shared.mx";
+        rig_start(r);
+        rig_resolver(r);
+        CHECK_INT(sched_totals(r->q->sched).unsited, 1);
+        rig_run(r, 20 * SECOND_MS);
+        if (silent) {
+            CHECK_INT(sched_totals(r->q->sched).unsited, 1);
+            CHECK_INT(r->sites_asked, asked + 2);
+            r->site = "mx:mx1.shared.mx";
+            rig_run(r, 2 * MINUTE_MS);
+        }
+        CHECK_INT(sched_totals(r->q->sched).unsited, 0);
+        CHECK_SPAN(first_of(r, m).site, SPAN("mx:mx1.shared.mx"));
+        CHECK_INT(rig_address(r, "tmp9999.1@d.mx")->tries, tries);
+    }
+    CHECK_INT(r->sites_asked, asked + 3);
     rig_free(&r);
 }
 
@@ -457,6 +622,8 @@ static void many_and_no_answer(void)
 static const struct test tests[] = {
     TEST(nothing_before), TEST(asked_again), TEST(moved), TEST(one_question_for_a_probe),
     TEST(dns_back), TEST(rule_of_the_place), TEST(one_limit), TEST(after_a_restart),
+    TEST(found_out_ahead), TEST(found_out_later), TEST(its_end_is_known_ahead),
+    TEST(known_after_a_restart),
     TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(moves),
     TEST(another_each_time), TEST(no_answer), TEST(away_or_none), TEST(many_and_no_answer),
 };

@@ -174,7 +174,7 @@ void sched_routes_changed(struct sched *s)
     }
 }
 
-static void to_dest(struct sched *s, struct sched_rcpt *r, struct span key)
+void sched_rcpt_to_key(struct sched *s, struct sched_rcpt *r, struct span key)
 {
     struct buf room;
     buf_init(&room, ENVELOPE_ADDR_MAX + 16);
@@ -191,7 +191,7 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
     switch (decision) {
     case SCHED_TO:
         sched_rcpt_leave(s, r);
-        to_dest(s, r, text);
+        sched_rcpt_to_key(s, r, text);
         sched_rcpt_ready(s, r, front, now);
         r->flags &= (uint8_t)~RCPT_FRONT;
         if (front)

@@ -98,6 +98,7 @@ struct sched_dest *sched_dest_get(struct sched *s, struct span key)
     hash_add(&s->dests, &d->node, span_of(d->key, key.n));
     d->gate.frozen = sched_frozen_key(s, key);
     d->apart = sched_frozen_apart(key);
+    d->unsited = s->cfg.places && !d->apart;
     d->site = site_new(s, SPAN_NONE);
     d->site->dests = 1;
     return d;
@@ -182,6 +183,13 @@ void sched_dest_front(struct sched_dest *d)
     }
 }
 
+void sched_dest_sited(struct sched *s, struct sched_dest *d)
+{
+    if (d->unsited)
+        s->unsited -= sched_dest_later(d);
+    d->unsited = false;
+}
+
 bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key)
 {
     struct sched_site *old = d->site;
@@ -205,6 +213,7 @@ bool sched_dest_bind(struct sched *s, struct sched_dest *d, struct span site_key
         sched_site_begin(s, t, s->seen_ms); /* it came to be one of its messages just now */
     t->dests++;
     d->site = t;
+    sched_dest_sited(s, d);
     if (--old->dests == 0)
         site_free(s, old);
     else

@@ -131,10 +131,11 @@ struct sched_dest {
     struct sched_queue backlog; /* due again, to be routed when there is a slot */
     struct list drain;       /* in s->drain: all that wait here are routed anew */
     struct list idle;        /* in s->idle while unused */
-    struct list place;       /* in s->to_place: the owner is to be asked */
+    struct list place;       /* in s->to_place: the owner is to be asked; or s->to_place_ahead */
     struct sched_mx mx;
     struct list rule;        /* in s->to_rule: the owner is to tell its rule anew */
     bool apart;              /* of a frozen domain: it is at no site */
+    bool unsited;            /* it may be at one, and nobody has said at which */
     int64_t placed_until_ms; /* until then its site is known */
     uint8_t placing;         /* enum placing */
     uint32_t n[SCHED_LIVE];
@@ -206,7 +207,7 @@ struct sched {
     struct hash pins;         /* messages that are not to be forgotten yet, message.c */
     struct heap deferred, timers, gates, paces;
     struct list urgent, bulk, routing, waiting, released, gone;
-    struct list drain, idle, all_sites, to_place, to_rule;
+    struct list drain, idle, all_sites, to_place, to_place_ahead, to_rule;
     struct sched_shares shares;
     enum sched_change change;
     uint32_t idle_count;
@@ -221,6 +222,7 @@ struct sched {
     int64_t delay_ms;
     uint64_t bytes;
     uint64_t n[SCHED_LIVE];
+    uint64_t unsited; /* recipients: sched_totals */
 };
 
 static inline struct sched_msg *sched_msg_of(const struct sched_rcpt *r)
@@ -363,6 +365,13 @@ int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t
 void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms); /* a message begins */
 void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule);
 
+/* Those of them that wait for their time, a run or a release. */
+static inline uint32_t sched_dest_later(const struct sched_dest *d)
+{
+    return d->n[SCHED_DEFERRED] + d->n[SCHED_WAITING] + d->n[SCHED_HELD];
+}
+void sched_dest_sited(struct sched *s, struct sched_dest *d); /* it is at one, or at none */
+
 /* place.c */
 bool sched_place_due(const struct sched *s, const struct sched_dest *d);
 void sched_place_ask(struct sched *s, struct sched_dest *d, bool its_turn);
@@ -372,6 +381,8 @@ void sched_place_end(struct sched_dest *d);
 void sched_advance(struct sched *s, struct sched_now now); /* what became due; bounded */
 int64_t sched_jitter(struct sched *s, int64_t delay_ms);
 int64_t sched_retry_delay(struct sched *s, const struct sched_rcpt *r);
+/* Between leave and enter: its router said this key. */
+void sched_rcpt_to_key(struct sched *s, struct sched_rcpt *r, struct span key);
 
 /* job.c */
 struct sched_job_slot *sched_job_find(const struct sched *s, uint64_t id);

@@ -151,6 +151,7 @@ struct sched_totals sched_totals(const struct sched *s)
         .silent_jobs = s->shares.silent_jobs,
         .dests = (uint32_t)s->dests.n,
         .sites = (uint32_t)s->sites.n,
+        .unsited = s->unsited,
     };
     memcpy(t.rcpts, s->n, sizeof t.rcpts);
     return t;

@@ -179,6 +179,8 @@ static bool restore_one(struct sched *s, struct sched_msg *m, struct sched_rcpt 
     r->strikes = r->attempts < STRIKES_ADDED_MAX ? (uint8_t)r->attempts : STRIKES_ADDED_MAX;
     if (e->warned)
         r->flags |= RCPT_WARNED;
+    if (e->duplicate)
+        r->flags |= RCPT_DUPLICATE;
     r->marks = (uint8_t)((r->marks & ~MARK_RELEASED) | (e->released ? MARK_RELEASED : 0));
     if (e->done) {
         sched_rcpt_finish(s, r, e->done);

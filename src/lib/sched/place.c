@@ -20,6 +20,7 @@ void sched_place_ask(struct sched *s, struct sched_dest *d, bool its_turn)
         d->gate.tokens++;
         d->site->gate.tokens++;
     }
+    list_remove(&d->place); /* it may have been asked about ahead */
     list_append(&s->to_place, &d->place);
 }
 
@@ -65,7 +66,7 @@ static void hurry_queue(struct sched *s, const struct sched_queue *q)
 /* Their time may be over earlier by the rule of the place. */
 static void hurry(struct sched *s, struct sched_dest *d)
 {
-    if (d->n[SCHED_READY] > HURRIED_AT_ONCE) {
+    if (d->n[SCHED_READY] > HURRIED_AT_ONCE || d->n[SCHED_DEFERRED]) { /* those are in no line */
         s->looking = true;
         s->look_from = 0;
         return;
@@ -130,6 +131,8 @@ void sched_placed(struct sched *s, struct span dest_key, int64_t until_ms, bool 
     bool its_turn = d->placing == PLACE_TURN;
     sched_place_end(d);
     d->placed_until_ms = until_ms;
+    if (until_ms == INT64_MAX)
+        sched_dest_sited(s, d); /* at none, for good */
     if (found)
         heap_remove(&s->gates, &d->gate.wake); /* its back-off was for its DNS */
     sched_dest_update(s, d);

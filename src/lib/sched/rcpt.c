@@ -45,6 +45,10 @@ static void unlink_state(struct sched *s, struct sched_rcpt *r)
 static void count(struct sched *s, const struct sched_rcpt *r, int by)
 {
     s->n[r->state] += (uint64_t)(int64_t)by;
+    bool later = r->state == SCHED_DEFERRED || r->state == SCHED_WAITING ||
+                 r->state == SCHED_HELD;
+    if (later && (!r->dest || r->dest->unsited))
+        s->unsited += (uint64_t)(int64_t)by;
     if (!r->dest)
         return;
     r->dest->n[r->state] += (uint32_t)by;

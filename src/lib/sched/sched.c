@@ -123,7 +123,7 @@ struct sched *sched_new(const struct sched_config *c)
     s->random = s->cfg.seed = c->seed;
     struct list *lists[] = { &s->urgent, &s->bulk, &s->routing, &s->waiting, &s->released,
                              &s->gone, &s->drain, &s->idle, &s->all_sites, &s->to_place,
-                             &s->to_rule };
+                             &s->to_place_ahead, &s->to_rule };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     struct heap *heaps[] = { &s->deferred, &s->timers, &s->gates, &s->paces };

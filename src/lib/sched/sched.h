@@ -162,6 +162,7 @@ struct sched_entry_rcpt {
     uint8_t done;             /* SCHED_DELIVERED ... when final already; 0: live */
     uint16_t attempts;
     bool warned, held;
+    bool duplicate;           /* as in sched_rcpt_info; only looked at by sched_restore */
     bool released;            /* as in sched_rcpt_info */
     bool quarantined;         /* it is the tables that hold it; only looked at by sched_add */
     uint8_t marks;            /* the owner's, below 0x40: given back by sched_rcpt */
@@ -211,6 +212,7 @@ struct sched_ask {
     uint64_t seq;
     uint32_t rcpt;
     uint32_t number;
+    bool ahead; /* sched_next_ahead */
 };
 
 /* Up to max recipients for the router, now ROUTING; each is to be answered by sched_routed (or
@@ -279,6 +281,28 @@ void sched_placed(struct sched *s, struct span dest_key, int64_t until_ms, bool 
 /* Where a destination is: the MX set, and the rule that holds there (0: none); one rule for all
  * of a site. site_key empty: the site it has. True: it was elsewhere. */
 bool sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule);
+/* --- before it is due ---
+ * Routes are not on disk: after a start nothing is known of where mail goes that waits for its
+ * time, or is held, and so nothing of its site, of who has frozen that, or which rule holds there.
+ * It is found out in a pass over the queue, in slices, without an attempt of anything: states and
+ * times stay as they are. */
+struct sched_ahead { /* a pass; all zero to begin with one */
+    uint64_t seq; /* looked at next, */
+    uint32_t rcpt;
+    uint64_t unknown; /* not known when it was looked at; known to be at no site is known */
+    bool over;
+};
+/* Up to max recipients for the router; each may be answered by sched_routed_ahead. Those that are
+ * to be routed for an attempt go first: 0 as long as there are any. At so many destinations that
+ * they would be much memory it asks about no more. */
+size_t sched_next_ahead(struct sched *s, struct sched_now now, struct sched_ahead *pass,
+                        struct sched_ask *asks_r, size_t max);
+/* It goes to the destination `key`. False: it is known by now, or gone. */
+bool sched_routed_ahead(struct sched *s, const struct sched_ask *ask, struct span key,
+                        struct sched_now now);
+/* As sched_next_to_place, of destinations that a pass has come by; any number of calls. */
+bool sched_next_to_place_ahead(struct sched *s, struct span *dest_r);
+
 /* In which order the destination has its site's hosts. A kept connection is for those that have the
  * same hosts in front (`best`), or, when it goes to another host, the same order altogether. Both
  * 0, as at first: the site's key says it all. */
@@ -482,6 +506,8 @@ struct sched_totals {
     uint64_t rcpts[SCHED_LIVE]; /* by state */
     uint32_t jobs, dests, sites;
     uint32_t silent_jobs; /* of these: they take longer than they should */
+    uint64_t unsited;     /* recipients that wait for their time, a run or a release, and of which
+                             it is not known at which site they are */
 };
 struct sched_totals sched_totals(const struct sched *s);
 
