@@ -209,13 +209,9 @@ def preference(where):
             first as a, Sink(host="127.0.4.2", port=a.port) as b, Gateway(where, options={
                 "dns": {"servers": [dns.address]},
                 "deliver": {"port": a.port, "idle": Word("1m")}}) as g:
-        for n in range(3):
-            send(g, "u@a.test")
-            a.wait(2 * n + 1)
-            send(g, "u@b.test")
-            b.wait(n + 1)
-            send(g, "u@a2.test")
-            a.wait(2 * n + 2)
+        for n in range(9):          # one by one: the connection before is at rest by then
+            send(g, ("u@a.test", "u@b.test", "u@a2.test")[n % 3])
+            until(lambda: g.log().count("stat=Sent") == n + 1)
         assert a.sessions == b.sessions == 1, (a.sessions, b.sessions)
 
 
