@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 enum {
-    TICK_MS = 10,
-    AWAY_MS = 200, /* router is away */
+    TICK_MS = 10, /* doubled, as long as it does not get on: */
+    TICK_MAX_MS = 200,
     SMALL_ROUTES = 20, /* at a tick while small mail comes in, else AHEAD_ROUTES */
     SITES = 4,
     PAUSE_MS = 60000, /* before the next pass; doubled each time */
@@ -23,21 +23,26 @@ enum {
 struct ahead {
     struct loop_timer tick;
     struct sched_ahead pass;
-    int64_t pause_ms;
+    int64_t tick_ms, pause_ms;
 };
 
 static void on_tick(void *ctx)
 {
     struct qmgr *q = ctx;
     struct ahead *a = q->ahead;
-    bool here = true, begins = !a->pass.over && !a->pass.seq && !a->pass.rcpt;
+    bool begins = !a->pass.over && !a->pass.seq && !a->pass.rcpt;
+    uint64_t seq = a->pass.seq;
+    size_t asked = 0;
     if (q->finishing || (begins && !sched_totals(q->sched).unsited))
         return;
     if (!a->pass.over)
-        here = dispatch_ahead(q, &a->pass, intake_small(q) ? SMALL_ROUTES : AHEAD_ROUTES);
-    bool more = sites_ahead(q, SITES) || q->ahead_asks || !a->pass.over;
+        asked = dispatch_ahead(q, &a->pass, intake_small(q) ? SMALL_ROUTES : AHEAD_ROUTES);
+    bool more = sites_ahead(q, SITES, &asked) || q->ahead_asks || !a->pass.over;
+    a->tick_ms = asked || a->pass.seq != seq     ? TICK_MS
+                 : a->tick_ms < TICK_MAX_MS / 2 ? a->tick_ms * 2
+                                                : TICK_MAX_MS;
     if (more) {
-        loop_timer_in(q->env->loop, &a->tick, here ? TICK_MS : AWAY_MS);
+        loop_timer_in(q->env->loop, &a->tick, a->tick_ms);
     } else if (a->pass.unknown) { /* asked about, or not known; the next pass will see */
         loop_timer_in(q->env->loop, &a->tick, a->pause_ms);
         a->pause_ms = a->pause_ms < PAUSE_MAX_MS / 2 ? a->pause_ms * 2 : PAUSE_MAX_MS;
@@ -51,6 +56,7 @@ void ahead_again(struct qmgr *q)
     if (!a || !sched_totals(q->sched).unsited)
         return;
     a->pass = (struct sched_ahead){ 0 };
+    a->tick_ms = TICK_MS;
     a->pause_ms = PAUSE_MS;
     loop_timer_in(q->env->loop, &a->tick, TICK_MS);
 }

@@ -230,18 +230,20 @@ static bool pump_routes(struct qmgr *q)
     return n > 0;
 }
 
-bool dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max)
+size_t dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max)
 {
     struct sched_ask ask;
+    size_t n = 0;
     int64_t end_ns = loop_fresh_ns(q->env->loop) + AHEAD_NS; /* some have envelopes to be read */
     while (q->router && !channel_full(q->router) && q->free_ask_count > ASKS_MAX / 2 &&
-           q->ahead_asks < AHEAD_ROUTES && max-- > 0 &&
+           q->ahead_asks < AHEAD_ROUTES && n < max &&
            sched_next_ahead(q->sched, qmgr_now(q), pass, &ask, 1)) {
         ask_route(q, &ask);
+        n++;
         if (loop_fresh_ns(q->env->loop) >= end_ns)
             break;
     }
-    return q->router != NULL;
+    return n;
 }
 
 /* The next hop is a listener of ours: what came by that one waits as it says. */

@@ -245,8 +245,8 @@ const struct dest *dest_find(const struct qmgr *q, struct span key);
 void dest_failed(struct qmgr *q, struct span key, uint64_t seq, struct span story);
 void dests_free(struct qmgr *q);
 
-/* The routes of some that are not due, as far as the router has room. False: it is away. */
-bool dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max);
+/* The routes of some that are not due, as far as the router has room; how many. */
+size_t dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max);
 
 /* ahead.c: after a start, where mail goes that is not due */
 void ahead_start(struct qmgr *q);
@@ -274,8 +274,9 @@ void sites_resolver(struct qmgr *q, int fd);
 void sites_elsewhere(struct qmgr *q, struct span dest);
 void sites_ask_anew(struct qmgr *q); /* what resolver got no answer to is not remembered any more */
 bool sites_pump(struct qmgr *q); /* asks for what the schedule wants to know; false: nothing */
-/* Some of those where nothing is due. False: all of them are known, or will not be. */
-bool sites_ahead(struct qmgr *q, int max);
+/* Some of those where nothing is due, counted in *asked. False: all of them are known, or will not
+ * be. */
+bool sites_ahead(struct qmgr *q, size_t max, size_t *asked);
 
 /* deliverers.c: the channels to deliver, content, results */
 void deliverers_peer(struct qmgr *q, int index, int fd);

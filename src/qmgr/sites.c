@@ -182,14 +182,18 @@ bool sites_pump(struct qmgr *q)
 }
 
 /* Behind those where mail is due, and never so many that these would have to wait for them. */
-bool sites_ahead(struct qmgr *q, int max)
+bool sites_ahead(struct qmgr *q, size_t max, size_t *asked)
 {
     struct sites *t = q->sites;
     struct span dest;
     bool more = true;
-    while (more && max-- > 0 && q->resolver && !list_first(&t->line) && t->ahead < AHEAD_AT_ONCE)
-        if ((more = sched_next_to_place_ahead(q->sched, &dest)))
+    for (size_t n = 0; more && n < max && q->resolver && !list_first(&t->line) &&
+                       t->ahead < AHEAD_AT_ONCE; n++) {
+        more = sched_next_to_place_ahead(q->sched, &dest);
+        if (more)
             find_out(q, dest, true);
+        *asked += more;
+    }
     send_line(q);
     return more || t->ahead;
 }
