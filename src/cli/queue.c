@@ -368,10 +368,7 @@ static bool put_states(struct request *rq)
 {
     const char *of = is(rq, "release") ? "state=held,quarantined"
                      : is(rq, "hold")  ? "!state=held,quarantined" : NULL;
-    for (size_t i = 0; of && i < rq->words.n; i++)
-        if (strncmp(rq->words.v[i] + (*rq->words.v[i] == '!'), "state=", strlen("state=")) == 0)
-            return true;
-    return !of || queue_words_plain(&rq->words, of);
+    return !of || queue_words_about(&rq->words, "state") || queue_words_plain(&rq->words, of);
 }
 
 /* What is named needs no question; the words behind the verb's own are ids, a retry's is what it

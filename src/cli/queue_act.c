@@ -255,6 +255,15 @@ static bool is_of_action(const char *word)
     return false;
 }
 
+/* What was asked about, without what was to be done to it. */
+static void copy_asked(struct queue_words *to, const struct queue_words *from)
+{
+    to->n = to->filters = to->used = 0;
+    for (size_t i = 0; i < from->n; i++)
+        if (!is_of_action(from->v[i]))
+            queue_words_plain(to, from->v[i]);
+}
+
 /* The filter for all that was asked about, where that is one name; else the one message. */
 static void put_chosen(struct buf *out, const struct queue_words *w, const struct held *h)
 {
@@ -284,11 +293,9 @@ static void put_chosen(struct buf *out, const struct queue_words *w, const struc
 
 bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
 {
-    struct queue_words w = { .n = 0 };
+    struct queue_words w;
     struct held h = { .messages = 0 };
-    for (size_t i = 0; i < words->n; i++)
-        if (!is_of_action(words->v[i]))
-            queue_words_plain(&w, words->v[i]);
+    copy_asked(&w, words);
     buf_init(&h.id, ID_MAX_BYTES);
     buf_init(&h.reason, OUT_MAX_BYTES);
     bool asked = queue_words_plain(&w, "state=held,quarantined") &&
@@ -310,11 +317,9 @@ bool queue_act_held(const struct cli_args *a, const struct queue_words *words)
 
 void queue_act_unsited(const struct cli_args *a, const struct queue_words *words)
 {
-    struct queue_words w = { .n = 0 };
+    struct queue_words w;
     struct counted c = { 0 };
-    for (size_t i = 0; i < words->n; i++)
-        if (!is_of_action(words->v[i]))
-            queue_words_plain(&w, words->v[i]);
+    copy_asked(&w, words);
     if (queue_words_by_site(&w) && ctl_once(a, "count", w.v, w.n, on_count, &c) == EX_OK)
         say_unsited(&c, &w);
 }

@@ -95,12 +95,18 @@ int queue_words_option(struct queue_words *w, const char *option, const char *va
     return 0;
 }
 
-bool queue_words_by_site(const struct queue_words *w)
+bool queue_words_about(const struct queue_words *w, const char *field)
 {
+    size_t n = strlen(field);
     for (size_t i = 0; i < w->n; i++) {
         const char *word = w->v[i] + (w->v[i][0] == '!');
-        if (strncmp(word, "site=", 5) == 0 || strncmp(word, "target=", 7) == 0)
+        if (strncmp(word, field, n) == 0 && word[n] == '=')
             return true;
     }
     return false;
+}
+
+bool queue_words_by_site(const struct queue_words *w)
+{
+    return queue_words_about(w, "site") || queue_words_about(w, "target");
 }

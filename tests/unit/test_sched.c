@@ -171,6 +171,13 @@ static void a_dead_site_costs_one_attempt(void)
     sched_free(&s);
 }
 
+/* The next job there is for x, at the time when there is one. */
+static void next_job(struct sched *s, int64_t *now_ms, struct sched_job *job_r)
+{
+    while (route_all(s, "x", *now_ms), !sched_next_job(s, at(*now_ms), job_r))
+        *now_ms = sched_next_wake(s, at(*now_ms), 3);
+}
+
 /* A trouble that is over is not told as the reason of those that wait for their turn. */
 static void who_waits_has_the_sites_word(void)
 {
@@ -190,8 +197,7 @@ static void who_waits_has_the_sites_word(void)
     for (uint64_t i = 1; i <= 50; i++)
         add(s, i, "u@x.example");
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
-        while (route_all(s, "x", now), !sched_next_job(s, at(now), &job))
-            now = sched_next_wake(s, at(now), 3);
+        next_job(s, &now, &job);
         struct sched_outcome out = { jobs[i].kind, SPAN("because") };
         struct sched_result res = { .outcomes = &out, .news = jobs[i].news,
                                     .why = span_str(jobs[i].why) };
@@ -222,8 +228,7 @@ static void only_what_is_taken_brings_more(void)
     for (uint64_t i = 1; i <= 50; i++)
         add(s, i, "u@x.example");
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
-        while (route_all(s, "x", now), !sched_next_job(s, at(now), &job))
-            now = sched_next_wake(s, at(now), 3);
+        next_job(s, &now, &job);
         end_job(s, &job, jobs[i].kind, jobs[i].news, now);
         CHECK(sched_site_of(s, SPAN("x"), &p));
         CHECK_INT(p.limit, jobs[i].limit);
