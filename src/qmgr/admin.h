@@ -108,7 +108,7 @@ void admin_sites(struct admin_ask *a, struct wire *args);
 /* admin_groups.c */
 void admin_groups(struct admin_ask *a, struct wire *args);
 
-/* admin_select.c */
+/* admin_select.c: acts; what each does is in admin_deeds.c */
 void admin_act(struct admin_ask *a, struct wire *args);
 void admin_hold(struct admin_ask *a, struct wire *args);
 void admin_release(struct admin_ask *a, struct wire *args);

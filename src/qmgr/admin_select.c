@@ -1,8 +1,10 @@
 /* What a person does to messages: "act" to all that a filter means (queue/filter.h); "hold",
  * "release" and "delete" to those with the ids that are named, each of which has a row of its own.
+ * What is done to each is admin_deeds.c's; here they are walked through, counted and answered for.
  * It is recorded in the spool before it is answered, so that a restart does not undo it. Each
  * message is done and logged by itself; when the one who asked goes away it stops between two
  * messages, and can be begun again: what is done is not meant any more, or is no change. */
+#include "qmgr/admin_deeds.h"
 #include "qmgr/admin_query.h"
 #include "qmgr/keep.h"
 #include "qmgr/reroute.h"
@@ -10,7 +12,6 @@
 #include "base/must.h"
 #include "base/num.h"
 #include "proto/lists.h"
-#include "sched/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,32 +20,15 @@
 
 enum {
     PROGRESS_MS = 200,
-    RCPTS_AT_ONCE = 256,      /* of one message, in one record */
-    FLUSH_BYTES = 64 << 10,   /* of records, which one flush makes good */
+    FLUSH_BYTES = 64 << 10, /* of records, which one flush makes good */
 };
 
-struct doing;
-
-struct deed {
-    const char *name, *past;
-    enum event_name event;
-    bool (*concerns)(const struct sched_rcpt_info *r);
-    /* Of the recipients d->rcpts; how many it changed, or -errno. */
-    int (*apply)(struct doing *d, const struct sched_msg_info *m);
-    bool own_session; /* recipients in a session are left alone, and counted */
-    bool thawed;      /* the same for what is frozen */
-    const char *note;
-    const char *no_change; /* what is said of an id */
-};
-
-struct doing {
+struct acting {
     struct query y;
     const struct deed *deed;
-    struct buf hop, why;
-    uint32_t *rcpts;
-    size_t n, cap;
+    struct doing with;
+    size_t cap;         /* for its recipients */
     bool flushed;       /* or about to be, when all is done */
-    struct last last;   /* of the message at hand: its records are read once */
     struct buf ids;     /* list_next_text; when messages are named: */
     struct wire ids_left;
     bool by_ids;
@@ -57,222 +41,15 @@ struct doing {
     bool since;         /* there are some */
     bool stopped;       /* in the middle */
     bool by_state;      /* it changes the states it asks for: see query_note */
-    uint64_t of, looked, messages, recipients, in_session, after_attempt, frozen;
+    uint64_t of, looked, messages, recipients, in_session, frozen;
     struct buf frozen_as; /* the first name */
     int64_t told_ms;
-};
-
-/* --- the deeds --- */
-
-static bool not_held(const struct sched_rcpt_info *r) { return r->state != SCHED_HELD; }
-static bool is_held(const struct sched_rcpt_info *r)
-{
-    return r->state == SCHED_HELD || r->to_be_held;
-}
-static bool any(const struct sched_rcpt_info *r)
-{
-    (void)r;
-    return true;
-}
-static bool waits(const struct sched_rcpt_info *r)
-{
-    return r->state == SCHED_READY || r->state == SCHED_DEFERRED || r->state == SCHED_WAITING ||
-           r->frozen;
-}
-
-/* What is recorded of a decision: why, and what was said of the recipient before
- * (spool_decision). */
-static struct span diag_of(struct arena *texts, uint8_t kind, const struct sched_msg_info *m,
-                           uint32_t rcpt, struct span why)
-{
-    bool parks = kind == SPOOL_HELD || kind == SPOOL_RELEASED;
-    struct span before = parks ? sched_msg_earlier(m->here, rcpt) : SPAN_NONE;
-    char *text = before.n ? arena_alloc(texts, why.n + 1 + before.n) : NULL;
-    if (!text)
-        return why;
-    memcpy(text, why.p, why.n);
-    text[why.n] = '\n';
-    memcpy(text + why.n + 1, before.p, before.n);
-    return span_of(text, why.n + 1 + before.n);
-}
-
-/* One record for all of a message that are meant. Recipients in a job are not final yet, whatever a
- * person wants: they are noted as held (a crash then leaves them held, not delivered against the
- * person's will), and the job's end settles it. */
-static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
-{
-    struct qmgr *q = d->y.a->q;
-    struct spool_outcome *list = must_calloc(d->n, sizeof *list);
-    struct arena *texts = arena_new(RCPTS_AT_ONCE * SPOOL_DIAG_MAX);
-    for (size_t i = 0; i < d->n; i++) {
-        struct sched_rcpt_info r;
-        MUST(sched_msg_rcpt(m->here, d->rcpts[i], &r));
-        bool active = r.state == SCHED_ACTIVE, removed = kind == SPOOL_REMOVED;
-        list[i] = (struct spool_outcome){ .seq = m->seq,
-                                          .rcpt = d->rcpts[i],
-                                          .kind = removed && active ? SPOOL_HELD : kind,
-                                          .final = removed && !active,
-                                          .no_dsn = removed && !active ? true : r.warned,
-                                          .released = r.released || kind == SPOOL_RELEASED,
-                                          .attempts = r.attempts,
-                                          .at_ms = loop_wall_ms(q->env->loop),
-                                          .diag = diag_of(texts, kind, m, d->rcpts[i],
-                                                          buf_span(&d->why)) };
-        d->after_attempt += active;
-    }
-    int rc = spool_outcome(q->spool, list, d->n);
-    arena_free(&texts);
-    free(list);
-    store_flush_soon(q);
-    return rc;
-}
-
-static int do_hold(struct doing *d, const struct sched_msg_info *m)
-{
-    int rc = record(d, m, SPOOL_HELD), n = 0;
-    for (size_t i = 0; i < d->n && !rc; i++)
-        n += (int)sched_hold(d->y.a->q->sched, m->seq, d->rcpts[i], buf_span(&d->why));
-    return rc ? rc : n;
-}
-
-static int do_release(struct doing *d, const struct sched_msg_info *m)
-{
-    struct qmgr *q = d->y.a->q;
-    int rc = record(d, m, SPOOL_RELEASED), n = 0;
-    for (size_t i = 0; i < d->n && !rc; i++)
-        n += (int)sched_release(q->sched, m->seq, d->rcpts[i], buf_span(&d->why), qmgr_now(q));
-    return rc ? rc : n;
-}
-
-static int do_delete(struct doing *d, const struct sched_msg_info *m)
-{
-    int rc = record(d, m, SPOOL_REMOVED), n = 0;
-    uint64_t seq = m->seq; /* m is not to be looked at after the first change */
-    for (size_t i = 0; i < d->n && !rc; i++) {
-        live_deleted(d->y.a->q, seq, d->rcpts[i], buf_span(&d->y.a->who));
-        n += (int)sched_delete(d->y.a->q->sched, seq, d->rcpts[i]);
-    }
-    return rc ? rc : n;
-}
-
-/* What waited for a queue run does not wait for one again: that outlives this process. */
-static int record_waiting(struct doing *d, const struct sched_msg_info *m)
-{
-    size_t n = d->n, waiting = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct sched_rcpt_info r;
-        uint32_t rcpt = d->rcpts[i];
-        if (!sched_msg_rcpt(m->here, rcpt, &r) || r.state != SCHED_WAITING)
-            continue;
-        d->rcpts[i] = d->rcpts[waiting];
-        d->rcpts[waiting++] = rcpt;
-    }
-    d->n = waiting;
-    int rc = waiting ? record(d, m, SPOOL_RELEASED) : 0;
-    d->n = n;
-    return rc;
-}
-
-static int do_retry(struct doing *d, const struct sched_msg_info *m)
-{
-    struct qmgr *q = d->y.a->q;
-    int rc = record_waiting(d, m);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < d->n; i++)
-        sched_retry(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
-    return (int)d->n;
-}
-
-/* Final, with a report, as an expiry is. */
-static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_state state)
-{
-    struct qmgr *q = d->y.a->q;
-    bool expired = state == SCHED_EXPIRED;
-    struct fact *facts = must_calloc(d->n, sizeof *facts);
-    struct arena *a = arena_new(64 << 20);
-    size_t n = 0;
-    uint64_t seq = m->seq; /* m is not to be looked at after the first change */
-    for (size_t i = 0; i < d->n; i++) {
-        struct sched_rcpt_info r;
-        MUST(sched_rcpt(q->sched, seq, d->rcpts[i], &r));
-        struct fact f = { .rcpt = d->rcpts[i],
-                          .attempts = r.attempts,
-                          .text = arena_dup(a, r.reason),
-                          .mailer = SPAN("esmtp") };
-        last_fill(&d->last, a, seq, r.state == SCHED_READY && r.next_try_ms ? r.dest : SPAN_NONE,
-                  &f);
-        if (!sched_end(q->sched, seq, d->rcpts[i], state))
-            continue;
-        verdict_ended(&f, expired);
-        facts[n++] = f;
-    }
-    if (n) {
-        say_facts(q, seq, facts, n);
-        for (size_t at = 0; at < n; at += DSN_AT_ONCE)
-            facts_settle(q, seq, facts + at, n - at < DSN_AT_ONCE ? n - at : DSN_AT_ONCE);
-    }
-    arena_free(&a);
-    free(facts);
-    return (int)n;
-}
-
-static int do_bounce(struct doing *d, const struct sched_msg_info *m)
-{
-    return finish(d, m, SCHED_FAILED);
-}
-
-static int do_expire(struct doing *d, const struct sched_msg_info *m)
-{
-    return finish(d, m, SCHED_EXPIRED);
-}
-
-static int do_reroute(struct doing *d, const struct sched_msg_info *m)
-{
-    struct qmgr *q = d->y.a->q;
-    for (size_t i = 0; i < d->n; i++) {
-        if (!reroute_set(q, m->seq, d->rcpts[i], buf_span(&d->hop)))
-            return -ENOSPC;
-        sched_reroute(q->sched, m->seq, d->rcpts[i], qmgr_now(q));
-    }
-    return (int)d->n;
-}
-
-/* What has no way of its own is not concerned. */
-static int do_back(struct doing *d, const struct sched_msg_info *m)
-{
-    struct qmgr *q = d->y.a->q;
-    uint64_t seq = m->seq;
-    int n = 0;
-    for (size_t i = 0; i < d->n; i++) {
-        if (!reroute_unset(q, seq, d->rcpts[i]))
-            continue;
-        sched_reroute(q->sched, seq, d->rcpts[i], qmgr_now(q));
-        n++;
-    }
-    return n;
-}
-
-static const struct deed deeds[] = {
-    { "hold", "held", EVENT_admin_held, not_held, do_hold, false, false, NULL,
-      "it is held already" },
-    { "release", "released", EVENT_admin_released, is_held, do_release, false, false, NULL,
-      "it is not held" },
-    { "delete", "deleted", EVENT_admin_deleted, any, do_delete, false, false, NULL,
-      "it is being deleted already" },
-    { "retry", "retried", EVENT_admin_retried, waits, do_retry, true, true, NULL, NULL },
-    { "bounce", "bounced", EVENT_admin_bounced, any, do_bounce, true, false, NULL, NULL },
-    { "expire", "expired", EVENT_admin_expired, any, do_expire, true, false, NULL, NULL },
-    { "reroute", "rerouted", EVENT_admin_rerouted, any, do_reroute, true, false,
-      "until it is delivered, or reroute --back; --rule is for all mail to come", NULL },
-    { "back", "no longer rerouted", EVENT_admin_reroute_back, any, do_back, true, false, NULL,
-      NULL },
 };
 
 /* --- one message --- */
 
 /* Whether it is left alone, and counted. */
-static bool left_alone(struct doing *d, const struct sched_rcpt_info *r)
+static bool left_alone(struct acting *d, const struct sched_rcpt_info *r)
 {
     struct span name;
     if (d->deed->own_session && r->state == SCHED_ACTIVE) {
@@ -287,42 +64,43 @@ static bool left_alone(struct doing *d, const struct sched_rcpt_info *r)
 }
 
 /* Those of a message that are meant, or as many as fit in here and in this slice. */
-static void collect(struct doing *d, const struct sched_msg_info *m)
+static void collect(struct acting *d, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
     uint32_t i = d->y.rest;
     bool over = false;
-    d->n = 0;
-    for (; d->n < RCPTS_AT_ONCE && !over && sched_msg_rcpt(m->here, i, &r); i++) {
+    d->with.n = 0;
+    for (; d->with.n < DEED_RCPTS_MAX && !over && sched_msg_rcpt(m->here, i, &r); i++) {
         over = admin_spent(d->y.a, 1);
         if (!query_rcpt(&d->y, m, &r) || !d->deed->concerns(&r) || left_alone(d, &r))
             continue;
-        if (d->n == d->cap) {
+        if (d->with.n == d->cap) {
             d->cap = d->cap ? d->cap * 2 : 16;
-            d->rcpts = must_realloc(d->rcpts, must_mul(d->cap, sizeof *d->rcpts));
+            d->with.rcpts =
+                must_realloc(d->with.rcpts, must_mul(d->cap, sizeof *d->with.rcpts));
         }
-        d->rcpts[d->n++] = i;
+        d->with.rcpts[d->with.n++] = i;
     }
     query_rest(&d->y, i < m->rcpt_count ? i : 0);
 }
 
-static void say_message(struct doing *d, struct span id, int n)
+static void say_message(struct acting *d, struct span id, int n)
 {
     struct events *e = d->y.a->q->env->events;
     event_begin(e, d->deed->event);
     event_str(e, FIELD_id, id);
-    if (d->hop.len)
-        event_str(e, FIELD_relay, buf_span(&d->hop));
+    if (d->with.hop.len)
+        event_str(e, FIELD_relay, buf_span(&d->with.hop));
     event_int(e, FIELD_count, n);
     event_str(e, FIELD_text, buf_span(&d->y.a->who));
     event_end(e);
     log_line(e, EVENT_INFO, "%.*s: %s%s%.*s by %.*s, nrcpts=%d", SPAN_ARG(id), d->deed->past,
-             d->hop.len ? " to " : "", SPAN_ARG(buf_span(&d->hop)),
+             d->with.hop.len ? " to " : "", SPAN_ARG(buf_span(&d->with.hop)),
              SPAN_ARG(buf_span(&d->y.a->who)), n);
 }
 
 /* Of one message: an error, or what was done. */
-static void say_id(struct doing *d, struct span id, const char *error)
+static void say_id(struct acting *d, struct span id, const char *error)
 {
     struct buf b;
     buf_init(&b, 8192);
@@ -335,7 +113,7 @@ static void say_id(struct doing *d, struct span id, const char *error)
     } else {
         json_str(&j, "action", span_str(d->deed->past));
         json_uint(&j, "recipients", d->changed);
-        if (d->after_attempt > d->later)
+        if (d->with.after_attempt > d->later)
             json_bool(&j, "after_attempt", true);
     }
     json_close(&j);
@@ -343,7 +121,7 @@ static void say_id(struct doing *d, struct span id, const char *error)
     buf_free(&b);
 }
 
-static void message_done(struct doing *d)
+static void message_done(struct acting *d)
 {
     if (!d->changed)
         return;
@@ -354,32 +132,32 @@ static void message_done(struct doing *d)
 
 static void act_gone(struct admin_ask *a)
 {
-    struct doing *d = a->own;
+    struct acting *d = a->own;
     message_done(d); /* as far as it was */
     query_free(&d->y);
-    last_free(&d->last);
-    buf_free(&d->hop);
-    buf_free(&d->why);
+    last_free(&d->with.last);
+    buf_free(&d->with.hop);
+    buf_free(&d->with.why);
     buf_free(&d->frozen_as);
     buf_free(&d->ids);
-    free(d->rcpts);
+    free(d->with.rcpts);
     free(d);
     a->own = NULL;
 }
 
 /* All of it, or a part: then it comes again, unless it is gone by then. */
-static void act_on_message(struct doing *d, const struct sched_msg_info *m)
+static void act_on_message(struct acting *d, const struct sched_msg_info *m)
 {
     if (!d->y.rest) {
         message_done(d);
         d->id = queueid_make(m->seq, m->received_ms);
-        d->later = d->after_attempt;
+        d->later = d->with.after_attempt;
         d->refused = false;
         d->looked++;
-        last_forget(&d->last);
+        last_forget(&d->with.last);
     }
     collect(d, m);
-    int n = d->n ? d->deed->apply(d, m) : 0; /* m is not to be looked at any more */
+    int n = d->with.n ? d->deed->apply(&d->with, m) : 0;
     if (n < 0) {
         say_id(d, span_str(d->id.text), n == -ENOSPC ? "too many messages are rerouted already: "
                                                        "use --rule" : strerror(-n));
@@ -389,11 +167,11 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
     }
     d->changed += (uint32_t)n;
     d->recipients += (uint64_t)n;
-    if (d->n) {
+    if (d->with.n) {
         d->y.a->changed = true;
         query_changed(&d->y);
         verdict_gone(d->y.a->q); /* forgetting them belongs to the work of the slice */
-        admin_spent(d->y.a, ADMIN_CLOCK_UNITS + d->n * ADMIN_CHANGE_UNITS);
+        admin_spent(d->y.a, ADMIN_CLOCK_UNITS + d->with.n * ADMIN_CHANGE_UNITS);
     }
     if (!d->y.rest && !d->by_ids)
         message_done(d);
@@ -403,13 +181,13 @@ static void act_on_message(struct doing *d, const struct sched_msg_info *m)
 
 /* The message an id names; the time in it must be right as well, lest a slip of the finger hits
  * a stranger's mail. */
-static bool find_message(struct doing *d, struct span id, struct sched_msg_info *m)
+static bool find_message(struct acting *d, struct span id, struct sched_msg_info *m)
 {
     return queueid_seq(id, &d->seq) && sched_msg(d->y.q->sched, d->seq, m) && m->live_count &&
            span_eq(span_str(queueid_make(d->seq, m->received_ms).text), id);
 }
 
-static void id_done(struct doing *d)
+static void id_done(struct acting *d)
 {
     if (!d->refused)
         say_id(d, span_str(d->id.text), d->changed ? NULL : d->deed->no_change);
@@ -419,7 +197,7 @@ static void id_done(struct doing *d)
 
 /* False: it was the last. Of one that has very many recipients the rest comes in the next slices;
  * it may be gone by then. */
-static bool act_on_next_id(struct doing *d)
+static bool act_on_next_id(struct acting *d)
 {
     struct sched_msg_info m;
     struct span id;
@@ -442,7 +220,7 @@ static bool act_on_next_id(struct doing *d)
 
 /* --- all of them --- */
 
-static void put_frozen(struct doing *d, struct json *j)
+static void put_frozen(struct acting *d, struct json *j)
 {
     struct decision by;
     struct span name;
@@ -454,7 +232,7 @@ static void put_frozen(struct doing *d, struct json *j)
     }
 }
 
-static void put_done(struct doing *d, struct json *j)
+static void put_done(struct acting *d, struct json *j)
 {
     json_str(j, "action", span_str(d->deed->past));
     json_uint(j, "messages", d->messages);
@@ -463,8 +241,8 @@ static void put_done(struct doing *d, struct json *j)
         json_uint(j, "in_session", d->in_session);
     if (d->frozen)
         put_frozen(d, j);
-    if (d->after_attempt)
-        json_uint(j, "after_attempt", d->after_attempt);
+    if (d->with.after_attempt)
+        json_uint(j, "after_attempt", d->with.after_attempt);
     if (d->since)
         json_bool(j, "since", true);
     if (d->stopped)
@@ -473,7 +251,7 @@ static void put_done(struct doing *d, struct json *j)
         json_str(j, "note", span_str(d->deed->note));
 }
 
-static void say_row(struct doing *d, bool done)
+static void say_row(struct acting *d, bool done)
 {
     struct buf b;
     buf_init(&b, 1024);
@@ -492,7 +270,7 @@ static void say_row(struct doing *d, bool done)
 }
 
 /* All is done; it is answered in the slice after the flush. */
-static void act_done(struct admin_ask *a, struct doing *d)
+static void act_done(struct admin_ask *a, struct acting *d)
 {
     struct qmgr *q = a->q;
     message_done(d);
@@ -517,7 +295,7 @@ static void act_done(struct admin_ask *a, struct doing *d)
         admin_end(a, ADMIN_OK, "");
 }
 
-static void tell_progress(struct admin_ask *a, struct doing *d)
+static void tell_progress(struct admin_ask *a, struct acting *d)
 {
     int64_t now_ms = loop_mono_ms(a->q->env->loop);
     if (now_ms - d->told_ms < PROGRESS_MS)
@@ -528,7 +306,7 @@ static void tell_progress(struct admin_ask *a, struct doing *d)
 }
 
 /* As many as fit in the slice. False: that was all. */
-static bool act_on_meant(struct doing *d)
+static bool act_on_meant(struct acting *d)
 {
     struct sched_msg_info m;
     enum query_got got;
@@ -543,7 +321,7 @@ static bool act_on_meant(struct doing *d)
     return true;
 }
 
-static bool act_on_ids(struct doing *d)
+static bool act_on_ids(struct acting *d)
 {
     bool more;
     do
@@ -556,7 +334,7 @@ static bool act_on_ids(struct doing *d)
  * of its own: all of a large action in one would hold up the mail behind it. */
 static void act_slice(struct admin_ask *a)
 {
-    struct doing *d = a->own;
+    struct acting *d = a->own;
     struct qmgr *q = a->q;
     if (d->flushed) {
         act_done(a, d);
@@ -585,20 +363,12 @@ static void act_slice(struct admin_ask *a)
     admin_next(a);
 }
 
-static const struct deed *deed_named(struct span name)
-{
-    for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
-        if (span_eq(name, span_str(deeds[i].name)))
-            return &deeds[i];
-    return NULL;
-}
-
 static int take_option(struct admin_ask *a, struct span arg, struct err *err)
 {
-    struct doing *d = a->own;
+    struct acting *d = a->own;
     if (span_starts(arg, SPAN("nexthop="))) {
-        buf_puts(&d->hop, span_from(arg, 8));
-        return reroute_check(buf_span(&d->hop), err) ? 1 : -1;
+        buf_puts(&d->with.hop, span_from(arg, 8));
+        return reroute_check(buf_span(&d->with.hop), err) ? 1 : -1;
     }
     if (span_starts(arg, SPAN("upto="))) {
         if (num_u64(span_from(arg, 5), &d->looked_to))
@@ -614,14 +384,15 @@ static int take_option(struct admin_ask *a, struct span arg, struct err *err)
     return d->deed ? 1 : -1;
 }
 
-static struct doing *doing_new(struct admin_ask *a)
+static struct acting *acting_new(struct admin_ask *a)
 {
-    struct doing *d = NEW(struct doing);
+    struct acting *d = NEW(struct acting);
     a->own = d;
     a->own_gone = act_gone;
-    last_init(&d->last, a->q);
-    buf_init(&d->hop, ENVELOPE_TEXT_MAX);
-    buf_init(&d->why, 512);
+    d->with.a = a;
+    last_init(&d->with.last, a->q);
+    buf_init(&d->with.hop, ENVELOPE_TEXT_MAX);
+    buf_init(&d->with.why, 512);
     buf_init(&d->frozen_as, NOTES_KEY_MAX);
     d->looked_to = sched_walk_end(a->q->sched);
     d->told_ms = loop_mono_ms(a->q->env->loop);
@@ -630,17 +401,17 @@ static struct doing *doing_new(struct admin_ask *a)
 
 void admin_act(struct admin_ask *a, struct wire *args)
 {
-    struct doing *d = doing_new(a);
+    struct acting *d = acting_new(a);
     if (!query_init(&d->y, a, args, take_option))
         return;
-    if (!d->deed || (d->deed->apply == do_reroute) != (d->hop.len > 0)) {
+    if (!d->deed || d->deed->hop != (d->with.hop.len > 0)) {
         admin_end(a, EX_USAGE, d->deed ? "a next hop is for reroute, and reroute needs one"
                                        : "which action?");
         return;
     }
-    buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
-    d->by_state = d->deed->apply == do_retry && d->y.fields & QUERY_FIELD(QUEUE_STATE);
-    if (d->deed->apply == do_retry)
+    buf_printf(&d->with.why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
+    d->by_state = d->deed->opens && d->y.fields & QUERY_FIELD(QUEUE_STATE);
+    if (d->deed->opens)
         sites_ask_anew(a->q);
     a->slice = act_slice;
 }
@@ -648,18 +419,18 @@ void admin_act(struct admin_ask *a, struct wire *args)
 /* Of a hold the first word may be its reason. */
 static void admin_ids(struct admin_ask *a, const char *name, struct wire *args)
 {
-    struct doing *d = doing_new(a);
+    struct acting *d = acting_new(a);
     struct wire none = { .rest = SPAN_NONE }, first = *args;
     struct span word;
     query_init(&d->y, a, &none, NULL);
     d->deed = deed_named(span_str(name));
-    if (d->deed->apply == do_hold && list_next_text(&first, &word) &&
+    if (d->deed->reason && list_next_text(&first, &word) &&
         span_starts(word, SPAN("reason="))) {
-        buf_puts(&d->why, span_to(span_from(word, 7), SCHED_REASON_MAX));
+        buf_puts(&d->with.why, span_to(span_from(word, 7), SCHED_REASON_MAX));
         *args = first;
     }
-    if (!d->why.len)
-        buf_printf(&d->why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
+    if (!d->with.why.len)
+        buf_printf(&d->with.why, "%s by %.*s", d->deed->past, SPAN_ARG(buf_span(&a->who)));
     if (!args->rest.n) {
         admin_end(a, EX_USAGE, "which message? its id is missing");
         return;
