@@ -181,7 +181,32 @@ static void answer_own(struct qmgr *q, const struct sched_ask *ask, struct route
     buf_free(&codec);
 }
 
-static void ask_route(struct qmgr *q, const struct sched_ask *ask)
+/* Recipients of one message that were asked about in one go: what router says of the first is kept
+ * until the last has its answer, so that those of one site go in one transaction (one copy of the
+ * message) however the answers come in. */
+struct asked {
+    struct list answers; /* struct answer, as they came */
+    size_t left;         /* those that are not answered */
+};
+
+struct answer {
+    struct list link;
+    struct sched_ask ask;
+    size_t len;
+    char codec[];
+};
+
+static void asked_free(struct asked *a)
+{
+    for (struct list *l; (l = list_first(&a->answers)) != NULL;) {
+        list_remove(l);
+        free(CONTAINER(l, struct answer, link));
+    }
+    free(a);
+}
+
+/* together: NULL, or with whom. */
+static void ask_route(struct qmgr *q, const struct sched_ask *ask, struct asked *together)
 {
     struct sched_msg_info m;
     struct sched_rcpt_info r;
@@ -214,8 +239,23 @@ static void ask_route(struct qmgr *q, const struct sched_ask *ask)
     wire_end_bytes(b, at);
     channel_end(q->router);
     q->asks[slot] = *ask;
+    q->asked[slot] = together;
+    if (together)
+        together->left++;
     q->free_ask_count--;
     q->ahead_asks += ask->ahead;
+}
+
+/* asks[0..n): recipients of one message. */
+static void ask_together(struct qmgr *q, const struct sched_ask *asks, size_t n)
+{
+    struct asked *a = n > 1 ? NEW(struct asked) : NULL;
+    if (a)
+        list_init(&a->answers);
+    for (size_t i = 0; i < n; i++)
+        ask_route(q, &asks[i], a);
+    if (a && !a->left)
+        asked_free(a);
 }
 
 static bool pump_routes(struct qmgr *q)
@@ -225,8 +265,11 @@ static bool pump_routes(struct qmgr *q)
         return false;
     size_t max = q->free_ask_count < ROUTES_AT_ONCE ? q->free_ask_count : ROUTES_AT_ONCE;
     size_t n = sched_next_to_route(q->sched, qmgr_now(q), asks, max);
-    for (size_t i = 0; i < n; i++)
-        ask_route(q, &asks[i]);
+    for (size_t i = 0, next; i < n; i = next) {
+        for (next = i + 1; next < n && asks[next].seq == asks[i].seq; next++)
+            ;
+        ask_together(q, &asks[i], next - i);
+    }
     return n > 0;
 }
 
@@ -238,7 +281,7 @@ size_t dispatch_ahead(struct qmgr *q, struct sched_ahead *pass, size_t max)
     while (q->router && !channel_full(q->router) && q->free_ask_count > ASKS_MAX / 2 &&
            q->ahead_asks < AHEAD_ROUTES && n < max &&
            sched_next_ahead(q->sched, qmgr_now(q), pass, &ask, 1)) {
-        ask_route(q, &ask);
+        ask_route(q, &ask, NULL);
         n++;
         if (loop_fresh_ns(q->env->loop) >= end_ns)
             break;
@@ -338,25 +381,51 @@ static void take_route(struct qmgr *q, const struct sched_ask *ask, struct route
     loop_hook_ask(q->env->loop, &q->work);
 }
 
+static void answered(struct qmgr *q, const struct sched_ask *ask, struct span codec)
+{
+    if (!ask->ahead && !sched_awaits(q->sched, ask))
+        return;
+    struct wire w = wire_reader(codec);
+    struct route_dest d;
+    bool readable = route_dest_get(&w, q->routed, &d) && wire_done(&w);
+    if (readable && reroute_place(q, q->routed, &d))
+        answer_own(q, ask, &d);
+    else
+        take_route(q, ask, readable ? &d : NULL, codec);
+}
+
+static void answered_together(struct qmgr *q, struct asked *a, const struct sched_ask *ask,
+                              struct span codec)
+{
+    struct answer *new = must_alloc(sizeof *new + codec.n);
+    *new = (struct answer){ .ask = *ask, .len = codec.n };
+    memcpy(new->codec, codec.p, codec.n);
+    list_append(&a->answers, &new->link);
+    if (--a->left)
+        return;
+    LIST_EACH(l, &a->answers) {
+        const struct answer *of = CONTAINER(l, struct answer, link);
+        answered(q, &of->ask, span_of(of->codec, of->len));
+    }
+    asked_free(a);
+}
+
 static void on_routed(struct qmgr *q, struct channel *ch, const struct msg_routed *m)
 {
     (void)ch;
     if (m->q >= ASKS_MAX || q->asks[m->q].seq == 0)
         return;
     struct sched_ask ask = q->asks[m->q];
+    struct asked *together = q->asked[m->q];
     q->asks[m->q].seq = 0;
+    q->asked[m->q] = NULL;
     q->free_asks[q->free_ask_count++] = (uint16_t)m->q;
     q->ahead_asks -= ask.ahead;
     loop_hook_ask(q->env->loop, &q->work);
-    if (!ask.ahead && !sched_awaits(q->sched, &ask))
-        return;
-    struct wire w = wire_reader(m->destination);
-    struct route_dest d;
-    bool readable = route_dest_get(&w, q->routed, &d) && wire_done(&w);
-    if (readable && reroute_place(q, q->routed, &d))
-        answer_own(q, &ask, &d);
+    if (together)
+        answered_together(q, together, &ask, m->destination);
     else
-        take_route(q, &ask, readable ? &d : NULL, m->destination);
+        answered(q, &ask, m->destination);
 }
 
 /* Not at our own reload: router may not have read its part of it yet. */
@@ -378,10 +447,13 @@ PROTO_HANDLER(routed, struct qmgr *, on_routed)
 PROTO_HANDLER(expanded, struct qmgr *, on_expanded)
 PROTO_HANDLER(tables, struct qmgr *, on_tables)
 
-static void free_all_asks(struct qmgr *q)
+void dispatch_forget_asks(struct qmgr *q)
 {
     q->free_ask_count = q->ahead_asks = 0;
     for (size_t i = 0; i < ASKS_MAX; i++) {
+        if (q->asked[i] && !--q->asked[i]->left)
+            asked_free(q->asked[i]);
+        q->asked[i] = NULL;
         q->asks[i].seq = 0;
         q->free_asks[q->free_ask_count++] = (uint16_t)i;
     }
@@ -393,7 +465,7 @@ static void on_router_gone(void *ctx, struct channel *ch, const char *why)
     (void)ch;
     (void)why;
     channel_free(&q->router);
-    free_all_asks(q);
+    dispatch_forget_asks(q);
     sched_route_lost(q->sched);
 }
 
@@ -411,7 +483,7 @@ void dispatch_router(struct qmgr *q, int fd)
     static const struct channel_ops ops = { types, 3, on_router_gone, on_router_drained };
     if (q->router)
         on_router_gone(q, q->router, "replaced");
-    free_all_asks(q);
+    dispatch_forget_asks(q);
     q->router = channel_new(q->env->loop, fd, "router", &ops, q);
     ahead_again(q); /* what the one before was asked is not answered */
     loop_hook_ask(q->env->loop, &q->work);

@@ -163,6 +163,7 @@ struct qmgr {
     struct arena *turn;   /* decoded envelopes of this turn */
     struct arena *routed; /* one decoded destination */
     struct sched_ask asks[ASKS_MAX]; /* questions at the router, by slot; seq 0: free */
+    struct asked *asked[ASKS_MAX];   /* with whom each was asked about; NULL: alone */
     uint16_t free_asks[ASKS_MAX];
     size_t free_ask_count, ahead_asks; /* ahead: of those on their way, ahead.c's */
     struct {
@@ -238,6 +239,7 @@ bool store_stuck(struct qmgr *q);
 
 /* dispatch.c: routes asked, jobs given */
 void dispatch_router(struct qmgr *q, int fd);
+void dispatch_forget_asks(struct qmgr *q); /* nobody answers what router was asked */
 void dispatch_pump(struct qmgr *q);
 struct sched_now qmgr_now(const struct qmgr *q);
 const struct dest *dest_find(const struct qmgr *q, struct span key);

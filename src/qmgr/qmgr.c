@@ -205,6 +205,7 @@ static void qmgr_free(void *role)
         channel_free(&q->delivers[i].channel);
     }
     channel_free(&q->router);
+    dispatch_forget_asks(q);
     admin_free(q);
     vitals_free(q);
     reroutes_free(q);

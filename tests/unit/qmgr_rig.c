@@ -103,15 +103,36 @@ static void put_destination(struct buf *b, struct span rcpt)
     arena_free(&a);
 }
 
-static void on_route(struct rig *r, struct channel *ch, const struct msg_route *m)
+static void say_route(struct channel *ch, uint64_t q, struct span rcpt)
 {
     struct buf b;
-    (void)r;
     buf_init(&b, 65536);
-    put_destination(&b, m->rcpt);
-    struct msg_routed said = { .q = m->q, .destination = buf_span(&b) };
+    put_destination(&b, rcpt);
+    struct msg_routed said = { .q = q, .destination = buf_span(&b) };
     send_routed(ch, &said);
     buf_free(&b);
+}
+
+static void on_drip(void *ctx)
+{
+    struct rig *r = ctx;
+    if (!r->drop_count || !r->router)
+        return;
+    r->drop_count--;
+    say_route(r->router, r->drops[r->drop_count].q, r->drops[r->drop_count].rcpt);
+    loop_timer_in(r->l, &r->drip, 10);
+}
+
+static void on_route(struct rig *r, struct channel *ch, const struct msg_route *m)
+{
+    if (!r->drips) {
+        say_route(ch, m->q, m->rcpt);
+        return;
+    }
+    MUST(r->drop_count < RIG_SLOW_MAX);
+    r->drops[r->drop_count].q = m->q;
+    r->drops[r->drop_count++].rcpt = span_str(address_of(r, m->rcpt)->text);
+    loop_timer_in(r->l, &r->drip, 10);
 }
 
 /* --- deliver --- */
@@ -212,6 +233,7 @@ static void on_job(struct rig *r, struct channel *ch, const struct msg_job *m)
     struct envelope_rcpt rcpt;
     bool any = false;
     struct wire look = w;
+    r->jobs++;
     if (list_next_rcpt(&look, &rcpt) && span_starts(rcpt.addr, SPAN("slow"))) {
         MUST(r->slow_count < RIG_SLOW_MAX);
         r->slow_jobs[r->slow_count++] =
@@ -463,17 +485,24 @@ void rig_resolver(struct rig *r)
     r->resolver = wire_up(r, ROLE_RESOLVER, &ops);
 }
 
+void rig_new_router(struct rig *r)
+{
+    static const struct channel_type types[] = { PROTO_TYPE(route), PROTO_TYPE(expand) };
+    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+    channel_free(&r->router);
+    r->drop_count = 0;
+    r->router = wire_up(r, ROLE_ROUTER, &ops);
+}
+
 static void wire_all(struct rig *r)
 {
-    static const struct channel_type from_router[] = { PROTO_TYPE(route), PROTO_TYPE(expand) };
     static const struct channel_type from_smtpd[] = {
         { MSG_committed, "committed", handle_committed }, PROTO_TYPE(not_committed),
         PROTO_TYPE(leased), PROTO_TYPE(space), PROTO_TYPE(taken) };
-    static const struct channel_ops router_ops = { from_router, 2, on_gone, NULL };
     static const struct channel_ops smtpd_ops = { from_smtpd, 5, on_gone, NULL };
     r->ids_left = 0;
     r->smtpd = wire_up(r, ROLE_SMTPD, &smtpd_ops);
-    r->router = wire_up(r, ROLE_ROUTER, &router_ops);
+    rig_new_router(r);
     rig_new_deliver(r);
 }
 
@@ -518,6 +547,7 @@ void rig_kill(struct rig *r)
     if (r->q)
         qmgr_role.free(r->q);
     r->q = NULL;
+    loop_timer_stop(r->l, &r->drip);
     events_free(&r->env.events);
     channel_free(&r->smtpd);
     channel_free(&r->router);
@@ -542,6 +572,7 @@ static struct rig *make(uint64_t seed, const char *postmaster, const char *more)
     r->postmaster = postmaster;
     r->more = more;
     r->l = loop_sim_new(seed, WALL_MS);
+    loop_timer_init(&r->drip, on_drip, r);
     r->disk = vfs_faulty(seed);
     MUST(vfs_mkdir(r->disk, "/spool") == 0);
     rig_start(r);

@@ -63,6 +63,11 @@ struct rig {
     size_t slow_count;
     uint64_t extent_bytes, taken_bytes; /* sent by our smtpd; said by qmgr to be taken */
     char report[32768]; /* the last one that was delivered */
+    bool drips; /* router answers one question per 10 ms, the last first */
+    struct { uint64_t q; struct span rcpt; } drops[RIG_SLOW_MAX];
+    size_t drop_count;
+    struct loop_timer drip;
+    unsigned jobs;
     unsigned altered; /* deliveries whose content was not what was sent */
 };
 
@@ -74,6 +79,7 @@ void rig_free(struct rig **r);
 void rig_start(struct rig *r);  /* qmgr and its peers; false in r->q when the spool cannot open */
 void rig_kill(struct rig *r);   /* kill -9 */
 void rig_new_deliver(struct rig *r); /* the old one died */
+void rig_new_router(struct rig *r);
 void rig_resolver(struct rig *r);    /* there is one from now on, until rig_kill */
 void rig_reboot(struct rig *r, uint64_t seed); /* power failure, then kill and start */
 

@@ -233,6 +233,50 @@ static void many_destinations(void)
     rig_free(&r);
 }
 
+/* --- the recipients of a message that go to one place go together --- */
+
+static void one_copy_for_a_site(void)
+{
+    struct rig *r = rig_new(16);
+    r->drips = true;
+    struct rig_mail *m = rig_mail(r, "s@src.example", "ok.1@x.example");
+    rig_also(m, "ok.2@y.mx");
+    rig_also(m, "ok.3@x.example");
+    rig_also(m, "none@nowhere.example");
+    rig_send(r, m);
+    rig_run(r, 25); /* half of the answers */
+    CHECK_INT(r->jobs, 0);
+    CHECK_INT(r->drop_count, 2);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(r->jobs, 3); /* and the report */
+    if (rig_twice(r))
+        TEST_FAIL("%s", rig_twice(r));
+    rig_send(r, m = rig_mail(r, "s@src.example", "ok.4@x.example"));
+    rig_run(r, 0);
+    rig_free(&r);
+}
+
+/* What router had answered when it died is asked again with the rest. */
+static void router_dies_between_answers(void)
+{
+    struct rig *r = rig_new(17);
+    r->drips = true;
+    struct rig_mail *m = rig_mail(r, "s@src.example", "ok.1@x.example");
+    rig_also(m, "ok.2@x.example");
+    rig_send(r, m);
+    rig_run(r, 15);
+    CHECK_INT(r->drop_count, 1);
+    rig_new_router(r);
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(r->jobs, 1);
+    if (rig_twice(r))
+        TEST_FAIL("%s", rig_twice(r));
+    rig_send(r, m = rig_mail(r, "s@src.example", "ok.3@x.example"));
+    rig_also(m, "ok.4@x.example");
+    rig_run(r, 15);
+    rig_free(&r); /* in the middle */
+}
+
 /* --- when things cross --- */
 
 static void warning_after_delivery(void)
@@ -641,7 +685,8 @@ static const struct test tests[] = {
     TEST(expired_with_a_dead_deliver),
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
     TEST(sender_does_not_read), TEST(report_cannot_be_made),
-    TEST(many_destinations), TEST(received_by_a_wrong_clock),
+    TEST(many_destinations), TEST(one_copy_for_a_site),
+    TEST(router_dies_between_answers), TEST(received_by_a_wrong_clock),
     TEST(compaction_under_load), TEST(credit), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)
