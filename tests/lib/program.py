@@ -37,6 +37,10 @@ class Program:
         self.judge(why)
         return self
 
+    def run_anew(self):
+        self.passed, self.failed, self.skipped = [], [], []
+        return self.run()
+
     def wait(self, out):
         """Until it ends; what is wrong with how it ended, or None."""
         try:

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The fixtures themselves: a fixture that forgives would make every test above it worthless."""
+import contextlib
+import io
 import socket
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from lib import certs, ports, proc, temp                    # noqa: E402
 from lib.gateway import Word, config_text                   # noqa: E402
 from lib.report import Report                               # noqa: E402
 from lib.sink import DROP, STALL, Sink                      # noqa: E402
+from lib.program import Program                             # noqa: E402
 from lib.smtpclient import Client, Closed, deliver          # noqa: E402
+from lib.totals import Totals                               # noqa: E402
 
 MESSAGE = b"Subject: x\r\n\r\n.\r\n..\r\nend  \r\n"
 
@@ -185,6 +189,27 @@ def a_stopped_sink_takes_nobody():
             assert len(second.messages) == 1, f"{n}: {len(first.messages)} came to the first"
 
 
+def second_chance():
+    """Only in layers that wait for clocks, only so often, and what fails again has failed."""
+    def run(layer, chances, *scripts):
+        with temp.Dir("again") as where, contextlib.redirect_stdout(io.StringIO()) as out:
+            t = Totals(False, chances)
+            t.run_layer(layer, [Program(f"p{n}", ["sh", "-c", script], cwd=where)
+                                for n, script in enumerate(scripts)], 1)
+            code = t.summary()
+        return code, t.passed, t.failed, len(t.unsteady), out.getvalue()
+    bad = "echo not ok bad; exit 1"
+
+    def once(n):
+        return f"if [ -e {n} ]; then echo ok now; else echo not ok first; touch {n}; exit 1; fi"
+    code, passed, failed, unsteady, said = run("system", 2, once(1), "echo ok fine")
+    assert (code, passed, failed, unsteady) == (0, 2, 0, 1) and "unsteady system: first" in said
+    assert run("system", 2, bad)[:4] == (1, 0, 1, 0)
+    assert run("system", 0, once(1))[:4] == (1, 0, 1, 0)
+    assert run("unit", 2, once(1))[:4] == (1, 0, 1, 0)
+    assert run("system", 2, once(1), once(2), once(3))[:4] == (1, 2, 1, 2)
+
+
 def many_at_once():
     with Sink() as sink:
         threads = [threading.Thread(target=deliver, args=(sink.port, MESSAGE)) for _ in range(50)]
@@ -200,7 +225,7 @@ def main():
     for case in (sink_keeps_bytes, sink_split_anywhere, sink_bare_lf_is_no_end, sink_bdat,
                  sink_script, sink_stall, sink_tls_and_lmtp, temp_is_removed, proc_counts,
                  config_is_quoted, ports_differ, a_closed_port_is_free, a_stopped_sink_takes_nobody,
-                 many_at_once):
+                 second_chance, many_at_once):
         report.run(f"lib/{case.__name__}", case)
     return report.code()
 
