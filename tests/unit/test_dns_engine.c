@@ -200,7 +200,8 @@ static void ttl_is_obeyed(void)
     dns_zone_remove(b.server.zone, SPAN("short.test"));
     add(b.server.zone, "short.test 2 A 127.0.0.2\n");
     struct got g = ask_now(&b, "short.test", DNS_A);
-    CHECK(g.cached && strcmp(g.text, "127.0.0.1") == 0 && g.ttl_s <= 2);
+    if (now_ms() - asked < 1500) /* else the machine stood still */
+        CHECK(g.cached && strcmp(g.text, "127.0.0.1") == 0 && g.ttl_s <= 2);
     run_for(&b, 2050 - (now_ms() - asked));
     g = ask_now(&b, "short.test", DNS_A);
     CHECK(!g.cached && strcmp(g.text, "127.0.0.2") == 0);
