@@ -1,5 +1,6 @@
 #include "cli/why.h"
 
+#include "base/domain.h"
 #include "base/must.h"
 #include "cli/ctl.h"
 #include "cli/term.h"
@@ -56,16 +57,11 @@ static int read_args(struct request *rq, int argc, char **argv)
     return rc;
 }
 
-/* As it stands in a log or a mail: "<user@dom>", "ID:", "dom."; the caller frees. */
+/* The caller frees. "@dom" is the domain. */
 static char *bare(const char *word)
 {
-    struct span s = span_trim(span_str(word));
-    if (s.n > 1 && strchr(":,;", s.p[s.n - 1]))
-        s = span_to(s, s.n - 1);
-    if (s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
-        s = span_of(s.p + 1, s.n - 2);
-    if (s.n > 1 && s.p[s.n - 1] == '.')
-        s = span_to(s, s.n - 1);
+    struct span s = domain_bare(span_str(word));
+    s = span_from(s, s.n > 1 && s.p[0] == '@');
     return must_strndup(s.p, s.n);
 }
 

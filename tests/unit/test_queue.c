@@ -241,6 +241,12 @@ static void filters(void)
         { "any.!from~ann any.id~BC0", false },    /* of each field */
         { "!from~carl !from~ann any.from~ann", false },
         { "any.age<1h any.age>2h", true },
+        { "domain=dest.example.", true },   { "to=bob@dest.example.", true },
+        { "to=<bob@dest.example>", true },  { "to=bob@dest.example,", true },
+        { "site=mx2.dest.example.", true }, { "id=9BC0A100000001:", true },
+        { "target=<bob@dest.example>", true }, { "target=@dest.example", true },
+        { "target=dest.example.", true },   { "target=9BC0A100000001:", true },
+        { "to~example.", false },           { "domain=.", false },
         { "any.!from=*", false },           { "any.from=*", true },
     };
     struct queue_facts x = whole();

@@ -57,6 +57,18 @@ size_t domain_fold(struct span name, char *out, size_t cap)
     return n ? n : name.n;
 }
 
+struct span domain_bare(struct span name)
+{
+    struct span s = span_trim(name);
+    if (s.n > 1 && strchr(":,;", s.p[s.n - 1]))
+        s = span_to(s, s.n - 1);
+    if (s.n > 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
+        s = span_of(s.p + 1, s.n - 2);
+    if (s.n > 1 && s.p[s.n - 1] == '.')
+        s = span_to(s, s.n - 1);
+    return s;
+}
+
 bool domain_same(struct span a, struct span b)
 {
     char x[UTF8_MAX], y[UTF8_MAX];

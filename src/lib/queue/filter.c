@@ -93,8 +93,20 @@ static void fold_domain(struct term *t)
     t->value_len = begins + n;
 }
 
+/* What people copy from a log or from dig. */
+static struct span named(const struct term *t, struct span value)
+{
+    static const uint32_t names = 1u << QUEUE_ID | 1u << QUEUE_FROM | 1u << QUEUE_TO |
+                                  1u << QUEUE_DOMAIN | 1u << QUEUE_SITE | 1u << QUEUE_TARGET;
+    if (t->part || !(names >> t->field & 1))
+        return value;
+    value = domain_bare(value);
+    return span_from(value, t->field == QUEUE_TARGET && value.n > 1 && value.p[0] == '@');
+}
+
 static int take_text(struct term *t, struct span value, struct err *err)
 {
+    value = named(t, value);
     if (value.n == 0 || value.n > sizeof t->value) {
         err_set(err, value.n ? "a text of more than %d bytes" : "a text is missing",
                 QUEUE_VALUE_MAX);
@@ -113,7 +125,7 @@ static int take_text(struct term *t, struct span value, struct err *err)
 static int take_id(struct term *t, struct span value, struct err *err)
 {
     uint64_t seq;
-    if (t->part || span_find(value, '*') < value.n || queueid_seq(value, &seq))
+    if (t->part || span_find(value, '*') < value.n || queueid_seq(named(t, value), &seq))
         return take_text(t, value, err);
     err_set(err, "\"%.*s\" is no message's id (a part of one: \"~PART\", or with \"*\")",
             SPAN_ARG(span_to(value, 40)));
@@ -123,7 +135,7 @@ static int take_id(struct term *t, struct span value, struct err *err)
 static int take_target(struct term *t, struct span value, struct err *err)
 {
     uint64_t seq;
-    t->is_id = queueid_seq(value, &seq);
+    t->is_id = queueid_seq(named(t, value), &seq);
     return take_text(t, value, err);
 }
 

@@ -11,6 +11,8 @@
  *           from, to: an address, "@domain", a domain, or "<>" for the null sender
  *           client: with "=" an address or a net ("192.0.2.0/24")
  *           domain, and that of from and to: ".example.com" is all below it
+ *           with "=" a name may stand as in a log or in the answer of a name server: "<a@b>",
+ *           "ID:", "example.com."
  *           site: with "=" a site or a destination, or one of the hosts in it
  *           target: only "=", without "*": what reads as an id is that message; else the address
  *           of a recipient, its domain, its destination, its site or one of the site's hosts
