@@ -358,8 +358,9 @@ static int run(const struct cli_args *a, struct retry *r)
     if (rc == EX_OK && !r->total)
         rc = queue_act_held(a, &chosen)
                  ? EX_NOINPUT
-             : r->what ? cli_fail(a, EX_NOINPUT, "nothing waits for %s; what is known of it: postern "
-                                                 "why '%s'", r->what, r->what)
+             : r->what ? cli_fail(a, EX_NOINPUT,
+                                  "nothing waits for %s; what is known of it: postern why '%s'",
+                                  r->what, r->what)
                        : cli_fail(a, EX_NOINPUT, "nothing waits for that");
     if (rc == EX_NOINPUT && (!r->what || !strchr(r->what, '@')))
         queue_act_unsited(a, &chosen);

@@ -16,8 +16,8 @@ size_t domain_fold(struct span name, char *out, size_t cap);
 /* The name with its A-labels as people read them. The bytes put, or 0: it has none, or no room. */
 size_t domain_to_utf8(struct span name, char *out, size_t cap);
 
-/* An address, a domain, a host or an id without what stands around it in a log, a mail or the answer
- * of a name server: "<user@dom>", "ID:", "dom.". Points into what is given. */
+/* An address, a domain, a host or an id without what stands around it in a log, a mail or the
+ * answer of a name server: "<user@dom>", "ID:", "dom.". Points into what is given. */
 struct span domain_bare(struct span name);
 
 /* Two spellings of one name. */
