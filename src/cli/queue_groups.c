@@ -88,12 +88,28 @@ static void cell(struct queue_groups *g, struct buf *b, enum table_colour colour
     buf_reset(b);
 }
 
+/* What is held, released or frozen: the oldest's last word before that belongs to it. */
+static void cell_reason(struct queue_groups *g, struct span reason, const char *between,
+                        const json_t *row)
+{
+    struct span before = row_text(row, "before");
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_puts(&b, reason);
+    if (before.n)
+        buf_printf(&b, "%s%.*s", between, SPAN_ARG(before));
+    cell(g, &b, TABLE_PLAIN);
+    buf_free(&b);
+}
+
 static void cell_name(struct queue_groups *g, const json_t *row)
 {
     struct span by = row_text(g->total, "by");
     const char *member = json_string_value(json_object_get(g->total, "by"));
     struct span name = row_text(row, member ? member : "domain");
-    if (name.n)
+    if (name.n && g->by_reason)
+        cell_reason(g, name, "; before that, of the oldest: ", row);
+    else if (name.n)
         cli_table_cell(g->table, name);
     else if (span_eq(by, SPAN("sender")) || span_eq(by, SPAN("sender-domain")))
         cli_table_cell(g->table, SPAN("<>"));
@@ -129,7 +145,7 @@ static void group_row(struct queue_groups *g, const json_t *row)
         buf_putz(&b, "now");
     cell(g, &b, TABLE_PLAIN);
     if (!g->by_reason)
-        cli_table_cell(g->table, row_text(row, "reason"));
+        cell_reason(g, row_text(row, "reason"), "; before that: ", row);
     cli_table_end_row(g->table);
     buf_free(&b);
 }

@@ -561,8 +561,11 @@ static void put_oldest(struct grouping *g, const struct group *x, struct json *j
     if (!sched_age_get(g->y.a->q->sched, x->oldest, &m))
         return; /* gone since */
     json_str(j, "oldest_id", span_str(queueid_make(m.seq, m.received_ms).text));
-    if (g->look_said && sched_msg_rcpt(m.here, g->look_said - 1, &r) && r.reason.n)
-        put_reason(g, x, r.reason, j);
+    if (!g->look_said || !sched_msg_rcpt(m.here, g->look_said - 1, &r) || !r.reason.n)
+        return;
+    put_reason(g, x, r.reason, j);
+    if (r.before.n)
+        json_str(j, "before", r.before);
 }
 
 /* A client's key is its address; that of the rest ("(others)") is no address. */

@@ -16,7 +16,7 @@ static int64_t next_of(const struct qmgr *q, const struct sched_rcpt_info *r)
     return cause_next_ms(q, sched_queue_state(r), r->dest, r->next_try_ms);
 }
 
-static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const struct qmgr *q,
+static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct qmgr *q,
                      struct sched_now now, const struct envelope_rcpt *stored)
 {
     int64_t next_ms = next_of(q, r);
@@ -40,6 +40,7 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, const stru
         json_str(j, "reason", r->reason);
     if (r->before.n)
         json_str(j, "before", r->before);
+    cause_put_frozen(j, q, r);
     if (r->dest.n)
         json_str(j, "destination", r->dest);
     if (r->site.n)

@@ -34,8 +34,9 @@ uint32_t query_kind_fields(enum queue_kind kind)
 struct query_class {
     struct hash_node node;
     bool mixed;
-    size_t reason_len;
-    char text[]; /* the class, and one of its reasons */
+    bool earlier; /* some had another one before them */
+    size_t reason_len, before_len;
+    char text[]; /* the class, and one of its reasons, with what was said before it */
 };
 
 static struct span reason_in(const struct query_class *c)
@@ -43,23 +44,46 @@ static struct span reason_in(const struct query_class *c)
     return span_of(c->text + c->node.key.n, c->reason_len);
 }
 
-static void on_reason(void *arg, struct span class, struct span reason)
+static struct span before_in(const struct query_class *c)
 {
-    struct query *y = arg;
+    return span_of(c->text + c->node.key.n + c->reason_len, c->before_len);
+}
+
+static struct query_class *class_in(const struct query *y, struct span class)
+{
     struct hash_node *n = hash_get(&y->reasons, class);
-    y->reason_units += REASON_UNITS;
-    if (n) {
-        struct query_class *c = CONTAINER(n, struct query_class, node);
-        c->mixed = c->mixed || !queue_filter_alike(y->filter, reason_in(c), reason);
-        return;
-    }
-    struct query_class *c = must_alloc(must_add(sizeof *c, must_add(class.n, reason.n)));
+    return n ? CONTAINER(n, struct query_class, node) : NULL;
+}
+
+static void add_class(struct query *y, struct span class, struct span reason, struct span before)
+{
+    struct query_class *c =
+        must_alloc(must_add(sizeof *c, must_add(class.n, must_add(reason.n, before.n))));
     if (class.n)
         memcpy(c->text, class.p, class.n);
     memcpy(c->text + class.n, reason.p, reason.n);
+    if (before.n)
+        memcpy(c->text + class.n + reason.n, before.p, before.n);
     c->mixed = false;
+    c->earlier = before.n > 0;
     c->reason_len = reason.n;
+    c->before_len = before.n;
     hash_add(&y->reasons, &c->node, span_of(c->text, class.n));
+}
+
+static void on_reason(void *arg, struct span class, struct span reason, struct span before)
+{
+    struct query *y = arg;
+    struct query_class *c = class_in(y, class);
+    y->reason_units += REASON_UNITS;
+    if (!c) {
+        add_class(y, class, reason, before);
+        return;
+    }
+    struct queue_facts a = { .reason = reason_in(c), .before = before_in(c) };
+    struct queue_facts b = { .reason = reason, .before = before };
+    c->mixed = c->mixed || !queue_filter_alike(y->filter, &a, &b);
+    c->earlier = c->earlier || before.n > 0;
 }
 
 /* Of the reasons in the queue, which are not many where there are very many recipients. False: the
@@ -86,17 +110,30 @@ static void forget_reasons(struct query *y)
     y->reasons_known = false;
 }
 
+/* What stands after the reason of a place, or of a freezing: what was said before that. */
+static void before_facts(const struct sched_cell_info *info, const struct query_class *c,
+                         struct queue_facts *x)
+{
+    bool own = info->state == QUEUE_FROZEN && !info->before.n;
+    x->before_open = info->class.n && (!c || c->earlier || (own && c->mixed));
+    if (!x->before_open)
+        x->before = own && c ? reason_in(c) : info->before;
+}
+
 static void class_facts(const struct query *y, const struct sched_cell_info *info,
                         struct queue_facts *x)
 {
-    struct hash_node *n = info->folded ? hash_get(&y->reasons, info->reason) : NULL;
-    const struct query_class *c = n ? CONTAINER(n, struct query_class, node) : NULL;
+    const struct query_class *c = class_in(y, info->class);
     x->reason = info->reason;
     x->reason_is_class = info->folded && !c; /* it has come since */
-    if (c && c->mixed)
+    if (!info->folded) {
+        before_facts(info, c, x);
+    } else if (c && c->mixed) {
         x->known &= ~BIT(QUEUE_REASON);
-    else if (c)
+    } else if (c) {
         x->reason = reason_in(c);
+        x->before = before_in(c);
+    }
 }
 
 /* --- cells --- */

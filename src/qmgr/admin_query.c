@@ -167,6 +167,7 @@ static void rcpt_facts(const struct sched_rcpt_info *r, struct queue_facts *x)
     x->site = r->site;
     x->dest = r->dest;
     x->reason = r->reason;
+    x->before = r->before;
     x->place_number = r->place_hash;
     x->reason_number = r->reason_hash;
     x->state = sched_queue_state(r);
@@ -238,7 +239,7 @@ static enum queue_match any_rcpt(struct query *y, const struct sched_msg_info *m
 {
     struct sched_rcpt_info r;
     r.next_try_ms = r.frozen = r.quarantined = false; /* where they are not asked for */
-    r.site = r.dest = r.reason = SPAN_NONE;
+    r.site = r.dest = r.reason = r.before = SPAN_NONE;
     r.place_hash = r.reason_hash = 0;
     uint32_t wants = y->wants;
     y->got = y->looked ? y->got : 0;

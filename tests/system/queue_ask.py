@@ -221,6 +221,17 @@ def frozen(where):
         d.queue("thaw", "good.example")
         d.wait(lambda: len(d.good.messages) == 3 and d.count("--all") == 0)
         d.queue("thaw", "good.example", code=66)
+        fill(d)  # what was said before is told, and found
+        d.wait(lambda: d.count("--reason", "mailbox busy") == 4)
+        d.queue("freeze", "busy.example")
+        busy = d.ids("--domain", "busy.example")
+        assert d.ids("--reason", "mailbox busy") == d.ids("--state", "frozen") == busy
+        row = d.rows("list", "--id", busy[0])[0]["recipients"][0]
+        assert row["frozen_as"] == "busy.example" and row["frozen_by"], row
+        assert d.count("--reason", f"{row['reason']}; before that: {row['before']}") >= 1
+        group = d.rows("oldest", "--by", "reason", "--domain", "busy.example")[1]
+        assert group["class"] == row["reason"] and "mailbox busy" in group["before"], group
+        assert "; before that, of the oldest: 4" in d.queue("oldest", "--by", "reason")
 
 
 def export(where):

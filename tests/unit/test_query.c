@@ -118,7 +118,8 @@ static void word(struct world *w, char to[WORD_BYTES])
         "reason~busy",     "reason~1000#",        "reason~mx1000#",    "reason~nowhere",
         "reason~id *",     "reason=450*1000#",    "reason=*refused*",   "reason~greylisted",
         "reason=451 4.7.1 greylisted",             "reason~1#",         "target=d#.example",
-        "reason=450 4.2.1 mailbox busy, id 1000#",
+        "reason=450 4.2.1 mailbox busy, id 1000#", "reason~frozen by",
+        "reason~administrator; before that: 45#",  "reason=held*; before that: *1000#",
     };
     const char *any = below(w, 8) ? "" : "any.", *not = below(w, 5) ? "" : "!";
     char text[WORD_BYTES / 2];

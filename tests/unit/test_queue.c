@@ -166,6 +166,7 @@ static struct queue_facts whole(void)
         .dest = SPAN("mx:dest.example"),
         .listener = SPAN("mx"),
         .reason = SPAN("mailbox busy, id 77"),
+        .before = SPAN("451 greylisted"),
         .state = QUEUE_DEFERRED,
         .age_ms = 3 * 3600000,
         .size_bytes = 20000,
@@ -210,6 +211,8 @@ static void filters(void)
         { "domain~est.ex", true },          { "site=mx:mx1.dest.example*", true },
         { "site=mx:dest.example", true },   { "listener=submission", false },
         { "reason~BUSY", true },            { "reason=mailbox*", true },
+        { "reason~Grey", true },            { "reason=451*", true },
+        { "reason~451x", false },           { "!reason~451", false },
         { "state=deferred", true },         { "state=held,deferred", true },
         { "!state=deferred", false },       { "age>2h", true },
         { "age<2h", false },                { "age>2h age<4h", true },
@@ -259,6 +262,34 @@ static void filters(void)
     CHECK_INT(match("to=dest.example domain=dest.EXAMPLE", &x), QUEUE_YES);
     x.client.family = NETADDR_NONE;
     CHECK_INT(match("client=0.0.0.0/0", &x), QUEUE_NO);
+}
+
+/* What was said before is found by itself, and as a list shows it behind the reason. */
+static void said_before(void)
+{
+    static const struct { const char *word; enum queue_match match; } table[] = {
+        { "reason~id 77; before that: 451 g", QUEUE_YES },
+        { "reason~ID 77; before that: 451 greylisted", QUEUE_YES },
+        { "reason~id 7; before that: 451", QUEUE_NO },
+        { "reason~77; before that: greylisted", QUEUE_NO },
+        { "reason=mailbox busy, id 77; before that: 451 greylisted", QUEUE_YES },
+        { "reason=*; before that: 45*", QUEUE_YES },
+        { "reason=*; before that: 45", QUEUE_NO },
+        { "!reason~; before that: ", QUEUE_NO },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct queue_facts x = whole();
+        struct queue_filter *f = queue_filter_new();
+        struct err err;
+        MUST(queue_filter_word(f, span_str(table[i].word), &err) == 1);
+        if (queue_filter_match(f, &x) != table[i].match)
+            TEST_FAIL("\"%s\"", table[i].word);
+        x.before = SPAN_NONE;
+        x.before_open = true;
+        if (queue_filter_match(f, &x) != QUEUE_MAYBE)
+            TEST_FAIL("\"%s\", before that: not known", table[i].word);
+        queue_filter_free(&f);
+    }
 }
 
 /* "any." is asked of a message, not of each of its recipients. */
@@ -483,7 +514,7 @@ static void exact(void)
 
 static const struct test tests[] = {
     TEST(sets),          TEST(walks),    TEST(classes),
-    TEST(two_reasons_are_one), TEST(filters),
+    TEST(two_reasons_are_one), TEST(filters), TEST(said_before),
     TEST(of_any_recipient), TEST(by_the_model),
     TEST(groups_decide), TEST(mistakes), TEST(exact),
 };

@@ -258,8 +258,9 @@ struct told {
     bool found;
 };
 
-static void on_reason(void *arg, struct span class, struct span reason)
+static void on_reason(void *arg, struct span class, struct span reason, struct span before)
 {
+    (void)before;
     struct told *t = arg;
     t->found |= span_eq(class, t->class) && span_eq(reason, t->reason);
 }

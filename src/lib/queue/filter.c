@@ -433,13 +433,38 @@ static enum queue_match client_holds(const struct term *t, const struct netaddr 
     return holds(yes);
 }
 
+static bool ends_with(struct span s, struct span end)
+{
+    return s.n >= end.n && span_ieq(span_from(s, s.n - end.n), end);
+}
+
+/* A text as lists show it: the reason, what stands between, what was said before. */
+static bool both_hold(const struct term *t, struct span reason, struct span before)
+{
+    struct span value = value_of(t), between = SPAN("; before that: ");
+    size_t at = 0;
+    while (at < value.n && !span_starts(span_from(value, at), between))
+        at++;
+    if (at == value.n)
+        return false;
+    struct span first = span_to(value, at), second = span_from(value, at + between.n);
+    return t->part ? ends_with(reason, first) && span_istarts(before, second)
+                   : queue_wild(first, reason) && queue_wild(second, before);
+}
+
+static bool says(const struct term *t, struct span reason, struct span before)
+{
+    return text_holds(t, reason) ||
+           (before.n && (text_holds(t, before) || both_hold(t, reason, before)));
+}
+
 static enum queue_match reason_holds(const struct term *t, const struct queue_facts *x)
 {
-    bool yes = text_holds(t, x->reason);
+    bool yes = says(t, x->reason, x->before);
     bool is_open = x->reason_is_class &&
                    (x->reason.n >= QUEUE_CLASS_MAX || span_starts(x->reason, SPAN("(other ")) ||
                     span_find(x->reason, '*') < x->reason.n);
-    return !yes && is_open ? QUEUE_MAYBE : holds(yes);
+    return !yes && (is_open || x->before_open) ? QUEUE_MAYBE : holds(yes);
 }
 
 static enum queue_match addr_decides(const struct term *t, const struct queue_facts *x,
@@ -544,11 +569,13 @@ static enum queue_match signed_holds(const struct term *t, const struct queue_fa
     return one;
 }
 
-bool queue_filter_alike(const struct queue_filter *f, struct span reason, struct span other)
+bool queue_filter_alike(const struct queue_filter *f, const struct queue_facts *a,
+                        const struct queue_facts *b)
 {
     for (size_t i = 0; i < f->n; i++) {
         const struct term *t = &f->terms[i];
-        if (t->field == QUEUE_REASON && text_holds(t, reason) != text_holds(t, other))
+        if (t->field == QUEUE_REASON &&
+            says(t, a->reason, a->before) != says(t, b->reason, b->before))
             return false;
     }
     return true;

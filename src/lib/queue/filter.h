@@ -14,6 +14,8 @@
  *           with "=" a name may stand as in a log or in the answer of a name server: "<a@b>",
  *           "ID:", "example.com."
  *           site: with "=" a site or a destination, or one of the hosts in it
+ *           reason: also what was said before that (of what is held, released or frozen), and
+ *           both as lists show them: "REASON; before that: BEFORE"
  *           target: only "=", without "*": what reads as an id is that message; else the address
  *           of a recipient, its domain, its destination, its site or one of the site's hosts
  *   state : "=" one or several of ready, active, deferred, frozen, waiting, held, quarantined
@@ -79,8 +81,11 @@ void queue_filter_free(struct queue_filter **f);
 /* Adds a word. 1: taken; 0: its field is none of a filter's ("limit=10"); -1: err says what is
  * wrong with it. Everything is copied. */
 int queue_filter_word(struct queue_filter *f, struct span word, struct err *err);
-/* Whether all that is asked of a reason holds for both of these, or for neither, each by itself. */
-bool queue_filter_alike(const struct queue_filter *f, struct span reason, struct span other);
+struct queue_facts;
+/* Whether all that is asked of a reason holds for both of these (reason, before), or for neither,
+ * each by itself. */
+bool queue_filter_alike(const struct queue_filter *f, const struct queue_facts *a,
+                        const struct queue_facts *b);
 /* Nothing was asked for: it holds for everything. */
 bool queue_filter_empty(const struct queue_filter *f);
 /* Bits (1 << enum queue_field) of the fields it looks at. */
@@ -101,6 +106,8 @@ struct queue_facts {
     struct netaddr client;
     struct span listener, reason;
     bool reason_is_class; /* queue/reason.h: the reasons themselves may differ in its "*" */
+    struct span before;   /* what was said before the reason; or empty */
+    bool before_open;     /* it may be another one */
     /* Numbers, drawn by keyed hashes, of texts that many have: who has the same of site and dest,
      * or of reason, has the same texts. 0: none. A text is then compared once. */
     uint64_t place_number, reason_number;

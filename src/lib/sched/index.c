@@ -166,7 +166,7 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
     };
     const struct sched_dest *d = c->key.b;
     c_r->domain = sched_name_span(c->key.a);
-    c_r->reason = sched_name_span(c->key.c);
+    c_r->reason = c_r->class = sched_name_span(c->key.c);
     c_r->folded = c->key.c != NULL;
     c_r->state = states[c->key.state];
     c_r->at = ats[c->key.state];
@@ -189,6 +189,7 @@ static void show_rcpts(const struct queue_cell *c, struct sched_cell_info *c_r)
     if (frozen) {
         c_r->folded = false;
         c_r->reason = SPAN(SCHED_FROZEN_REASON);
+        c_r->before = sched_name_span(why);
     }
     c_r->next_try_ms = frozen ? 0 : until_ms;
 }

@@ -102,6 +102,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
     struct span before = frozen ? sched_rcpt_earlier(r) : sched_name_before(r->reason);
     if (!frozen && span_eq(before, sched_name_span(said)))
         before = SPAN_NONE; /* let go again where it is as it was */
+    bool own = said == r->reason || !before.n; /* else its hash does not stand for both texts */
     *r_r = (struct sched_rcpt_info){
         .state = r->state,
         .addr = { .local = span_of(sched_msg_text(sched_msg_of(r)) + r->text, r->text_len),
@@ -122,7 +123,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
         .place_hash = place_hash(r->dest),
-        .reason_hash = said ? said->node.hash : 0,
+        .reason_hash = said && own ? said->node.hash : 0,
         .next_try_ms = frozen ? 0 : sched_rcpt_next_try(r),
     };
 }

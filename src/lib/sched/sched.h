@@ -467,7 +467,8 @@ struct sched_rcpt_info {
     struct span before; /* of one that was held, released, or is frozen: what was said last before
                            that, where it is something else */
     struct span dest, site; /* of the last route; empty when none */
-    /* Hashes of the texts, for who compares very many of them; 0: none is known. */
+    /* Hashes of the texts (reason: with `before`), for who compares very many of them; 0: none is
+     * known. */
     uint64_t place_hash, reason_hash;
     int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
 };
@@ -551,6 +552,9 @@ struct sched_cell_info {
     struct span domain, dest, site; /* RCPTS: of the recipient; dest, site: empty when not routed */
     struct span reason;             /* that of its site, as sched_rcpt_info; else: */
     bool folded;                    /* a class of reasons (queue/reason.h) */
+    struct span class;              /* that of their own last words, or empty; some may have been
+                                       said before a decision (sched_rcpt_info's `before`): */
+    struct span before;             /* when frozen: the place's reason; empty: their own */
     enum queue_state state;
     enum sched_state at; /* PENDING also stands for ROUTING */
     int64_t next_try_ms; /* the first; monotonic; 0: none */

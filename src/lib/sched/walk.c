@@ -123,7 +123,9 @@ bool sched_msg_sender(const struct sched_msg *m, struct span *sender_r)
 }
 
 int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,
-                       void (*fn)(void *arg, struct span class, struct span reason), void *arg)
+                       void (*fn)(void *arg, struct span class, struct span reason,
+                                  struct span before),
+                       void *arg)
 {
     const struct hash *h = &s->reasons;
     if (w->at > 0 && w->size != h->size) {
@@ -136,7 +138,8 @@ int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,
     for (const struct hash_node *n = h->buckets[w->at++]; n; n = n->next) {
         const struct sched_name *reason = CONTAINER(n, struct sched_name, node);
         if (reason->class) /* else it is of a back-off, or of nobody yet */
-            fn(arg, sched_name_span(reason->class), sched_name_span(reason));
+            fn(arg, sched_name_span(reason->class), sched_name_span(reason),
+               sched_name_before(reason));
     }
     return 1;
 }

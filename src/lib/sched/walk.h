@@ -44,13 +44,16 @@ bool sched_msg_sender(const struct sched_msg *m, struct span *sender_r);
 /* Whether any message came in by that listener. */
 bool sched_walk_listener(const struct sched *s, struct span name);
 
-/* The reasons that recipients have, each with its class (queue/reason.h), a few at a time. Calls fn
- * for those of the next bucket; returns as sched_walk_places does. */
+/* The reasons that recipients have, each with its class (queue/reason.h) and what was said before
+ * it (or nothing), a few at a time. Calls fn for those of the next bucket; returns as
+ * sched_walk_places does. */
 struct sched_reason_walk { /* zeroed: from the beginning */
     size_t at, size;
 };
 int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,
-                       void (*fn)(void *arg, struct span class, struct span reason), void *arg);
+                       void (*fn)(void *arg, struct span class, struct span reason,
+                                  struct span before),
+                       void *arg);
 
 /* Destinations, and the sites behind them, a few at a time. */
 enum sched_place_kind {
