@@ -32,6 +32,7 @@ struct reply ask_refusal(unsigned code, struct span text)
 
 static void question_begin(struct session *s, uint64_t q, uint64_t question_id)
 {
+    MUST(!s->q);
     s->q = q;
     s->question_id = question_id;
     hash_add(&s->d->questions, &s->q_node, span_of(&s->q, sizeof s->q));
@@ -245,6 +246,13 @@ static void on_flight_verdict(struct smtpd *d, struct channel *ch,
 
 PROTO_HANDLER(client_verdict, struct smtpd *, on_client_verdict)
 PROTO_HANDLER(flight_verdict, struct smtpd *, on_flight_verdict)
+
+/* What router says later on is of no transaction any more. */
+void ask_expired(struct session *s)
+{
+    question_end(s);
+    s->greet.asking = false;
+}
 
 void ask_forget(struct session *s)
 {

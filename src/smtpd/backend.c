@@ -389,7 +389,12 @@ static void on_starttls(void *ctx)
     s->tls_pending = true;
 }
 
-static void on_event(void *ctx, const struct smtp_server_event *e) { say_event(ctx, e); }
+static void on_event(void *ctx, const struct smtp_server_event *e)
+{
+    if (e->kind == SMTP_EVENT_NO_ANSWER)
+        ask_expired(ctx);
+    say_event(ctx, e);
+}
 
 const struct smtp_server_ops session_ops = {
     .ask = ask_question,

@@ -190,6 +190,7 @@ extern const struct reply ask_away; /* 451: who should answer is not there */
 struct reply ask_refusal(unsigned code, struct span text);
 void ask_question(void *ctx, const struct smtp_server_question *q);
 void ask_pause_over(void *ctx); /* session->pause */
+void ask_expired(struct session *s); /* the engine waits for it no more */
 void ask_forget(struct session *s);
 
 /* targets.c */

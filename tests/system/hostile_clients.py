@@ -135,10 +135,45 @@ def qmgr_dies_under_large_content(directory):
         assert all(e["role"] == "qmgr" for e in died(g)), died(g)
 
 
+def router_answers_too_late(directory):
+    """Who hears 451 for want of an answer may ask again in the same session, and again; an answer
+    that comes after all is of no transaction."""
+    access = directory / "access"
+    access.write_text("To:void@dest.example DISCARD\n")
+    with Sink() as sink, Gateway(directory, smart_host=(sink.host, sink.port), options={
+            "processes": {"smtpd": 1}, "server": {"question": Word("200ms")},
+            "route": {"access": f"text:{access}"}}) as g:
+        router = g.roles()["router"][0]
+        late = smtpclient.Client(g.port)
+        late.ehlo()
+        os.kill(router, signal.SIGSTOP)
+        try:
+            for _ in range(5):
+                assert late.cmd("MAIL FROM:<a@sender.example>").code == 250
+                for _ in range(2):
+                    assert late.cmd("RCPT TO:<void@dest.example>").code == 451
+                late.cmd("RSET")
+        finally:
+            os.kill(router, signal.SIGCONT)
+        until(lambda: smtpclient.deliver(g.port, b"Subject: x\r\n\r\nx\r\n").code == 250,
+              why="router does not come back")
+        until(lambda: late.envelope("a@sender.example", "b@dest.example").code == 250 or
+              late.cmd("RSET").code != 250, why="the session does not go on")
+        assert late.data(b"Subject: late\r\n\r\nall of it\r\n").code == 250
+        assert late.cmd("QUIT").code == 221
+        late.sock.close()
+        sink.wait(2)
+        assert any(b"Subject: late\r\n\r\nall of it\r\n" in m.data for m in sink.messages)
+        g.stop()
+        assert not died(g), died(g)
+        ends = {e["text"] for e in g.events() if e["event"] == "child_ended"}
+        assert ends == {"exit code 0"}, ends
+
+
 def main():
     return Report().cases("hostile_clients", (
         who_never_reads_loses_his_place, tls_that_ends_alone, who_stops_talking_hears_the_answer,
-        qmgr_dies_under_large_content), at_once=4)
+        qmgr_dies_under_large_content, router_answers_too_late), at_once=4)
 
 
 if __name__ == "__main__":
