@@ -19,6 +19,7 @@
 
 #include "base/must.h"
 #include "config/table.h"
+#include "sys/proc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static const struct applet {
     { "retry", cli_retry, true, "try what waits for a domain, an address, an id: now, and live" },
     { "config", cli_config, true, "check, show and explain the configuration" },
     { "route", cli_route, true, "where mail to an address goes, and why" },
-    { "map", cli_map, true, "what a table says to a key, all it has, what is wrong with it" },
+    { "map", cli_map, false, "what a table says to a key, all it has, what is wrong with it" },
     { "makemap", cli_makemap, true, "a compiled table from a text, as sendmail's makemap" },
     { "newaliases", cli_newaliases, true, "count the aliases and say which lines are bad" },
     { "spool", cli_spool, true, "check the spool's files; print or export messages" },
@@ -100,9 +101,9 @@ static int do_help(int argc, char **argv)
 
 static int do_version(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "--json") == 0)
+    if (argc == 2 && strcmp(argv[1], "--json") == 0)
         puts("{\"name\":\"postern\",\"version\":\"" POSTERN_VERSION "\"}");
-    else if (argc > 1 && strcmp(argv[1], "--help") == 0)
+    else if (argc == 2 && strcmp(argv[1], "--help") == 0)
         puts("usage: postern version [--json]");
     else if (argc > 1) {
         fputs("usage: postern version [--json]\n", stderr);
@@ -156,6 +157,15 @@ static int arrange(int argc, char **argv, int verb, const char *config, const st
     return n;
 }
 
+/* What was asked for is to be seen: a full disk is a failure. */
+static int written(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EX_OK;
+    fputs("postern: the output cannot be written\n", stderr);
+    return EX_IOERR;
+}
+
 static int run_verb(int argc, char **argv)
 {
     const char *config = NULL;
@@ -189,7 +199,7 @@ static int run_verb(int argc, char **argv)
     int n = arrange(argc, argv, at, config, ap, args);
     int rc = ap->fn(n, args);
     free(args);
-    return rc;
+    return rc == EX_OK ? written() : rc;
 }
 
 int main(int argc, char **argv)
@@ -197,6 +207,8 @@ int main(int argc, char **argv)
     const char *name = argc > 0 && argv[0] ? argv[0] : "postern";
     const char *slash = strrchr(name, '/');
     name = slash ? slash + 1 : name;
+    if (!proc_standard_descriptors())
+        return EX_OSERR;
     if (argc > 1 && strcmp(argv[1], "--role") == 0)
         return child_main(argc - 2, argv + 2);
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)

@@ -1,5 +1,6 @@
 #include "cli/args.h"
 
+#include "cli/term.h"
 #include "config/table.h"
 #include "mc/mc.h"
 
@@ -7,18 +8,24 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+enum { OPTIONS_MAX = 64, OPTION_MAX = 32, USAGE_LINES = 15, FAIL_MAX_BYTES = 1 << 20 };
+
+/* What the gateway says may have words of strangers in it. */
 int cli_fail(const struct cli_args *a, int rc, const char *fmt, ...)
 {
+    struct buf said, shown;
     va_list ap;
-    fprintf(stderr, "postern %s: ", a->verb);
+    buf_init(&said, FAIL_MAX_BYTES);
+    buf_init(&shown, 4 * FAIL_MAX_BYTES);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    buf_vprintf(&said, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    term_put_text(&shown, buf_span(&said));
+    fprintf(stderr, "postern %s: %s\n", a->verb, buf_cstr(&shown));
+    buf_free(&said);
+    buf_free(&shown);
     return rc;
 }
-
-enum { OPTIONS_MAX = 64, OPTION_MAX = 32, USAGE_LINES = 15 };
 
 struct options {
     char text[OPTIONS_MAX][OPTION_MAX];
@@ -93,23 +100,32 @@ int cli_unknown(const struct cli_args *a, const char *what, const char *const *n
     return EX_USAGE;
 }
 
+/* A verb takes what its usage has: an option without effect is a mistake. */
+static bool is_said(const struct cli_args *a, const char *option)
+{
+    return strstr(a->usage, option) != NULL;
+}
+
 bool cli_common(struct cli_args *a, int argc, char **argv, int *i, int *rc_r)
 {
     const char *arg = argv[*i];
+    bool file = strncmp(arg, "-C", 2) == 0;
     if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
         a->help = true;
         return true;
     }
-    if (strcmp(arg, "--json") == 0) {
+    if (strcmp(arg, "--json") == 0 && is_said(a, arg)) {
         a->json = true;
         return true;
     }
-    const char **to = strcmp(arg, "-C") == 0         ? &a->config
-                      : strcmp(arg, "--socket") == 0 ? &a->socket
-                                                     : NULL;
+    const char **to = file && is_said(a, "-C")                            ? &a->config
+                      : strcmp(arg, "--socket") == 0 && is_said(a, arg) ? &a->socket
+                                                                          : NULL;
     if (!to)
         return false;
-    if (*i + 1 < argc)
+    if (file && arg[2])
+        *to = arg + 2;
+    else if (*i + 1 < argc)
         *to = argv[++*i];
     else
         *rc_r = cli_usage_error(a, "a value is missing", arg);

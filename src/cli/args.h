@@ -18,15 +18,15 @@ struct cli_args {
     bool json, help;
 };
 
-/* Whether argv[*i] is one of the common options; its value is taken too (*i moves on to it). A
- * missing value is said, and *rc_r set to EX_USAGE. */
+/* Whether argv[*i] is one of the common options, and one that the verb's usage has; its value is
+ * taken too (*i moves on to it). A missing value is said, and *rc_r set to EX_USAGE. */
 bool cli_common(struct cli_args *a, int argc, char **argv, int *i, int *rc_r);
 /* "postern VERB: what: arg" on standard error, and behind it the option that is close to it where
  * what begins with "unknown", or else the usage (or where it stands); returns EX_USAGE. */
 int cli_usage_error(const struct cli_args *a, const char *what, const char *arg);
 /* "what" may be a typing error for one of names: says so. Returns EX_USAGE. */
 int cli_unknown(const struct cli_args *a, const char *what, const char *const *names, size_t n);
-/* "postern VERB: ..." on standard error; returns rc. */
+/* "postern VERB: ..." on standard error, made harmless (cli/term.h); returns rc. */
 int cli_fail(const struct cli_args *a, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -64,6 +64,14 @@ static int flush(FILE *to, struct buf *b)
     return good ? EX_OK : EX_IOERR;
 }
 
+static int print(struct buf *b)
+{
+    int rc = flush(stdout, b);
+    if (rc != EX_OK)
+        fputs("postern config: the output cannot be written\n", stderr);
+    return rc;
+}
+
 /* Returns EX_OK with *cfg_r set, or what to exit with; the report has the rest. */
 static int load(const struct request *rq, struct config **cfg_r, struct config_report *report)
 {
@@ -181,7 +189,7 @@ static int do_show(const struct request *rq)
         config_show(&out, cfg);
     }
     config_free(&cfg);
-    return flush(stdout, &out);
+    return print(&out);
 }
 
 static int unknown_name(const char *name)
@@ -253,7 +261,7 @@ static int do_explain(const struct request *rq)
         rc = rc ? rc : one;
     }
     config_free(&cfg);
-    int written = flush(stdout, &out);
+    int written = print(&out);
     return rc ? rc : written;
 }
 
@@ -299,6 +307,26 @@ static int read_args(struct request *rq, int argc, char **argv, bool *done)
     return EX_OK;
 }
 
+/* Each is for one of them. */
+static int check_options(const struct request *rq)
+{
+    const struct {
+        bool given;
+        const char *option, *of;
+    } own[] = {
+        { rq->files, "--files", "check" },
+        { rq->as_file, "--as-file", "show" },
+        { rq->socket != NULL, "--socket", "diff" },
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (own[i].given && strcmp(rq->what, own[i].of) != 0)
+            return cli_fail(&(struct cli_args){ .verb = "config" }, EX_USAGE, "%s takes no %s",
+                            rq->what, own[i].option);
+    if (rq->json && rq->as_file)
+        return usage_error("--json or --as-file, not both", NULL);
+    return EX_OK;
+}
+
 int cli_config(int argc, char **argv)
 {
     struct request rq = { .file = POSTERN_SYSCONFDIR "/postern.conf", .names = argv + 1 };
@@ -315,6 +343,9 @@ int cli_config(int argc, char **argv)
     }
     if (!rq.what)
         return usage_error("check, show, explain, diff or import?", NULL);
+    rc = check_options(&rq);
+    if (rc != EX_OK)
+        return rc;
     if (strcmp(rq.what, "check") == 0)
         return do_check(&rq);
     if (strcmp(rq.what, "show") == 0)

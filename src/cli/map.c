@@ -234,7 +234,7 @@ static int work(struct request *rq)
         rc = strcmp(rq->verb, "get") == 0 ? get(rq, m) : list(rq, m);
     map_free(&m);
     map_report_free(&r);
-    return rq->failed ? EX_IOERR : rc;
+    return rq->failed ? cli_fail(&rq->a, EX_IOERR, "the output cannot be written") : rc;
 }
 
 int cli_map(int argc, char **argv)

@@ -201,7 +201,8 @@ static int check_options(const struct request *rq)
     if (rq->words.filters && !(may & FILTERS))
         return cli_usage_error(&rq->a, "takes no filter", v);
     enum queue_rule_verb rule = rule_verb(rq);
-    if ((rq->dry && (!(may & ACTS) || rule)) || (rq->bounce && !is(rq, "delete")) ||
+    if ((rq->yes && rq->verb->what != QUEUE_ACTIONS) || (rq->all && (!(may & FILTERS) || rule)) ||
+        (rq->dry && (!(may & ACTS) || rule)) || (rq->bounce && !is(rq, "delete")) ||
         ((rule || rq->back) && !is(rq, "reroute")) ||
         rq->rule + rq->remove + rq->list + rq->back > 1 ||
         (rq->hop && (rule > QUEUE_RULE_SET || rq->back)))
@@ -237,6 +238,8 @@ static int check_args(struct request *rq)
         return cli_usage_error(&rq->a, is(rq, "retry")
                                            ? "an id, a domain or a destination is missing"
                                            : "which messages? an id or a filter is missing", v);
+    if (may & ACTS && rq->all && (rq->n > own || rq->words.filters))
+        return cli_usage_error(&rq->a, "every message, or those of a filter or id", "--all");
     for (size_t i = own; may & ACTS && !is(rq, "retry") && !rule_verb(rq) && i < rq->n; i++)
         if (strpbrk(rq->ids[i], "@.:"))
             return no_id(rq, rq->ids[i]);

@@ -62,9 +62,9 @@ static void begin(struct export *x, const char *id)
     }
 }
 
-static int digit(char c)
+static unsigned digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return (unsigned)(c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0);
 }
 
 static void content(struct export *x, const char *hex, size_t n)

@@ -134,7 +134,10 @@ static void on_talk(void *ctx, const json_t *row, const json_t *job, bool over, 
 static void count_reason(struct retry *r, struct span words)
 {
     char text[REASON_BYTES];
-    snprintf(text, sizeof text, "%.*s", SPAN_ARG(span_to(words, sizeof text - 1)));
+    size_t n = words.n < sizeof text ? words.n : sizeof text - 1;
+    while (n < words.n && n && ((unsigned char)words.p[n] & 0xc0) == 0x80)
+        n--; /* not within a character */
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(span_to(words, n)));
     for (size_t i = 0; i < r->reason_count; i++) {
         if (strcmp(r->reasons[i].text, text) == 0) {
             r->reasons[i].n++;
@@ -364,6 +367,8 @@ static int run(const struct cli_args *a, struct retry *r)
                        : cli_fail(a, EX_NOINPUT, "nothing waits for that");
     if (rc == EX_NOINPUT && (!r->what || !strchr(r->what, '@')))
         queue_act_unsited(a, &chosen);
+    if (rc == EX_OK && ferror(stdout)) /* the mail is on its way all the same */
+        rc = cli_fail(a, EX_IOERR, "the output cannot be written");
     return rc != EX_OK                         ? rc
            : r->any_failed                     ? EX_UNAVAILABLE
            : r->any_deferred || r->any_frozen ? EX_TEMPFAIL : EX_OK;
@@ -411,5 +416,7 @@ int cli_retry(int argc, char **argv)
     }
     if (rc == EX_OK && (r.what ? !r.what[0] : !r.words.filters && !r.all))
         rc = cli_usage_error(&a, "a domain, an address or an id is missing", NULL);
+    if (rc == EX_OK && r.all && (r.what || r.words.filters))
+        rc = cli_usage_error(&a, "every message, or those of a filter or name", "--all");
     return rc == EX_OK ? run(&a, &r) : rc;
 }

@@ -52,12 +52,21 @@ void sendmail_queue_close(struct queue_asker *k)
     config_free(&k->config);
 }
 
+static void say_failed(struct queue_asker *k)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    term_put_text(&b, buf_span(&k->ctl.text));
+    fprintf(stderr, "%s: %s\n", k->args.verb, buf_cstr(&b));
+    buf_free(&b);
+}
+
 int sendmail_queue_failed(struct queue_asker *k)
 {
     if (k->ctl.exit == EX_NOPERM)
         fprintf(k->to_stdout ? stdout : stderr, "%s\n", k->denied);
     else
-        fprintf(stderr, "%s: %s\n", k->args.verb, buf_cstr(&k->ctl.text));
+        say_failed(k);
     return k->ctl.exit;
 }
 

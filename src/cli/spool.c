@@ -14,8 +14,8 @@ static const char usage[] =
     "       postern spool export [--dir DIR]... [--damaged] TODIR [ID]...\n"
     "\n"
     "check   reads every record of the spool, content too, and says what is wrong with it\n"
-    "cat     the message, as it would be delivered; with --json its envelope and what became\n"
-    "        of each recipient instead\n"
+    "cat     the message, as it would be delivered (on a terminal what that would obey is shown\n"
+    "        as \\xHH); with --json its envelope and what became of each recipient instead\n"
     "export  each message (or those named) as the file TODIR/ID.eml; with --damaged also what\n"
     "        can still be read of damaged ones, as TODIR/ID.damaged.eml\n"
     "\n"
@@ -206,7 +206,9 @@ static int spool_do_check(struct spool_request *rq)
     else if (c.denied)
         rc = cli_fail(&rq->a, EX_NOPERM, "%s", strerror(EACCES));
     else
-        rc = !cli_print(&c.text) ? EX_IOERR : rc ? EX_DATAERR : EX_OK;
+        rc = !cli_print(&c.text) ? cli_fail(&rq->a, EX_IOERR, "the output cannot be written")
+             : rc                ? EX_DATAERR
+                                 : EX_OK;
     buf_free(&c.text);
     return rc;
 }

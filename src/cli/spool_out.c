@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "base/num.h"
 #include "cli/spool_in.h"
+#include "cli/term.h"
 #include "vfs/vfs.h"
 
 #include <errno.h>
@@ -47,6 +48,31 @@ static int to_stdout(void *ctx, const char *p, size_t n, uint64_t off)
     (void)ctx;
     (void)off;
     return fwrite(p, 1, n, stdout) == n ? 0 : -EPIPE;
+}
+
+/* Lines and tabs stay; what else a terminal would obey is shown. */
+static int to_eyes(void *ctx, const char *p, size_t n, uint64_t off)
+{
+    struct buf b;
+    (void)ctx;
+    (void)off;
+    buf_init(&b, 4 * PIECE_BYTES + 1);
+    for (struct span rest = span_of(p, n); rest.n;) {
+        size_t text = 0;
+        while (text < rest.n && rest.p[text] != '\n' && rest.p[text] != '\t')
+            text++;
+        bool line = text < rest.n && rest.p[text] == '\n';
+        struct span shown = span_to(rest, text);
+        if (line && span_ends(shown, SPAN("\r")))
+            shown.n--;
+        term_put_text(&b, shown);
+        if (text < rest.n)
+            buf_putc(&b, rest.p[text]);
+        rest = span_from(rest, text + 1);
+    }
+    bool good = cli_print(&b);
+    buf_free(&b);
+    return good ? 0 : -EPIPE;
 }
 
 static const char *kind_name(uint8_t kind)
@@ -150,7 +176,8 @@ int spool_do_cat(struct spool_request *rq)
     if (rc == EX_OK && rq->a.json) {
         rc = cat_json(rq, s, a, &env, size);
     } else if (rc == EX_OK) {
-        int e = copy_message(s, env.seq, false, to_stdout, NULL);
+        bool eyes = isatty(STDOUT_FILENO);
+        int e = copy_message(s, env.seq, false, eyes ? to_eyes : to_stdout, NULL);
         if (e == -EPIPE || (e == 0 && fflush(stdout) != 0))
             rc = cli_fail(&rq->a, EX_IOERR, "the output cannot be written");
         else if (e)

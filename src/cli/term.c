@@ -25,8 +25,13 @@ static bool harmless(struct span s, size_t n)
     unsigned char c = (unsigned char)s.p[0];
     if (n == 1)
         return c >= 0x20 && c != 0x7f;
+    const unsigned char *next = (const unsigned char *)s.p + 1;
     /* U+0080 to U+009F are the C1 controls. */
-    return !(n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
+    if (n == 2 && c == 0xc2)
+        return next[0] >= 0xa0;
+    /* U+202A to U+202E, U+2066 to U+2069 show what comes after them in another order. */
+    return !(n == 3 && c == 0xe2 && ((next[0] == 0x80 && next[1] >= 0xaa && next[1] <= 0xae) ||
+                                     (next[0] == 0x81 && next[1] >= 0xa6 && next[1] <= 0xa9)));
 }
 
 void term_put_text(struct buf *b, struct span s)

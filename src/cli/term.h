@@ -10,8 +10,9 @@ bool term_colour(int fd);
 /* Columns of the terminal fd is; 0 when it is none. */
 unsigned term_width(int fd);
 
-/* Control bytes, DEL, C1 controls and bytes that are not UTF-8 as \xHH: a reason said by a
- * stranger's server cannot move the cursor. All else stays as it is: an address can be copied. */
+/* Control bytes, DEL, C1 controls, the signs that change the direction of writing, and bytes that
+ * are not UTF-8 as \xHH: a reason said by a stranger's server cannot move the cursor. All else
+ * stays as it is: an address can be copied. */
 void term_put_text(struct buf *b, struct span s);
 /* A word for a shell, quoted where it must be. */
 void term_put_shell(struct buf *b, struct span word);

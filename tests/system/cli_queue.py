@@ -275,8 +275,41 @@ def names_of_old(where):
             assert there.encode() in r.stdout and other.encode() not in r.stdout, r
 
 
+def nobody_reads(where):
+    """What is printed where there is no standard output goes nowhere, and never into a socket that
+    has its number; on a full disk it is a failure."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        id, other = d.submit(d.later), d.submit(d.later)
+        link = where / "sendmail"
+        link.symlink_to(binary().resolve())
+
+        def call(shell, program, *args, data=b""):
+            return subprocess.run(["sh", "-c", f'exec "$0" "$@" {shell}', str(program), "-C",
+                                   str(d.g.conf), *args], input=data, capture_output=True,
+                                  timeout=90)
+
+        for shell, program, args, code in (
+                (">&-", binary(), ("queue",), 0),
+                (">&-", binary(), ("queue", "--json", "oldest"), 0),
+                (">&-", binary(), ("config", "diff"), 0),
+                (">&- 2>&-", binary(), ("queue", "hold", id, "6AKKFC99999999"), 66),
+                ("2>&-", binary(), ("queue", "count", "--age", "x"), 64),
+                (">/dev/full", binary(), ("queue", "release", id), 74),
+                (">/dev/full", binary(), ("config", "check"), 74),
+                (">/dev/full", binary(), ("retry", "-v", other), 74),
+                (">/dev/full", binary(), ("help", "queue"), 74)):
+            r = call(shell, program, *args)
+            assert r.returncode == code, (shell, args, r)
+            assert r.stdout == b"" and b"full" not in r.stderr, (shell, args, r)
+        sink.wait(2)
+        r = call(">&- 2>&-", link, "-v", "-f", "a@client.example", "c@dest.example",
+                 data=b"Subject: y\n\nhello\n")
+        assert r.returncode == 0, r
+        assert sink.wait(3)[2].recipients == ["c@dest.example"]
+
+
 CASES = (shows_why, held_and_released, deleted, deleted_while_active, run_and_retry, many,
-         many_recipients, strangers, reload_and_stop, names_of_old)
+         many_recipients, strangers, reload_and_stop, names_of_old, nobody_reads)
 
 
 def main():

@@ -4,6 +4,7 @@ delivered, check finds a byte that has changed.
 tests/run: sanitizers"""
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -161,13 +162,33 @@ def may_not(where):
         assert r.returncode == (66 if path == copy else 77), r
 
 
+def on_a_terminal(where):
+    """A stranger's message says nothing to the terminal it is shown on."""
+    with Sink() as sink, gateway(where, ("127.0.0.1", sink.port)) as g:
+        id = submit_all(g)["bytes"]
+        ours, theirs = pty.openpty()
+        p = subprocess.Popen([str(binary()), "spool", "cat", id, "-C", str(g.conf)],
+                             stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+        shown = b""
+        try:
+            while got := os.read(ours, 65536):
+                shown += got
+        except OSError:             # EIO: nobody has the other end any more
+            pass
+        os.close(ours)
+        assert p.communicate(timeout=90)[1] == b"" and p.returncode == 0, p.returncode
+        assert shown.endswith(b"Subject: \\xff\\xfe\r\n\r\n\\x01\\x02\\x03\\x04\\x05\\x06\\x07"
+                              b"\\x08\t\\x80\\xff\r\n"), shown
+
+
 def main():
     temp.exit_on_term()
     report = Report()
     if not binary().exists():
         report.skip("cli_spool", f"{binary()} is not built")
         return report.code()
-    for case in (same_bytes, check_writes_nothing, may_not, envelopes, checks):
+    for case in (same_bytes, on_a_terminal, check_writes_nothing, may_not, envelopes, checks):
         with temp.Dir("spool") as where:
             report.run(f"cli_spool/{case.__name__}", case, where)
     return report.code()

@@ -156,8 +156,10 @@ def newaliases(where):
     conf = where / "c.conf"
     conf.write_text('hostname = "gw.example"\n'
                     f'route {{ aliases = "text:{good}" local = {{"b"}} }}\n')
-    r = run(where, "newaliases", "-C", conf, "-v")
-    assert r.returncode == 0 and b": 3 aliases," in r.stdout, r
+    for file in (("-C", conf), (f"-C{conf}",)):
+        r = run(where, "newaliases", *file, "-v")
+        assert r.returncode == 0 and b": 3 aliases," in r.stdout, r
+    assert run(where, "newaliases", "--json", good).returncode == 64
     bad.write_text("a@b: c\n")
     assert run(where, "newaliases", "-C", conf, f"-oA{bad}").returncode == 0
     conf.write_text('hostname = "gw.example"\n')

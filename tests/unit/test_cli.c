@@ -30,6 +30,9 @@ static void harmless_text(void)
     buf_init(&b, 1024);
     term_put_text(&b, SPAN("a\x1b[2J\r\n\x7f\xff\xc2\x9b\xc3\xa4\\"));
     CHECK_TEXT(buf_cstr(&b), "a\\x1b[2J\\x0d\\x0a\\x7f\\xff\\xc2\\x9b\xc3\xa4\\");
+    buf_reset(&b);
+    term_put_text(&b, SPAN("\xe2\x80\xaetxt\xe2\x81\xa6 \xe2\x80\xa6\xe2\x81\xaa"));
+    CHECK_TEXT(buf_cstr(&b), "\\xe2\\x80\\xaetxt\\xe2\\x81\\xa6 \xe2\x80\xa6\xe2\x81\xaa");
     buf_free(&b);
 }
 
@@ -300,6 +303,21 @@ static void usage_errors(void)
     CHECK_INT(r->status, EX_USAGE);
     CHECK(strstr(r->err, "did you mean \"release\"?"));
     CHECK(strstr(SPOOL("chekc")->err, "did you mean \"check\"?"));
+}
+
+/* What would change nothing is a mistake, too. */
+static void options_without_effect(void)
+{
+    CHECK_INT(QUEUE("list", "--yes")->status, EX_USAGE);
+    CHECK_INT(QUEUE("sites", "--all")->status, EX_USAGE);
+    CHECK_INT(QUEUE("freeze", "--all", "a.example")->status, EX_USAGE);
+    CHECK_INT(QUEUE("delete", "--all", "6AKKFC99999999")->status, EX_USAGE);
+    CHECK_INT(QUEUE("hold", "--all", "--domain", "a.example", "--yes")->status, EX_USAGE);
+    CHECK_INT(QUEUE("reroute", "--list", "--all")->status, EX_USAGE);
+    CHECK_INT(run(cli_retry, (const char *const[]){ "retry", "--all", "a", NULL })->status,
+              EX_USAGE);
+    struct run *r = SPOOL("check", "--socket", "/x", "--dir", "/nonexistent");
+    CHECK(r->status == EX_USAGE && strstr(r->err, "unknown option: --socket"));
 }
 
 static void helps(void)
@@ -590,6 +608,16 @@ static void json_is_passed_on(void)
     CHECK_TEXT(r->out, "{\"a\":\"\\udcff\"}\n");
 }
 
+/* As a reason in it may be a stranger's. */
+static void errors_are_harmless(void)
+{
+    fake("{\"end\":\"error\",\"text\":\"a\\u001b]0;x\\u0007\\u009b2J\",\"exit\":69}\n");
+    struct run *r = QUEUE("count", "--socket", fake_path);
+    fake_over();
+    CHECK_INT(r->status, EX_UNAVAILABLE);
+    CHECK_TEXT(r->err, "postern queue: a\\x1b]0;x\\x07\\xc2\\x9b2J\n");
+}
+
 static void cut_off(void)
 {
     fake("{\"id\":\"X1\",\"recipients\":[]}\n{\"id\":");
@@ -637,6 +665,7 @@ static const struct test tests[] = {
     TEST(shared_out),       TEST(bars),
     TEST(readable_rows), TEST(rows_for_programs), TEST(words_that_are_no_text),
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
+    TEST(options_without_effect), TEST(errors_are_harmless),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
     TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
     TEST(two_exports_at_once),

@@ -135,6 +135,10 @@ static void usage_errors(void)
     CHECK_INT(RUN("check", "-C")->status, 64);
     CHECK_INT(RUN("check", "more")->status, 64);
     CHECK_INT(RUN("explain")->status, 64);
+    CHECK_INT(RUN("show", "--files", "-C", CASES "/gateway.conf")->status, 64);
+    CHECK_INT(RUN("check", "--as-file", "-C", CASES "/gateway.conf")->status, 64);
+    CHECK_INT(RUN("check", "--socket", "/x", "-C", CASES "/gateway.conf")->status, 64);
+    CHECK_INT(RUN("show", "--json", "--as-file", "-C", CASES "/gateway.conf")->status, 64);
     CHECK_INT(run(cli_config, (const char *const[]){ "config", NULL })->status, 64);
     struct run *r = RUN("--help");
     CHECK_INT(r->status, 0);

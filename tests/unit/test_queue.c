@@ -479,6 +479,7 @@ static void mistakes(void)
         { "client=mx", -1 }, { "client=192.0.2.1/24", -1 }, { "any.", 0 },
         { "any.limit=3", 0 }, { "!any.to=x", 0 }, { "any.to=", -1 }, { "target~x", -1 },
         { "target=", -1 },  { "id=nonsense", -1 }, { "size>10x", -1 }, { "size>b", -1 },
+        { "domain=a@b.example", -1 }, { "domain=@b.example", -1 }, { "domain~@b", -1 },
     };
     struct queue_filter *f = queue_filter_new();
     struct err err;

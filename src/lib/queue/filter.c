@@ -114,6 +114,11 @@ static int take_text(struct term *t, struct span value, struct err *err)
     }
     memcpy(t->value, value.p, value.n);
     t->value_len = value.n;
+    if (t->field == QUEUE_DOMAIN && span_find(value, '@') < value.n) {
+        err_set(err, "\"%.*s\" has an @, and so is no domain: \"to\" takes addresses",
+                SPAN_ARG(span_to(value, 40)));
+        return -1;
+    }
     if (!t->part)
         fold_domain(t);
     if (t->field != QUEUE_CLIENT || t->part)

@@ -1,11 +1,23 @@
 #include "sys/proc.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+bool proc_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    return fd > STDERR_FILENO;
+}
 
 void proc_close_from(int lowest)
 {

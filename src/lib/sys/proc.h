@@ -2,6 +2,12 @@
 #ifndef POSTERN_SYS_PROC_H
 #define POSTERN_SYS_PROC_H
 
+#include <stdbool.h>
+
+/* Opens /dev/null for those of 0, 1 and 2 that are closed, or the next file or socket that is
+ * opened would be one of them, and what is printed would go there. False: it cannot be. */
+bool proc_standard_descriptors(void);
+
 /* Closes every descriptor from `lowest` up. */
 void proc_close_from(int lowest);
 
