@@ -310,6 +310,7 @@ def silent_servers(where):
                 mailertable=f"real.test relay:{hop(('127.0.0.1', real.port))}\n") as d:
         d.taken("u@deaf.test")
         assert usual.wait(1)[0].recipients == ["u@deaf.test"]
+        until(lambda: b"is being found out" not in d.g.cli("route", "u@nobody.test").stdout)
         d.taken("u@alias.test")
         assert real.wait(1)[0].recipients == ["u@alias.test"]
         assert "no name server" not in d.g.log()
