@@ -137,13 +137,23 @@ static bool is_final(struct span state)
     return false;
 }
 
+/* Of many for whom a site with a rate has one slot after the other: between its next one and that
+ * of the last of them. */
 static void cell_next(struct queue_show *s, const json_t *rcpt)
 {
-    int64_t at = row_int(rcpt, "next_try_ms");
+    int64_t at = row_int(rcpt, "next_try_ms"), latest = row_int(rcpt, "latest_try_ms");
+    struct buf b;
+    buf_init(&b, 64);
     if (at > s->now_ms)
-        cell_age(s->table, at - s->now_ms);
-    else
-        cli_table_cell(s->table, at ? SPAN("now") : SPAN_NONE);
+        term_put_age(&b, at - s->now_ms);
+    else if (at)
+        buf_putz(&b, "now");
+    if (latest > at) {
+        buf_putc(&b, '-');
+        term_put_age(&b, latest - s->now_ms);
+    }
+    cli_table_cell(s->table, buf_span(&b));
+    buf_free(&b);
 }
 
 static void cell_reason(struct cli_table *t, const json_t *rcpt)

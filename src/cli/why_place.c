@@ -124,6 +124,23 @@ static void put_rule(struct why_show *s, const json_t *gate)
     buf_free(&b);
 }
 
+/* When the next one may begin, and when those that wait will have begun. */
+static void put_turns(struct why_show *s, const json_t *gate)
+{
+    if (row_int(gate, "paced_until_ms") > s->w->now_ms) {
+        buf_putz(s->out, "    the next one may begin ");
+        why_put_when(s, row_int(gate, "paced_until_ms"));
+        buf_putc(s->out, '\n');
+    }
+    if (row_int(gate, "latest_try_ms") > s->w->now_ms) {
+        buf_putz(s->out, "    ");
+        why_put_number(s, row_int(gate, "ready_there"), "recipient waits", "recipients wait");
+        buf_putz(s->out, " for their turn: at this pace the last of them begins ");
+        why_put_when(s, row_int(gate, "latest_try_ms"));
+        buf_putc(s->out, '\n');
+    }
+}
+
 /* How fast, and why not faster. */
 static void put_pace(struct why_show *s, const json_t *gate)
 {
@@ -137,11 +154,7 @@ static void put_pace(struct why_show *s, const json_t *gate)
                        "replies that asked for less, or did not come");
         buf_putz(s->out, "; successes bring it back\n");
     }
-    if (row_int(gate, "paced_until_ms") > s->w->now_ms) {
-        buf_putz(s->out, "    the next one may begin ");
-        why_put_when(s, row_int(gate, "paced_until_ms"));
-        buf_putc(s->out, '\n');
-    }
+    put_turns(s, gate);
     if (row_text(gate, "why").n && !row_int(gate, "down_until_ms")) {
         buf_putz(s->out, "    it is given less than it might be: ");
         why_put(s, row_text(gate, "why"));

@@ -36,6 +36,7 @@ static void put_rcpt(struct json *j, const struct sched_rcpt_info *r, struct qmg
         json_bool(j, "warned", true);
     if (next_ms)
         json_int(j, "next_try_ms", cause_wall(now, next_ms));
+    cause_put_turn(j, q, r, now);
     if (r->reason.n)
         json_str(j, "reason", r->reason);
     if (r->before.n)

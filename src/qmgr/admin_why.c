@@ -175,6 +175,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
         cause_put_frozen(&j, a->q, r);
     if (r->next_try_ms && !r->frozen)
         json_int(&j, "next_try_ms", cause_wall(now, r->next_try_ms));
+    cause_put_turn(&j, a->q, r, now);
     int64_t since_ms = r->state == SCHED_ACTIVE ? active_since(a->q, m->seq, rcpt) : 0;
     if (since_ms)
         json_int(&j, "begun_ms", cause_wall(now, since_ms));

@@ -52,6 +52,11 @@ void cause_put_frozen(struct json *j, struct qmgr *q, const struct sched_rcpt_in
  * the next one begin. 0: none, or no matter of time. */
 int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span dest,
                       int64_t next_ms);
+/* Of one that waits for its turn at a site with a rate, among others: that next slot is the site's.
+ * "ready_there", how many wait for it, and "latest_try_ms", when the last of them begins at this
+ * rate. */
+void cause_put_turn(struct json *j, const struct qmgr *q, const struct sched_rcpt_info *r,
+                    struct sched_now now);
 
 /* All mail for a word that is no queue id: ends the question. */
 void cause_group(struct admin_ask *a, struct span target);

@@ -4,6 +4,7 @@ senders and listeners; live on a reload; a site that is left alone and works aga
 tests/run: anyone"""
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,11 @@ def places(g):
     p = g.cli("queue", "sites", "--json")
     assert p.returncode == 0, p
     return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def turns(g):
+    rows = [json.loads(line) for line in g.cli("queue", "list", "--json").stdout.splitlines()]
+    return [r for m in rows for r in m["recipients"] if "latest_try_ms" in r]
 
 
 class Peers(Sink):
@@ -126,14 +132,22 @@ def rate(where):
             send(g, "u@a.example")
             sent += 1
             time.sleep(0.2)
-        send(g, "u@a.example", n=2)
+        send(g, "u@a.example", n=3)
+        waiting = until(lambda: [r for r in turns(g) if r["ready_there"] > 2])
+        for r in waiting:       # one slot is the next of all of them, and is not told as each one's
+            assert r["latest_try_ms"] - r["next_try_ms"] == (r["ready_there"] - 1) * 3600000, r
+        text = g.cli("queue", "list").stdout.decode()
+        assert re.search(r" (\d+s|\d+m|\d+h\d\dm)-\d+h\d\dm", text), text
+        text = g.cli("why", "a.example").stdout.decode()
+        assert re.search(r"recipients wait for their turn: at this pace the last of them begins",
+                         text), text
         came = len(sink.messages)
         time.sleep(2)
-        assert len(sink.messages) <= came + 1 < sent + 2, (len(sink.messages), came, sent)
+        assert len(sink.messages) <= came + 1 < sent + 3, (len(sink.messages), came, sent)
         g.options = {}
         g.configure()
         assert g.cli("reload").returncode == 0
-        sink.wait(sent + 2)
+        sink.wait(sent + 3)
 
 
 def elsewhere(where):
