@@ -163,9 +163,10 @@ static void put_received(struct why_show *s, const json_t *e)
         buf_putz(s->out, ", given by ");
         why_put(s, row_text(e, "client"));
     }
-    if (row_int(e, "size")) {
+    int64_t bytes = row_int(e, row_int(e, "stored") ? "stored" : "size");
+    if (bytes) {
         buf_putz(s->out, ", ");
-        why_put_size(s, row_int(e, "size"));
+        why_put_size(s, bytes); /* as while it was there */
     }
     if (row_int(e, "nrcpts")) {
         buf_putz(s->out, ", to ");

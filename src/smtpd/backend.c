@@ -139,9 +139,10 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     size_t at = wire_begin_bytes(b);
     envelope_put(b, &env);
     wire_end_bytes(b, at);
-    size_t head = wire_begin_bytes(b);
+    size_t head = wire_begin_bytes(b), before = b->len;
     buf_puts(b, c->head);
     local_put_warning(b, s, c->envelope);
+    s->stored_bytes = s->size_bytes + (b->len - before);
     wire_end_bytes(b, head);
     channel_end_tail(d->qmgr, buf_span(&s->content));
     buf_free(&s->content);

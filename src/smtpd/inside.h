@@ -107,7 +107,7 @@ struct session {
     uint64_t txn, seq;         /* 0: none */
     struct buf content;        /* of the transaction, not handed to qmgr yet */
     uint64_t streamed_bytes;   /* handed over in extents */
-    uint64_t size_bytes;
+    uint64_t size_bytes, stored_bytes; /* as it came; with our headers */
     bool lost; /* extents went to a qmgr that has died */
     bool committing, no_credit, dead, busy, shut;
     bool eof;  /* the client says no more; what it asked is answered */

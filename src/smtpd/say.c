@@ -148,6 +148,7 @@ void say_received(struct session *s)
     event_str(e, FIELD_id, span_str(id.text));
     event_str(e, FIELD_from, env->sender);
     event_int(e, FIELD_size, (int64_t)s->size_bytes);
+    event_int(e, FIELD_stored, (int64_t)s->stored_bytes);
     event_int(e, FIELD_nrcpts, (int64_t)s->rcpt_count);
     event_str(e, FIELD_proto, env->proto);
     event_str(e, FIELD_helo, env->helo);

@@ -69,6 +69,10 @@ class Desk:
         until(what, timeout_s, lambda: self.queue("list"))
 
 
+def stored(d):
+    return {e["id"]: e["stored"] for e in d.g.events() if e["event"] == "received"}
+
+
 def fill(d):
     """Eight messages: four held, four put off by the busy one."""
     held = [d.submit(f"u{i}@good.example", port=d.hold, size=100 + i) for i in range(4)]
@@ -96,6 +100,7 @@ def filters(where):
         assert d.ids("--client", "127.0.0.0/8") == held + busy
         assert not d.ids("--client", "192.0.2.1")
         assert d.ids("--size", ">10K", "--size", "<50K") == busy[1:3]
+        d.wait(lambda: stored(d) == {m["id"]: m["size"] for m in d.rows("list")})
         assert d.ids("--age", ">1h") == [] and d.ids("--age", "<1h") == held + busy
         assert d.ids("--id", held[3]) == [held[3]]
         assert d.ids("--sort", "size", "--limit", "3") == busy[:0:-1]

@@ -23,7 +23,8 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(id) X(from) X(to) X(size) X(nrcpts) X(proto) X(listener) X(client) X(helo) X(tls) \
     X(relay) X(dsn) X(stat) X(delay_ms) X(xdelay_ms) X(mailer) X(host) X(stage) X(reply) X(text) \
     X(role) X(pid) X(count) X(path) X(reason) X(site) X(next_try) X(attempts) X(ms) \
-    X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject) X(check)
+    X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject) X(check) \
+    X(stored) /* bytes: of a message with our headers; `size` is what the client sent */
 
 #define EVENT_TABLE(X) \
     X(gateway_started, EVENT_INFO, F(text) F(pid) F(path)) \
@@ -52,7 +53,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(rejected, EVENT_NOTICE, \
       F(id) F(client) F(listener) F(stage) F(from) F(to) F(reply) F(reason)) \
     X(received, EVENT_INFO, \
-      F(id) F(from) F(size) F(nrcpts) F(proto) F(listener) F(client) F(helo) F(tls) \
+      F(id) F(from) F(size) F(stored) F(nrcpts) F(proto) F(listener) F(client) F(helo) F(tls) \
           F(ms) F(commit_ms)) \
     X(discarded, EVENT_NOTICE, F(id) F(client) F(listener) F(from) F(size) F(nrcpts)) \
     X(not_received, EVENT_NOTICE, \
