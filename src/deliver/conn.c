@@ -38,7 +38,8 @@ static void say_tls_failed(struct conn *c, struct span why)
 {
     c->tls_failed = c->tls_told = true;
     talk_say(c, TALK_NOTE, SPAN("the TLS handshake failed"));
-    record_talk(c, TALK_NOTE, why);
+    if (why.n && !c->ended) /* else it stands there as what ended the connection */
+        talk_say(c, TALK_NOTE, why);
     event_begin(c->d->env->events, EVENT_tls_failed);
     event_str(c->d->env->events, FIELD_host, span_str(c->host));
     event_str(c->d->env->events, FIELD_text, why);

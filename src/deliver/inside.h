@@ -224,6 +224,7 @@ void upstream_result(struct job *j, size_t i, const struct smtp_outcome *o);
 /* c: the connection that qmgr knows by its name from now on; NULL: none. */
 void upstream_job_done(struct job *j, const struct conn *c);
 void upstream_unkept(struct conn *c);
+void upstream_left(struct job *j, const struct smtp_outcome *o); /* last_host, for another one */
 void upstream_want(struct job *j, size_t n);
 
 /* say.c */
@@ -236,13 +237,15 @@ void talk_line(void *conn, bool ours, struct span line); /* smtp_client_ops.trac
 void talk_say(struct conn *c, enum talk_kind kind, struct span text);
 void talk_closing(struct conn *c); /* once */
 void talk_asking(struct job *j); /* the DNS takes its time */
+/* No connection to it could be begun. */
+void talk_unreached(struct job *j, const struct dns_plan_addr *a, struct span why);
 
 /* record.c */
 void record_begin(struct job *j);
 void record_line(void *conn, int code, struct span text); /* smtp_client_ops.record */
 void record_talk(struct conn *c, enum talk_kind kind, struct span text);
 void record_open(struct conn *c); /* it is connected */
-void record_no(struct conn *c, const struct smtp_outcome *o); /* not a yes */
+void record_no(struct conn *c, const struct smtp_outcome *o); /* not a yes; tells it, too */
 void record_told(struct job *j, const struct smtp_outcome *o); /* to qmgr, as a result */
 int64_t record_took_ms(const struct job *j); /* up to now, with the DNS before it */
 void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why);

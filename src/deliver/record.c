@@ -37,11 +37,13 @@ static void put_place(struct buf *b, struct span host, const struct netaddr *add
 /* Whom we talk to is written down when it is wanted. */
 void record_talk(struct conn *c, enum talk_kind kind, struct span text)
 {
+    bool begins = kind == TALK_CONNECTING || kind == TALK_CACHED;
+    if (begins)
+        c->ended = false;
     if (!c->job || !c->log.max_bytes)
         return;
-    if (kind == TALK_CONNECTING || kind == TALK_CACHED) {
+    if (begins) {
         attempt_log_reset(&c->log);
-        c->ended = false;
         c->was_open = kind == TALK_CACHED;
         c->begun_ms = since(c->job);
     } else if (kind == TALK_NOTE && text.n) {
@@ -62,7 +64,7 @@ void record_no(struct conn *c, const struct smtp_outcome *o)
     if (o->reply.n || c->ended)
         return;
     c->ended = true;
-    record_talk(c, TALK_NOTE, o->text);
+    talk_say(c, TALK_NOTE, o->text);
 }
 
 static void keep_host(struct job *j, bool was_open, uint32_t at_ms, struct span host,
@@ -79,6 +81,7 @@ void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span 
 {
     keep_host(j, false, since(j), j->plan.hosts[a->host].name, &a->addr);
     attempt_log_add(&j->log, ATTEMPT_NOTE, since(j), 0, why);
+    talk_unreached(j, a, why);
 }
 
 void record_keep(struct job *j, struct conn *c)

@@ -27,6 +27,7 @@ void say_left(struct job *j)
     /* once: those that wait have not been asked about, each has a connection of its own. */
     if (j->probe || j->once || !o || o->result == SMTP_STALE)
         return;
+    upstream_left(j, o);
     buf_init(&relay, NETADDR_TEXT_MAX);
     netaddr_put(&relay, &j->last_addr);
     struct span words = o->reply.n ? o->reply : o->text;

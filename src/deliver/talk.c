@@ -34,6 +34,25 @@ void talk_say(struct conn *c, enum talk_kind kind, struct span text)
     tell(c, kind, text);
 }
 
+static void tell_of_job(const struct job *j, struct msg_talk m)
+{
+    m.watch = j->watch;
+    m.job = j->id;
+    if (j->watch && j->d->qmgr)
+        send_talk(j->d->qmgr, &m);
+}
+
+void talk_unreached(struct job *j, const struct dns_plan_addr *a, struct span why)
+{
+    struct msg_talk m = { .kind = TALK_CONNECTING,
+                          .host = j->plan.hosts[a->host].name,
+                          .relay = a->addr };
+    tell_of_job(j, m);
+    m.kind = TALK_NOTE;
+    m.text = span_to(why, LINE_BYTES_MAX);
+    tell_of_job(j, m);
+}
+
 void talk_asking(struct job *j)
 {
     struct buf b;
@@ -41,12 +60,8 @@ void talk_asking(struct job *j)
     buf_printf(&b, "asking the DNS for %s of %.*s",
                j->dest.hops[0].bracketed ? "addresses" : "the MX",
                SPAN_ARG(j->dest.hops[0].host));
-    struct msg_talk m = { .watch = j->watch,
-                          .job = j->id,
-                          .kind = TALK_NOTE,
-                          .text = span_to(buf_span(&b), LINE_BYTES_MAX) };
-    if (j->watch && j->d->qmgr)
-        send_talk(j->d->qmgr, &m);
+    tell_of_job(j, (struct msg_talk){ .kind = TALK_NOTE,
+                                      .text = span_to(buf_span(&b), LINE_BYTES_MAX) });
     buf_free(&b);
 }
 

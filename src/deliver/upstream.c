@@ -99,6 +99,17 @@ void upstream_unkept(struct conn *c)
         send_unkept(c->d->qmgr, &m);
 }
 
+void upstream_left(struct job *j, const struct smtp_outcome *o)
+{
+    struct msg_left m = { .job = j->id,
+                          .host = span_str(j->last_host),
+                          .relay = j->last_addr,
+                          .reply = o->reply,
+                          .text = o->text };
+    if (j->d->qmgr)
+        send_left(j->d->qmgr, &m);
+}
+
 static void on_let_go(struct deliver *d, struct channel *ch, const struct msg_let_go *m)
 {
     struct hash_node *n = hash_get(&d->kept, span_of(&m->keeper, sizeof m->keeper));

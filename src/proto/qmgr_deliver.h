@@ -32,6 +32,8 @@
 #define JOB_DONE_FIELDS(F) \
     F(U64, job) F(BYTES, site) F(U64, best) F(U64, all) F(U8, reached) F(U8, dns) \
     F(U64, keeper) F(U64, under) F(U8, ending) F(BYTES, tls) F(BYTES, why) F(BYTES, story)
+/* A host was left for the next one of the plan: its last word, or, without a reply, ours of it. */
+#define LEFT_FIELDS(F) F(U64, job) F(BYTES, host) F(ADDR, relay) F(BYTES, reply) F(BYTES, text)
 #define UNKEPT_FIELDS(F) F(BYTES, site) F(U64, keeper)
 /* qmgr has no use for that kept connection: close it. */
 #define LET_GO_FIELDS(F) F(U64, keeper)
@@ -70,7 +72,8 @@ enum {
     M(0x45, unkept, UNKEPT_FIELDS) \
     M(0x46, let_go, LET_GO_FIELDS) \
     M(0x47, watch, WATCH_FIELDS) \
-    M(0x48, talk, TALK_FIELDS)
+    M(0x48, talk, TALK_FIELDS) \
+    M(0x4c, left, LEFT_FIELDS)
 PROTO_DECLARE(QMGR_DELIVER)
 
 #endif

@@ -44,6 +44,7 @@ struct cause_scan {
     bool queried; /* y is to be freed */
     struct span target; /* in the ask's word */
     struct span host;   /* the same without the brackets of a literal */
+    struct netaddr ip;  /* it is one; or NETADDR_NONE */
     bool whole, local;  /* it is an address; one of this host without a domain */
     struct buf names;   /* of a host that is asked for by its address */
     struct span aliases[ALIASES_MAX];
@@ -542,28 +543,38 @@ static void scan_slice(struct admin_ask *a)
         admin_end(a, EX_NOINPUT, "nothing in the queue is for it");
 }
 
+static void add_alias(struct cause_scan *w, struct span name)
+{
+    struct span rest = buf_span(&w->names);
+    for (size_t i = 0; i < w->alias_count; rest = span_from(rest, w->aliases[i++].n))
+        if (span_ieq(span_to(rest, w->aliases[i].n), name))
+            return;
+    if (w->alias_count == ALIASES_MAX || !name.n || span_find(name, '[') < name.n)
+        return;
+    buf_puts(&w->names, name);
+    w->aliases[w->alias_count++] = span_of((const char *)NULL, name.n);
+}
+
 /* Names of the host with this address, as far as it was heard of lately. */
 static void on_host(void *ctx, const struct host_info *h)
 {
     struct cause_scan *w = ctx;
-    struct netaddr ip;
-    size_t at = w->names.len;
-    if (w->alias_count == ALIASES_MAX || !netaddr_parse_ip(w->host, &ip) ||
-        !netaddr_same_ip(&ip, &h->relay) || span_find(h->name, '[') < h->name.n)
-        return;
-    buf_puts(&w->names, h->name);
-    w->aliases[w->alias_count++] = span_of((const char *)NULL, w->names.len - at);
+    if (w->ip.family != NETADDR_NONE && netaddr_same_ip(&w->ip, &h->relay))
+        add_alias(w, h->name);
 }
 
-/* A domain without MX whose name is an alias of it: its mail goes there under its own name. */
+/* A domain without MX whose name is an alias of it: its mail goes there under its own name. And
+ * the names of the host with this address, tried or not. */
 static void on_story(struct cause_scan *w, struct span story)
 {
     struct attempt at;
-    if (w->alias_count == ALIASES_MAX || !attempt_get(story, &at) || !at.addr_count ||
-        !at.alias.n || !span_ieq(at.alias, w->target))
+    if (!attempt_get(story, &at))
         return;
-    buf_puts(&w->names, at.addrs[0].host);
-    w->aliases[w->alias_count++] = span_of((const char *)NULL, at.addrs[0].host.n);
+    if (at.addr_count && at.alias.n && span_ieq(at.alias, w->target))
+        add_alias(w, at.addrs[0].host);
+    for (size_t i = 0; w->ip.family != NETADDR_NONE && i < at.addr_count; i++)
+        if (netaddr_same_ip(&w->ip, &at.addrs[i].addr))
+            add_alias(w, at.addrs[i].host);
 }
 
 static void find_aliases(struct admin_ask *a, struct cause_scan *w)
@@ -610,6 +621,8 @@ void cause_group(struct admin_ask *a, struct span target)
     buf_init(&w->names, 4096);
     w->target = buf_span(&a->word);
     w->host = host_of(w->target);
+    if (!netaddr_parse_ip(w->host, &w->ip))
+        w->ip.family = NETADDR_NONE;
     w->whole = span_find(w->target, '@') < w->target.n;
     w->oldest = UINT64_MAX;
     cause_tallies_init(&w->reasons, seed);

@@ -308,15 +308,21 @@ struct host_look {
     size_t place_count;
     struct span host;
     struct netaddr ip; /* NETADDR_NONE: it is a name */
+    bool asked;        /* first the one that is asked for, then the others */
     size_t sent;
 };
 
+static bool is_asked(const struct host_look *l, const struct host_info *h)
+{
+    return (l->host.n && span_ieq(h->name, l->host)) ||
+           (l->ip.family != NETADDR_NONE && netaddr_same_ip(&h->relay, &l->ip));
+}
+
 static bool is_wanted(const struct host_look *l, const struct host_info *h)
 {
-    if (l->host.n && span_ieq(h->name, l->host))
-        return true;
-    if (l->ip.family != NETADDR_NONE && netaddr_same_ip(&h->relay, &l->ip))
-        return true;
+    bool asked = is_asked(l, h);
+    if (asked || l->asked)
+        return asked && l->asked;
     for (size_t i = 0; i < l->place_count; i++)
         if (span_eq(h->dest, l->places[i]->node.key))
             return true;
@@ -352,5 +358,8 @@ void cause_send_places(struct admin_ask *a, const struct hash *places, struct sp
         l.ip.family = NETADDR_NONE;
     for (size_t i = 0; i < l.place_count; i++)
         cause_send_place(a, best[i]->node.key);
+    l.asked = true;
+    hosts_each(a->q, on_host, &l);
+    l.asked = false;
     hosts_each(a->q, on_host, &l);
 }

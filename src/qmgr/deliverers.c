@@ -483,6 +483,15 @@ static void on_talk(struct deliver_peer *p, struct channel *ch, const struct msg
     live_talk(p->q, m);
 }
 
+static void on_left(struct deliver_peer *p, struct channel *ch, const struct msg_left *m)
+{
+    const struct job *j = job_find(p->q, p, m->job);
+    (void)ch;
+    if (j)
+        hosts_left(p->q, j, m);
+}
+
+PROTO_HANDLER(left, struct deliver_peer *, on_left)
 PROTO_HANDLER(talk, struct deliver_peer *, on_talk)
 PROTO_HANDLER(want, struct deliver_peer *, on_want)
 PROTO_HANDLER(result, struct deliver_peer *, on_result)
@@ -558,8 +567,8 @@ void deliverers_peer(struct qmgr *q, int index, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(want), PROTO_TYPE(result),
                                                  PROTO_TYPE(job_done), PROTO_TYPE(unkept),
-                                                 PROTO_TYPE(talk) };
-    static const struct channel_ops ops = { types, 5, on_gone, on_drained };
+                                                 PROTO_TYPE(talk), PROTO_TYPE(left) };
+    static const struct channel_ops ops = { types, 6, on_gone, on_drained };
     struct deliver_peer *p = &q->delivers[index];
     if (p->channel)
         on_gone(p, p->channel, "replaced");

@@ -64,14 +64,16 @@ static struct host *host_of(struct qmgr *q, struct span name)
     return host;
 }
 
-void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g)
+/* words: what it said, or what is to be said of it. */
+static void note(struct qmgr *q, const struct job *j, struct span name,
+                 const struct netaddr *relay, bool said, struct span words)
 {
-    struct span name = span_to(g->host, NAME_MAX_BYTES), dest = span_to(j->dest, NAME_MAX_BYTES);
-    if (!name.n || g->result == SMTP_STALE)
+    struct span dest = span_to(j->dest, NAME_MAX_BYTES);
+    name = span_to(name, NAME_MAX_BYTES);
+    if (!name.n)
         return;
     struct host *host = host_of(q, name);
-    bool said = g->reply.n && g->result != SMTP_UNKNOWN;
-    struct span words = said ? g->reply : g->text, before = SPAN("Deferred: ");
+    struct span before = SPAN("Deferred: ");
     size_t at = 0;
     if (!said)
         memcpy(host->text, before.p, at = before.n);
@@ -82,10 +84,22 @@ void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g)
     if (dest.n)
         memcpy(host->dest, dest.p, dest.n);
     host->dest_len = dest.n;
-    host->relay = g->relay;
+    host->relay = *relay;
     host->wall_ms = loop_wall_ms(q->env->loop);
     list_remove(&host->recent);
     list_prepend(&q->hosts->recent, &host->recent);
+}
+
+void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g)
+{
+    bool said = g->reply.n && g->result != SMTP_UNKNOWN;
+    if (g->result != SMTP_STALE)
+        note(q, j, g->host, &g->relay, said, said ? g->reply : g->text);
+}
+
+void hosts_left(struct qmgr *q, const struct job *j, const struct msg_left *m)
+{
+    note(q, j, m->host, &m->relay, m->reply.n > 0, m->reply.n ? m->reply : m->text);
 }
 
 void hosts_each(const struct qmgr *q, void (*fn)(void *ctx, const struct host_info *h), void *ctx)

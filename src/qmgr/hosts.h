@@ -1,5 +1,5 @@
-/* hosts: what became of the last attempt at each host; those heard of last, a bounded number, in
- * memory. */
+/* hosts: what became of the last attempt at each host, those that were left for the next one too;
+ * those heard of last, a bounded number, in memory. */
 #ifndef POSTERN_QMGR_HOSTS_H
 #define POSTERN_QMGR_HOSTS_H
 

@@ -408,6 +408,7 @@ void live_job_over(struct qmgr *q, const struct job *j);
 
 /* hosts.c */
 void hosts_note(struct qmgr *q, const struct job *j, const struct job_rcpt *g);
+void hosts_left(struct qmgr *q, const struct job *j, const struct msg_left *m);
 void hosts_free(struct qmgr *q);
 
 /* clock.c: is the wall's clock to be believed? */

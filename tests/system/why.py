@@ -370,6 +370,37 @@ def two_hosts(where):
             assert "the DNS says the same as at the last attempt" in d.why(id)
 
 
+TWO_MX = """
+    dest.test MX 10 mx1.test
+    dest.test MX 20 mx2.test
+    mx1.test A 127.0.0.17
+    mx2.test A 127.0.0.18"""
+
+
+def first_mx_silent(where):
+    """The first MX says nothing, the second one puts off: retry --verbose tells of the first one
+    what its story says, and it is found by its name and by its address, with its last word."""
+    port = ports.free()
+    silent = "timeout waiting for input from mx1.test during client greeting"
+    with Sink(host="127.0.0.17", port=port) as first, ZoneDns(TWO_MX) as dns, \
+            Sink(host="127.0.0.18", port=port) as second, \
+            Desk(where, options={"dns": {"servers": [dns.address], "dnssec": Word("off")},
+                                 "timeout": {"initial": Word("1s")},
+                                 "deliver": {"port": port}}) as d:
+        first.at("connect", STALL, stall_s=60)
+        second.at("rcpt", "451 4.7.1 come again")
+        id = d.submit("x@dest.test")
+        d.wait_attempts(id, 1)
+        said = d.g.cli("retry", "--verbose", "dest.test").stdout.decode()
+        assert f"    - {silent}\n    - connecting to mx2.test" in said, said
+        assert silent in lines(d.story(id)["attempts"][0], "note")
+        for name in ("mx1.test", "127.0.0.17", "mx2.test", "127.0.0.18"):
+            s = d.story(name)
+            words = {h["host"]: h["said"] for h in s["hosts"]}
+            assert s["group"]["messages"] == 1 and s["oldest"]["id"] == id, s
+            assert silent in words["mx1.test"] and words["mx2.test"].startswith("451"), s["hosts"]
+
+
 def route_moved(where):
     """The tables send it elsewhere now; and held, it says who holds it, since when and what came
     before."""
@@ -775,7 +806,8 @@ def nobody_there(where):
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
          alias_without_mx, silent_dns,
-         tried_by_another, two_hosts, route_moved, parked, limits, rated, rerouted, hosts_and_names,
+         tried_by_another, two_hosts, first_mx_silent, route_moved, parked, limits, rated,
+         rerouted, hosts_and_names,
          rotated, not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
 

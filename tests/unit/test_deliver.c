@@ -37,11 +37,14 @@ struct rig {
     int64_t quit_ms; /* a server's time for QUIT; -1: it never answers */
     bool drops_at_a; /* at RCPT */
     bool refuses_at_a; /* in its greeting */
+    bool silent_at_a; /* instead of a greeting */
     bool no_tls_at_b; /* it says STARTTLS, and then drops who does that */
     uint32_t ttl_s, looked_up;
     struct msg_job_done done; /* the last, without its texts */
     struct msg_result result;
-    unsigned jobs_done, unkept;
+    unsigned jobs_done, unkept, left;
+    char left_host[64], left_text[128]; /* the last */
+    struct buf talk; /* to who looks on: KIND TEXT lines */
 };
 
 /* --- servers --- */
@@ -133,7 +136,8 @@ static void on_connect(struct rig *r, int server)
     loop_io_add(r->l, &p->io, p->fd, LOOP_READ, on_peer, p);
     r->live++;
     r->peak = r->live > r->peak ? r->live : r->peak;
-    say(p, r->refuses_at_a && server == A ? "554 not you\r\n" : "220 here\r\n");
+    if (!r->silent_at_a || server != A)
+        say(p, r->refuses_at_a && server == A ? "554 not you\r\n" : "220 here\r\n");
 }
 
 static void on_connect_a(void *ctx, int ready) { (void)ready; on_connect(ctx, A); }
@@ -194,6 +198,25 @@ static void on_unkept(struct rig *r, struct channel *ch, const struct msg_unkept
     (void)ch;
     r->unkept += m->keeper == r->done.keeper;
 }
+
+static void on_left(struct rig *r, struct channel *ch, const struct msg_left *m)
+{
+    struct span words = m->reply.n ? m->reply : m->text;
+    (void)ch;
+    r->left++;
+    snprintf(r->left_host, sizeof r->left_host, "%.*s", SPAN_ARG(m->host));
+    snprintf(r->left_text, sizeof r->left_text, "%.*s", SPAN_ARG(words));
+}
+
+static void on_talk(struct rig *r, struct channel *ch, const struct msg_talk *m)
+{
+    static const char kinds[TALK_KINDS] = { "=*><-qx" };
+    (void)ch;
+    buf_printf(&r->talk, "%c %.*s\n", kinds[m->kind],
+               SPAN_ARG(m->text.n ? m->text : m->host));
+}
+PROTO_HANDLER(left, struct rig *, on_left)
+PROTO_HANDLER(talk, struct rig *, on_talk)
 PROTO_HANDLER(result, struct rig *, on_result)
 PROTO_HANDLER(job_done, struct rig *, on_job_done)
 PROTO_HANDLER(unkept, struct rig *, on_unkept)
@@ -243,9 +266,10 @@ static void run(struct rig *r, int64_t ms)
 static struct rig *begin(const char *config)
 {
     static const struct channel_type from_deliver[] = { PROTO_TYPE(result), PROTO_TYPE(job_done),
-                                                        PROTO_TYPE(unkept) };
+                                                        PROTO_TYPE(unkept), PROTO_TYPE(left),
+                                                        PROTO_TYPE(talk) };
     static const struct channel_type to_resolver[] = { PROTO_TYPE(lookup) };
-    static const struct channel_ops qmgr_ops = { from_deliver, 3, on_gone, NULL };
+    static const struct channel_ops qmgr_ops = { from_deliver, 5, on_gone, NULL };
     static const struct channel_ops resolver_ops = { to_resolver, 1, on_gone, NULL };
     struct events_config ec = { .tag = "rig", .role = "deliver", .hostname = "gw.example",
                                 .line_fd = -1, .event_fd = -1 };
@@ -253,6 +277,7 @@ static struct rig *begin(const char *config)
     struct err e;
     r->l = loop_sim_new(1, INT64_C(1790000000000));
     r->ttl_s = 3600;
+    buf_init(&r->talk, 1 << 16);
     r->env = (struct role_env){ .loop = r->l, .events = events_new(r->l, &ec), .done = on_done };
     r->role = deliver_role.make(&r->env, config_of(config), &e);
     MUST(r->role);
@@ -275,6 +300,7 @@ static void end(struct rig *r)
         if (r->listens[i].fn)
             close_server(r, i);
     events_free(&r->env.events);
+    buf_free(&r->talk);
     loop_free(&r->l);
     free(r);
 }
@@ -452,6 +478,42 @@ static void refused_in_the_greeting(void)
     end(r);
 }
 
+static bool was_said(const struct rig *r, const char *text)
+{
+    struct span s = buf_span(&r->talk), want = span_str(text);
+    for (; s.n >= want.n; s = span_from(s, 1))
+        if (span_starts(s, want))
+            return true;
+    printf("# not said: %s# but:\n%.*s", text, SPAN_ARG(buf_span(&r->talk)));
+    return false;
+}
+
+/* Why a host was left for the next one is told to qmgr, and to who looks on. */
+static void left_for_the_next(void)
+{
+    static const char said[] = "timeout waiting for input from a.example during client greeting";
+    struct rig *r = begin("timeout { initial = 3s }\n");
+    struct msg_watch watch = { .watch = 5, .job = 1 };
+    r->silent_at_a = true;
+    send_watch(r->qmgr, &watch);
+    CHECK(mailed(r, 0, false));
+    CHECK(r->taken[B] == 1 && r->left == 1);
+    CHECK_SPAN(span_str(r->left_host), SPAN("a.example"));
+    CHECK_SPAN(span_str(r->left_text), span_str(said));
+    CHECK(was_said(r, "= a.example\n- timeout waiting for input from a.example during client "
+                      "greeting\n= b.example\n"));
+    end(r);
+    r = begin("");
+    r->no_tls_at_b = r->refuses_at_a = true;
+    send_watch(r->qmgr, &watch);
+    CHECK(mailed(r, 0, false));
+    CHECK(r->left == 2); /* the second one for itself, without TLS */
+    CHECK(was_said(r, "< 554 not you\n"));
+    CHECK(was_said(r, "- connection to b.example lost during client STARTTLS\n"
+                      "- the TLS handshake failed\n= b.example\n"));
+    end(r);
+}
+
 /* No more are kept than may be at work: descriptors end. */
 static void not_too_many(void)
 {
@@ -481,6 +543,7 @@ static const struct test tests[] = { TEST(used_again),  TEST(not_over_a_reload),
                                      TEST(one_after_the_other), TEST(in_its_room),
                                      TEST(ends_in_between),
                                      TEST(second_choice), TEST(second_choice_without_tls),
-                                     TEST(refused_in_the_greeting), TEST(not_too_many),
+                                     TEST(refused_in_the_greeting), TEST(left_for_the_next),
+                                     TEST(not_too_many),
                                      TEST(short_ttl) };
 TEST_MAIN(tests)
