@@ -299,6 +299,16 @@ static bool out_waits(const struct conn *c)
            (c->tls && tls_output(c->tls)->len);
 }
 
+/* The client has closed: so that the peer knows that nobody cut it short (RFC 8446 6.1). What does
+ * not leave at once is not waited for. */
+static void end_tls(struct conn *c)
+{
+    if (!c->tls || c->eof || out_waits(c))
+        return;
+    tls_close(c->tls);
+    write_tls(c);
+}
+
 static void begin_tls(struct conn *c)
 {
     char session[600];
@@ -433,6 +443,8 @@ static void drive(struct conn *c, void (*act)(struct conn *c))
     bool written = write_out(c); /* of a client that has closed: its QUIT (RFC 5321 3.1) */
     if (!c->closed && !written)
         smtp_client_eof(c->client, span_str(strerror(errno)), now_of(c));
+    if (c->closed && written)
+        end_tls(c);
     if (!c->closed && c->tls_pending && !out_waits(c)) {
         begin_tls(c);
         if (c->tls)

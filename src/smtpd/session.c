@@ -128,6 +128,7 @@ static bool write_plain(struct session *s)
     }
 }
 
+/* Our last words are followed by close_notify, in the same write. */
 static bool write_tls(struct session *s)
 {
     for (;;) {
@@ -135,6 +136,8 @@ static bool write_tls(struct session *s)
         size_t took = out.n ? tls_write(s->tls, out) : 0;
         if (took)
             smtp_server_sent(s->server, took);
+        if (smtp_server_closing(s->server) && took == out.n)
+            tls_close(s->tls);
         if (!write_buf(s, tls_output(s->tls)))
             return false;
         if (!took || tls_output(s->tls)->len)
@@ -211,19 +214,27 @@ static void shut_when_free(struct session *s)
     smtp_server_shutdown(s->server);
 }
 
-/* What is within TLS; false when it has ended, properly or not: nothing can be said any more. */
+/* What is within TLS; false when it has failed. After close_notify the client may still read. */
 static bool run_tls(struct session *s)
 {
-    if (s->eof || !end_handshake(s))
+    if (!end_handshake(s))
         return false;
     decrypt(s);
-    return tls_state(s->tls) != TLS_CLOSED;
+    s->eof |= tls_state(s->tls) == TLS_CLOSED;
+    return end_handshake(s);
 }
 
 /* A client that has said all it will (shutdown, nc -N) is owed its answers. */
-static bool answer_owed(const struct session *s)
+static bool goes_on(struct session *s)
 {
-    return smtp_server_blocked(s->server) && !(s->tls && !s->tls_told);
+    bool shaking = s->tls && !s->tls_told;
+    if (!s->eof || (smtp_server_blocked(s->server) && !shaking))
+        return true;
+    if (s->tls) {
+        tls_close(s->tls);
+        write_buf(s, tls_output(s->tls));
+    }
+    return false;
 }
 
 /* Moves bytes until nothing moves: what was written may have made room for a reply, and with it
@@ -246,7 +257,7 @@ static bool step(struct session *s)
         if (s->tls_pending)
             begin_tls(s);
         else if (!moved || smtp_server_blocked(s->server))
-            return !s->eof || answer_owed(s);
+            return goes_on(s);
     }
 }
 
@@ -378,7 +389,7 @@ static void on_readable(struct session *s)
         return;
     }
     s->eof = true;
-    s->gone = got < 0;
+    s->gone = got < 0 || s->tls; /* TLS ends by close_notify: without it, it was cut */
 }
 
 static void on_ready(void *ctx, int ready)

@@ -94,6 +94,7 @@ class Sink:
         self.extensions = list(EXTENSIONS if extensions is None else extensions)
         self.messages, self.dialogue, self.rules = [], [], []
         self.sessions = 0
+        self.ends = []              # of TLS, behind QUIT: "close_notify" or not
         self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.tls = None
@@ -356,7 +357,15 @@ class Session:
 
     def quit(self, _line):
         self.reply("221 2.0.0 bye")
+        if self.secure:
+            self.sink.ends.append(self.end_of_tls())
         raise Gone
+
+    def end_of_tls(self):
+        try:
+            return "close_notify" if self.conn.recv(1) == b"" else "more"
+        except OSError:
+            return "cut"
 
     def starttls(self, _line):
         if self.sink.tls is None or self.secure:
@@ -366,7 +375,8 @@ class Session:
         self.obey("tls", b"")
         self.buffer = b""
         plain = self.conn
-        self.conn = self.sink.tls.wrap_socket(plain, server_side=True)
+        self.conn = self.sink.tls.wrap_socket(plain, server_side=True,
+                                               suppress_ragged_eofs=False)
         with self.sink.changed:
             self.sink.sockets.discard(plain)
             self.sink.sockets.add(self.conn)

@@ -6,6 +6,7 @@ tests/run: user bad_certificate keys_in_keyring_only"""
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -330,6 +331,77 @@ def injection(where):
         sink.wait(1)
 
 
+def all_at_once(port, ctx, said):
+    """What the server says to one who says that and close_notify in one piece, and how it ends."""
+    with smtpclient.Client(port) as c:
+        c.ehlo()
+        assert c.cmd("STARTTLS").code == 220
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = ctx.wrap_bio(incoming, outgoing)
+
+        def until_done(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    if outgoing.pending:
+                        c.send(outgoing.read())
+                    got = c.sock.recv(65536)
+                    incoming.write(got) if got else incoming.write_eof()
+
+        until_done(tls.do_handshake)
+        for command in said[:-1]:
+            tls.write(command)
+            assert until_done(tls.read)[:1] in b"23", command
+        tls.write(said[-1])
+        heard = b""
+        try:
+            tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        c.send(outgoing.read())
+        c.sock.shutdown(socket.SHUT_WR)
+        try:
+            while more := until_done(tls.read):
+                heard += more
+        except ssl.SSLZeroReturnError:
+            return heard, "close_notify"
+        except OSError as e:
+            return heard, str(e)
+        return heard, "end"
+
+
+def ends(where):
+    """Each end of a session is told from being cut (RFC 8446 6.1), and who has ended his direction
+    hears the answers (RFC 8446 6.1; Exim does so at each QUIT)."""
+    _, _, tls = both_kinds(where)
+    with Sink() as sink, gateway(where, sink, tls, server={"bad_commands": 3}) as g:
+        for version in (V12, V13):
+            ctx = context(version)
+            for commands in (["QUIT"], ["BAD"] * 4):
+                with smtpclient.Client(g.port) as c:
+                    c.ehlo()
+                    assert c.cmd("STARTTLS").code == 220
+                    c.sock = ctx.wrap_socket(c.sock, suppress_ragged_eofs=False)
+                    c.ehlo()
+                    for command in commands:
+                        reply = c.cmd(command)
+                    if reply.code == 500:
+                        reply = c.reply()       # too many of them
+                    assert reply.code in (221, 421), reply
+                    assert c.sock.recv(1) == b""    # raises when it is not close_notify
+            heard, end = all_at_once(g.port, ctx, [b"QUIT\r\n"])
+            assert heard.startswith(b"221 ") and end == "close_notify", (heard, end)
+        assert "lost input channel" not in g.log(), g.log()[-2000:]
+        heard, end = all_at_once(g.port, ctx, [
+            b"EHLO x.example\r\n", b"MAIL FROM:<a@x.example>\r\n", b"RCPT TO:<b@dest.example>\r\n",
+            b"DATA\r\n", MESSAGE + b".\r\nQUIT\r\n"])
+        assert heard.startswith(b"250 ") and b"\r\n221 " in heard, heard
+        assert end == "close_notify", end
+        sink.wait(1)
+        assert "lost input channel" not in g.log(), g.log()[-2000:]
+
+
 def stalled_handshake(where):
     """It has its own clock, server.starttls, whatever the other clocks stand at."""
     _, _, tls = both_kinds(where)
@@ -402,6 +474,7 @@ def opportunistic(where):
                 assert hits == 2, f"{name}: {hits} sessions were taken up again"
                 assert sink.sessions == 3
                 assert {m.helo.split()[0] for m in sink.messages} == {b"EHLO"}
+                assert sink.ends == ["close_notify"] * 3, sink.ends
             out(g, "plain.example")
             assert not plain.wait(1)[0].tls
             a.at("starttls", "454 4.7.0 not now", times=1)
@@ -641,10 +714,10 @@ def look_at(role, pid, wanted, holders, unreadable, files):
 
 def main():
     return Report().cases("tls", (
-        stalled_handshake, two_kinds_of_keys, oldest_version, sessions, keyring_dies, injection,
-        required_and_off, opportunistic, failed_handshake, tls_required_out, injected_reply,
-        other_certificates, reload_under_handshakes, bad_certificate, keys_in_keyring_only),
-        at_once=4)
+        stalled_handshake, ends, two_kinds_of_keys, oldest_version, sessions, keyring_dies,
+        injection, required_and_off, opportunistic, failed_handshake, tls_required_out,
+        injected_reply, other_certificates, reload_under_handshakes, bad_certificate,
+        keys_in_keyring_only), at_once=4)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,9 @@ static void one_handshake(int which, int max_version, const char *version, size_
     CHECK_INT(tls_read(s, &x, 1), -1);
     CHECK_INT(tls_state(s), TLS_CLOSED);
     CHECK_SPAN(span_str(tls_why(s)), SPAN(""));
+    CHECK(says(s, c, "221 c\r\n")); /* each direction ends by itself */
     tls_close(s);
+    CHECK_INT(tls_write(s, SPAN("late")), 0);
     carry(c, s, step);
     CHECK_INT(tls_read(c, &x, 1), -1);
     CHECK_INT(tls_state(c), TLS_CLOSED);
@@ -501,6 +503,7 @@ static void cut(void)
     CHECK_INT(tls_read(s, got, sizeof got), -1);
     CHECK_INT(tls_state(s), TLS_CLOSED);
     CHECK(strstr(tls_why(s), "without notice"));
+    CHECK_INT(tls_write(s, SPAN("late")), 0);
     tls_free(&s);
     /* a record changed under way */
     s = tls_server_new(b.server, NULL);
@@ -543,6 +546,19 @@ static void bulk_is_bounded(void)
             CHECK(memcmp(got, big + read, (size_t)k) == 0);
         CHECK(read > before);
     }
+    /* the end of it has room also behind as much as may be written */
+    written = tls_write(c, span_of(big, TOTAL));
+    CHECK(written < TOTAL && tls_output(c)->len >= TLS_OUTPUT_MAX);
+    tls_close(c);
+    ssize_t k = 0;
+    for (int rounds = 0; k >= 0 && rounds < 1000; rounds++) {
+        buf_take(tls_output(c), tls_input(s, buf_span(tls_output(c))));
+        k = tls_read(s, got, sizeof got);
+        written -= k > 0 ? (size_t)k : 0;
+    }
+    CHECK_INT(written, 0);
+    CHECK_INT(tls_state(s), TLS_CLOSED);
+    CHECK_SPAN(span_str(tls_why(s)), SPAN(""));
     free(big);
     tls_free(&c);
     tls_free(&s);

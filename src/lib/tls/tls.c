@@ -35,7 +35,7 @@ static int bio_write(BIO *bio, const char *from, size_t n, size_t *n_r)
     struct tls *t = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     *n_r = 0;
-    if (t->out.len >= TLS_OUTPUT_MAX) {
+    if (t->out.len >= TLS_OUTPUT_MAX && !t->closing) {
         BIO_set_retry_write(bio);
         return 0;
     }
@@ -227,10 +227,16 @@ ssize_t tls_read(struct tls *t, void *to, size_t max)
     return rc == 1 ? (ssize_t)n : read_nothing(t, rc);
 }
 
+/* Each direction ends by itself (RFC 8446 6.1), unless the connection was cut. */
+static bool can_write(const struct tls *t)
+{
+    return !t->closing && (t->state == TLS_OPEN || (t->state == TLS_CLOSED && !t->why.text[0]));
+}
+
 size_t tls_write(struct tls *t, struct span plaintext)
 {
     size_t done = 0;
-    if (t->state != TLS_OPEN || t->closing)
+    if (!can_write(t))
         return 0;
     while (done < plaintext.n && t->out.len < TLS_OUTPUT_MAX) {
         size_t n;

@@ -25,7 +25,8 @@ struct tls;
 enum tls_state {
     TLS_HANDSHAKE, /* also while keyring is asked: tls_waits_for_key */
     TLS_OPEN,
-    TLS_CLOSED, /* the peer ended properly (close_notify): nothing more can be read */
+    TLS_CLOSED, /* nothing more can be read; after the peer's close_notify tls_write still works,
+                   without one (tls_why) it does not */
     TLS_FAILED, /* tls_why says why; an alert may still stand in the output */
 };
 
@@ -63,10 +64,13 @@ struct buf *tls_output(struct tls *t);
  * To be called until it does not give more: bytes already taken make no new event. */
 ssize_t tls_read(struct tls *t, void *to, size_t max);
 
-/* Bytes of plaintext taken, 0 when not open or while the output holds TLS_OUTPUT_MAX or more. */
+/* Bytes of plaintext taken, 0 when there can be none or while the output holds TLS_OUTPUT_MAX or
+ * more. */
 size_t tls_write(struct tls *t, struct span plaintext);
 
-/* Ends our direction with close_notify; nothing can be written after it. */
+/* Ends our direction with close_notify (RFC 8446 6.1), which then stands in the output; nothing
+ * can be written after it. To be called before a proper end; the peer's need not be awaited. Not
+ * open, or called again: does nothing. */
 void tls_close(struct tls *t);
 
 /* To be called once before the process is locked up: what the library loads on first use. */
