@@ -8,11 +8,9 @@
  * caller, and its name is made here: nothing else can be reached with the group's right. */
 #include "submit/drop.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -33,25 +31,19 @@ static bool standard_descriptors(void)
     return fd > STDERR_FILENO;
 }
 
-static bool is_ours(const char *directory)
+/* Of the directory that is open: who may rename what is above it changes nothing any more. */
+static bool is_ours(int dir)
 {
     struct stat st;
-    if (lstat(directory, &st) != 0) {
-        fprintf(stderr, "postern-drop: %s: %s\n", directory, strerror(errno));
-        return false;
-    }
     bool set_gid = getegid() != getgid();
-    if (!S_ISDIR(st.st_mode) || (set_gid && (st.st_gid != getegid() ||
-                                             (st.st_mode & 07777) != DROP_DIRECTORY_MODE))) {
-        fprintf(stderr, "postern-drop: %s is no submission spool\n", directory);
-        return false;
-    }
-    return true;
+    return fstat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+           (!set_gid || (st.st_gid == getegid() && (st.st_mode & 07777) == DROP_DIRECTORY_MODE));
 }
 
 int main(int argc, char **argv)
 {
     struct err err;
+    int rc = EX_NOPERM;
     if (!standard_descriptors())
         return EX_OSERR;
     if (argc != 2 || argv[1][0] != '/') {
@@ -62,10 +54,13 @@ int main(int argc, char **argv)
     signal(SIGINT, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     umask(0);
-    if (!is_ours(argv[1]))
-        return EX_NOPERM;
-    if (drop_message(argv[1], STDIN_FILENO, message_max, &err))
+    int dir = drop_open(argv[1], &err);
+    if (dir >= 0 && !is_ours(dir))
+        err_set(&err, "%s is no submission spool", argv[1]);
+    else if (dir >= 0 && drop_into(dir, STDIN_FILENO, message_max, &err))
         return EX_OK;
+    else if (dir >= 0)
+        rc = EX_TEMPFAIL;
     fprintf(stderr, "postern-drop: %s\n", err.text);
-    return EX_TEMPFAIL;
+    return rc;
 }

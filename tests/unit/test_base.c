@@ -1,6 +1,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/crc32c.h"
+#include "base/domain.h"
 #include "base/hash.h"
 #include "base/heap.h"
 #include "base/json.h"
@@ -17,6 +18,31 @@ static void span_words_and_trim(void)
     CHECK_SPAN(span_trim(SPAN(" \t x y ")), SPAN("x y"));
     CHECK(span_istarts(SPAN("Mail from"), SPAN("MAIL")));
     CHECK_INT(span_rfind(SPAN("a@b@c"), '@'), 3);
+}
+
+static void domains_have_one_form(void)
+{
+    static const struct {
+        const char *name, *folded;
+    } table[] = {
+        { "Dest.EXAMPLE", "dest.example" },
+        { "B\xc3\xbc" "cher.example", "xn--bcher-kva.example" },
+        { "[IPv6:2001:0DB8:0:0:0:0:0:1]", "[ipv6:2001:db8::1]" },
+        { "[ipv6:2001:db8::1]", "[ipv6:2001:db8::1]" },
+        { "[IPv6:::ffff:192.0.2.1]", "[192.0.2.1]" },
+        { "[192.0.2.1]", "[192.0.2.1]" },
+        { "[IPv6:2001:DB8::G]", "[ipv6:2001:db8::g]" }, /* no address */
+        { "[X", "[x" },
+        { "", "" },
+    };
+    char out[300];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        size_t n = domain_fold(span_str(table[i].name), out, sizeof out);
+        CHECK_SPAN(span_of(out, n), span_str(table[i].folded));
+        CHECK(domain_same(span_str(table[i].name), span_str(table[i].folded)));
+    }
+    CHECK(!domain_same(SPAN("[IPv6:2001:db8::1]"), SPAN("[IPv6:2001:db8::2]")));
+    CHECK(!domain_same(SPAN("[IPv6:2001:db8::1]"), SPAN("2001:db8::1")));
 }
 
 static void buf_is_a_bounded_queue(void)
@@ -216,7 +242,8 @@ static void arena_is_bounded(void)
 }
 
 static const struct test tests[] = {
-    TEST(span_words_and_trim), TEST(buf_is_a_bounded_queue), TEST(buf_keeps_order_when_it_moves),
+    TEST(span_words_and_trim), TEST(domains_have_one_form), TEST(buf_is_a_bounded_queue),
+    TEST(buf_keeps_order_when_it_moves),
     TEST(heap_yields_in_order), TEST(hash_finds_what_was_added),
     TEST(wire_round_trip_and_truncation), TEST(crc32c_known_answers),
     TEST(crc32c_agrees_with_the_table), TEST(num_reads_units),

@@ -1,6 +1,7 @@
 #include "base/domain.h"
 
 #include "base/must.h"
+#include "base/netaddr.h"
 
 #include <idn2.h>
 
@@ -48,10 +49,28 @@ size_t domain_to_utf8(struct span name, char *out, size_t cap)
     return n;
 }
 
+/* Of an address literal: one address may be written in many ways (RFC 4291 2.2, RFC 5952). */
+static size_t fold_literal(struct span name, char *out, size_t cap)
+{
+    struct netaddr a;
+    struct buf b;
+    if (!name.n || name.p[0] != '[' || !netaddr_parse_literal(name, &a))
+        return 0;
+    buf_init(&b, NETADDR_TEXT_MAX);
+    netaddr_put_literal(&b, &a);
+    struct span s = buf_span(&b);
+    size_t n = s.n <= cap ? s.n : 0;
+    for (size_t i = 0; i < n; i++)
+        out[i] = ascii_lower(s.p[i]);
+    buf_free(&b);
+    return n;
+}
+
 size_t domain_fold(struct span name, char *out, size_t cap)
 {
     MUST(name.n <= cap);
     size_t n = domain_to_ascii(name, out, cap);
+    n = n ? n : fold_literal(name, out, cap);
     for (size_t i = 0; i < name.n && !n; i++)
         out[i] = ascii_lower(name.p[i]);
     return n ? n : name.n;
@@ -74,7 +93,8 @@ bool domain_same(struct span a, struct span b)
     char x[UTF8_MAX], y[UTF8_MAX];
     if (span_ieq(a, b))
         return true;
-    if ((is_ascii(a) && is_ascii(b)) || a.n > sizeof x || b.n > sizeof y)
+    bool literals = span_starts(a, SPAN("[")) && span_starts(b, SPAN("["));
+    if ((is_ascii(a) && is_ascii(b) && !literals) || a.n > sizeof x || b.n > sizeof y)
         return false;
     return span_eq(span_of(x, domain_fold(a, x, sizeof x)),
                    span_of(y, domain_fold(b, y, sizeof y)));

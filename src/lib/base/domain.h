@@ -9,8 +9,9 @@
  * too long. */
 size_t domain_to_ascii(struct span utf8, char *out, size_t cap);
 
-/* In the form in which names are compared: A-labels, in lower case. What IDNA does not take, or has
- * no room then, stays as it is but for ASCII letters; it must have room so. The bytes put. */
+/* In the form in which names are compared: A-labels, in lower case; an address literal in its one
+ * form. What is neither, or has no room then, stays as it is but for ASCII letters; it must have
+ * room so. The bytes put. */
 size_t domain_fold(struct span name, char *out, size_t cap);
 
 /* The name with its A-labels as people read them. The bytes put, or 0: it has none, or no room. */

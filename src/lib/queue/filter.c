@@ -86,7 +86,9 @@ static void fold_domain(struct term *t)
     if (!(have >> t->field & 1) || t->is_id)
         return;
     begins += span_starts(span_from(v, begins), SPAN("."));
-    size_t n = domain_to_ascii(span_from(v, begins), text, sizeof text - begins);
+    struct span domain = span_from(v, begins);
+    size_t n = domain.n && domain.p[0] == '[' ? domain_fold(domain, text, sizeof text - begins)
+                                              : domain_to_ascii(domain, text, sizeof text - begins);
     if (!n) /* compared without regard to case */
         return;
     memcpy(t->value + begins, text, n);

@@ -90,20 +90,33 @@ static bool fill(int dir, int fd, const char *tmp, int from, uint64_t max_bytes,
     return copy(from, fd, max_bytes, err) && settle(dir, fd, tmp, name, err);
 }
 
-bool drop_message(const char *directory, int from, uint64_t max_bytes, struct err *err)
+int drop_open(const char *directory, struct err *err)
+{
+    int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0)
+        err_errno(err, "%s", directory);
+    return dir;
+}
+
+bool drop_into(int dir, int from, uint64_t max_bytes, struct err *err)
 {
     char tmp[DROP_NAME_MAX];
-    bool ok = false;
-    int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    int fd = dir >= 0 ? create(dir, tmp) : -1;
+    int fd = create(dir, tmp);
     if (fd < 0) {
-        err_errno(err, "%s", directory);
-    } else {
-        ok = fill(dir, fd, tmp, from, max_bytes, err);
-        if (!ok)
-            unlinkat(dir, tmp, 0);
-        close(fd);
+        err_errno(err, "making a file in the submission spool");
+        return false;
     }
+    bool ok = fill(dir, fd, tmp, from, max_bytes, err);
+    if (!ok)
+        unlinkat(dir, tmp, 0);
+    close(fd);
+    return ok;
+}
+
+bool drop_message(const char *directory, int from, uint64_t max_bytes, struct err *err)
+{
+    int dir = drop_open(directory, err);
+    bool ok = dir >= 0 && drop_into(dir, from, max_bytes, err);
     if (dir >= 0)
         close(dir);
     return ok;

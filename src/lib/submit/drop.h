@@ -19,4 +19,9 @@ enum { DROP_NAME_MAX = 64, DROP_MODE = 0444, DROP_DIRECTORY_MODE = 01770 };
  * the mode of the file opens it to nobody else. */
 bool drop_message(const char *directory, int from, uint64_t max_bytes, struct err *err);
 
+/* The same in two steps, for who has to look at the directory first: it is the one that was looked
+ * at, whatever its name means by then. -1: err says why; else the caller's to close. */
+int drop_open(const char *directory, struct err *err);
+bool drop_into(int dir, int from, uint64_t max_bytes, struct err *err);
+
 #endif
