@@ -260,14 +260,19 @@ static void filters(void)
     CHECK_INT(match("from=<>", &x), QUEUE_YES);
     x.to = (struct queue_addr){ .local = SPAN("Bob@DEST.example"), .whole = true };
     CHECK_INT(match("to=dest.example domain=dest.EXAMPLE", &x), QUEUE_YES);
+    x.client.family = NETADDR_NONE;
+    CHECK_INT(match("client=0.0.0.0/0", &x), QUEUE_NO);
+}
+
+static void literals(void)
+{
+    struct queue_facts x = whole();
     x.to = (struct queue_addr){ .local = SPAN("bob"), .domain = SPAN("[ipv6:2001:db8::1]") };
     CHECK_INT(match("domain=[IPv6:2001:0db8:0::1]", &x), QUEUE_YES);
     CHECK_INT(match("to=bob@[IPv6:2001:0db8:0::1]", &x), QUEUE_YES);
     CHECK_INT(match("target=[IPv6:2001:db8:0:0::1]", &x), QUEUE_YES);
     CHECK_INT(match("domain=[IPv6:2001:db8::2]", &x), QUEUE_NO);
     CHECK_INT(match("domain=[ipv6:*]", &x), QUEUE_YES);
-    x.client.family = NETADDR_NONE;
-    CHECK_INT(match("client=0.0.0.0/0", &x), QUEUE_NO);
 }
 
 /* What was said before is found by itself, and as a list shows it behind the reason. */
@@ -521,7 +526,7 @@ static void exact(void)
 
 static const struct test tests[] = {
     TEST(sets),          TEST(walks),    TEST(classes),
-    TEST(two_reasons_are_one), TEST(filters), TEST(said_before),
+    TEST(two_reasons_are_one), TEST(filters), TEST(literals), TEST(said_before),
     TEST(of_any_recipient), TEST(by_the_model),
     TEST(groups_decide), TEST(mistakes), TEST(exact),
 };
