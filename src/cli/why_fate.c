@@ -93,8 +93,13 @@ static void put_at(struct why_show *s, const json_t *e, const char *before)
 
 static void put_delivered(struct why_show *s, const json_t *e)
 {
-    buf_putz(s->out, " was delivered");
+    bool expanded = why_is(e, "mailer", "expanded");
+    buf_putz(s->out, expanded ? " was expanded" : " was delivered");
     put_when(s, e);
+    if (expanded) {
+        put_said(s, e);
+        return;
+    }
     if (row_text(e, "relay").n) {
         put_at(s, e, " to ");
     } else if (row_text(e, "mailer").n) {

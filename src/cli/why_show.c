@@ -111,7 +111,8 @@ static void put_state(struct why_show *s, const json_t *r)
     if (!why_is(r, "state", "frozen")) {
         buf_putz(s->out, state_words(r, place_of(s->w, row_text(r, "destination"))));
         if (row_true(r, "final"))
-            why_put(s, row_text(r, "state"));
+            why_put(s, why_is(r, "state", "expanded") ? SPAN("expanded, to those it stands for")
+                                                      : row_text(r, "state"));
         else
             put_tried(s, r, ", ");
         return;

@@ -102,6 +102,9 @@ void cause_put_then(struct json *j, const struct sched_rcpt_info *r)
 
 struct span cause_state(const struct sched_rcpt_info *r)
 {
+    bool done = r->state == SCHED_DISCARDED || r->state == SCHED_DELIVERED;
+    if (done && r->marks & QMGR_TOLD) /* who it stands for has the mail */
+        return SPAN("expanded");
     return span_str(r->state < SCHED_LIVE ? queue_state_name(sched_queue_state(r))
                                           : sched_state_name(r->state));
 }

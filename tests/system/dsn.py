@@ -185,6 +185,19 @@ def stands_for_others(where):
             ("m@far.example", ""): ""}, words
         time.sleep(0.3)
         assert len(h.back.messages) == 3, [m.data for m in h.back.messages]
+        g = h.gateway
+        id = g.wait_events("delivered", to="two@gateway.example")[0]["id"]
+        text = b" ".join(g.cli("why", id).stdout.split())
+        assert b"<two@gateway.example> was expanded" in text, text
+        h.send(("two@gateway.example", "NOTIFY=SUCCESS"), "busy@far.example", mail="ENVID=wait")
+        for _ in range(2):                              # also after a restart
+            g.wait_log("to=<busy@far.example>")
+            id = g.wait_events("deferred", to="busy@far.example")[0]["id"]
+            g.wait_events("delivered", id=id, to="two@gateway.example")
+            text = b" ".join(g.cli("why", id).stdout.split())
+            assert b"<two@gateway.example> is done: expanded, to those it stands for" in text, text
+            g.stop()
+            g.start()
 
 
 def notify(where):
