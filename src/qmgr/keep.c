@@ -43,6 +43,17 @@ static void freeze_again(void *ctx, struct span name, const struct decision *d)
     sched_freeze(q->sched, name);
 }
 
+/* What a directory's notes being lost or away means. */
+static void say_lost(struct qmgr *q, const struct err *lost, bool damaged, size_t dirs)
+{
+    struct err text;
+    err_set(&text, "%s; %s", lost->text,
+            dirs == 1 ? "nothing is frozen or rerouted any more, and alarms are told anew"
+                      : "what was decided while no other directory could be written is not known "
+                        "any more: postern queue freeze, queue reroute --rule show what is");
+    say(q, damaged ? EVENT_spool_damage : EVENT_spool_notice, text.text);
+}
+
 void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
 {
     struct err err;
@@ -52,8 +63,8 @@ void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
     q->keeper->notes = notes_open(q->env->vfs, (const char *const *)dirs->v, dirs->n,
                                   loop_random_u64(q->env->loop), loop_wall_ms(q->env->loop),
                                   &damaged, &err);
-    if (damaged)
-        say(q, EVENT_spool_damage, err.text);
+    if (err.text[0])
+        say_lost(q, &err, damaged > 0, dirs->n);
     decisions_each(q, KEEP_FROZEN, freeze_again, q);
     reroutes_restore(q);
     struct decision run;

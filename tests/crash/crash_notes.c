@@ -234,6 +234,31 @@ static bool damage_one(struct run *r, bool blind)
     return good && !r->why[0];
 }
 
+/* A directory that has none where another one does is told of; but not where none has. */
+static bool an_absence_is_told(uint64_t seed, bool longer)
+{
+    struct run r = { .vfs = vfs_faulty(seed), .rng = seed, .dir_count = 2 };
+    struct err err;
+    unsigned damaged;
+    (void)longer;
+    vfs_mkdir(r.vfs, dirs[0]);
+    vfs_mkdir(r.vfs, dirs[1]);
+    r.n = notes_open(r.vfs, dirs, 2, 7, 1, &damaged, &err);
+    bool good = !damaged && !err.text[0];
+    set(&r);
+    flush(&r);
+    notes_free(&r.n);
+    MUST(vfs_unlink(r.vfs, "/s/notes") == 0);
+    for (int life = 0; life < 2; life++) { /* the next one has it again */
+        r.n = notes_open(r.vfs, dirs, 2, 7, 1, &damaged, &err);
+        good = good && !damaged && (strstr(err.text, "/s/notes: not there") != NULL) == !life;
+        good = good && notes_flush(r.n) == 0;
+        notes_free(&r.n);
+    }
+    vfs_free(&r.vfs);
+    return good;
+}
+
 static bool damage_is_told(uint64_t seed, bool longer)
 {
     size_t broken = 0;
@@ -297,6 +322,7 @@ static const struct crash_test tests[] = {
     { "a_fault_at_every_operation", a_fault_at_every_operation },
     { "the_harness_sees_a_lie", the_harness_sees_a_lie },
     { "damage_is_told", damage_is_told },
+    { "an_absence_is_told", an_absence_is_told },
     { "one_directory_is_away", one_directory_is_away },
 };
 

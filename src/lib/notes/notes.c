@@ -260,6 +260,13 @@ static bool load(struct notes *n, const char *dir, uint64_t *serial_r, struct er
     return good;
 }
 
+static void tell_absent(const struct notes *n, const uint64_t *serials, struct err *err)
+{
+    for (size_t i = 0; n->serial && i < n->dir_count && !err->text[0]; i++)
+        if (!serials[i])
+            err_set(err, "%s/notes: not there, though other directories have it", n->dirs[i]);
+}
+
 /* No directory that is away has a higher serial, unless the clock was set back since it went. */
 static void pass_those_away(struct notes *n, const uint64_t *serials, int64_t now_ms)
 {
@@ -291,6 +298,7 @@ struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t
      * there to stay is written again by the next flush. */
     for (size_t i = 0; i < n; i++)
         s->current[i] = s->serial == 0;
+    tell_absent(s, serials, err);
     pass_those_away(s, serials, now_ms);
     free(serials);
     return s;

@@ -22,8 +22,10 @@ struct notes;
 
 /* The newest file that is whole counts; those of the other directories are written anew by the
  * next flush. Never fails: what cannot be read is as if it was not there, is told by *damaged_r
- * (a number of directories) and err (the first of them), and kept as `notes.damaged`. Everything
- * is copied. `seed`: for the table; now_ms: wall. */
+ * (a number of directories) and err (the first of them), and kept as `notes.damaged`. Where none
+ * is damaged err says which directory has none while others do (else it is empty): it is new, or
+ * what was written there alone is not known. Everything is copied. `seed`: for the table;
+ * now_ms: wall. */
 struct notes *notes_open(struct vfs *vfs, const char *const *directories, size_t n, uint64_t seed,
                          int64_t now_ms, unsigned *damaged_r, struct err *err);
 /* Looks, and changes nothing: 0 sound, or not there; -EILSEQ, -errno. */
