@@ -9,7 +9,8 @@
  * doubts it. Where nothing waits there is nothing to lose, and no doubt.
  *
  * Mail that came by a clock which was far behind bears that time for good. Once the right time is
- * known, what the wrong clock said, and by how much, is noted, for the starts to come. */
+ * known, what the wrong clock said, and by how much, is noted, for the starts to come; of the last
+ * times that this happened. */
 #include "qmgr/admin.h"
 #include "qmgr/keep.h"
 
@@ -21,11 +22,11 @@
 #include <sysexits.h>
 
 #define NOTE "clock"
-#define WRONG SPAN("wrong") /* from, to, and by how much */
+#define WRONG SPAN("wrong") /* from, to, and by how much; and so on */
 #define BELIEVE "postern queue clock believe"
 
 enum { MINUTE_MS = 60 * 1000, NOTE_EVERY_MS = 15 * MINUTE_MS, HOUR_MS = 60 * MINUTE_MS,
-       FAR_MS = 48 * HOUR_MS, AGREES_MS = 24 * HOUR_MS };
+       FAR_MS = 48 * HOUR_MS, AGREES_MS = 24 * HOUR_MS, WRONGS_MAX = 16 };
 
 struct clock {
     struct sched_now begun; /* when the spool was read */
@@ -91,32 +92,92 @@ static void note(struct qmgr *q, int64_t mono_ms)
     keep_flush(q);
 }
 
+/* --- what a wrong clock said --- */
+
 /* Between these two times, as the wall's clock said, it was behind by so much. */
-static void note_wrong(struct qmgr *q, int64_t from_ms, int64_t to_ms, int64_t behind_ms)
+struct wrong {
+    int64_t from_ms, to_ms, behind_ms;
+};
+
+/* Those that are noted, the newest last. */
+static size_t wrongs_noted(struct qmgr *q, struct wrong v[WRONGS_MAX])
+{
+    struct decision d;
+    struct span unused;
+    size_t n = 0;
+    if (!decision_get(q, NOTE, WRONG, &unused, &d))
+        return 0;
+    struct wire w = wire_reader(d.what);
+    for (; n < WRONGS_MAX && w.rest.n && !w.bad; n++) {
+        v[n].from_ms = wire_get_i64(&w);
+        v[n].to_ms = wire_get_i64(&w);
+        v[n].behind_ms = wire_get_i64(&w);
+    }
+    return n - w.bad;
+}
+
+static void note_wrongs(struct qmgr *q, const struct wrong *v, size_t n)
 {
     struct buf b;
-    if (behind_ms < FAR_MS)
-        return;
-    buf_init(&b, 24);
-    wire_put_i64(&b, from_ms);
-    wire_put_i64(&b, to_ms);
-    wire_put_i64(&b, behind_ms);
-    decision_set(q, NOTE, WRONG, SPAN_NONE, buf_span(&b));
+    buf_init(&b, WRONGS_MAX * sizeof *v);
+    for (size_t i = 0; i < n; i++) {
+        wire_put_i64(&b, v[i].from_ms);
+        wire_put_i64(&b, v[i].to_ms);
+        wire_put_i64(&b, v[i].behind_ms);
+    }
+    if (n)
+        decision_set(q, NOTE, WRONG, SPAN_NONE, buf_span(&b));
+    else
+        decision_drop(q, NOTE, WRONG);
     buf_free(&b);
     keep_flush(q);
 }
 
-static void apply_wrong(struct qmgr *q)
+/* A clock without a battery begins at the same time again and again. Mail of a time that it told
+ * more than once counts as the youngest that it may be, so that none ends early. */
+static void note_wrong(struct qmgr *q, struct wrong new)
 {
-    struct decision d;
-    struct span unused;
-    if (!decision_get(q, NOTE, WRONG, &unused, &d))
+    struct wrong v[WRONGS_MAX];
+    size_t n = wrongs_noted(q, v), kept = 0;
+    if (new.behind_ms < FAR_MS)
         return;
-    struct wire w = wire_reader(d.what);
-    int64_t from_ms = wire_get_i64(&w), to_ms = wire_get_i64(&w), behind_ms = wire_get_i64(&w);
-    if (!w.bad && behind_ms > 0)
-        sched_clock_was(q->sched, from_ms, to_ms, behind_ms, q->clock->begun);
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].to_ms < new.from_ms || v[i].from_ms > new.to_ms) {
+            v[kept++] = v[i];
+            continue;
+        }
+        new.from_ms = v[i].from_ms < new.from_ms ? v[i].from_ms : new.from_ms;
+        new.to_ms = v[i].to_ms > new.to_ms ? v[i].to_ms : new.to_ms;
+        new.behind_ms = v[i].behind_ms > new.behind_ms ? v[i].behind_ms : new.behind_ms;
+    }
+    size_t lost = kept == WRONGS_MAX;
+    memmove(v, v + lost, (kept - lost) * sizeof *v);
+    v[kept - lost] = new;
+    note_wrongs(q, v, kept - lost + 1);
 }
+
+/* The clock is back by so much: it had been right before it was set forward. */
+static void forget_wrong(struct qmgr *q, int64_t by_ms)
+{
+    struct wrong v[WRONGS_MAX];
+    size_t n = wrongs_noted(q, v), kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_far(v[i].behind_ms - by_ms))
+            v[kept++] = v[i];
+    if (kept < n)
+        note_wrongs(q, v, kept);
+}
+
+static void apply_wrongs(struct qmgr *q)
+{
+    struct wrong v[WRONGS_MAX];
+    size_t n = wrongs_noted(q, v);
+    for (size_t i = 0; i < n; i++) /* of no time twice: note_wrong */
+        if (v[i].behind_ms > 0)
+            sched_clock_was(q->sched, v[i].from_ms, v[i].to_ms, v[i].behind_ms, q->clock->begun);
+}
+
+/* --- doubt --- */
 
 void clock_open(struct qmgr *q, uint64_t upto)
 {
@@ -126,7 +187,7 @@ void clock_open(struct qmgr *q, uint64_t upto)
     c->set_ms = c->begun.mono_ms;
     c->noted_ms = c->begun.mono_ms - NOTE_EVERY_MS;
     c->ahead_ms = c->trusted_ms = ahead(c->begun);
-    apply_wrong(q);
+    apply_wrongs(q);
     if (!noted(q, &c->last_ms) || !q->recovered || !is_far(c->begun.wall_ms - c->last_ms))
         return;
     c->doubted = true;
@@ -167,13 +228,13 @@ void clock_upkeep(struct qmgr *q)
     int64_t away_ms = c->ahead_ms - c->trusted_ms, off_ms = ahead(c->begun) - c->ahead_ms;
     bool near = !is_far(away_ms), agrees = near || now.mono_ms - c->set_ms >= AGREES_MS;
     if (c->doubted && near) {
-        note_wrong(q, c->begun.wall_ms, now.wall_ms + off_ms, -off_ms);
+        note_wrong(q, (struct wrong){ c->begun.wall_ms, now.wall_ms + off_ms, -off_ms });
         end_doubt(q, off_ms, "it was set, and is believed");
     } else if (c->doubted && agrees) {
         end_doubt(q, 0, "nobody has set it for a day: it is believed");
     } else if (agrees && !near) {
-        decision_drop(q, NOTE, WRONG); /* set back: it had been right before */
-        note_wrong(q, c->begun.wall_ms, c->set_ms + c->trusted_ms, away_ms);
+        forget_wrong(q, -away_ms);
+        note_wrong(q, (struct wrong){ c->begun.wall_ms, c->set_ms + c->trusted_ms, away_ms });
     }
     if (agrees)
         c->trusted_ms = c->ahead_ms;

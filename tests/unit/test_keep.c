@@ -787,6 +787,42 @@ static void a_clock_that_is_wrong(void)
     desk_free(d);
 }
 
+/* Mail that comes while the clock is so far behind; then it is put right, in less than the four
+ * hours for which mail is kept. */
+static struct rig_mail *came_by_a_wrong_clock(struct desk *d, int64_t behind_ms)
+{
+    unplug(d);
+    rig_kill(d->r);
+    loop_sim_jump_wall(d->r->l, -behind_ms);
+    rig_start(d->r);
+    plug(d);
+    struct rig_mail *m = post(d, "tmp9999@a.example");
+    rig_run(d->r, 15 * MINUTE);
+    loop_sim_jump_wall(d->r->l, behind_ms);
+    rig_run(d->r, 15 * MINUTE);
+    return m;
+}
+
+/* Each time is remembered, also when it was the same one twice. */
+static void a_clock_that_is_wrong_again(void)
+{
+    enum { DAY = 24 * 60 * MINUTE, TIMES = 4 };
+    static const int64_t behind_ms[TIMES] = { 90LL * DAY, 200LL * DAY, 200LL * DAY + 20 * MINUTE,
+                                              50LL * DAY };
+    struct desk *d = desk_new(35);
+    struct rig_mail *m[TIMES];
+    post(d, "tmp9999@a.example");
+    rig_run(d->r, 60 * MINUTE);
+    for (int i = 0; i < TIMES; i++)
+        m[i] = came_by_a_wrong_clock(d, behind_ms[i]);
+    killed(d);
+    rig_run(d->r, 60 * MINUTE);
+    for (int i = 0; i < TIMES; i++)
+        if (strcmp(dest_of(d, m[i]), "gone") == 0)
+            TEST_FAIL("what came the %d. time ended early", i + 1);
+    desk_free(d);
+}
+
 /* A crash at every write and flush of the commands: what was answered done is so afterwards. */
 static bool crash_at(uint64_t op, bool *hit_r)
 {
@@ -831,7 +867,7 @@ static const struct test tests[] = {
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
     TEST(told_of_a_delay_once), TEST(whereabouts_unknown),
-    TEST(many_end_together), TEST(a_clock_that_is_wrong),
+    TEST(many_end_together), TEST(a_clock_that_is_wrong), TEST(a_clock_that_is_wrong_again),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)
