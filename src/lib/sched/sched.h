@@ -192,8 +192,8 @@ bool sched_restore(struct sched *s, uint64_t seq, uint32_t rcpt, const struct sc
 /* Messages below this seq are by `ms` younger than the wall's clock said when they were added, at
  * `from`; 0: they are not. What is due then is given grace_ms. */
 void sched_clock_doubt(struct sched *s, uint64_t upto_seq, int64_t ms, struct sched_now from);
-/* At start, once for each such time: what was received then (by the wall's clock) is by so much younger than it seems,
- * as the clock was behind. O(n) in those. */
+/* At start, once for each such time: what was received then (by the wall's clock) is by so much
+ * younger than it seems, as the clock was behind. O(n) in those. */
 void sched_clock_was(struct sched *s, int64_t from_ms, int64_t to_ms, int64_t behind_ms,
                      struct sched_now now);
 
