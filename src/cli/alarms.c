@@ -47,11 +47,12 @@ static void put_refusals(struct output *o, const json_t *row)
     size_t i;
     json_array_foreach(listeners, i, name)
     {
-        buf_printf(&o->refusals, "listener %s refuses mail with 421 because of %.*s",
-                   json_is_string(name) ? json_string_value(name) : "",
-                   SPAN_ARG(row_text(row, "alarm")));
-        if (row_text(row, "subject").n)
-            buf_printf(&o->refusals, " %.*s", SPAN_ARG(row_text(row, "subject")));
+        buf_putz(&o->refusals, "listener ");
+        term_put_text(&o->refusals, span_str(json_string_value(name)));
+        buf_putz(&o->refusals, " refuses mail with 421 because of ");
+        term_put_text(&o->refusals, row_text(row, "alarm"));
+        buf_putz(&o->refusals, row_text(row, "subject").n ? " " : "");
+        term_put_text(&o->refusals, row_text(row, "subject"));
         buf_putc(&o->refusals, '\n');
     }
 }

@@ -188,8 +188,12 @@ json_t *ask_row(struct ask *k, const char *verb, const struct ask_args *args)
     buf_init(&json, 16 << 20);
     buf_init(&raw, 16 << 20);
     k->exit = EX_USAGE;
-    bool good;
-    if (k->files) {
+    bool good = true;
+    for (size_t i = 0; i < args->n; i++)
+        good = good && ctl_is_utf8(args->text[i]);
+    if (!good) {
+        err_set(&k->err, CTL_NOT_UTF8);
+    } else if (k->files) {
         good = ask_files_row(k->files, verb, args, &raw, &k->err);
         ctl_readable(&json, buf_span(&raw));
     } else {

@@ -109,8 +109,9 @@ static bool broken(struct ctl *c, const char *what)
     return false;
 }
 
-static bool is_utf8(struct span s)
+bool ctl_is_utf8(const char *text)
 {
+    struct span s = span_str(text);
     for (size_t one; s.n && (one = utf8_length(s)) > 0;)
         s = span_from(s, one);
     return s.n == 0;
@@ -120,8 +121,8 @@ bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n)
 {
     struct buf b;
     for (size_t i = 0; i < n; i++)
-        if (!is_utf8(span_str(args[i]))) { /* which JSON cannot say */
-            broken(c, "a word of the command is not UTF-8, as all that is in the queue is");
+        if (!ctl_is_utf8(args[i])) {
+            broken(c, CTL_NOT_UTF8);
             c->exit = EX_USAGE;
             return false;
         }

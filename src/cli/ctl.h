@@ -34,6 +34,10 @@ int ctl_open(struct ctl *c, const struct cli_args *args);
 bool ctl_try(struct ctl *c, const struct cli_args *args, const char *path);
 void ctl_close(struct ctl *c);
 
+/* What JSON can say. */
+bool ctl_is_utf8(const char *text);
+#define CTL_NOT_UTF8 "a word of the command is not UTF-8, as all that is in the queue is"
+
 /* Sends the question. False: said in c->text, with c->exit. */
 bool ctl_ask(struct ctl *c, const char *verb, const char *const *args, size_t n);
 

@@ -3,6 +3,7 @@
 #include "base/netaddr.h"
 #include "cli/args.h"
 #include "cli/ctl.h"
+#include "config/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,22 @@ static int show_one(struct request *rq, struct ask *k, const char *rcpt)
     return rc;
 }
 
+/* A name that is wrong would mean nothing, without a word. */
+static int check_listener(const struct request *rq, const struct config *cfg)
+{
+    if (!rq->q.listener)
+        return EX_OK;
+    struct span name = span_str(rq->q.listener);
+    bool known = span_eq(name, SPAN("submit"));
+    for (size_t i = 0; i < cfg->n_listens && !known; i++)
+        known = span_eq(name, cfg->listens[i].name);
+    if (known)
+        return EX_OK;
+    const char *like = config_suggest_listener(cfg, name);
+    return cli_fail(&rq->a, EX_USAGE, "there is no listener \"%s\"%s%s%s", rq->q.listener,
+                    like ? "; did you mean \"" : "", like ? like : "", like ? "\"?" : "");
+}
+
 int cli_route(int argc, char **argv)
 {
     struct request rq = {
@@ -127,6 +144,8 @@ int cli_route(int argc, char **argv)
     char *sender = bare(rq.q.sender);
     rq.q.sender = sender;
     rc = ask_open(&k, &rq.a);
+    if (rc == EX_OK)
+        rc = check_listener(&rq, ask_config(k));
     if (rc == EX_OK)
         rq.q.listener = route_listener(ask_config(k), &rq.q);
     for (size_t i = 0, opened = rc == EX_OK; opened && i < rq.n; i++) {

@@ -3,6 +3,7 @@
 the real delivery agree; `config diff` and `config explain`.
 tests/run: long sanitizers tests/run: anyone"""
 import json
+import os
 import re
 import subprocess
 import sys
@@ -143,6 +144,10 @@ def access(s, asked):
     r = s.gateway.cli("route", "--client", "nonsense", "u@two.test")
     assert r.returncode == 64 and b"not an IP address" in r.stderr, r
     assert s.gateway.cli("route").returncode == 64
+    r = s.gateway.cli("route", "--listener", "captur", "u@two.test")
+    assert r.returncode == 64 and b'did you mean "capture"' in r.stderr, r
+    r = s.gateway.cli("route", "--json", os.fsdecode(b"\xff@two.test"))
+    assert r.returncode == 64 and b"not UTF-8" in r.stderr and not r.stdout, r
 
 
 def rule(s, asked):
