@@ -162,7 +162,8 @@ static void cell_reason(struct cli_table *t, const json_t *rcpt)
     struct buf b;
     buf_init(&b, 4096);
     if (span_eq(row_text(rcpt, "then"), SPAN("deleted")))
-        buf_putz(&b, "is deleted when this attempt ends; ");
+        buf_putz(&b, "is deleted when this attempt ends");
+    buf_putz(&b, b.len && row_text(rcpt, "reason").n ? "; " : "");
     buf_puts(&b, row_text(rcpt, "reason"));
     if (before.n)
         buf_printf(&b, "; before that: %.*s", SPAN_ARG(before));

@@ -1,5 +1,8 @@
 #include "cli/queue_words.h"
 
+#include "base/domain.h"
+#include "envelope/queueid.h"
+
 #include <string.h>
 
 enum { VALUE_MAX = 1024 };
@@ -108,5 +111,14 @@ bool queue_words_about(const struct queue_words *w, const char *field)
 
 bool queue_words_by_site(const struct queue_words *w)
 {
-    return queue_words_about(w, "site") || queue_words_about(w, "target");
+    uint64_t seq;
+    for (size_t i = 0; i < w->n; i++) {
+        struct span target = span_str(w->v[i]);
+        if (!span_starts(target, SPAN("target=")))
+            continue;
+        target = domain_bare(span_from(target, 7));
+        if (!queueid_seq(target, &seq) && span_find(target, '@') == target.n)
+            return true;
+    }
+    return queue_words_about(w, "site");
 }

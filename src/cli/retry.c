@@ -365,7 +365,7 @@ static int run(const struct cli_args *a, struct retry *r)
                                   "nothing waits for %s; what is known of it: postern why '%s'",
                                   r->what, r->what)
                        : cli_fail(a, EX_NOINPUT, "nothing waits for that");
-    if (rc == EX_NOINPUT && (!r->what || !strchr(r->what, '@')))
+    if (rc == EX_NOINPUT)
         queue_act_unsited(a, &chosen);
     if (rc == EX_OK && ferror(stdout)) /* the mail is on its way all the same */
         rc = cli_fail(a, EX_IOERR, "the output cannot be written");

@@ -405,6 +405,10 @@ static void put_group(struct why_show *s)
     why_put(s, row_text(g, "target"));
     buf_putz(s->out, ": ");
     put_number(s, g);
+    if (why_is(g, "is", "host") && row_int(s->w->now, "site_unknown")) {
+        buf_putz(s->out, "  " WHY_WARN "But ");
+        term_put_unsited(s->out, row_int(s->w->now, "site_unknown"));
+    }
     if (row_int(g, "of_others")) {
         buf_putz(s->out, "  Of these ");
         why_put_number(s, row_int(g, "of_others"), "recipient is", "recipients are");

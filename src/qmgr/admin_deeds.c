@@ -12,7 +12,7 @@
 static bool not_held(const struct sched_rcpt_info *r) { return r->state != SCHED_HELD; }
 static bool is_held(const struct sched_rcpt_info *r)
 {
-    return r->state == SCHED_HELD || r->to_be_held;
+    return r->state == SCHED_HELD || r->to_be_held || r->to_be_deleted;
 }
 static bool any(const struct sched_rcpt_info *r)
 {

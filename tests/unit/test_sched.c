@@ -713,6 +713,28 @@ static void hold_release_delete(void)
     sched_free(&s);
 }
 
+/* Of two wishes about what is being delivered the later one holds; both can be taken back. */
+static void a_second_thought(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    add_at(s, 1, "u@x.example", 3, 0, 0);
+    CHECK_INT(route_all(s, "x", 0), 3);
+    CHECK(sched_next_job(s, at(0), &job));
+    CHECK_INT(sched_delete(s, 1, SCHED_ALL), 3);
+    CHECK_INT(sched_hold(s, 1, 0, SPAN("wait")), 1);
+    CHECK_INT(sched_hold(s, 1, 0, SPAN("wait")), 0);
+    CHECK_INT(sched_release(s, 1, 1, SPAN_NONE, at(0)), 1);
+    CHECK_INT(sched_release(s, 1, 1, SPAN_NONE, at(0)), 0);
+    CHECK_INT(sched_hold(s, 1, 2, SPAN("wait")), 1);
+    CHECK_INT(sched_delete(s, 1, 2), 1);
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, 1);
+    CHECK_INT(state_of(s, 1, 0), SCHED_HELD);
+    CHECK_INT(state_of(s, 1, 1), SCHED_DEFERRED);
+    CHECK_INT(state_of(s, 1, 2), SCHED_DELETED);
+    sched_free(&s);
+}
+
 static void check_said(struct sched *s, struct span reason, struct span before)
 {
     struct sched_rcpt_info r;
@@ -986,6 +1008,53 @@ static void retry_passes_the_back_off(void)
     CHECK_INT(job.seq, 13);
     end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 1);
     CHECK(!sched_next_job(s, at(2), &job));
+    sched_free(&s);
+}
+
+/* Who debugs a site and tries again and again does not put off the mail by it. */
+static void a_try_asked_for_is_no_step(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    int64_t now = 0;
+    add(s, 1, "u@x.example");
+    route_all(s, "x", now);
+    for (int i = 0; i < 6; i++) {
+        CHECK(sched_next_job(s, at(now), &job));
+        end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now);
+        CHECK_INT(verdicts[0].attempts, i + 1);
+        CHECK(verdicts[0].next_try_ms - now < 6 * MINUTE); /* the first step */
+        now += 1000;
+        CHECK_INT(sched_retry(s, 1, SCHED_ALL, at(now)), 1);
+        CHECK_INT(route_all(s, "x", now), 1);
+    }
+    CHECK(sched_next_job(s, at(now), &job));
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now);
+    now = verdicts[0].next_try_ms;
+    next_job(s, &now, &job);
+    end_job(s, &job, SCHED_OUT_DEFERRED, SCHED_NEWS_OK, now); /* by itself: the second one */
+    CHECK(verdicts[0].next_try_ms - now > 8 * MINUTE);
+    sched_free(&s);
+}
+
+/* One connection that hung all the while says less than what was taken meanwhile. */
+static void one_bad_host_of_many(void)
+{
+    struct sched *s = make();
+    struct sched_job hangs, job;
+    for (uint64_t i = 1; i <= 4; i++)
+        add(s, i, "u@x.example");
+    route_all(s, "x", 0);
+    CHECK(sched_next_job(s, at(0), &hangs));
+    CHECK(sched_next_job(s, at(0), &job));
+    end_job(s, &job, SCHED_OUT_DELIVERED, SCHED_NEWS_OK, 10);
+    end_job(s, &hangs, SCHED_OUT_SITE, SCHED_NEWS_DOWN, 5 * MINUTE);
+    int64_t now = 5 * MINUTE;
+    next_job(s, &now, &job);
+    CHECK_INT(now, 5 * MINUTE);
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now); /* this one began later */
+    next_job(s, &now, &job);
+    CHECK(now > 5 * MINUTE);
     sched_free(&s);
 }
 
@@ -1406,6 +1475,7 @@ static const struct test tests[] = {
     TEST(router_decisions),
     TEST(failures_nobody_is_told_of),
     TEST(hold_release_delete),
+    TEST(a_second_thought),
     TEST(what_was_said_before),
     TEST(before_too_many_reasons),
     TEST(queue_only_waits_for_a_run),
@@ -1416,6 +1486,8 @@ static const struct test tests[] = {
     TEST(clock_jumps_and_restarts),
     TEST(edited_routes_reach_waiting_mail),
     TEST(retry_passes_the_back_off),
+    TEST(a_try_asked_for_is_no_step),
+    TEST(one_bad_host_of_many),
     TEST(one_destination_with_dns_trouble),
     TEST(frozen_shares),         TEST(frozen_at_once),
     TEST(kept_connections),

@@ -379,9 +379,7 @@ static void audit(struct world *w, bool still)
                 continue;
             n[r.state]++;
             live++;
-            unsited += (r.state == SCHED_DEFERRED || r.state == SCHED_WAITING ||
-                        r.state == SCHED_HELD) &&
-                       (!r.dest.n || (w->asks_sites && !r.site.n));
+            unsited += !r.dest.n || (w->asks_sites && !r.site.n);
             HOLDS(!still || r.state != SCHED_PENDING);
             HOLDS(!still || r.state != SCHED_DEFERRED || r.next_try_ms > w->now_ms);
             if (!still || r.state != SCHED_READY || r.next_try_ms > w->now_ms)

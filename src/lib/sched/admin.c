@@ -20,10 +20,11 @@ static uint32_t each(struct sched *s, uint64_t seq, uint32_t rcpt,
 static bool hold(struct sched *s, struct sched_rcpt *r, void *arg)
 {
     const struct span *reason = arg;
-    if (r->state == SCHED_HELD || (r->flags & RCPT_HOLD))
+    if (r->state == SCHED_HELD || ((r->flags & RCPT_HOLD) && !(r->flags & RCPT_DELETE)))
         return false;
     if (r->state == SCHED_ACTIVE) {
         sched_rcpt_decided(s, r, *reason, sched_rcpt_earlier(r));
+        r->flags &= (uint8_t)~RCPT_DELETE; /* of two wishes the later one, too */
         r->flags |= RCPT_HOLD;
         return true;
     }
@@ -54,8 +55,8 @@ bool sched_hold_again(struct sched *s, uint64_t seq, uint32_t rcpt, struct span 
 static bool release(struct sched *s, struct sched_rcpt *r, void *arg)
 {
     const struct span *reason = arg;
-    if (r->flags & RCPT_HOLD) {
-        r->flags &= (uint8_t)~RCPT_HOLD;
+    if (r->flags & (RCPT_HOLD | RCPT_DELETE)) {
+        r->flags &= (uint8_t)~(RCPT_HOLD | RCPT_DELETE);
         r->marks |= MARK_RELEASED;
         if (reason->n)
             sched_rcpt_decided(s, r, *reason, sched_rcpt_earlier(r));

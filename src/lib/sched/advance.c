@@ -186,6 +186,7 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
                    struct span text, struct sched_now now)
 {
     bool front = (r->flags & (RCPT_TOKEN | RCPT_FRONT)) != 0;
+    bool asked = decision != SCHED_TO && sched_rcpt_asked(r);
     if (decision == SCHED_NO || decision == SCHED_NOT_NOW || decision == SCHED_WAIT)
         sched_rcpt_reason(s, r, text);
     switch (decision) {
@@ -193,7 +194,6 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
         sched_rcpt_leave(s, r);
         sched_rcpt_to_key(s, r, text);
         sched_rcpt_ready(s, r, front, now);
-        r->flags &= (uint8_t)~RCPT_FRONT;
         if (front)
             sched_dest_front(r->dest);
         return;
@@ -205,7 +205,7 @@ static void decide(struct sched *s, struct sched_rcpt *r, enum sched_decision de
         return;
     case SCHED_NOT_NOW:
         r->attempts += r->attempts < UINT16_MAX;
-        r->strikes += r->strikes < UINT8_MAX;
+        r->strikes += !asked && r->strikes < UINT8_MAX;
         sched_rcpt_defer(s, r, now.mono_ms + sched_retry_delay(s, r));
         return;
     case SCHED_HOLD:

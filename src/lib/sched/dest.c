@@ -185,8 +185,8 @@ void sched_dest_front(struct sched_dest *d)
 
 void sched_dest_sited(struct sched *s, struct sched_dest *d)
 {
-    if (d->unsited)
-        s->unsited -= sched_dest_later(d);
+    for (int i = 0; i < SCHED_LIVE && d->unsited; i++)
+        s->unsited -= d->n[i];
     d->unsited = false;
 }
 

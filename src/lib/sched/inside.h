@@ -29,7 +29,8 @@ enum rcpt_flag {
     RCPT_DELETE = 16,    /* ACTIVE, to be deleted */
     RCPT_HOLD = 32,      /* ACTIVE, to be held */
     RCPT_WHOLE = 64,     /* text is the whole address */
-    RCPT_FRONT = 128,    /* retried by a person: before those that wait at its destination */
+    RCPT_FRONT = 128,    /* retried by a person: before those that wait at its destination, and no
+                            step of its retries */
 };
 
 enum { AGE_TIE_BITS = 21 }; /* of a message's age, below the milliseconds */
@@ -248,6 +249,7 @@ static inline const char *sched_msg_text(const struct sched_msg *m)
 
 /* rcpt.c */
 void sched_rcpt_leave(struct sched *s, struct sched_rcpt *r);
+bool sched_rcpt_asked(struct sched_rcpt *r); /* this try was a person's wish: said once */
 void sched_rcpt_enter(struct sched *s, struct sched_rcpt *r, enum sched_state state);
 void sched_rcpt_to_dest(struct sched *s, struct sched_rcpt *r, struct sched_dest *d); /* or NULL */
 void sched_rcpt_pending(struct sched *s, struct sched_rcpt *r, struct list *queue);
@@ -365,11 +367,6 @@ int64_t sched_site_interval_us(const struct sched *s, const struct sched_site *t
 void sched_site_begin(struct sched *s, struct sched_site *t, int64_t now_ms); /* a message begins */
 void sched_site_set_rule(struct sched *s, struct sched_site *t, uint32_t rule);
 
-/* Those of them that wait for their time, a run or a release. */
-static inline uint32_t sched_dest_later(const struct sched_dest *d)
-{
-    return d->n[SCHED_DEFERRED] + d->n[SCHED_WAITING] + d->n[SCHED_HELD];
-}
 void sched_dest_sited(struct sched *s, struct sched_dest *d); /* it is at one, or at none */
 
 /* place.c */

@@ -45,9 +45,7 @@ static void unlink_state(struct sched *s, struct sched_rcpt *r)
 static void count(struct sched *s, const struct sched_rcpt *r, int by)
 {
     s->n[r->state] += (uint64_t)(int64_t)by;
-    bool later = r->state == SCHED_DEFERRED || r->state == SCHED_WAITING ||
-                 r->state == SCHED_HELD;
-    if (later && (!r->dest || r->dest->unsited))
+    if (!r->dest || r->dest->unsited)
         s->unsited += (uint64_t)(int64_t)by;
     if (!r->dest)
         return;
@@ -67,6 +65,13 @@ void sched_rcpt_leave(struct sched *s, struct sched_rcpt *r)
         r->dest->gate.tokens--;
         r->dest->site->gate.tokens--;
     }
+}
+
+bool sched_rcpt_asked(struct sched_rcpt *r)
+{
+    bool asked = (r->flags & RCPT_FRONT) != 0;
+    r->flags &= (uint8_t)~RCPT_FRONT;
+    return asked;
 }
 
 void sched_rcpt_enter(struct sched *s, struct sched_rcpt *r, enum sched_state state)

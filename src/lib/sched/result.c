@@ -106,6 +106,13 @@ static bool has(const struct sched_result *res, uint32_t rcpts, enum sched_outco
     return false;
 }
 
+/* A job that began before the site's last answer says nothing of it now: one bad host behind a
+ * balancer, or a connection that has hung for minutes. Who begins next will see. */
+static bool answered_since(const struct sched_site *t, int64_t begun_ms)
+{
+    return t->trust.ok_ms > begun_ms;
+}
+
 /* After the job left its gates. Trouble at a site that still works for others only narrows it:
  * each failure halves the limit, so that those who wait with the site try again a few times and
  * then wait for the others to end. */
@@ -132,7 +139,7 @@ static void learn(struct sched *s, struct sched_dest *d, const struct sched_resu
         narrow(s, t, res->news, begun_ms, now);
         if (res->news == SCHED_NEWS_SLOW)
             return;
-        if (t->gate.active == 0 &&
+        if (t->gate.active == 0 && !answered_since(t, begun_ms) &&
             (res->news == SCHED_NEWS_DOWN || has(res, rcpts, SCHED_OUT_SITE)))
             shut(s, &t->gate, now);
         return;
@@ -203,7 +210,7 @@ static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_out
     r->stale = 0;
     r->lost = 0;
     r->attempts += r->attempts < UINT16_MAX;
-    r->strikes += kind != SCHED_OUT_SITE && r->strikes < UINT8_MAX;
+    r->strikes += kind != SCHED_OUT_SITE && !sched_rcpt_asked(r) && r->strikes < UINT8_MAX;
     said(s, r, o->reason);
     int64_t due_ms = now.mono_ms + delay_of(s, r);
     switch (kind) {
@@ -296,6 +303,7 @@ bool sched_job_lost(struct sched *s, uint64_t job_id, struct sched_now now,
         if (r->lost < 15)
             r->lost++;
         r->flags |= RCPT_DUPLICATE;
+        sched_rcpt_asked(r);
         said(s, r, SPAN("the delivering process was lost"));
         defer(s, r, now.mono_ms + delay_ms);
         if (verdicts_r)

@@ -507,8 +507,7 @@ struct sched_totals {
     uint64_t rcpts[SCHED_LIVE]; /* by state */
     uint32_t jobs, dests, sites;
     uint32_t silent_jobs; /* of these: they take longer than they should */
-    uint64_t unsited;     /* recipients that wait for their time, a run or a release, and of which
-                             it is not known at which site they are */
+    uint64_t unsited;     /* recipients of which it is not known at which site they are */
 };
 struct sched_totals sched_totals(const struct sched *s);
 
