@@ -1,5 +1,6 @@
 /* What became of mail that is gone, in plain words: read out of the events that the log has. */
 #include "cli/log_parts.h"
+#include "cli/term.h"
 #include "cli/why_words.h"
 
 enum { FATES_SHOWN = 12, NAMES_SHOWN = 5 };
@@ -65,11 +66,13 @@ static void put_when(struct why_show *s, const json_t *e)
         why_put(s, row_text(e, "time"));
 }
 
+/* The "reason" of a failure was said by nobody there. */
 static struct span words_of(const json_t *e)
 {
     static const char *const keys[] = { "reply", "stat", "reason", "text" };
+    bool failed = why_is(e, "event", "failed");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (row_text(e, keys[i]).n)
+        if (row_text(e, keys[i]).n && !(failed && i > 1))
             return row_text(e, keys[i]);
     return SPAN_NONE;
 }
@@ -109,26 +112,64 @@ static void put_delivered(struct why_show *s, const json_t *e)
     put_said(s, e);
 }
 
-static void put_failed(struct why_show *s, const json_t *e)
+/* True: nobody there has refused it, it was somebody's wish, or its time was over. */
+static bool put_end(struct why_show *s, const json_t *e)
 {
-    const json_t *told = find(s, "dsn_sent", row_text(e, "id"));
+    struct span why = row_text(e, "reason");
     const json_t *by = find(s, "admin_bounced", row_text(e, "id"));
     by = by ? by : find(s, "admin_expired", row_text(e, "id"));
-    buf_putz(s->out, " was given up");
-    put_when(s, e);
-    if (by) {
+    bool wanted = span_starts(why, SPAN("wanted by ")) || (!why.n && by);
+    bool over = !wanted && why_is(e, "dsn", "4.4.7");
+    if (wanted && why.n) {
+        buf_putz(s->out, ", as ");
+        why_put(s, why);
+    } else if (wanted) {
         buf_putz(s->out, " as ");
         why_put(s, row_text(by, "text"));
         buf_putz(s->out, " wanted");
+    } else if (over) {
+        buf_putz(s->out, ", as its time was over after ");
+        term_put_age(s->out, row_int(e, "delay_ms"));
+        buf_putz(s->out, why.n ? " (" : "");
+        why_put(s, why);
+        buf_putz(s->out, why.n ? ")" : "");
     }
-    put_at(s, e, ", by what was said at ");
-    put_said(s, e);
-    if (told) {
-        buf_putz(s->out, "; its sender <");
+    return wanted || over;
+}
+
+/* Reports of delay are dsn_sent as well: who hears of this end stands in its own event. */
+static void put_told(struct why_show *s, const json_t *e)
+{
+    bool postmaster = why_is(e, "told", "postmaster");
+    const json_t *told = find(s, postmaster ? "double_bounce" : "dsn_sent", row_text(e, "id"));
+    if (why_is(e, "told", "nobody")) {
+        buf_putz(s->out, "; nobody was told, as its sender had asked");
+    } else if (why_is(e, "told", "alarm")) {
+        buf_putz(s->out, "; nobody is left who could be told");
+    } else if (told) {
+        buf_putz(s->out, postmaster ? "; as it has no sender, the postmaster <"
+                                    : "; its sender <");
         why_put(s, row_text(told, "to"));
         buf_putz(s->out, "> was told, by ");
         why_put(s, row_text(told, "text"));
     }
+}
+
+static void put_failed(struct why_show *s, const json_t *e)
+{
+    buf_putz(s->out, " was given up");
+    put_when(s, e);
+    if (!put_end(s, e)) {
+        put_at(s, e, ", by what was said at ");
+        put_said(s, e);
+    } else if (row_text(e, "relay").n) {
+        put_at(s, e, "; what was said last, at ");
+        put_said(s, e);
+    } else if (words_of(e).n && !span_starts(row_text(e, "reason"), SPAN("wanted by "))) {
+        buf_putz(s->out, "; the last word");
+        put_said(s, e);
+    }
+    put_told(s, e);
 }
 
 static void put_deleted(struct why_show *s, const json_t *by)

@@ -271,6 +271,7 @@ static bool may_follow(const struct reader *r, const char *line)
     static const char *const events[] = { "\"event\":\"admin_deleted\"",
                                           "\"event\":\"admin_bounced\"",
                                           "\"event\":\"admin_expired\"",
+                                          "\"event\":\"double_bounce\"",
                                           "\"event\":\"dsn_sent\"" };
     for (size_t i = 0; i < sizeof events / sizeof *events && r->kind != WHY_LOG_ID; i++)
         if (strstr(line, events[i]))

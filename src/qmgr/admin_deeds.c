@@ -149,7 +149,7 @@ static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_st
                   &f);
         if (!sched_end(q->sched, seq, d->rcpts[i], state))
             continue;
-        verdict_ended(&f, expired);
+        verdict_ended(&f, expired, buf_span(&d->a->who), a);
         facts[n++] = f;
     }
     if (n) {

@@ -311,6 +311,7 @@ struct fact {
     bool no_dsn;         /* final, and no report is due */
     bool deleted;        /* by an administrator */
     bool returned;       /* the same, and the sender is told */
+    bool ended;          /* the same, as if its time had been over */
     bool waits;          /* for a queue run: said, and not recorded */
     bool untried;        /* of delay and expiry: there was no attempt at all */
     bool expanded;       /* it stood for others, who have it: a list's when `mailbox` */
@@ -318,6 +319,7 @@ struct fact {
     int64_t waited_ms;   /* of expiry: its age by the schedule's own clock; 0: not known */
     int64_t after_ms, until_wall_ms; /* of delay and expiry: the age by its rule; its end */
     struct span last_status; /* the same: of the last attempt */
+    struct span over;        /* final, and nobody there said so: whose wish or which limit it was */
 };
 
 struct fact_remote {
@@ -331,8 +333,8 @@ void verdict_route(struct qmgr *q, uint64_t seq, const struct sched_verdict *v,
                    const struct route_dest *d, struct span reason);
 /* Of one with QMGR_TOLD that the schedule would have routed. */
 void verdict_told(struct qmgr *q, uint64_t seq, uint32_t rcpt);
-/* A person has ended it, and its sender is told: f has what last_fill knows. */
-void verdict_ended(struct fact *f, bool expired);
+/* A person has ended it, and its sender is told: f has what last_fill knows. Texts go to `a`. */
+void verdict_ended(struct fact *f, bool expired, struct span who, struct arena *a);
 void verdict_events(struct qmgr *q); /* expiry and warnings */
 void verdict_gone(struct qmgr *q);   /* messages whose last recipient is final: forgotten */
 

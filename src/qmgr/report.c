@@ -79,9 +79,11 @@ static void fill_rcpt(struct dsn_rcpt *d, const struct fact *f, const struct env
                             .expired = f->kind == SPOOL_EXPIRED,
                             .untried = f->untried,
                             .returned = f->returned,
+                            .ended = f->ended,
                             .duplicate = f->kind == SPOOL_UNKNOWN,
                             .attempts = f->attempts,
                             .waited_ms = f->waited_ms,
+                            .limit_ms = f->after_ms,
                             .last_attempt_ms = f->at_ms,
                             .will_retry_until_ms = f->until_wall_ms };
     buf_free(&ip);

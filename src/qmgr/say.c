@@ -171,6 +171,20 @@ static void put_result(struct events *e, const struct fact *f, const struct sche
         event_str(e, FIELD_route, f->dest);
 }
 
+/* Why nobody tries on, where that was not said there, and who is told. */
+static void put_end(struct qmgr *q, uint64_t seq, const struct fact *f)
+{
+    static const char *const whom[] = { [DSN_NONE] = "nobody", [DSN_TO_SENDER] = "sender",
+                                        [DSN_TO_POSTMASTER] = "postmaster",
+                                        [DSN_ALARM] = "alarm" };
+    struct events *e = q->env->events;
+    const struct envelope *env = store_envelope(q, seq);
+    if (f->over.n)
+        event_str(e, FIELD_reason, f->over);
+    if (env)
+        event_str(e, FIELD_told, span_str(whom[facts_due(q, env, f->rcpt, DSN_OUT_FAILED)]));
+}
+
 static void event(struct qmgr *q, uint64_t seq, const struct sched_msg_info *m,
                   const struct fact *f)
 {
@@ -196,6 +210,8 @@ static void event(struct qmgr *q, uint64_t seq, const struct sched_msg_info *m,
     }
     if (name == EVENT_deferred || name == EVENT_failed || name == EVENT_outcome_unknown)
         event_str(e, FIELD_stage, f->stage);
+    if (name == EVENT_failed)
+        put_end(q, seq, f);
     if (name == EVENT_deferred || name == EVENT_outcome_unknown)
         event_int(e, FIELD_next_try, f->next_wall_ms);
     event_end(e);

@@ -57,6 +57,23 @@ static void keep_story(struct qmgr *q, const struct job *j, const struct sched_v
     free(rcpts);
 }
 
+/* Which limit has ended it: "expire_after = 2h of delivery_rule "lists"". */
+static void take_limit(struct qmgr *q, struct span dest, struct arena *a, struct fact *f)
+{
+    const struct config *cfg = q->config;
+    struct sched_place_info site;
+    struct buf b;
+    uint32_t rule = dest.n && sched_site_of(q->sched, dest, &site) ? site.rule : 0;
+    bool own = rule && rule <= cfg->n_rules && cfg->rules[rule - 1].expire_after_ms;
+    buf_init(&b, TURN_WORDS_MAX);
+    buf_putz(&b, own ? "expire_after = " : "retry.expire_after = ");
+    num_put_duration(&b, f->after_ms);
+    if (own)
+        buf_printf(&b, " of delivery_rule \"%.*s\"", SPAN_ARG(cfg->rules[rule - 1].name));
+    f->over = arena_dup(a, buf_span(&b));
+    buf_free(&b);
+}
+
 void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
 {
     struct fact *facts = must_calloc(j->rcpt_count, sizeof *facts);
@@ -92,6 +109,10 @@ void verdict_job(struct qmgr *q, struct job *j, const struct sched_verdict *v)
             .last_status = g->enhanced,
             .deleted = v[i].state == SCHED_DELETED,
         };
+        if (v[i].state != SCHED_EXPIRED)
+            continue;
+        facts[n - 1].after_ms = sched_expire_ms(q->sched, j->dest);
+        take_limit(q, j->dest, j->arena, &facts[n - 1]);
     }
     say_facts(q, j->seq, facts, n);
     live_facts(q, j->seq, j->id, facts, n);
@@ -205,22 +226,31 @@ static struct fact event_fact(struct qmgr *q, const struct sched_event *ev, stru
     struct sched_msg_info m;
     if (sched_msg(q->sched, ev->seq, &m))
         f.waited_ms = now.mono_ms - sched_msg_born_ms(q->sched, m.here);
+    if (expired)
+        take_limit(q, dest, a, &f);
     last_fill(last, a, ev->seq, ev->behind ? dest : SPAN_NONE, &f);
     /* RFC 3463 3.5: what is over is the time; what went wrong is told in words. */
     f.enhanced = expired ? SPAN("4.4.7") : f.untried ? SPAN("4.0.0") : f.last_status;
     return f;
 }
 
-void verdict_ended(struct fact *f, bool expired)
+void verdict_ended(struct fact *f, bool expired, struct span who, struct arena *a)
 {
-    static const struct span returned = { "returned by an administrator of this host", 41 };
+    struct buf b;
+    buf_init(&b, TURN_WORDS_MAX);
+    buf_printf(&b, "wanted by %.*s", SPAN_ARG(who));
+    f->over = arena_dup(a, buf_span(&b));
+    buf_free(&b);
     f->final = true;
     f->kind = expired ? SPOOL_EXPIRED : SPOOL_FAILED;
     f->enhanced = expired ? SPAN("4.4.7") : SPAN("5.7.1");
     f->returned = !expired;
-    if (!f->returned)
+    f->ended = expired;
+    if (expired && !f->untried)
         return;
-    f->text = returned; /* these are our words, not those of whoever was asked last */
+    /* These are our words, not those of whoever was asked last. */
+    f->text = expired ? SPAN("ended by an administrator of this host")
+                      : SPAN("returned by an administrator of this host");
     f->reply = f->host = f->stage = f->tls = SPAN_NONE;
     f->relay = (struct netaddr){ 0 };
 }

@@ -279,12 +279,53 @@ def delay_and_expiry(where):
         assert len(h.back.messages) == 3, [m.recipients for m in h.back.messages]
         assert not h.post.messages
         g.wait_log("DSN: Cannot send message for 10 seconds")
+        assert "and we try for 10s. What happened last:" in " ".join(ends[0].words().split())
+        for rcpt, told in (("busy", "its sender <a@from.example> was told"),
+                           ("busy3", "nobody was told, as its sender had asked")):
+            text = " ".join(g.cli("why", f"{rcpt}@far.example").stdout.decode().split())
+            assert re.search(rf"<{rcpt}@far.example> was given up .+, as its time was over after "
+                             r"1\ds \(expire_after = 10s of delivery_rule \"far\"\); what was said "
+                             rf"last, at \S+ \S+: 450 4.2.1 busy; {told}", text), text
         h.send("busy4@far.example", sender="d@from.example")
         g.wait_log("to=<busy4@far.example>.*busy")
         assert g.cli("queue", "bounce", "--yes", "--to", "busy4@far.example").returncode == 0
         r = h.report(count=4)
         assert r.rcpts[0]["Status"] == "5.7.1" and not r.rcpts[0]["Remote-MTA"], r.raw
         assert "administrator" in r.words() and "not take" not in r.words(), r.words()
+
+
+def ended(where):
+    """What a person has ended says so, and what was frozen until its time was over does."""
+    with Hops(where, options={"retry": {**SHORT, "expire_after": Word("8s"),
+                                        "warn_after": Word("5s")}}) as h:
+        g = h.gateway
+        assert g.cli("queue", "freeze", "far.example").returncode == 0
+        h.send("tried@far.example")
+        h.send(("never@far.example", "NOTIFY=NEVER"), sender="b@from.example")
+        h.send("no@far.example", sender="")
+        h.send("left@far.example", sender="c@from.example")
+        for to in ("tried", "never", "no"):
+            assert g.cli("queue", "expire", "--yes", "--to", f"{to}@far.example").returncode == 0
+        r = h.report()
+        words = " ".join(r.words().split())
+        assert r.rcpts[0]["Status"] == "4.4.7", r.raw
+        assert "An administrator of our mail system has ended the time" in words, words
+        assert "there was no attempt" in words and "frozen" not in words, words
+        assert h.report(h.post).to == ["postmaster@post.example"]
+        for to, told in (("tried", "its sender <a@from.example> was told"),
+                         ("never", "nobody was told, as its sender had asked"),
+                         ("no", "as it has no sender, the postmaster <postmaster@post.example>")):
+            g.wait_events("failed", to=f"{to}@far.example")
+            text = " ".join(g.cli("why", f"{to}@far.example").stdout.decode().split())
+            assert re.search(rf"was given up .+, as wanted by [^;:]+; {told}", text), text
+        delay, end = h.report(count=2), h.report(count=3)
+        assert (delay.rcpts[0]["Action"], end.rcpts[0]["Action"]) == ("delayed", "failed")
+        words = " ".join(end.words().split())
+        assert "Its time was over" in words and "frozen by an administrator" in words, words
+        g.wait_events("dsn_sent", 3)
+        text = " ".join(g.cli("why", "left@far.example").stdout.decode().split())
+        assert re.search(r"as its time was over after \d+s \(retry.expire_after = 8s\); the last "
+                         r"word: frozen by an administrator; its sender <c@from", text), text
 
 
 def double_bounce(where):
@@ -374,8 +415,8 @@ def main():
     report = Report()
     assert "DSN" in EXTENSIONS
     return report.cases("dsn", (
-        failure, stands_for_others, notify, passed_on, delay_and_expiry, double_bounce, held, utf8,
-        killed), at_once=3)
+        failure, stands_for_others, notify, passed_on, delay_and_expiry, ended, double_bounce, held,
+        utf8, killed), at_once=3)
 
 
 if __name__ == "__main__":

@@ -519,12 +519,16 @@ static void what_was_never_tried(void)
     s.report.kind = DSN_FAILURE;
     s.told[0].expired = true;
     s.told[0].waited_ms = 8000;
-    CHECK(says(&s, "over for 8s; there was no attempt.\r\n    The reason:\r\n    only one"));
+    CHECK(says(&s, "over for 8s; there was no\r\n    attempt.\r\n    The reason:\r\n    only one"));
     CHECK(says(&s, "Tell our administrator") && !says(&s, "What happened last"));
     s.told[0].reply = SPAN("");
-    CHECK(says(&s, "there was no attempt.\r\n    Tell our"));
+    CHECK(says(&s, "there was no\r\n    attempt.\r\n    Tell our"));
+    s.told[0].ended = true;
+    s.told[0].reply = SPAN("ended by an administrator of this host");
+    CHECK(says(&s, "An administrator of our mail system has ended the time") &&
+          says(&s, "for 8s; there was no attempt.\r\n    Ask our") && !says(&s, "The reason"));
+    s.told[0].ended = s.told[0].expired = false;
     s.told[0].returned = true;
-    s.told[0].expired = false;
     CHECK(says(&s, "An administrator of our mail system has sent it back to you."));
 }
 
@@ -535,8 +539,10 @@ static void how_long_it_waited(void)
     set_up(&s, DSN_FAILURE, 1);
     s.told[0].expired = true;
     s.told[0].waited_ms = 8000;
-    CHECK(says(&s, "could not be handed over for 8s."));
-    s.told[0].waited_ms = 0;
+    CHECK(says(&s, "Its time was over: it could not be handed over for 8s."));
+    s.told[0].limit_ms = 5000;
+    CHECK(says(&s, "could not be handed over for 8s, and we try for\r\n    5s."));
+    s.told[0].waited_ms = s.told[0].limit_ms = 0;
     s.env.received_ms = now_ms + 86400000;
     CHECK(says(&s, "could not be handed over."));
 }

@@ -54,12 +54,14 @@ struct dsn_rcpt {
     bool expired;         /* given up for age */
     bool untried;         /* still waiting, or expired, and its turn never came */
     bool returned;        /* by an administrator of ours */
+    bool ended;           /* expired because an administrator of ours wanted it */
     bool duplicate;       /* the peer went silent after it had everything */
     bool mailbox;         /* DSN_SUCCESS: delivered to a mailbox, else relayed */
     bool expanded;        /* DSN_SUCCESS: it stands for others, and the mail goes on to these; with
                              `mailbox` it is a list, and that is all (RFC 3461 5.2.7) */
     uint32_t attempts;
     int64_t waited_ms;            /* of one that expired; 0: as long as the clock says */
+    int64_t limit_ms;             /* of one that expired: the age at which it does; 0: not said */
     int64_t last_attempt_ms;      /* 0: never, or not known */
     int64_t will_retry_until_ms;  /* DSN_DELAY; 0: not said */
 };

@@ -63,23 +63,33 @@ bool dsn_has_arrived(const struct dsn_report *r)
 
 static void put_expired(struct buf *out, const struct dsn_report *r, const struct dsn_rcpt *rcpt)
 {
-    enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS };
+    enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, WORDS_MAX = 1000 };
     int64_t age_ms = rcpt->waited_ms ? rcpt->waited_ms : r->now_ms - r->env->received_ms;
+    struct buf b;
+    buf_init(&b, WORDS_MAX);
     age_ms -= age_ms % (age_ms > MINUTE_MS ? MINUTE_MS : SECOND_MS);
-    buf_puts(out, SPAN("    It could not be handed over"));
+    buf_putz(&b, rcpt->ended ? "An administrator of our mail system has ended the time for which "
+                               "we try. It could not be handed over"
+                             : "Its time was over: it could not be handed over");
     if (age_ms > 0) { /* else the clock was set meanwhile */
-        buf_puts(out, SPAN(" for "));
-        num_put_duration(out, age_ms);
+        buf_putz(&b, " for ");
+        num_put_duration(&b, age_ms);
     }
-    buf_putz(out, rcpt->untried         ? "; there was no attempt.\r\n"
-                  : rcpt->last_status.n ? ". What happened last:\r\n"
-                                        : ".\r\n");
+    if (rcpt->limit_ms && !rcpt->ended) {
+        buf_putz(&b, ", and we try for ");
+        num_put_duration(&b, rcpt->limit_ms);
+    }
+    buf_putz(&b, rcpt->untried         ? "; there was no attempt."
+                 : rcpt->last_status.n ? ". What happened last:"
+                                       : ".");
+    put_words(out, 4, buf_cstr(&b));
+    buf_free(&b);
 }
 
 /* Nobody was there who could say anything: it is we who know why. */
 static void put_untried(struct buf *out, const struct dsn_rcpt *rcpt)
 {
-    if (!rcpt->reply.n && rcpt->expired)
+    if (rcpt->expired && (!rcpt->reply.n || rcpt->ended)) /* who did it was said */
         return;
     put_words(out, 4, rcpt->expired  ? "The reason:"
                       : rcpt->reply.n ? "It has not been sent so far. The reason:"
@@ -127,6 +137,8 @@ static struct dsn_words words_of(const struct dsn_report *r, const struct dsn_rc
     if (rcpt->returned)
         w = (struct dsn_words){ "An administrator of our mail system has sent it back to you.",
                                 "Ask there why; the address stands at the end." };
+    else if (rcpt->ended)
+        w.advice = "Ask our administrator why; the address stands at the end.";
     else if (rcpt->untried)
         w.advice = "Tell our administrator; the address stands at the end.";
     return w;

@@ -24,6 +24,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(relay) X(dsn) X(stat) X(delay_ms) X(xdelay_ms) X(mailer) X(host) X(stage) X(reply) X(text) \
     X(role) X(pid) X(count) X(path) X(reason) X(site) X(next_try) X(attempts) X(ms) \
     X(commit_ms) X(route) X(bytes) X(generation) X(option) X(alarm) X(subject) X(check) \
+    X(told) /* who hears of a failure: "sender", "postmaster", "nobody", "alarm" */ \
     X(stored) /* bytes: of a message with our headers; `size` is what the client sent */
 
 #define EVENT_TABLE(X) \
@@ -70,7 +71,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
           F(attempts) F(next_try) F(route)) \
     X(failed, EVENT_INFO, \
       F(id) F(to) F(relay) F(mailer) F(dsn) F(stat) F(reply) F(stage) F(delay_ms) F(xdelay_ms) \
-          F(attempts) F(route)) \
+          F(attempts) F(route) F(reason) F(told)) \
     X(outcome_unknown, EVENT_WARNING, \
       F(id) F(to) F(relay) F(stage) F(text) F(attempts) F(next_try)) \
     X(held, EVENT_NOTICE, F(id) F(to) F(reason)) \
