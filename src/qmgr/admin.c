@@ -127,6 +127,8 @@ static void set_ready(struct admin_ask *a)
     go_on(a->q);
 }
 
+void admin_again(struct admin_ask *a) { set_ready(a); }
+
 void admin_slice_over(struct admin_ask *a)
 {
     a->told_ms = loop_mono_ms(a->q->env->loop);

@@ -92,6 +92,8 @@ static inline bool admin_spent(struct admin_ask *a, size_t units)
 /* The slice is over: the next one begins when control has passed on what this one said, or in
  * one of the next turns when it said nothing. */
 void admin_next(struct admin_ask *a);
+/* It begins now; for who has waited for something else. */
+void admin_again(struct admin_ask *a);
 /* The next one begins when control has passed on what was said. */
 void admin_slice_over(struct admin_ask *a);
 

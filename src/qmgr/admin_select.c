@@ -21,6 +21,8 @@
 enum {
     PROGRESS_MS = 200,
     FLUSH_BYTES = 64 << 10, /* of records, which one flush makes good */
+    REPORTS_MS = 10000, /* longer than the router is waited for */
+    REPORTS_LOOK_MS = 5,
 };
 
 struct acting {
@@ -29,6 +31,9 @@ struct acting {
     struct doing with;
     size_t cap;         /* for its recipients */
     bool flushed;       /* or about to be, when all is done */
+    uint64_t reports_from, reports_upto; /* serials of those it begins */
+    int64_t reports_ms;                  /* they are waited for until then; 0: not yet */
+    struct loop_timer again;             /* meanwhile */
     struct buf ids;     /* list_next_text; when messages are named: */
     struct wire ids_left;
     bool by_ids;
@@ -134,6 +139,7 @@ static void act_gone(struct admin_ask *a)
 {
     struct acting *d = a->own;
     message_done(d); /* as far as it was */
+    loop_timer_stop(a->q->env->loop, &d->again);
     query_free(&d->y);
     last_free(&d->with.last);
     buf_free(&d->with.hop);
@@ -269,7 +275,39 @@ static void say_row(struct acting *d, bool done)
     buf_free(&b);
 }
 
-/* All is done; it is answered in the slice after the flush. */
+/* A final failure is one commit with its report, for which the router is asked who gets it: until
+ * then a crash undoes what was done. False: they are there, or have been waited for long enough. */
+static bool await_reports(struct admin_ask *a, struct acting *d)
+{
+    int64_t now_ms = loop_mono_ms(a->q->env->loop);
+    if (!d->reports_ms) {
+        d->reports_ms = now_ms + REPORTS_MS;
+        d->reports_upto = a->q->report_serial;
+    }
+    if (now_ms >= d->reports_ms || !reports_wait(a->q, d->reports_from, d->reports_upto))
+        return false;
+    loop_timer_in(a->q->env->loop, &d->again, REPORTS_LOOK_MS);
+    return true;
+}
+
+static void on_again(void *ctx) { admin_again(ctx); }
+
+static void act_end(struct admin_ask *a, struct acting *d, bool kept)
+{
+    if (!kept)
+        admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
+    else if (reports_wait(a->q, d->reports_from, d->reports_upto))
+        admin_end(a, EX_IOERR, "done, but not all reports are on disk, nor what they are about: a "
+                               "restart may undo it");
+    else if (a->failed && d->by_ids)
+        admin_end(a, EX_NOINPUT, "not all of them could be found and changed");
+    else if (a->failed)
+        admin_end(a, EX_TEMPFAIL, "not all of them could be changed");
+    else
+        admin_end(a, ADMIN_OK, "");
+}
+
+/* All is done; it is answered in a slice after the flush. */
 static void act_done(struct admin_ask *a, struct acting *d)
 {
     struct qmgr *q = a->q;
@@ -280,19 +318,14 @@ static void act_done(struct admin_ask *a, struct acting *d)
         admin_next(a);
         return;
     }
-    int kept = keep_flush(q); /* of reroute */
+    if (await_reports(a, d))
+        return;
+    int error = keep_flush(q); /* of reroute */
     if (spool_dirty_since(q->spool) >= 0)
         store_flush(q); /* by other mail since then, or it is the flush that failed */
     if (!d->by_ids)
         say_row(d, true);
-    if (kept || spool_dirty_since(q->spool) >= 0)
-        admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
-    else if (a->failed && d->by_ids)
-        admin_end(a, EX_NOINPUT, "not all of them could be found and changed");
-    else if (a->failed)
-        admin_end(a, EX_TEMPFAIL, "not all of them could be changed");
-    else
-        admin_end(a, ADMIN_OK, "");
+    act_end(a, d, !error && spool_dirty_since(q->spool) < 0);
 }
 
 static void tell_progress(struct admin_ask *a, struct acting *d)
@@ -396,6 +429,8 @@ static struct acting *acting_new(struct admin_ask *a)
     buf_init(&d->frozen_as, NOTES_KEY_MAX);
     d->looked_to = sched_walk_end(a->q->sched);
     d->told_ms = loop_mono_ms(a->q->env->loop);
+    d->reports_from = a->q->report_serial;
+    loop_timer_init(&d->again, on_again, a);
     return d;
 }
 

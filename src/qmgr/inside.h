@@ -189,7 +189,7 @@ struct qmgr {
     struct list reports;     /* struct report: their commit is to be tried again */
     struct list reports_out; /* in the batch */
     size_t report_count;     /* in reports */
-    uint64_t next_expand;
+    uint64_t next_expand, report_serial; /* serial: of the one begun last */
     bool started, finishing, full, stuck;
     int64_t checked_ms; /* when it was last looked whether a deliver is stuck */
     int64_t dirty_since_ms, dirty_seen_ms; /* of outcomes: wall, as the spool says; monotonic */
@@ -394,6 +394,9 @@ void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_post
 void report_expanded(struct qmgr *q, uint64_t number, struct span targets); /* router's answer */
 void reports_stop_asking(struct qmgr *q); /* whom nothing was heard of for long enough */
 void report_stored(struct qmgr *q, struct report *r);
+/* Some that were begun after this serial and up to that are not on the disk yet, nor is what they
+ * are about. */
+bool reports_wait(struct qmgr *q, uint64_t after, uint64_t upto);
 void reports_flushed(struct qmgr *q); /* after each flush */
 void reports_again(void *ctx);        /* timer: those that could not be stored */
 void reports_free(struct qmgr *q);

@@ -29,6 +29,7 @@ struct report {
     struct arena *arena; /* the facts */
     struct arena *work;  /* of one try; the batch points into it and into text */
     struct buf text;
+    uint64_t serial;
     uint64_t seq; /* of the message it is about */
     struct queueid about, id;
     enum dsn_kind kind;
@@ -424,6 +425,7 @@ void report_begin(struct qmgr *q, uint64_t seq, enum dsn_kind kind, bool to_post
     struct sched_msg_info m = { 0 };
     sched_msg(q->sched, seq, &m);
     r->arena = arena_new(REPORT_ARENA_MAX);
+    r->serial = ++q->report_serial;
     r->seq = seq;
     r->pinned = sched_pin(q->sched, seq);
     r->about = queueid_make(seq, m.received_ms);
@@ -485,6 +487,18 @@ void reports_again(void *ctx)
     }
     if (q->report_count)
         wait_for_retry(q, q->report_count > max ? AGAIN_MS / 10 : AGAIN_MS);
+}
+
+bool reports_wait(struct qmgr *q, uint64_t after, uint64_t upto)
+{
+    struct list *lists[] = { &q->reports_asking, &q->reports, &q->reports_out };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        LIST_EACH(node, lists[i]) {
+            const struct report *r = CONTAINER(node, struct report, node);
+            if (r->serial > after && r->serial <= upto)
+                return true;
+        }
+    return false;
 }
 
 void reports_free(struct qmgr *q)

@@ -419,8 +419,8 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 static void on_expand(struct rig *r, struct channel *ch, const struct msg_expand *m)
 {
     struct msg_expanded said = { .q = m->q };
-    (void)r;
-    send_expanded(ch, &said);
+    if (!r->mute)
+        send_expanded(ch, &said);
 }
 static void on_ask_site(struct rig *r, struct channel *ch, const struct msg_ask_site *m)
 {

@@ -690,6 +690,30 @@ static void many_end_together(void)
     desk_free(d);
 }
 
+/* What is ended with a report is answered when that is on the disk, or cannot be for long. */
+static void ended_and_reported(void)
+{
+    struct desk *d = desk_new(36);
+    struct rig_mail *m = post(d, "tmp99@a.example"), *late = post(d, "tmp98@b.example");
+    rig_run(d->r, 3 * SECOND);
+    d->r->mute = true;
+    CHECK_INT(ask(d, "act", "to=tmp99@a.example", "action=bounce", NULL), -1);
+    rig_run(d->r, 6 * SECOND); /* then it goes to its address as it stands */
+    CHECK(d->status == ADMIN_OK && says(d, "\"recipients\":1"));
+    killed(d);
+    CHECK(strcmp(dest_of(d, m), "gone") == 0);
+    rig_run(d->r, SECOND);
+    vfs_faulty_break(d->r->disk, "/spool");
+    CHECK_INT(ask(d, "act", "to=tmp98@b.example", "action=expire", NULL), -1);
+    rig_run(d->r, 12 * SECOND);
+    CHECK(d->status == EX_IOERR);
+    vfs_faulty_break(d->r->disk, NULL);
+    rig_run(d->r, MINUTE);
+    killed(d);
+    CHECK(strcmp(dest_of(d, late), "gone") == 0);
+    desk_free(d);
+}
+
 /* After a start with a silent resolver nobody knows the site, and every answer says so; that it may
  * have arrived already is not forgotten. */
 static void whereabouts_unknown(void)
@@ -867,7 +891,8 @@ static const struct test tests[] = {
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
     TEST(told_of_a_delay_once), TEST(whereabouts_unknown),
-    TEST(many_end_together), TEST(a_clock_that_is_wrong), TEST(a_clock_that_is_wrong_again),
+    TEST(many_end_together), TEST(ended_and_reported), TEST(a_clock_that_is_wrong),
+    TEST(a_clock_that_is_wrong_again),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)
