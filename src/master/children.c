@@ -235,8 +235,9 @@ void child_spawn(struct master *m, struct child_slot *c)
     event_str(m->events, FIELD_role, span_str(role_name(c->role)));
     event_int(m->events, FIELD_pid, c->pid);
     event_end(m->events);
-    give_all(m, c);
-    if (c->role == ROLE_WATCH)
+    if (!give_all(m, c))
+        kill(c->pid, SIGKILL); /* half equipped it would go on so for ever: again, later */
+    else if (c->role == ROLE_WATCH)
         tell_deaths(m, c);
 }
 

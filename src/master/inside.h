@@ -91,12 +91,12 @@ void children_reap(struct master *m);
 bool children_all_ready(const struct master *m);
 bool children_any(const struct master *m);
 
-/* give.c: what a child is given */
-void give_all(struct master *m, struct child_slot *c);
+/* give.c: what a child is given. False: the system has no descriptors for it now. */
+bool give_all(struct master *m, struct child_slot *c);
 void give_config(struct master *m, struct child_slot *c);
-void give_logs(struct master *m, struct child_slot *c);
+bool give_logs(struct master *m, struct child_slot *c);
 void give_listeners(struct master *m, struct child_slot *c);
-void give_files(struct master *m, struct child_slot *c);
+bool give_files(struct master *m, struct child_slot *c);
 void give_start(struct master *m, struct child_slot *c);
 
 /* local.c: deliveries on this host */

@@ -137,6 +137,7 @@ bool master_reload(struct master *m, struct span who, const uint64_t *q, struct 
         give_listeners(m, c);
         struct msg_config_done done = { .generation = m->generation };
         send_config_done(c->channel, &done);
+        channel_flush(c->channel); /* of many listeners each child has its own descriptors */
     }
     wait_for_children(m, who, q);
     return true;

@@ -3,13 +3,15 @@
 that was accepted is lost, no other process stops, and who died comes back after a back-off.
 tests/run: first tests/run: long sanitizers tests/run: anyone"""
 import os
+import re
+import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lib import ports, proc, smtpclient       # noqa: E402
+from lib import certs, ports, proc, smtpclient  # noqa: E402
 from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
@@ -247,11 +249,42 @@ def twice(where):
         sink.wait(1)
 
 
+def no_descriptors(where):
+    """Who dies while master has no descriptors to spare comes back whole when it has."""
+    refused = re.compile("Too many open files")
+    with Gateway(where / "gw", smart_host=("127.0.0.1", 9), tls=certs.make(where, "own"),
+                 options={"processes": {**FAST["processes"], "smtpd": 1}}) as g:
+        master = g.process.pid
+        usual = resource.prlimit(master, resource.RLIMIT_NOFILE)
+        for spare in (0, 1, 2, 3, 4, 5, 9):
+            said = len(refused.findall(g.log()))
+            victim = g.roles()["smtpd"][0]
+            used = set(map(int, os.listdir(f"/proc/{master}/fd")))
+            free = [n for n in range(200) if n not in used]
+            resource.prlimit(master, resource.RLIMIT_NOFILE, (free[spare], usual[1]))
+            os.kill(victim, signal.SIGKILL)     # which leaves one more
+            wait_for("that it cannot start", lambda: not g.alive() or
+                     len(refused.findall(g.log())) > said)
+            assert g.alive(), g.log()[-500:]
+            resource.prlimit(master, resource.RLIMIT_NOFILE, usual)
+            wait_for("a whole one", lambda: is_whole(g.port))
+        assert {e["role"] for e in g.events() if e["event"] == "child_died"} == {"smtpd"}
+
+
+def is_whole(port):
+    try:
+        with smtpclient.Client(port) as c:
+            return "STARTTLS" in c.ehlo().text and \
+                c.envelope("a@x.example", "b@dest.example").code == 250
+    except (OSError, smtpclient.Closed):
+        return False
+
+
 def main():
     report = Report()
     report.cases("kill9", (each_role,))
     return report.cases("kill9", (qmgr_away, router_away, master_dies, restart_everything, backoff,
-                                  twice), at_once=6)
+                                  twice, no_descriptors), at_once=7)
 
 
 if __name__ == "__main__":
