@@ -17,15 +17,19 @@ void listener_add(struct smtpd *d, int fd, const struct netaddr *a, struct span 
     list_append(&d->next_listeners, &l->node);
 }
 
+/* The family and the address, without the port and without the padding before it. */
+static struct span client_key(const struct netaddr *a)
+{
+    return span_of(a, offsetof(struct netaddr, ip) + sizeof a->ip);
+}
+
 static struct client_count *count_client(struct smtpd *d, const struct netaddr *peer)
 {
-    struct netaddr key = *peer;
-    key.port = 0;
-    struct hash_node *n = hash_get(&d->clients, span_of(&key, sizeof key));
+    struct hash_node *n = hash_get(&d->clients, client_key(peer));
     if (!n) {
         struct client_count *c = NEW(struct client_count);
-        c->address = key;
-        hash_add(&d->clients, &c->node, span_of(&c->address, sizeof c->address));
+        c->address = *peer;
+        hash_add(&d->clients, &c->node, client_key(&c->address));
         n = &c->node;
     }
     struct client_count *c = CONTAINER(n, struct client_count, node);

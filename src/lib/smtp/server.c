@@ -212,6 +212,8 @@ void smtp_server_tick(struct smtp_server *s, struct smtp_server_time now)
         server_txn_end(s, SMTP_END_UNKNOWN);
         s->state = STATE_COMMAND;
         s->progress_ms = now.mono_ms;
+        if (s->shutdown)
+            smtp_server_shutdown(s);
     } else if (s->question.id && now.mono_ms >= s->question.deadline_ms) {
         server_event(s, SMTP_EVENT_NO_ANSWER, SPAN(""), SPAN(""));
         server_ask_expire(s);
