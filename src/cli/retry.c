@@ -87,7 +87,9 @@ static void on_run(void *ctx, const json_t *row, struct buf *out)
     term_put_age(out, row_int(row, "age_ms"));
     buf_putz(out, " old, from <");
     term_put_text(out, row_text(row, "sender"));
-    buf_putz(out, row_true(row, "under_way") ? ">, is being tried already\n" : ">\n");
+    buf_putz(out, row_true(row, "under_way")       ? ">, is being tried already\n"
+                  : row_true(row, "asked_already") ? ">, another retry waits for it already\n"
+                                                   : ">\n");
 }
 
 static void on_again(void *ctx, const json_t *row, struct buf *out)
@@ -157,6 +159,7 @@ static void note_result(struct retry *r, struct span what)
 {
     r->any_deferred |= span_eq(what, SPAN("deferred")) || span_eq(what, SPAN("unknown"));
     r->any_failed |= span_eq(what, SPAN("failed")) || span_eq(what, SPAN("expired"));
+    r->any_frozen |= span_eq(what, SPAN("frozen"));
 }
 
 static void on_result(void *ctx, const json_t *row, struct buf *out)
@@ -289,6 +292,12 @@ static void on_notice(void *ctx, const json_t *row, struct buf *out)
     }
     buf_putz(out, ": the next one in ");
     term_put_age(out, row_int(row, "wait_ms"));
+    if (row_int(row, "ready_there")) {
+        buf_putz(out, "; ");
+        term_put_counted(out, (uint64_t)row_int(row, "ready_there"), "recipient");
+        buf_putz(out, " take turns there, the last is due in about ");
+        term_put_age(out, row_int(row, "last_wait_ms"));
+    }
     buf_putc(out, '\n');
 }
 

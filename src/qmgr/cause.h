@@ -52,6 +52,8 @@ void cause_put_frozen(struct json *j, struct qmgr *q, const struct sched_rcpt_in
  * the next one begin. 0: none, or no matter of time. */
 int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span dest,
                       int64_t next_ms);
+/* At a site with a rate: when the last of those that wait there for their turn begins. */
+int64_t cause_latest_ms(const struct sched_place_info *site);
 /* Of one that waits for its turn at a site with a rate, among others: that next slot is the site's.
  * "ready_there", how many wait for it, and "latest_try_ms", when the last of them begins at this
  * rate. */

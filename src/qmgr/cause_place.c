@@ -152,7 +152,7 @@ int64_t cause_next_ms(const struct qmgr *q, enum queue_state state, struct span 
     return site.paced_until_ms;
 }
 
-static int64_t latest_ms(const struct sched_place_info *site)
+int64_t cause_latest_ms(const struct sched_place_info *site)
 {
     return site->paced_until_ms +
            ((int64_t)site->rcpts[SCHED_READY] - 1) * site->interval_us / 1000;
@@ -167,7 +167,7 @@ void cause_put_turn(struct json *j, const struct qmgr *q, const struct sched_rcp
         site.rcpts[SCHED_READY] < 2)
         return;
     json_uint(j, "ready_there", site.rcpts[SCHED_READY]);
-    json_int(j, "latest_try_ms", cause_wall(now, latest_ms(&site)));
+    json_int(j, "latest_try_ms", cause_wall(now, cause_latest_ms(&site)));
 }
 
 /* As sched_queue_state has it for each of them; of those that a person holds or the tables do the
@@ -202,7 +202,7 @@ static void put_pace(struct json *j, const struct sched_place_info *p, struct sc
         json_int(j, "paced_until_ms", cause_wall(now, p->paced_until_ms));
     if (p->paced_until_ms && p->rcpts[SCHED_READY] > 1) {
         json_uint(j, "ready_there", p->rcpts[SCHED_READY]);
-        json_int(j, "latest_try_ms", cause_wall(now, latest_ms(p)));
+        json_int(j, "latest_try_ms", cause_wall(now, cause_latest_ms(p)));
     }
 }
 

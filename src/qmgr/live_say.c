@@ -1,4 +1,5 @@
 /* What is told of a run: rows of JSON, kept until control asks for them. */
+#include "qmgr/cause.h"
 #include "qmgr/live.h"
 #include "qmgr/keep.h"
 
@@ -60,6 +61,17 @@ static void put_message(struct live *l, struct json *j, const struct sched_msg_i
     admin_put_addr(j, "sender", m->sender);
 }
 
+/* What it follows is in a delivery, and does not only wait for its turn. */
+static bool follows_delivery(const struct live *l, const struct live_run *r)
+{
+    struct sched_rcpt_info info;
+    for (uint32_t i = 0; i < r->rcpt_count; i++)
+        if (r->rcpts[i] & LIVE_FOLLOWED && sched_rcpt(l->q->sched, r->seq, i, &info) &&
+            info.state == SCHED_ACTIVE)
+            return true;
+    return false;
+}
+
 void live_say_run(struct live *l, const struct live_run *r, const struct sched_msg_info *m)
 {
     struct buf b;
@@ -67,7 +79,7 @@ void live_say_run(struct live *l, const struct live_run *r, const struct sched_m
     json_uint(&j, "run", r->number);
     put_message(l, &j, m);
     if (r->follows)
-        json_bool(&j, "under_way", true);
+        json_bool(&j, follows_delivery(l, r) ? "under_way" : "asked_already", true);
     add(l, &j);
 }
 
@@ -312,6 +324,10 @@ void live_say_slow(struct live *l, const struct sched_place_info *site)
     json_int(&j, "until_ms", now.wall_ms + (site->paced_until_ms - now.mono_ms));
     json_int(&j, "wait_ms", site->paced_until_ms - now.mono_ms);
     json_int(&j, "one_in_ms", (site->interval_us + 999) / 1000);
+    if (site->rcpts[SCHED_READY] > 1) { /* which of them comes when is the senders' turns' to say */
+        json_uint(&j, "ready_there", site->rcpts[SCHED_READY]);
+        json_int(&j, "last_wait_ms", cause_latest_ms(site) - now.mono_ms);
+    }
     if (site->why.n)
         json_str(&j, "why", site->why);
     add(l, &j);

@@ -614,6 +614,36 @@ def rated(where):
         assert "under way" not in text and "left alone" not in text, text
 
 
+def retried_in_turn(where):
+    """A retry at a site with a rate says how long its turn may take; another one says that it is
+    asked for already, and not that it is being tried; what is frozen meanwhile is not all sent."""
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port),
+                              options={'delivery_rule "slow"': {"domain": ["dest.example"],
+                                                         "rate": "1/h"}}) as d:
+        d.submit()
+        sink.wait(1)
+        d.submit("c@dest.example")
+        id = d.submit("d@dest.example")
+        d.wait(id, lambda s: s["places"][0]["site"].get("paced_until_ms"))
+        runs = []
+        for word in ("take turns there", "waits for it already"):
+            p = subprocess.Popen([str(binary()), "retry", "--verbose", id, "-C", str(d.g.conf)],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            runs.append(p)
+            said = ""
+            while word not in said:
+                line = p.stdout.readline()
+                assert line, said
+                said += line
+            assert "being tried" not in said, said
+            assert runs[1:] or re.search(r"one message each 1h00m: the next one in .+; 2 recipients "
+                                         r"take turns there, the last is due in about \d", said), said
+        assert d.g.cli("queue", "freeze", "dest.example").returncode == 0
+        for p in runs:
+            out = p.communicate(timeout=90)[0]
+            assert p.returncode == 75 and "1 frozen" in out, (p.returncode, out)
+
+
 def rerouted(where):
     """Sent another way by a person: said, and the tables are not asked about it."""
     with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
@@ -806,7 +836,7 @@ def nobody_there(where):
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
          alias_without_mx, silent_dns,
-         tried_by_another, two_hosts, first_mx_silent, route_moved, parked, limits, rated,
+         tried_by_another, two_hosts, first_mx_silent, route_moved, parked, limits, rated, retried_in_turn,
          rerouted, hosts_and_names,
          rotated, not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
