@@ -28,24 +28,45 @@ static char *joined(const char *a, const char *b)
     return text;
 }
 
-/* The file that is at path once it is locked: another makemap may have renamed it away while we
- * waited. */
-static int open_locked(const char *path)
+/* 1: the locked file is the one at path, and ours; 0: not, so it is opened once more; -1: errno.
+ * Another makemap may have renamed it away while we waited. What we have not made, and is somebody
+ * else's or has another name, gives way: its owner would own the map, and may have it open. */
+static int is_good(int fd, const char *path, bool made)
 {
     struct stat ours, there;
+    if (fstat(fd, &ours) != 0)
+        return -1;
+    if (stat(path, &there) != 0 || ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
+        return 0;
+    if (made || (ours.st_uid == geteuid() && ours.st_nlink == 1))
+        return 1;
+    return unlink(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+static int open_locked(const char *path)
+{
     for (;;) {
-        int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+        int fd = open(path, flags | O_CREAT | O_EXCL, 0600), good;
+        bool made = fd >= 0;
+        if (!made && errno == EEXIST) {
+            fd = open(path, flags);
+            if (fd < 0 && errno == ENOENT)
+                continue; /* gone meanwhile */
+        }
         if (fd < 0)
             return -1;
-        if (flock(fd, LOCK_EX) == 0 && fstat(fd, &ours) == 0) {
-            if (stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
-                ours.st_dev == there.st_dev)
-                return fd;
-        } else if (errno != EINTR) {
-            close(fd);
-            return -1;
-        }
+        if (flock(fd, LOCK_EX) == 0)
+            good = is_good(fd, path, made);
+        else
+            good = errno == EINTR ? 0 : -1;
+        if (good > 0)
+            return fd;
+        int error = errno;
         close(fd);
+        errno = error;
+        if (good < 0)
+            return -1;
     }
 }
 

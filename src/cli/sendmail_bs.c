@@ -152,7 +152,7 @@ static void converse(struct talk *t)
         buf_take(&t->in, taken);
         if (chunk)
             pass_chunk(t, octets);
-        if (!hear(t))
+        if (t->gone || !hear(t)) /* of a chunk that broke off nothing is heard */
             return;
         if (c.verb == COMMAND_DATA && t->code == 354) {
             pass_content(t);

@@ -2,7 +2,7 @@
 """makemap and newaliases say and return what sendmail's do; a map is never half there, whoever is
 killed or short of space; `postern map` reads what makemap wrote.
 tests/run: long sanitizers
-tests/run: user modes newaliases no_space"""
+tests/run: user modes not_into_others_files newaliases no_space"""
 import json
 import os
 import random
@@ -128,6 +128,26 @@ def modes(where):
     (where / "m.cdb").chmod(0o604)
     run(where, "makemap", "hash", "m", stdin=b"a 2\n")
     assert (where / "m.cdb").stat().st_mode & 0o777 == 0o604
+
+
+def not_into_others_files(where):
+    """What lies where the map is made, and is not ours alone, gives way to a file of our own."""
+    part, other = where / "n.cdb.tmp", where / "other"
+    other.write_text("of somebody")
+    part.hardlink_to(other)
+    assert run(where, "makemap", "hash", "n", stdin=b"a 1\n").returncode == 0
+    assert other.read_text() == "of somebody"
+    if os.geteuid() == 0:
+        (where / "n.cdb").unlink()
+        part.write_text("")
+        os.chown(part, 65534, 65534)
+        with open(part, "r+b"):
+            assert run(where, "makemap", "hash", "n", stdin=b"a 1\n").returncode == 0
+        assert (where / "n.cdb").stat().st_uid == 0
+    part.symlink_to(other)
+    assert run(where, "makemap", "hash", "n", stdin=b"a 1\n").returncode == 73
+    assert run(where, "makemap", "hash", "no/n", stdin=b"a 1\n").returncode == 73
+    assert other.read_text() == "of somebody"
 
 
 def newaliases(where):
@@ -294,7 +314,8 @@ def main():
     if not binary().exists():
         report.skip("makemap", f"{binary()} is not built")
         return report.code()
-    for case in (texts, flags, odd_input, warnings, modes, newaliases, map_verb, killed,
+    for case in (texts, flags, odd_input, warnings, modes, not_into_others_files,
+                 newaliases, map_verb, killed,
                  two_at_once, no_space):
         if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
             continue

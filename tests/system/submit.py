@@ -296,6 +296,9 @@ def smtp_on_a_pipe(where):
         r = f.run("-bs", data=b"EHLO x\nMAIL FROM:<a@b.example>\nRCPT TO:<u@to.example>\n"
                               b"BDAT 9\n0123456\r\nBDAT 3 LAST\nb\r\nQUIT\n")
         assert f.sink.wait(3)[-1].data.endswith(b"0123456\r\nb\r\n"), r
+        r = f.run("-bs", data=b"EHLO x\nMAIL FROM:<a@b.example>\nRCPT TO:<u@to.example>\n"
+                              b"BDAT 9 LAST\n0123")    # so may a chunk: nobody waits for its rest
+        assert r.returncode == 0 and len(f.sink.messages) == 3, r
         f.gateway.stop()                                # now our own small server answers
         r = f.run("-bs", data=dialogue.replace(b"u@to", b"away@to"))
         codes = [line[:3] for line in r.stdout.split(b"\r\n") if line[3:4] == b" "]
