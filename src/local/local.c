@@ -193,6 +193,8 @@ static bool enclose(struct local *l)
     struct sandbox_params p = { .user = &l->user,
                                 .paths = &near,
                                 .path_count = l->path.n > 0,
+                                .no_seccomp = !s->seccomp,
+                                .no_landlock = !s->landlock,
                                 .off = l->how.kind == DELIVERY_PROGRAM ||
                                        l->job.kind == LOCAL_SOCKET || no_links ||
                                        (!s->seccomp && !s->landlock) };

@@ -145,6 +145,8 @@ bool confine(enum role_id role, const struct config *cfg, struct events *events,
         .files = (cfg->limits.connections + 2 * cfg->deliver.connections) * FILES_PER_SESSION +
                  FILES_SPARE,
         .off = !cfg->sandbox.seccomp && !cfg->sandbox.landlock,
+        .no_seccomp = !cfg->sandbox.seccomp,
+        .no_landlock = !cfg->sandbox.landlock,
     };
     struct sandbox_report report;
     sandbox_report_init(&report);

@@ -494,7 +494,32 @@ static int switched_off(const void *arg)
     return strstr(buf_cstr(&report.missing), "does not know") ? 0 : 4;
 }
 
-static void off_is_reported(void) { CHECK_INT(in_child(switched_off, NULL), 0); }
+/* One of the two; the other stays. */
+static int partly_off(const void *arg)
+{
+    bool seccomp = !arg;
+    struct err why;
+    struct sandbox_report report;
+    sandbox_report_init(&report);
+    struct sandbox_params params = { .no_seccomp = seccomp, .no_landlock = !seccomp };
+    if (!sandbox_apply("smtpd", &params, &report, &why))
+        return 1;
+    if (seccomp ? report.seccomp : report.landlock)
+        return 2;
+    if (sandbox_sanitized())
+        return 0;
+    if (seccomp ? report.landlock != (landlock_abi() > 0) : !report.seccomp)
+        return 3;
+    return strstr(buf_cstr(&report.missing), seccomp ? "seccomp is switched off"
+                                                     : "Landlock is switched off") ? 0 : 4;
+}
+
+static void off_is_reported(void)
+{
+    CHECK_INT(in_child(switched_off, NULL), 0);
+    CHECK_INT(in_child(partly_off, NULL), 0);
+    CHECK_INT(in_child(partly_off, ""), 0);
+}
 
 /* ---- users, descriptors ---- */
 

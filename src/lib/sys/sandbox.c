@@ -98,6 +98,12 @@ static void lock_up(const struct callfilter_role *role, const struct sandbox_par
         if (!r->landlock)
             missing(r, e.text);
     }
+    if (p->no_landlock)
+        missing(r, "Landlock is switched off by configuration");
+    if (p->no_seccomp) {
+        missing(r, "seccomp is switched off by configuration");
+        return;
+    }
     r->seccomp = callfilter_lock(role, p->deny, &e);
     if (!r->seccomp)
         missing(r, e.text);
@@ -133,7 +139,8 @@ bool sandbox_apply(const char *name, const struct sandbox_params *params,
     else if (!lock)
         missing(report, "a build with sanitizers cannot be locked up");
     limits(params, report);
-    int landlock = lock && !master ? prepare_landlock(role, params, report) : -1;
+    bool rules = lock && !master && !params->no_landlock;
+    int landlock = rules ? prepare_landlock(role, params, report) : -1;
     if (!master && !change_user(params, lock, report, why)) {
         if (landlock >= 0)
             close(landlock);

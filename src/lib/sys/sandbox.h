@@ -21,6 +21,7 @@ struct sandbox_params {
     uint64_t files;                /* descriptors wanted; 0: leave the limit */
     enum callfilter_deny deny;
     bool off;                      /* by configuration: user and limits only */
+    bool no_landlock, no_seccomp;  /* by configuration: without this one */
 };
 
 struct sandbox_report {
