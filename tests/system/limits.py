@@ -75,6 +75,23 @@ def recipients(where):
             assert sorted(m.recipients) == sorted(f"r{n}@y.example" for n in range(10)), m
 
 
+def many_recipients(where):
+    """As many as the limit says, and no hidden one below it; in several transactions."""
+    many, flight = 6000, 500
+    with Desk(where, limits={"recipients": many}) as d, d.client() as c:
+        assert c.cmd("MAIL FROM:<a@x.example>").code == 250
+        for first in range(0, many, flight):
+            c.send("".join(f"RCPT TO:<recipient{n}@customer.example>\r\n"
+                           for n in range(first, first + flight)))
+            codes = {c.reply().code for _ in range(flight)}
+            assert codes == {250}, (first, codes)
+        assert c.cmd("RCPT TO:<one.more@customer.example>").code == 452
+        assert c.data(MESSAGE).code == 250
+        wait_for("all of them", lambda: sum(len(m.recipients) for m in d.sink.messages) >= many)
+        came = [r for m in d.sink.messages for r in m.recipients]
+        assert len(came) == len(set(came)) == many, len(came)
+
+
 def sized(size):
     line = b"x" * 62 + b"\r\n"
     head = b"Subject: x\r\n\r\n"
@@ -249,7 +266,8 @@ def greeting_pause(where):
 
 def main():
     return Report().cases("limits", (
-        recipients, bytes_of_a_message, lines, connections, errors, times, greeting_pause),
+        recipients, many_recipients, bytes_of_a_message, lines, connections, errors, times,
+        greeting_pause),
         at_once=4)
 
 

@@ -40,7 +40,8 @@ struct txn {
     struct arena *arena;  /* the envelope */
     uint64_t id;
     struct envelope env;
-    size_t rcpt_room;
+    size_t rcpt_room, rcpt_bytes, rcpt_bytes_max; /* env.rcpts is our own; bytes: as qmgr gets
+                                                    them */
     int64_t deadline_ms;
 
     /* The flight: what has been read of MAIL and RCPT and not yet been answered. */

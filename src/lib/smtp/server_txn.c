@@ -3,6 +3,11 @@
 
 #include <stdlib.h>
 
+enum {
+    RCPT_BYTES = 16,         /* what a recipient takes in an envelope beside its texts */
+    FIRST_BYTES = 16 * 1024, /* sender, envid and the first recipients */
+};
+
 void server_set(char **text, struct span value)
 {
     char *copy = value.n ? must_strndup(value.p, value.n) : NULL;
@@ -32,7 +37,8 @@ bool server_txn_begin(struct smtp_server *s, const struct command_mail *m)
         return false;
     struct txn *t = NEW(struct txn);
     t->id = id;
-    t->arena = arena_new(must_add(s->config->envelope_bytes, 16 * 1024));
+    t->rcpt_bytes_max = must_add(s->config->envelope_bytes, FIRST_BYTES);
+    t->arena = arena_new(must_add(t->rcpt_bytes_max, FIRST_BYTES));
     t->flight_arena = arena_new(FLIGHT_BYTES_MAX);
     t->deadline_ms = s->now.mono_ms + s->config->transaction_ms;
     t->declared_bytes = m->size;
@@ -65,27 +71,26 @@ void server_txn_end(struct smtp_server *s, enum smtp_server_end how)
     uint64_t id = t->id;
     arena_free(&t->flight_arena);
     arena_free(&t->arena);
+    free(t->env.rcpts);
     free(t);
     s->ops->end(s->ctx, id, how);
 }
 
 bool server_txn_add(struct txn *t, const struct envelope_rcpt *rcpt)
 {
-    if (t->env.rcpt_count == t->rcpt_room) {
-        size_t room = t->rcpt_room ? 2 * t->rcpt_room : 4;
-        struct envelope_rcpt *grown = arena_alloc(t->arena, must_mul(room, sizeof *grown));
-        if (!grown)
-            return false;
-        if (t->env.rcpt_count)
-            memcpy(grown, t->env.rcpts, t->env.rcpt_count * sizeof *grown);
-        t->env.rcpts = grown;
-        t->rcpt_room = room;
-    }
+    size_t bytes = rcpt->addr.n + rcpt->orcpt.n + RCPT_BYTES;
     struct envelope_rcpt kept = *rcpt;
+    if (bytes > t->rcpt_bytes_max - t->rcpt_bytes)
+        return false;
     kept.addr = arena_dup(t->arena, rcpt->addr);
-    kept.orcpt = arena_dup(t->arena, rcpt->orcpt);
+    kept.orcpt = rcpt->orcpt.n ? arena_dup(t->arena, rcpt->orcpt) : SPAN("");
     if (!kept.addr.p || !kept.orcpt.p)
         return false;
+    if (t->env.rcpt_count == t->rcpt_room) {
+        t->rcpt_room = t->rcpt_room ? 2 * t->rcpt_room : 4;
+        t->env.rcpts = must_realloc(t->env.rcpts, must_mul(t->rcpt_room, sizeof kept));
+    }
+    t->rcpt_bytes += bytes;
     t->env.rcpts[t->env.rcpt_count++] = kept;
     return true;
 }
