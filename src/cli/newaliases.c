@@ -74,7 +74,11 @@ static int check_one(const struct config *cfg, struct span spec)
     buf_init(&path, CONFIG_TEXT_MAX + 8);
     if (span_find(spec, ':') == spec.n)
         buf_putz(&full, "text:");
-    buf_puts(&full, spec);
+    if (!buf_puts(&full, spec)) {
+        fprintf(stderr, "%.*s...: the name is too long\n", SPAN_ARG(span_to(spec, 200)));
+        buf_free(&full);
+        return EX_NOINPUT;
+    }
     struct map_params p = { .format = MAP_FORMAT_ALIASES, .check = count_entry, .check_ctx = &c,
                             .is_local = is_local, .seed = (uint64_t)getpid() };
     map_report_init(&r);

@@ -173,6 +173,7 @@ def newaliases(where):
            f"{name}: 2 aliases, longest 1 bytes, 8 bytes total\n".encode(),
            f"{name}: line 2: dup... Warning: duplicate alias name dup\n".encode())
     assert run(where, "newaliases", where / "none").returncode == 66
+    assert run(where, "newaliases", "x" * 6000).returncode == 66
     conf = where / "c.conf"
     conf.write_text('hostname = "gw.example"\n'
                     f'route {{ aliases = "text:{good}" local = {{"b"}} }}\n')

@@ -100,6 +100,19 @@ static void keys_belong_to_certificates(void)
     pair_free(&two);
 }
 
+static void long_names(void)
+{
+    char name[6000];
+    static const char *const endings[] = { ".conf", ".mc", ".cf" };
+    memset(name, 'x', sizeof name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        snprintf(name + sizeof name - 8, 8, "%s", endings[i]);
+        struct run *r = RUN("check", "-C", name);
+        CHECK_INT(r->status, 66);
+        CHECK(strstr(r->err, "too long"));
+    }
+}
+
 static void shown(void)
 {
     struct run *r = RUN("show", "-C", CASES "/gateway.conf");
@@ -146,7 +159,7 @@ static void usage_errors(void)
 }
 
 static const struct test tests[] = {
-    TEST(good_file), TEST(bad_file),            TEST(as_json), TEST(no_file),
+    TEST(good_file), TEST(bad_file),            TEST(as_json), TEST(no_file), TEST(long_names),
     TEST(shown),     TEST(files_are_looked_at), TEST(explained), TEST(usage_errors),
     TEST(keys_belong_to_certificates),
 };

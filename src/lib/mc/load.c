@@ -17,7 +17,10 @@ bool mc_source(const char *path, struct buf *real, struct err *e)
 {
     size_t n = strlen(path);
     buf_reset(real);
-    buf_put(real, path, n);
+    if (!buf_put(real, path, n)) {
+        err_set(e, "%.200s...: the name of the file is too long", path);
+        return false;
+    }
     if (!has_ending(path, ".cf"))
         return true;
     buf_cut(real, n - 2);
