@@ -89,6 +89,8 @@ static void put_outcome(struct json *j, const struct spool_outcome *o)
     json_bool(j, "final", o->final);
     if (o->released)
         json_bool(j, "released", true);
+    if (o->duplicate)
+        json_bool(j, "duplicate", true);
     json_uint(j, "attempts", o->attempts);
     json_int(j, "at_ms", o->at_ms);
     if (o->next_ms)

@@ -59,6 +59,7 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
                                           .final = removed && !active,
                                           .no_dsn = removed && !active ? true : r.warned,
                                           .released = r.released || kind == SPOOL_RELEASED,
+                                          .duplicate = r.duplicate && !(removed && !active),
                                           .attempts = r.attempts,
                                           .at_ms = loop_wall_ms(q->env->loop),
                                           .diag = diag_of(texts, kind, m, d->rcpts[i],

@@ -49,6 +49,7 @@ struct spool_outcome fact_outcome(struct qmgr *q, uint64_t seq, const struct fac
                                    .kind = f->kind,
                                    .final = f->final,
                                    .released = known && r.released,
+                                   .duplicate = known && r.duplicate,
                                    .no_dsn = f->final ? f->no_dsn : f->warned,
                                    .attempts = f->attempts,
                                    .at_ms = f->at_ms && !f->final ? f->at_ms : now_ms,

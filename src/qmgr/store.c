@@ -79,7 +79,7 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
     struct span before, reason = spool_decision(o, &before);
     if (o->kind == SPOOL_RELEASED &&
         sched_release(q->sched, o->seq, o->rcpt, reason, qmgr_now(q)) > 0 && !o->attempts &&
-        !o->no_dsn)
+        !o->no_dsn && !o->duplicate)
         return;
     struct sched_entry_rcpt e = { .reason = reason,
                                   .before = before,
@@ -88,7 +88,7 @@ static void on_outcome(void *ctx, const struct spool_outcome *o)
                                                                                   : UINT16_MAX),
                                   .warned = o->kind == SPOOL_DELAY_REPORTED ||
                                             (o->no_dsn && !o->final),
-                                  .duplicate = o->kind == SPOOL_UNKNOWN,
+                                  .duplicate = o->duplicate || o->kind == SPOOL_UNKNOWN,
                                   .held = o->kind == SPOOL_HELD,
                                   .released = o->released || o->kind == SPOOL_RELEASED };
     if (o->final)

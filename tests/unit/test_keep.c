@@ -690,6 +690,31 @@ static void many_end_together(void)
     desk_free(d);
 }
 
+/* That it may have arrived already stays known, also by what alone compaction leaves. */
+static void may_have_arrived(void)
+{
+    static const char *const deeds[] = { "action=hold", "action=release" };
+    static const uint8_t kinds[] = { SPOOL_HELD, SPOOL_RELEASED };
+    struct desk *d = desk_new(37);
+    struct rig_mail *m = post(d, "slow.0@a.example");
+    rig_run(d->r, SECOND);
+    rig_answer_slow(d->r, SMTP_UNKNOWN);
+    rig_run(d->r, SECOND);
+    for (int i = 0; i < 2; i++) {
+        struct arena *a = arena_new(1 << 20);
+        struct spool_outcome *newest;
+        size_t n;
+        CHECK_INT(ask(d, "act", id_of(d, m), deeds[i], NULL), ADMIN_OK);
+        CHECK_INT(spool_outcomes(d->r->q->spool, m->seq, a, &newest, &n), 0);
+        CHECK(n == 1 && newest->kind == kinds[i] && newest->duplicate && !newest->final);
+        arena_free(&a);
+        killed(d);
+        CHECK_INT(ask(d, "list", NULL), ADMIN_OK);
+        CHECK(says(d, "\"duplicate\":true"));
+    }
+    desk_free(d);
+}
+
 /* What is ended with a report is answered when that is on the disk, or cannot be for long. */
 static void ended_and_reported(void)
 {
@@ -891,8 +916,8 @@ static const struct test tests[] = {
     TEST(queue_runs), TEST(runs_of_queue_only), TEST(retries_of_what_waits),
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
     TEST(told_of_a_delay_once), TEST(whereabouts_unknown),
-    TEST(many_end_together), TEST(ended_and_reported), TEST(a_clock_that_is_wrong),
-    TEST(a_clock_that_is_wrong_again),
+    TEST(may_have_arrived), TEST(many_end_together), TEST(ended_and_reported),
+    TEST(a_clock_that_is_wrong), TEST(a_clock_that_is_wrong_again),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)

@@ -201,14 +201,15 @@ static bool group_get(struct wire *w, struct group *g)
     return !w->bad && g->seq && g->seq <= QUEUEID_SEQ_MAX;
 }
 
-enum { OUTCOME_FINAL = 1, OUTCOME_NO_DSN = 2, OUTCOME_RELEASED = 4 };
+enum { OUTCOME_FINAL = 1, OUTCOME_NO_DSN = 2, OUTCOME_RELEASED = 4, OUTCOME_DUPLICATE = 8 };
 
 void outcome_put(struct buf *b, const struct spool_outcome *o)
 {
     wire_put_u32(b, o->rcpt);
     wire_put_u8(b, o->kind);
     wire_put_u8(b, (uint8_t)((o->final ? OUTCOME_FINAL : 0) | (o->no_dsn ? OUTCOME_NO_DSN : 0) |
-                             (o->released ? OUTCOME_RELEASED : 0)));
+                             (o->released ? OUTCOME_RELEASED : 0) |
+                             (o->duplicate ? OUTCOME_DUPLICATE : 0)));
     wire_put_u32(b, o->attempts);
     wire_put_i64(b, o->at_ms);
     wire_put_i64(b, o->next_ms);
@@ -226,6 +227,7 @@ bool outcome_get(struct wire *w, uint64_t seq, struct spool_outcome *o)
     o->final = flags & OUTCOME_FINAL;
     o->no_dsn = flags & OUTCOME_NO_DSN;
     o->released = flags & OUTCOME_RELEASED;
+    o->duplicate = flags & OUTCOME_DUPLICATE;
     o->attempts = wire_get_u32(w);
     o->at_ms = wire_get_i64(w);
     o->next_ms = wire_get_i64(w);

@@ -83,6 +83,7 @@ struct spool_outcome {
     bool final;        /* this recipient (or, with SPOOL_RCPT_ALL, the message) is done for good */
     bool no_dsn;       /* final, and noted that no report is due; not final: its delay has been
                           reported (a newer outcome takes the place of DELAY_REPORTED) */
+    bool duplicate;    /* not final: an earlier one was UNKNOWN, so that it may have arrived */
     bool released;     /* it was parked and has been let go: what would park it is passed over */
     uint32_t attempts; /* so far */
     int64_t at_ms, next_ms; /* wall time: when it happened; next attempt, 0 = none */
