@@ -20,24 +20,25 @@ enum {
     GROUPS_SHOWN = 100,
     GROUPS_SHOWN_MAX = 10000,
     AGES = 7,
-    NEAR_BITS = 13,
-    NEAR = 4,
-    SOON = 2,
+    NEAR_BITS = 16,
+    NEAR = 4,      /* places for one mark */
+    NEAR_SOON = 4, /* messages ahead: where their group is noted is fetched, */
+    SOON = 2,      /* and the group */
 };
 
 enum group_by { BY_DOMAIN, BY_SITE, BY_REASON, BY_STATE, BY_SENDER, BY_SENDER_DOMAIN, BY_LISTENER,
                 BY_CLIENT, BY_COUNT };
 
-#define STATE (SCHED_WALK_RCPTS | SCHED_WALK_PLACE)
+#define STATE (SCHED_WALK_RCPTS | SCHED_WALK_STATE)
 
 static const struct by {
     const char *name;
     enum queue_kind kind;
     unsigned memory; /* that is looked at of each recipient, SCHED_WALK_ */
 } bys[BY_COUNT] = {
-    [BY_DOMAIN] = { "domain", QUEUE_RCPTS, STATE | SCHED_WALK_DOMAIN },
-    [BY_SITE] = { "site", QUEUE_RCPTS, STATE },
-    [BY_REASON] = { "reason", QUEUE_RCPTS, STATE },
+    [BY_DOMAIN] = { "domain", QUEUE_RCPTS, STATE | SCHED_WALK_NUMBER },
+    [BY_SITE] = { "site", QUEUE_RCPTS, STATE | SCHED_WALK_PLACE },
+    [BY_REASON] = { "reason", QUEUE_RCPTS, STATE | SCHED_WALK_PLACE | SCHED_WALK_NUMBER },
     [BY_STATE] = { "state", QUEUE_RCPTS, STATE },
     [BY_SENDER] = { "sender", QUEUE_MESSAGES, STATE | SCHED_WALK_SENDER },
     [BY_SENDER_DOMAIN] = { "sender-domain", QUEUE_MESSAGES, STATE },
@@ -49,14 +50,13 @@ static const struct by {
 static const int64_t age_ends_ms[AGES - 1] = { 5 * 60000,    15 * 60000,   60 * 60000,
                                                4 * 3600000, 24 * 3600000, 72 * 3600000 };
 
-struct group {
+struct group { /* what a look at a message needs comes first */
+    uint64_t messages, recipients, bytes, oldest, newest;
+    int64_t next_ms;
     int64_t rank; /* more is better */
     uint64_t domain, other[2]; /* of a reason: a hash; ages of messages of two domains, or 0 */
     uint64_t ages[AGES], shared;
-    /* What a look at a message needs lies together. */
     struct hash_node node;
-    uint64_t last, messages, recipients, bytes, oldest, newest;
-    int64_t next_ms;
     char key[];
 };
 
@@ -72,7 +72,7 @@ struct grouping {
     struct near {
         uint64_t mark;
         struct group *group;
-    } near[1 << NEAR_BITS][NEAR];
+    } near[(1 << NEAR_BITS) + NEAR];
     size_t group_count;
     size_t table;         /* RANK: that is gone through, */
     struct hash_node *at; /* its next one; NULL: its first */
@@ -166,8 +166,8 @@ static struct hash *table_of(struct grouping *g, struct span key)
     return &g->groups[hash_bytes(0, key) % TABLES];
 }
 
-/* Most keys are one text for all that have it: its place is a mark of it. A client's is its
- * address. */
+/* Of texts without a number: most are one text for all that have it, and its place is a mark of it.
+ * A client's is its address. */
 static uint64_t mark_of(const struct grouping *g, struct span key)
 {
     uint64_t x = (uintptr_t)key.p;
@@ -182,7 +182,7 @@ static uint64_t mark_of(const struct grouping *g, struct span key)
 
 static struct near *near_of(struct grouping *g, uint64_t mark)
 {
-    return g->near[mark * UINT64_C(0x9e3779b97f4a7c15) >> (64 - NEAR_BITS)];
+    return g->near + (mark * UINT64_C(0x9e3779b97f4a7c15) >> (64 - NEAR_BITS));
 }
 
 static struct group *group_find(struct grouping *g, struct span key)
@@ -205,44 +205,50 @@ static struct group *group_find(struct grouping *g, struct span key)
     return new;
 }
 
-static struct group *group_of(struct grouping *g, struct span key)
+/* The number, unless it is 0, is of this text alone (a keyed hash, as in queue_facts): nothing is
+ * compared. */
+static struct group *group_of(struct grouping *g, struct span key, uint64_t number)
 {
     key = span_to(key, GROUP_KEY_MAX);
-    uint64_t mark = mark_of(g, key);
+    uint64_t mark = number ? number : mark_of(g, key);
     struct near *near = near_of(g, mark);
-    for (int i = 0; i < NEAR; i++)
-        if (near[i].mark == mark && near[i].group && span_eq(near[i].group->node.key, key))
+    int i = 0;
+    for (; i < NEAR && near[i].group; i++)
+        if (near[i].mark == mark && (number || span_eq(near[i].group->node.key, key)))
             return near[i].group;
-    memmove(near + 1, near, (NEAR - 1) * sizeof *near);
-    near[0] = (struct near){ mark, group_find(g, key) };
-    return near[0].group;
+    i = i < NEAR ? i : 0;
+    near[i] = (struct near){ mark, group_find(g, key) };
+    return near[i].group;
 }
 
-/* The group of one that comes soon is fetched, where there may be very many. */
+/* Of the n-th message after the one at hand, where there may be very many groups; 0: none. */
+static uint64_t number_ahead(const struct grouping *g, size_t n)
+{
+    const struct sched_msg *m = query_peek(&g->y, n);
+    if (!m || (g->by != BY_SENDER && g->by != BY_DOMAIN))
+        return 0;
+    return g->by == BY_SENDER ? sched_msg_sender_hash(m) : sched_msg_domain_hash(m);
+}
+
+/* The groups of those that come soon are fetched. */
 static void group_soon(struct grouping *g)
 {
-    const struct sched_msg *m = query_peek(&g->y, SOON);
-    struct span key = SPAN_NONE;
-    if (m && g->by == BY_SENDER)
-        sched_msg_sender(m, &key);
-    else if (m && g->by == BY_DOMAIN)
-        key = sched_msg_domain(m);
-    if (!key.n)
-        return;
-    uint64_t mark = mark_of(g, key);
-    const struct near *near = near_of(g, mark);
-    for (int i = 0; i < NEAR; i++) {
-        if (!near[i].group || near[i].mark != mark)
+    uint64_t then = number_ahead(g, NEAR_SOON), soon = number_ahead(g, SOON);
+    const struct near *near = near_of(g, soon);
+    if (then)
+        __builtin_prefetch(near_of(g, then));
+    for (int i = 0; soon && i < NEAR && near[i].group; i++) {
+        if (near[i].mark != soon)
             continue;
-        __builtin_prefetch(&near[i].group->node);
-        __builtin_prefetch(&near[i].group->newest);
+        __builtin_prefetch(near[i].group);
+        __builtin_prefetch(&near[i].group->next_ms);
     }
 }
 
 /* One reason of many domains is told without the name of one of them. */
-static void take_domain(struct group *to, struct span domain, uint64_t age)
+static void take_domain(struct group *to, uint64_t hash, uint64_t age)
 {
-    uint64_t hash = hash_bytes(0, domain) | 1;
+    hash |= 1;
     if (!to->domain) {
         to->domain = hash;
         to->other[0] = age;
@@ -279,7 +285,7 @@ static void feed_cell(struct grouping *g, struct queue_cell *c)
     sched_cell(c, &info);
     if (query_cell(&g->y, c, &info) != QUEUE_YES)
         return;
-    struct group *to = group_of(g, cell_key(g->by, &info, room));
+    struct group *to = group_of(g, cell_key(g->by, &info, room), 0);
     MUST(queue_set_from(&c->ages, 0, &oldest) && queue_set_max(&c->ages, &newest));
     to->messages += c->messages;
     to->bytes += c->bytes;
@@ -289,7 +295,7 @@ static void feed_cell(struct grouping *g, struct queue_cell *c)
     to->newest = newest > to->newest ? newest : to->newest;
     take_next(to, cause_next_ms(g->y.a->q, info.state, info.dest, info.next_try_ms));
     if (g->by == BY_REASON)
-        take_domain(to, info.domain, oldest);
+        take_domain(to, hash_bytes(0, info.domain), oldest);
     if (g->shape)
         cell_ages(g, c, to);
 }
@@ -320,14 +326,12 @@ static int column_of(const struct grouping *g, int64_t received_ms)
     return i;
 }
 
-static struct group *feed_one(struct grouping *g, const struct sched_msg_info *m, struct span key,
-                              uint64_t recipients, int64_t next_ms)
+static void feed_one(const struct grouping *g, const struct sched_msg_info *m, struct group *to,
+                     uint64_t recipients, int64_t next_ms)
 {
-    struct group *to = group_of(g, key);
-    if (to->last != m->age) {
+    if (to->newest != m->age) { /* they come in order of age */
         to->messages++;
         to->bytes += m->size_bytes;
-        to->last = m->age;
     }
     to->recipients += recipients;
     to->oldest = m->age < to->oldest ? m->age : to->oldest;
@@ -335,7 +339,6 @@ static struct group *feed_one(struct grouping *g, const struct sched_msg_info *m
     if (g->shape)
         to->ages[column_of(g, m->received_ms)] += recipients;
     take_next(to, next_ms);
-    return to;
 }
 
 /* As cause_next_ms, without a look-up. */
@@ -360,23 +363,43 @@ static struct span message_key(enum group_by by, const struct sched_msg_info *m,
     }
 }
 
+static struct group *message_group(struct grouping *g, const struct sched_msg_info *m)
+{
+    struct buf text;
+    buf_init(&text, ENVELOPE_ADDR_MAX + 8);
+    uint64_t number = g->by == BY_SENDER ? sched_msg_sender_hash(m->here) : 0;
+    struct group *to = group_of(g, message_key(g->by, m, &text), number);
+    buf_free(&text);
+    return to;
+}
+
+static struct group *rcpt_group(struct grouping *g, const struct sched_msg_info *m, uint32_t i,
+                                const struct sched_rcpt_info *r)
+{
+    char room[QUEUE_CLASS_MAX];
+    uint64_t number = g->by == BY_DOMAIN ? r->domain_hash : g->by == BY_SITE ? r->place_hash : 0;
+    return group_of(g, rcpt_key(g->by, m, i, r, room), number);
+}
+
 /* Where all of a message is meant, the rest is not looked up. */
 static bool next_rcpt(const struct grouping *g, const struct sched_msg_info *m, uint32_t i,
                       struct sched_rcpt_info *r)
 {
-    bool all = !g->y.whole || g->by == BY_SITE || g->by == BY_REASON;
-    return all ? sched_msg_rcpt(m->here, i, r) : sched_msg_rcpt_state(m->here, i, r);
+    if (!g->y.whole || g->by == BY_SITE || g->by == BY_REASON)
+        return sched_msg_rcpt(m->here, i, r);
+    bool is_there = sched_msg_rcpt_state(m->here, i, r);
+    if (is_there && g->by == BY_DOMAIN)
+        sched_msg_rcpt_domain(m->here, i, r);
+    return is_there;
 }
 
 /* Ends early when the slice is over; then the message comes again. */
 static void feed_message(struct grouping *g, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
-    struct buf text;
-    char room[QUEUE_CLASS_MAX];
     uint64_t n = 0;
     int64_t next_ms = 0;
-    buf_init(&text, ENVELOPE_ADDR_MAX + 8);
+    bool of_rcpts = bys[g->by].kind == QUEUE_RCPTS;
     uint32_t i = g->y.rest;
     for (bool over = false; !over && next_rcpt(g, m, i, &r); i++) {
         over = admin_spent(g->y.a, GROUP_UNITS);
@@ -384,18 +407,17 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
             continue;
         n++;
         int64_t next = next_of(m, i, &r);
-        struct group *to = bys[g->by].kind == QUEUE_RCPTS
-                               ? feed_one(g, m, rcpt_key(g->by, m, i, &r, room), 1, next)
-                               : NULL;
+        struct group *to = of_rcpts ? rcpt_group(g, m, i, &r) : NULL;
+        if (to)
+            feed_one(g, m, to, 1, next);
         if (to && g->by == BY_REASON)
-            take_domain(to, r.addr.domain, m->age);
+            take_domain(to, r.domain_hash, m->age);
         else if (!to && next && (!next_ms || next < next_ms))
             next_ms = next;
     }
     query_rest(&g->y, i < m->rcpt_count ? i : 0);
-    if (bys[g->by].kind != QUEUE_RCPTS && n)
-        feed_one(g, m, message_key(g->by, m, &text), n, next_ms);
-    buf_free(&text);
+    if (!of_rcpts && n)
+        feed_one(g, m, message_group(g, m), n, next_ms);
 }
 
 static bool feed_rows(struct grouping *g)
@@ -737,12 +759,12 @@ void admin_groups(struct admin_ask *a, struct wire *args)
         admin_end(a, EX_USAGE, "the shape is by domain, site, reason or state");
         return;
     }
-    if (g->y.limit == UINT64_MAX)
-        g->y.limit = GROUPS_SHOWN;
-    if (g->y.limit > GROUPS_SHOWN_MAX)
-        g->y.limit = GROUPS_SHOWN_MAX;
-    kept_init(&g->best, g->y.limit, by_rank);
-    kept_init(&g->named, g->y.limit, by_name);
+    uint64_t shown = g->y.limit == UINT64_MAX ? GROUPS_SHOWN : g->y.limit;
+    if (shown > GROUPS_SHOWN_MAX)
+        shown = GROUPS_SHOWN_MAX;
+    g->y.limit = UINT64_MAX; /* of groups, not of messages */
+    kept_init(&g->best, shown, by_rank);
+    kept_init(&g->named, shown, by_name);
     g->y.memory = bys[g->by].memory;
     a->slice = groups_slice;
     a->bury = bury_slice;

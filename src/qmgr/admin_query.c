@@ -12,8 +12,8 @@
 
 enum {
     AHEAD = 12, /* so many messages are fetched before they are looked at, */
-    NEXT = 6,   /* and what they refer to, */
-    NOW = 3,    /* and what that does */
+    NEXT = 8,   /* and what they refer to, */
+    NOW = 6,    /* and what that does */
     RCPT_FIELDS = QUERY_RCPT_FIELDS,
     ADDRESS_FIELDS = BIT(QUEUE_TO) | BIT(QUEUE_DOMAIN),
 };
@@ -147,9 +147,10 @@ static void message_facts(const struct query *y, const struct sched_msg_info *m,
         .known = BIT(QUEUE_FROM) | BIT(QUEUE_LISTENER) | BIT(QUEUE_AGE) | BIT(QUEUE_SIZE) |
                  BIT(QUEUE_ID) | BIT(QUEUE_CLIENT),
         .from = addr_of(m->sender),
-        .age_ms = loop_wall_ms(y->q->env->loop) - m->received_ms,
         .size_bytes = m->size_bytes,
     };
+    if (y->fields & BIT(QUEUE_AGE))
+        x->age_ms = loop_wall_ms(y->q->env->loop) - m->received_ms;
     if (y->fields & BIT(QUEUE_LISTENER))
         x->listener = sched_msg_listener(m->here);
     if (y->fields & (BIT(QUEUE_ID) | BIT(QUEUE_TARGET))) {
@@ -329,7 +330,7 @@ static unsigned memory_of(const struct query *y)
     if (f & (ADDRESS_FIELDS | BIT(QUEUE_TARGET)))
         what |= SCHED_WALK_DOMAIN;
     if (f & RCPT_FIELDS & ~ADDRESS_FIELDS)
-        what |= SCHED_WALK_PLACE;
+        what |= SCHED_WALK_PLACE | SCHED_WALK_STATE;
     if (f & BIT(QUEUE_LISTENER))
         what |= SCHED_WALK_SENDER;
     return what;

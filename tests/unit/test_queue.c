@@ -303,6 +303,22 @@ static void said_before(void)
     }
 }
 
+/* What begins with its only star is compared at the end. */
+static void endings(void)
+{
+    static const struct { const char *words; bool yes; } table[] = {
+        { "domain=*EST.example", true },    { "domain=*dest.example", true },
+        { "domain=*.dest.example", false }, { "domain=*xdest.example", false },
+        { "domain=*.exampl", false },       { "domain=**.example", true },
+        { "domain=*t*.example", true },     { "domain=.*ple", true },
+        { "domain=*", true },               { "domain=*a-long-one.dest.example", false },
+    };
+    struct queue_facts x = whole();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (match(table[i].words, &x) != (table[i].yes ? QUEUE_YES : QUEUE_NO))
+            TEST_FAIL("\"%s\"", table[i].words);
+}
+
 /* "any." is asked of a message, not of each of its recipients. */
 static void of_any_recipient(void)
 {
@@ -526,7 +542,7 @@ static void exact(void)
 
 static const struct test tests[] = {
     TEST(sets),          TEST(walks),    TEST(classes),
-    TEST(two_reasons_are_one), TEST(filters), TEST(literals), TEST(said_before),
+    TEST(two_reasons_are_one), TEST(filters), TEST(endings), TEST(literals), TEST(said_before),
     TEST(of_any_recipient), TEST(by_the_model),
     TEST(groups_decide), TEST(mistakes), TEST(exact),
 };

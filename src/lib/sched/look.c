@@ -122,6 +122,7 @@ static void show_rcpt(const struct sched_rcpt *r, struct sched_rcpt_info *r_r)
         .frozen = frozen,
         .dest = r->dest ? r->dest->node.key : SPAN_NONE,
         .site = r->dest ? site_key(r->dest->site) : SPAN_NONE,
+        .domain_hash = sched_name_hash(r->domain),
         .place_hash = place_hash(r->dest),
         .reason_hash = said && own ? said->node.hash : 0,
         .next_try_ms = frozen ? 0 : sched_rcpt_next_try(r),

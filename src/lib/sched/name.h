@@ -29,6 +29,11 @@ static inline struct span sched_name_span(const struct sched_name *name)
 {
     return name ? span_of(name->text, name->shown) : SPAN_NONE;
 }
+/* Of one table: another text has another one (a keyed hash). 0: no name. */
+static inline uint64_t sched_name_hash(const struct sched_name *name)
+{
+    return name ? name->node.hash : 0;
+}
 static inline struct span sched_name_before(const struct sched_name *name)
 {
     return name ? span_from(name->node.key, (size_t)name->shown + 1) : SPAN_NONE;

@@ -469,7 +469,7 @@ struct sched_rcpt_info {
     struct span dest, site; /* of the last route; empty when none */
     /* Hashes of the texts (reason: with `before`), for who compares very many of them; 0: none is
      * known. */
-    uint64_t place_hash, reason_hash;
+    uint64_t domain_hash, place_hash, reason_hash;
     int64_t next_try_ms; /* monotonic; of the back-off when READY behind one; 0 = none */
 };
 

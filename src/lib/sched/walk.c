@@ -23,13 +23,21 @@ void sched_walk_soon(const struct sched_msg *m, unsigned what)
         __builtin_prefetch((const char *)m + i * LINE);
 }
 
+/* The place of a recipient makes its state only while it is under way. */
+static unsigned needed(const struct sched_msg *m, unsigned what)
+{
+    bool placed = what & SCHED_WALK_STATE && m->rcpt_count && m->rcpts[0].state <= SCHED_DEFERRED;
+    return placed ? what | SCHED_WALK_PLACE | SCHED_WALK_NUMBER : what;
+}
+
 void sched_walk_next(const struct sched_msg *m, unsigned what)
 {
     const struct sched_name *domain = m->rcpt_count ? m->rcpts[0].domain : NULL;
     const struct sched_dest *d = m->rcpt_count ? m->rcpts[0].dest : NULL;
+    what = needed(m, what);
     if (what & SCHED_WALK_SENDER)
         __builtin_prefetch(&m->cell->key);
-    if (what & (SCHED_WALK_DOMAIN | SCHED_WALK_PLACE) && domain)
+    if (what & (SCHED_WALK_DOMAIN | SCHED_WALK_NUMBER) && domain)
         __builtin_prefetch(domain);
     if (what & SCHED_WALK_DOMAIN && domain)
         __builtin_prefetch(domain->text);
@@ -43,12 +51,11 @@ void sched_walk_now(const struct sched_msg *m, unsigned what)
 {
     const struct sched_dest *d = m->rcpt_count ? m->rcpts[0].dest : NULL;
     const struct sched_name *sender = NULL;
+    what = needed(m, what);
     if (what & SCHED_WALK_SENDER)
         sender = m->cell->key.c;
-    if (sender) {
+    if (sender)
         __builtin_prefetch(sender);
-        __builtin_prefetch(sender->text);
-    }
     if (what & SCHED_WALK_PLACE && d) {
         __builtin_prefetch(d->site);
         __builtin_prefetch(&d->site->gate.frozen);
@@ -90,11 +97,17 @@ bool sched_msg_rcpt_state(const struct sched_msg *m, uint32_t rcpt, struct sched
         return false;
     const struct sched_rcpt *r = &m->rcpts[rcpt];
     r_r->state = r->state;
-    r_r->addr.domain = sched_name_span(r->domain);
     r_r->frozen = sched_rcpt_frozen(r);
     r_r->quarantined = sched_rcpt_quarantined(r);
     r_r->next_try_ms = r_r->frozen ? 0 : sched_rcpt_next_try(r);
     return true;
+}
+
+void sched_msg_rcpt_domain(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r)
+{
+    const struct sched_name *domain = m->rcpts[rcpt].domain;
+    r_r->addr.domain = domain ? domain->node.key : SPAN_NONE; /* nothing more follows */
+    r_r->domain_hash = sched_name_hash(domain);
 }
 
 struct span sched_msg_rcpt_class(const struct sched_msg *m, uint32_t rcpt)
@@ -111,15 +124,22 @@ int64_t sched_msg_rcpt_paced_ms(const struct sched_msg *m, uint32_t rcpt)
     return d && heap_linked(&d->site->pace.wake) ? d->site->pace.wake.key : 0;
 }
 
-struct span sched_msg_domain(const struct sched_msg *m)
+uint64_t sched_msg_domain_hash(const struct sched_msg *m)
 {
-    return m->rcpt_count ? sched_name_span(m->rcpts[0].domain) : SPAN_NONE;
+    return m->rcpt_count ? sched_name_hash(m->rcpts[0].domain) : 0;
 }
 
 bool sched_msg_sender(const struct sched_msg *m, struct span *sender_r)
 {
-    *sender_r = sched_name_span(m->cell->key.c);
+    const struct sched_name *sender = m->cell->key.c;
+    *sender_r = sender->node.key; /* all of it: of an address nothing more follows */
     return !span_eq(*sender_r, SPAN(SCHED_OTHER_SENDERS));
+}
+
+uint64_t sched_msg_sender_hash(const struct sched_msg *m)
+{
+    struct span text;
+    return sched_msg_sender(m, &text) ? sched_name_hash(m->cell->key.c) : 0;
 }
 
 int sched_walk_reasons(const struct sched *s, struct sched_reason_walk *w,

@@ -16,9 +16,11 @@ uint64_t sched_walk_end(const struct sched *s);
 enum {
     SCHED_WALK_RCPTS = 1,
     SCHED_WALK_TEXT = 2,    /* addresses, and the client's */
-    SCHED_WALK_DOMAIN = 4,  /* the name of a recipient's */
-    SCHED_WALK_PLACE = 8,   /* what makes its state: destination, site */
+    SCHED_WALK_DOMAIN = 4,  /* the text of a recipient's */
+    SCHED_WALK_PLACE = 8,   /* destination, site */
     SCHED_WALK_SENDER = 16, /* sched_msg_sender, or the listener */
+    SCHED_WALK_STATE = 32,  /* what makes its state */
+    SCHED_WALK_NUMBER = 64, /* the hash of its domain */
 };
 /* Of this one soon; of one that this was called for, what it refers to; and what that does. */
 void sched_walk_soon(const struct sched_msg *m, unsigned what);
@@ -28,18 +30,21 @@ void sched_walk_now(const struct sched_msg *m, unsigned what);
 void sched_msg_show(const struct sched_msg *m, struct sched_msg_info *m_r);
 /* As sched_msg_rcpt, but no more than the state and the address. */
 bool sched_msg_rcpt_addr(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
-/* As sched_msg_rcpt, but no more than the state and all that makes it, the domain and the next
- * try. */
+/* As sched_msg_rcpt, but no more than the state, all that makes it, and the next try. */
 bool sched_msg_rcpt_state(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
+/* And its domain, with the hash. */
+void sched_msg_rcpt_domain(const struct sched_msg *m, uint32_t rcpt, struct sched_rcpt_info *r_r);
 /* The class of the reason that sched_msg_rcpt shows of it. Empty: that is not known here. */
 struct span sched_msg_rcpt_class(const struct sched_msg *m, uint32_t rcpt);
 /* Until when its site's rate lets nothing begin; 0: it does, or there is none. */
 int64_t sched_msg_rcpt_paced_ms(const struct sched_msg *m, uint32_t rcpt);
-/* Of its first recipient. */
-struct span sched_msg_domain(const struct sched_msg *m);
+/* Hash of the domain of its first recipient, as sched_msg_rcpt has it; 0: none is known. */
+uint64_t sched_msg_domain_hash(const struct sched_msg *m);
 /* The sender as it was given, in one text for all messages of his. False: one of so many that
  * each message has its own. */
 bool sched_msg_sender(const struct sched_msg *m, struct span *sender_r);
+/* Of that text; 0: each message has its own. */
+uint64_t sched_msg_sender_hash(const struct sched_msg *m);
 
 /* Whether any message came in by that listener. */
 bool sched_walk_listener(const struct sched *s, struct span name);
