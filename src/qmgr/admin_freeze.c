@@ -136,7 +136,7 @@ static void freezing_gone(struct admin_ask *a)
 static void say_frozen(struct admin_ask *a, const struct freezing *f)
 {
     struct buf b;
-    buf_init(&b, 512 + NOTES_KEY_MAX);
+    buf_init(&b, 1024 + 3 * NOTES_KEY_MAX);
     buf_putz(&b, "until it is thawed; deliveries that run now end as they end; ");
     if (f->waiting)
         buf_printf(&b, "%llu recipient%s wait%s for it now", (unsigned long long)f->waiting,
@@ -144,8 +144,13 @@ static void say_frozen(struct admin_ask *a, const struct freezing *f)
     else if (f->known)
         buf_putz(&b, "nothing waits for it now");
     else if (f->site.len)
-        buf_printf(&b, "but that is a host of the site %.*s, which is not frozen: freeze it by "
-                       "the site's name", SPAN_ARG(buf_span(&f->site)));
+        buf_printf(&b, "no mail for a domain of that name is queued, and it is a host of the site "
+                       "%.*s, which is not frozen by this: postern queue freeze '%.*s'",
+                   SPAN_ARG(buf_span(&f->site)), SPAN_ARG(buf_span(&f->site)));
+    else if (span_find(buf_span(&f->name), ':') == f->name.len)
+        buf_printf(&b, "no mail for a domain of that name is queued; a host is not frozen by this, "
+                       "but by its site or destination: mx:%.*s, host:%.*s",
+                   SPAN_ARG(buf_span(&f->name)), SPAN_ARG(buf_span(&f->name)));
     else
         buf_putz(&b, "nothing in the queue is known under that name: it is frozen all the same");
     uint64_t unsited = sched_totals(a->q->sched).unsited;

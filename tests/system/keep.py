@@ -183,7 +183,7 @@ def frozen(g, down):
     for name in ("*", "bad name!", "a@b.example", "a..example"):
         queue(g, "freeze", name, code=64)
     assert "1 recipient waits" in queue(g, "freeze", "DOWN.Example.")
-    assert "known under that name" in queue(g, "freeze", "other.example")
+    assert "by its site or destination" in queue(g, "freeze", "other.example")
     queue(g, "freeze", down, code=66)
     assert rows(g, "count", "--state", "frozen")[0]["messages"] == 1
     assert rows(g, "count")[0]["recipients"]["frozen"] == 1

@@ -337,8 +337,8 @@ static const struct config_option options[] = {
     { "limits", "message_size", CONFIG_SIZE, LIVE, AT(limits.message_size_bytes), "50M", 64 * K,
       4 * G, .zero = true, .help = "one message; announced as SIZE; 0 means no limit" },
     { "limits", "recipients", CONFIG_NUMBER, LIVE, AT(limits.recipients), "1000", 1, 100000,
-      .help = "recipients of one message; their addresses take 512 kilobytes at most, which is some "
-              "10000 of usual length" },
+      .help = "recipients of one message; their addresses take 512 kilobytes at most, which is "
+              "some 10000 of usual length" },
     { "limits", "connections", CONFIG_NUMBER, LIVE, AT(limits.connections), "2000", 1, 1000000,
       .help = "sessions in, of all clients" },
     { "limits", "connections_per_client", CONFIG_NUMBER, LIVE, AT(limits.connections_per_client),
