@@ -345,14 +345,15 @@ void say_restored(struct qmgr *q, struct span dest)
         say_site(q, EVENT_site_restored, p.key.n ? p.key : dest, "is given as much as before");
 }
 
-/* Where to, and what decided. */
+/* Where to, and what decided: when it comes up, and when it goes another way than before. */
 void say_routed(struct qmgr *q, const struct sched_ask *ask, const struct route_dest *d)
 {
     struct events *e = q->env->events;
     struct sched_msg_info m;
     struct sched_rcpt_info r;
     struct buf addr;
-    if (!sched_msg(q->sched, ask->seq, &m) || !sched_rcpt(q->sched, ask->seq, ask->rcpt, &r))
+    if (!sched_msg(q->sched, ask->seq, &m) || !sched_rcpt(q->sched, ask->seq, ask->rcpt, &r) ||
+        (r.dest.n && span_eq(r.dest, d->queue)))
         return;
     buf_init(&addr, ENVELOPE_ADDR_MAX + 8);
     sched_addr_put(&addr, r.addr);

@@ -180,6 +180,8 @@ def greylisted(where):
                          rf"{sink.port}: 250", text), text
         assert re.search(rf"{id}: <slow@dest.example> was delivered", d.words("dest.example",
                                                                              code=66))
+        text = d.words("slow@dest.example", code=66)    # each attempt, and one way for all
+        assert text.count(" routed ") == 1 and text.count(" deferred ") >= 3, text
 
 
 def dropped(where):
