@@ -109,7 +109,7 @@ static void ask_tables(struct ask *k, struct why *w, struct why_route *r)
     r->asked = story_target_ask(k, &q, &r->target);
     struct span was = plain_dest(row_text(r->rcpt, "destination"));
     struct span is = row_text(json_object_get(r->target.route, "dest"), "queue");
-    r->moved = r->asked && was.n && is.n && !span_starts(was, SPAN("frozen:")) &&
+    r->moved = r->asked && was.n && is.n && !why_parks_frozen(was) &&
                !span_eq(was, is);
 }
 

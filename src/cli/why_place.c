@@ -21,12 +21,18 @@ static void put_others(struct why_show *s, const json_t *gate)
     buf_putz(s->out, " there");
 }
 
+bool why_parks_frozen(struct span destination)
+{
+    return span_starts(destination, SPAN("frozen:")); /* sched/freeze.c */
+}
+
 static void put_name(struct why_show *s, const json_t *gate, const char *what)
 {
+    struct span name = row_text(gate, "name");
     buf_printf(s->out, "    %s %s", s->w->group ? "the" : "its", what);
-    if (row_text(gate, "name").n) {
+    if (name.n && !why_parks_frozen(name)) {
         buf_putc(s->out, ' ');
-        why_put(s, row_text(gate, "name"));
+        why_put(s, name);
     }
 }
 

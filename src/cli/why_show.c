@@ -217,7 +217,8 @@ static void put_situation(struct why_show *s, size_t i)
     put_reason(s, r, elsewhere);
     put_next(s, r);
     bool parked = is_held(r) || why_is(r, "state", "waiting") ||
-                  (row_true(r, "frozen") && !why_frozen(place).n);
+                  (row_true(r, "frozen") && !why_frozen(place).n) ||
+                  why_parks_frozen(row_text(r, "destination")); /* by whom was said */
     if (place && !parked)
         why_show_place(s, place, false);
     if (elsewhere)

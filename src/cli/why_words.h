@@ -55,6 +55,8 @@ void why_show_gateway(struct why_show *s);
 void why_show_hosts(struct why_show *s);
 /* " as NAME, by root, 3h ago", of a row that says so */
 void why_put_frozen(struct why_show *s, const json_t *row);
+/* The destination is a name of ours, under which mail of a frozen domain waits. */
+bool why_parks_frozen(struct span destination);
 /* The name under which the place is frozen; empty: it is not. */
 struct span why_frozen(const json_t *place);
 

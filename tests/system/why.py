@@ -610,9 +610,10 @@ def rated(where):
         s = d.wait(id, lambda s: s["recipients"][0]["frozen"])
         text = d.words(id)
         assert re.search(r"is frozen: .+ froze cold.example, .+ ago", text), text
+        assert "frozen:cold" not in text and text.count("frozen") == 1, text
         assert "postern queue thaw cold.example" in text and "ROUTE HAS CHANGED" not in text, text
         text = d.words("cold.example")
-        assert "frozen by an administrator, as cold.example, by" in text, text
+        assert "the destination is frozen by an administrator, as cold.example, by" in text, text
         assert "under way" not in text and "left alone" not in text, text
 
 
