@@ -230,6 +230,23 @@ static void put_target(struct show *in, const struct story_target *t)
         put_closing(out, addr, t->end, t->why);
 }
 
+/* The sender as genericstable and masquerading write it. */
+static void put_shown(struct show *in)
+{
+    const json_t *shown = json_object_get(in->s->accept, "shown");
+    struct span from = span_str(in->s->sender), header = row_text(shown, "header");
+    struct span envelope = row_text(shown, "envelope");
+    if (!shown)
+        return;
+    buf_putz(in->out, "  the sender, as others see it?\n");
+    put_trail(in, json_object_get(shown, "trail"));
+    buf_printf(in->out, "%s=> in the header ", in->indent);
+    put(in->out, span_eq(header, from) ? SPAN("as it is") : header);
+    buf_putz(in->out, ", in the envelope ");
+    put(in->out, span_eq(envelope, from) ? SPAN("as it is") : envelope);
+    buf_putc(in->out, '\n');
+}
+
 void route_show(struct buf *out, const struct story *s, const struct story_question *q,
                 const struct ask *k)
 {
@@ -253,6 +270,7 @@ void route_show(struct buf *out, const struct story *s, const struct story_quest
         return;
     }
     buf_putz(out, "    accepted\n");
+    put_shown(&in);
     for (size_t i = 0; i < s->n; i++)
         put_target(&in, &s->targets[i]);
     bool one = s->n == 1 && span_eq(row_text(s->targets[0].given, "address"), span_str(s->rcpt));

@@ -109,6 +109,7 @@ static void put_outcome(struct json *j, const struct spool_outcome *o)
 static void put_envelope(struct json *j, const struct envelope *e, uint64_t size,
                          const struct spool_outcome *outcomes, size_t n)
 {
+    enum { TEXTS_ALWAYS = 9 }; /* the others where there is one */
     const struct {
         const char *name;
         struct span text;
@@ -116,14 +117,16 @@ static void put_envelope(struct json *j, const struct envelope *e, uint64_t size
                   { "client", e->client_ip },   { "client_name", e->client_name },
                   { "helo", e->helo },          { "proto", e->proto },
                   { "listener", e->listener },  { "auth", e->auth },
-                  { "hold", e->hold } };
+                  { "hold", e->hold },          { "shown", e->shown },
+                  { "rewritten", e->rewritten } };
     json_open(j, NULL);
     json_str(j, "id", span_str(envelope_id(e).text));
     json_int(j, "received_ms", e->received_ms);
     json_uint(j, "size", size);
     json_uint(j, "flags", e->flags);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        json_str(j, texts[i].name, texts[i].text);
+        if (texts[i].text.n || i < TEXTS_ALWAYS)
+            json_str(j, texts[i].name, texts[i].text);
     json_open_array(j, "recipients");
     for (size_t i = 0; i < e->rcpt_count; i++) {
         json_open(j, NULL);

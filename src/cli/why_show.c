@@ -272,6 +272,20 @@ static void put_end(struct why_show *s)
                                : "  Nothing expires while it is held or waits for a queue run.\n");
 }
 
+/* "  When it came, From: a@x became b@y, because of masquerade_as." */
+static void put_rewritten(struct why_show *s)
+{
+    const json_t *list = json_object_get(s->w->message, "rewritten");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *line = json_array_get(list, i);
+        if (!json_is_string(line))
+            continue;
+        buf_putz(s->out, "  When it came, " WHY_HANG);
+        why_put(s, span_str(json_string_value(line)));
+        buf_putz(s->out, ".\n");
+    }
+}
+
 static void put_message(struct why_show *s)
 {
     const json_t *m = s->w->message, *first = json_array_get(s->w->rcpts, 0);
@@ -298,6 +312,7 @@ static void put_message(struct why_show *s)
         buf_putz(s->out, "  Of these ");
         why_put_number(s, row_int(m, "waiting"), "waits.\n", "wait.\n");
     }
+    put_rewritten(s);
     if (!row_true(m, "readable"))
         buf_putz(s->out, "  " WHY_WARN "Its envelope cannot be read in the spool; the log has the "
                          "alarm.\n");

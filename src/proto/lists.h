@@ -14,6 +14,22 @@ static inline bool list_next_text(struct wire *w, struct span *text_r)
     return !w->bad;
 }
 
+/* Addresses with the place they stand in (enum route_place). */
+static inline void list_put_place(struct buf *b, uint8_t place, struct span addr)
+{
+    wire_put_u8(b, place);
+    wire_put_bytes(b, addr);
+}
+
+static inline bool list_next_place(struct wire *w, uint8_t *place_r, struct span *addr_r)
+{
+    if (w->bad || w->rest.n == 0)
+        return false;
+    *place_r = wire_get_u8(w);
+    *addr_r = wire_get_bytes(w, ENVELOPE_ADDR_MAX);
+    return !w->bad;
+}
+
 /* Recipients: addr, orcpt, notify. */
 static inline void list_put_rcpt(struct buf *b, const struct envelope_rcpt *r)
 {

@@ -197,6 +197,21 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     cause_row_end(a, &j, &b);
 }
 
+/* What became of its addresses when it came in. */
+static void put_rewritten(struct json *j, const struct envelope *env)
+{
+    struct span rest = env->rewritten;
+    if (env->shown.n)
+        json_str(j, "shown", env->shown);
+    json_open_array(j, "rewritten");
+    while (rest.n) {
+        size_t end = span_find(rest, '\n');
+        json_str(j, NULL, span_to(rest, end));
+        rest = span_from(rest, end + 1);
+    }
+    json_close_array(j);
+}
+
 static void send_message(struct admin_ask *a, const struct sched_msg_info *m)
 {
     struct qmgr *q = a->q;
@@ -214,6 +229,8 @@ static void send_message(struct admin_ask *a, const struct sched_msg_info *m)
     json_bool(&j, "readable", env != NULL);
     if (env && env->hold.n)
         json_str(&j, "hold", env->hold);
+    if (env && env->rewritten.n)
+        put_rewritten(&j, env);
     cause_row_end(a, &j, &b);
 }
 

@@ -156,7 +156,11 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     const struct envelope_rcpt *own = own_sender(q, j, &error);
     if (error)
         return error;
-    const struct envelope *stored = sj->flags & QMGR_HAS_DSN ? store_envelope(q, j->seq) : NULL;
+    const struct envelope *stored =
+        sj->flags & (QMGR_HAS_DSN | QMGR_SHOWN) ? store_envelope(q, j->seq) : NULL;
+    bool shown = sj->flags & QMGR_SHOWN && !own;
+    if (shown && !stored)
+        return EIO;
     uint64_t size = j->reader ? spool_reader_size(j->reader) : at_hand.n;
     /* The fields of struct msg_job, in their order. */
     struct buf *b = channel_begin(j->at->channel, MSG_job);
@@ -167,9 +171,11 @@ static int send_out(struct qmgr *q, struct job *j, const struct sched_job *sj,
     wire_put_bytes(b, config_rules_classes_in(sj->dest));
     if (own)
         wire_put_bytes(b, own->sender);
+    else if (shown)
+        wire_put_bytes(b, stored->shown);
     else
         put_addr(b, m.sender);
-    wire_put_u32(b, sj->flags & ~(QMGR_HAS_DSN | (own ? RET_FLAGS : 0)));
+    wire_put_u32(b, sj->flags & ~(QMGR_HAS_DSN | QMGR_SHOWN | (own ? RET_FLAGS : 0)));
     wire_put_bytes(b, stored && !own ? stored->envid : SPAN_NONE);
     put_rcpts(q, j, stored, b);
     wire_put_u64(b, size);

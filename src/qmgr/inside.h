@@ -47,6 +47,8 @@ enum {
 
 /* In a message's flags in the schedule only: its envelope has ENVID or ORCPT. */
 #define QMGR_HAS_DSN (UINT32_C(1) << 31)
+/* ... another address in the place of the sender in MAIL. */
+#define QMGR_SHOWN (UINT32_C(1) << 30)
 
 /* Marks of recipients in the schedule. */
 enum {

@@ -247,12 +247,12 @@ static struct batch_item *item_of(struct qmgr *q, uint64_t txn)
 }
 
 /* Marks what only the stored envelope has: most mail needs no look at it when it goes out. */
-static uint32_t dsn_flag(const struct envelope *env)
+static uint32_t own_flags(const struct envelope *env)
 {
     bool has = env->envid.n > 0;
     for (size_t i = 0; i < env->rcpt_count && !has; i++)
         has = env->rcpts[i].orcpt.n > 0;
-    return has ? QMGR_HAS_DSN : 0;
+    return (has ? QMGR_HAS_DSN : 0) | (env->shown.n ? QMGR_SHOWN : 0);
 }
 
 struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
@@ -278,7 +278,7 @@ struct sched_entry entry_of(const struct envelope *env, uint64_t size_bytes,
     struct sched_entry e = { .seq = env->seq,
                              .received_ms = env->received_ms,
                              .size_bytes = size_bytes,
-                             .flags = env->flags | dsn_flag(env),
+                             .flags = env->flags | own_flags(env),
                              .sender = env->sender,
                              .listener = env->listener,
                              .rcpts = rcpts,

@@ -1,4 +1,5 @@
-/* May it? What smtpd asks about a client when it connects; senders and recipients: flight.c. */
+/* May it? What smtpd asks about a client when it connects; senders and recipients: flight.c;
+ * addresses in the message: senders.c. */
 #include "router/inside.h"
 
 #include "base/must.h"
@@ -78,6 +79,7 @@ static void on_ask_flight(struct client *c, struct channel *ch, const struct msg
 
 PROTO_HANDLER(ask_client, struct client *, on_ask_client)
 PROTO_HANDLER(ask_flight, struct client *, on_ask_flight)
+PROTO_HANDLER(ask_rewrite, struct client *, senders_ask)
 
 static void on_gone(void *ctx, struct channel *ch, const char *why)
 {
@@ -88,7 +90,8 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 
 void accept_peer(struct client *c, int fd)
 {
-    static const struct channel_type types[] = { PROTO_TYPE(ask_client), PROTO_TYPE(ask_flight) };
-    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+    static const struct channel_type types[] = { PROTO_TYPE(ask_client), PROTO_TYPE(ask_flight),
+                                                 PROTO_TYPE(ask_rewrite) };
+    static const struct channel_ops ops = { types, 3, on_gone, NULL };
     c->channel = channel_new(c->r->env->loop, fd, "smtpd", &ops, c);
 }

@@ -106,6 +106,7 @@ struct flight {
     struct flight_rcpt *rcpts;
     size_t count, size, pending;
     bool read; /* all of the question */
+    bool rewrites;
 };
 
 static void rcpt_free(struct flight_rcpt *w)
@@ -146,7 +147,8 @@ static void say_verdicts(struct flight *f)
         at = w->end;
     }
     buf_puts(&whole, span_from(all, at));
-    struct msg_flight_verdict said = { .q = f->q, .verdicts = buf_span(&whole) };
+    struct msg_flight_verdict said = { .q = f->q, .rewrites = f->rewrites,
+                                       .verdicts = buf_span(&whole) };
     if (f->c->channel && f->life == f->c->life)
         send_flight_verdict(f->c->channel, &said);
     buf_free(&whole);
@@ -269,6 +271,7 @@ void flight_ask(struct client *c, const struct msg_ask_flight *m)
     buf_init(&f->verdicts, CHANNEL_FRAME_MAX - 1024);
     arena_reset(r->arena);
     bool good = accept_front(r, &client, m->sender, &whole);
+    f->rewrites = good && route_rewrites(r->tables, &client);
     if (m->has_mail && good)
         list_put_verdict(&f->verdicts, &(struct list_verdict){ 0 });
     else if (m->has_mail)

@@ -3,6 +3,7 @@
  *   router.c   the role: tables read, refreshed and reloaded; who comes and goes
  *   accept.c   may it? what smtpd asks of clients
  *   flight.c   the same of senders and recipients
+ *   senders.c  senders as others are to see them: addresses of a message that comes in
  *   verify.c   does the next hop know a recipient? asked through deliver, and remembered
  *   attempt.c  where to? what qmgr asks at each attempt
  *   names.c    names of clients, asked of resolver and waited for within bounds
@@ -35,6 +36,7 @@ struct names;
 struct canons;
 struct msg_canon;
 struct msg_ask_flight;
+struct msg_ask_rewrite;
 struct verify;
 struct msg_alive;
 struct router_admin;
@@ -68,6 +70,9 @@ void accept_peer(struct client *c, int fd);
 /* flight.c */
 void flight_ask(struct client *c, const struct msg_ask_flight *m);
 void flight_free_all(struct router *r);
+
+/* senders.c */
+void senders_ask(struct client *c, struct channel *ch, const struct msg_ask_rewrite *m);
 
 /* attempt.c */
 void attempt_peer(struct client *c, int fd);

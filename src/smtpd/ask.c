@@ -188,6 +188,23 @@ static void ask_flight(struct session *s, const struct smtp_server_question *q)
     buf_free(&rcpts);
 }
 
+/* The header has come. What router may have to say about it is waited for; a router that is away
+ * puts the message off, since it is not to go out as it came. */
+static void ask_rewrite(struct session *s, const struct smtp_server_question *q)
+{
+    bool away = s->rewriting && !s->d->router;
+    uint64_t asked = away ? 0 : rewrite_ask(s, q);
+    if (asked) {
+        question_begin(s, asked, q->id);
+        return;
+    }
+    if (s->rewriting) {
+        rewrite_over(s);
+        backend_release(s);
+    }
+    answer_all(s, q, away ? &ask_away : NULL);
+}
+
 /* MAIL alone is answered here: what there is to decide about a sender is decided with its
  * recipients. That saves a round trip per message of a client that does not pipeline. */
 void ask_question(void *ctx, const struct smtp_server_question *q)
@@ -196,6 +213,8 @@ void ask_question(void *ctx, const struct smtp_server_question *q)
     bool has_mail = q->item_count && !q->items[0].is_rcpt;
     if (q->hook == SMTP_HOOK_CONNECT)
         ask_client(s, q);
+    else if (q->hook == SMTP_HOOK_HEADER)
+        ask_rewrite(s, q);
     else if (has_mail && s->d->full)
         answer_all(s, q, &reply_full);
     else if (q->hook != SMTP_HOOK_MAIL || (has_mail && q->item_count == 1))
@@ -241,11 +260,25 @@ static void on_flight_verdict(struct smtpd *d, struct channel *ch,
         return;
     while (count < FLIGHT_REPLIES_MAX && list_next_verdict(&w, &v))
         replies[count++] = reply_of(s, &v);
+    if (m->rewrites)
+        rewrite_begin(s);
     answer(s, replies, count);
+}
+
+static void on_rewritten(struct smtpd *d, struct channel *ch, const struct msg_rewritten *m)
+{
+    struct session *s = by_question(d, m->q);
+    struct reply go_on = { .code = 0 };
+    (void)ch;
+    if (!s || !rewrite_answer(s, m))
+        return;
+    backend_release(s);
+    answer(s, &go_on, 1);
 }
 
 PROTO_HANDLER(client_verdict, struct smtpd *, on_client_verdict)
 PROTO_HANDLER(flight_verdict, struct smtpd *, on_flight_verdict)
+PROTO_HANDLER(rewritten, struct smtpd *, on_rewritten)
 
 /* What router says later on is of no transaction any more. */
 void ask_expired(struct session *s)
@@ -285,8 +318,9 @@ static void on_gone(void *ctx, struct channel *ch, const char *why)
 void backend_router(struct smtpd *d, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(client_verdict),
-                                                 PROTO_TYPE(flight_verdict) };
-    static const struct channel_ops ops = { types, 2, on_gone, NULL };
+                                                 PROTO_TYPE(flight_verdict),
+                                                 PROTO_TYPE(rewritten) };
+    static const struct channel_ops ops = { types, 3, on_gone, NULL };
     if (d->router)
         on_gone(d, d->router, "replaced");
     d->router = channel_new(d->env->loop, fd, "router", &ops, d);

@@ -76,6 +76,8 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
     if (!s->content.len && bytes.n >= LARGE_BYTES)
         buf_space(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES);
     buf_puts(&s->content, bytes);
+    if (rewrite_holds(s))
+        return true;
     /* What stays inline waits for nobody: it is bounded, and small mail is not to stand in a
      * line with the large that fills the channel. */
     if (!s->streamed_bytes && s->content.len <= s->gen->config->spool.inline_max_bytes)
@@ -83,6 +85,13 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
     if (s->no_credit || !send_extents(s))
         wait_for_credit(s);
     return !s->no_credit;
+}
+
+void backend_release(struct session *s)
+{
+    bool more = s->content.len > s->gen->config->spool.inline_max_bytes;
+    if (more && !s->lost && !s->no_credit && s->d->qmgr && !send_extents(s))
+        wait_for_credit(s);
 }
 
 static void refuse_commit(struct session *s, const struct reply *r)
@@ -100,13 +109,12 @@ static bool make_envelope(struct session *s, const struct smtp_server_commit *c,
                           struct envelope *env_r)
 {
     *env_r = *c->envelope;
-    if (!s->targets)
-        return true;
-    if (!targets_apply(s, c->envelope, env_r)) {
+    if (s->targets && !targets_apply(s, c->envelope, env_r)) {
         refuse_commit(s, &too_many);
         return false;
     }
-    if (env_r->rcpt_count)
+    rewrite_envelope(s, env_r);
+    if (!s->targets || env_r->rcpt_count)
         return true;
     say_discarded(s);
     smtp_server_discarded(s->server, s->txn, session_now(s));
@@ -132,8 +140,10 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     s->rcpt_count = env.rcpt_count;
     s->committing = true;
     s->commit_ns = loop_mono_ns(d->env->loop);
-    if (s->streamed_bytes && s->content.len) /* the tail: all content is in extents then */
-        send_piece(s, s->content.len);
+    /* The tail: all content is in extents then. */
+    bool streamed = s->streamed_bytes || s->content.len > s->gen->config->spool.inline_max_bytes;
+    while (streamed && s->content.len)
+        send_piece(s, s->content.len < EXTENT_BYTES ? s->content.len : EXTENT_BYTES);
     struct buf *b = channel_begin(d->qmgr, MSG_commit);
     wire_put_u64(b, s->txn);
     size_t at = wire_begin_bytes(b);
@@ -142,7 +152,7 @@ static void on_commit(void *ctx, const struct smtp_server_commit *c)
     size_t head = wire_begin_bytes(b), before = b->len;
     buf_puts(b, c->head);
     local_put_warning(b, s, c->envelope);
-    s->stored_bytes = s->size_bytes + (b->len - before);
+    s->stored_bytes = s->streamed_bytes + s->content.len + (b->len - before);
     wire_end_bytes(b, head);
     channel_end_tail(d->qmgr, buf_span(&s->content));
     buf_free(&s->content);
@@ -160,6 +170,7 @@ static void on_end(void *ctx, uint64_t txn, enum smtp_server_end how)
     }
     hash_remove(&s->d->txns, &s->txn_node);
     targets_free(s);
+    rewrite_free(s);
     s->txn = 0;
     s->committing = false;
     buf_free(&s->content);
@@ -381,6 +392,7 @@ void backend_forget(struct session *s)
     if (s->txn)
         hash_remove(&s->d->txns, &s->txn_node);
     targets_free(s);
+    rewrite_free(s);
     s->txn = 0;
 }
 

@@ -33,6 +33,8 @@ static void fill_server(struct smtp_server_config *c, const struct config *cfg,
     c->ask = SMTP_ASK(SMTP_HOOK_MAIL);
     if (cfg->server.greeting_pause_ms > 0 || cfg->server.reverse_names || cfg->route.access.n)
         c->ask |= SMTP_ASK(SMTP_HOOK_CONNECT);
+    if (rewrite_wanted(cfg))
+        c->ask |= SMTP_ASK(SMTP_HOOK_HEADER);
     c->message_bytes = cfg->limits.message_size_bytes;
     c->line_bytes = cfg->limits.line_length_bytes;
     c->command_bytes = cfg->limits.command_length_bytes;
@@ -79,7 +81,7 @@ struct generation *generation_new(struct smtpd *d, struct config *cfg, struct er
                                         .delivery = cfg->submit.delivery,
                                         .bare_newline = CONFIG_NEWLINE_NORMALISE };
     fill_server(&g->servers[cfg->n_listens], cfg, &g->submit, span_str(d->env->instance_id), false);
-    g->servers[cfg->n_listens].ask = SMTP_ASK(SMTP_HOOK_MAIL); /* nobody to keep waiting */
+    g->servers[cfg->n_listens].ask &= ~SMTP_ASK(SMTP_HOOK_CONNECT); /* nobody to keep waiting */
     for (size_t i = 0; i < cfg->n_listens; i++)
         fill_server(&g->servers[i], cfg, &cfg->listens[i], span_str(d->env->instance_id),
                     g->tls != NULL);

@@ -6,6 +6,7 @@
  *   session.c     one connection: socket <-> TLS <-> smtp/server
  *   ask.c         the channel to router: the client, and the flights of MAIL and RCPT
  *   targets.c     what recipients have become, from RCPT to the commit
+ *   rewrite.c     senders as others are to see them, in the envelope and the header
  *   backend.c     the channels to qmgr and keyring, and who waits for an answer
  *   local.c       users of this machine, whom pickup lets in
  *   say.c         log lines and events */
@@ -30,6 +31,7 @@ enum {
     READ_BYTES = 64 << 10,  /* one read from a client */
     LARGE_BYTES = 16 << 10,
     EXTENT_BYTES = 64 << 10, /* content beyond inline_max goes to qmgr in such pieces */
+    REWRITE_BYTES = 512 << 10, /* a header that is kept back, what came with it, what it grows by */
     TURN_BYTES = 256 << 10, /* read in one turn from those in the middle of large messages */
     LEASE_COUNT = 1024,     /* queue ids asked for at once */
     LEASE_LOW = 512,
@@ -90,6 +92,7 @@ struct session {
     char *name;               /* the client's, verified; NULL = none */
     uint8_t name_state;       /* enum route_client_name */
     struct targets *targets;  /* of the transaction; NULL: all recipients are themselves */
+    struct rewriting *rewriting; /* of the transaction; NULL: all addresses stay as they are */
     size_t rcpt_count;        /* of the envelope that was committed */
     struct smtp_server *server;
     struct tls *tls;
@@ -183,6 +186,8 @@ void backend_keyring(struct smtpd *d, int fd);
 void backend_want_ids(struct smtpd *d);
 void backend_sign(void *arg, uint64_t request_id, struct span request);
 void backend_forget(struct session *s);
+/* What was kept back for its header goes on its way. */
+void backend_release(struct session *s);
 
 /* ask.c */
 extern const struct reply ask_away; /* 451: who should answer is not there */
@@ -203,6 +208,20 @@ bool targets_discard_all(const struct session *s);
  * until targets_free. */
 bool targets_apply(struct session *s, const struct envelope *env, struct envelope *env_r);
 void targets_free(struct session *s);
+
+/* rewrite.c */
+bool rewrite_wanted(const struct config *cfg); /* there may be something to rewrite */
+void rewrite_begin(struct session *s);         /* in this transaction */
+/* Its content is to be kept here: its header has not come. */
+bool rewrite_holds(const struct session *s);
+/* The header has come: asks router. 0: there is nothing to be asked. */
+uint64_t rewrite_ask(struct session *s, const struct smtp_server_question *q);
+/* Puts what router says in its places; false: nobody waits for that. */
+bool rewrite_answer(struct session *s, const struct msg_rewritten *m);
+void rewrite_over(struct session *s); /* nothing is kept back from here on */
+void rewrite_envelope(struct session *s, struct envelope *env);
+struct span rewrite_note(const struct session *s); /* as envelope.rewritten */
+void rewrite_free(struct session *s);
 
 /* local.c */
 void backend_pickup(struct smtpd *d, int fd);

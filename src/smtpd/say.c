@@ -136,6 +136,25 @@ static void received_line(struct session *s, const struct envelope *env)
     log_end(e);
 }
 
+static void say_rewritten(struct session *s, const char *id)
+{
+    struct events *e = s->d->env->events;
+    struct span note = rewrite_note(s);
+    while (note.n) {
+        size_t end = span_find(note, '\n');
+        struct span line = span_to(note, end);
+        note = span_from(note, end + 1);
+        event_begin(e, EVENT_rewritten);
+        event_str(e, FIELD_id, span_str(id));
+        event_str(e, FIELD_text, line);
+        event_end(e);
+        struct buf *b = log_begin(e, EVENT_INFO);
+        buf_printf(b, "%s: ", id);
+        log_text(b, line, TEXT_SHOWN);
+        log_end(e);
+    }
+}
+
 void say_received(struct session *s)
 {
     struct events *e = s->d->env->events;
@@ -158,6 +177,7 @@ void say_received(struct session *s)
     event_int(e, FIELD_ms, ms_since(s, s->begun_ns));
     event_int(e, FIELD_commit_ms, ms_since(s, s->commit_ns));
     event_end(e);
+    say_rewritten(s, id.text);
 }
 
 void say_not_received(struct session *s, unsigned code, struct span text)

@@ -60,7 +60,8 @@ void session_new(struct smtpd *d, int fd, const struct netaddr *peer,
         text_of(s);
     s->trusted = user && user->trusted;
     buf_init(&s->in, IN_MAX);
-    buf_init(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES + IN_MAX);
+    size_t held_max = rewrite_wanted(s->gen->config) ? REWRITE_BYTES : 0;
+    buf_init(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES + IN_MAX + held_max);
     list_init(&s->credit_node);
     list_append(&d->sessions, &s->node);
     d->session_count++;

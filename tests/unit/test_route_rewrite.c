@@ -97,7 +97,7 @@ static void generic_senders(void)
         SAME("root@gmail.com"),
     };
     static const struct row all[] = {
-        { "root", { "Root.Full@drj.com", "Root.Full@drj.com", "root@drj.com",
+        { "root", { "Root.Full@drj.com", "Root.Full@drj.com", "Root.Full@drj.com",
                     "root@drjemgw2.drj.com" } },
     };
     static const char text[] = "inline:root Root.Full@drj.com;ann@drj.com Ann@example.net;"

@@ -82,8 +82,6 @@ static const struct config_word syslog_words[] = {
     { NULL, NULL },
 };
 
-#define SENDERS "senders in mail are written as others shall see them"
-
 static const struct config_option options[] = {
     { "", "hostname", CONFIG_TEXT, LIVE | CONFIG_REQUIRED | CONFIG_NONEMPTY, AT(hostname), "\"\"",
       .check = check_host,
@@ -194,26 +192,25 @@ static const struct config_option options[] = {
       .check = check_map,
       .help = "map from the sender to the next hop" },
     { "route", "genericstable", CONFIG_TEXT, LIVE, AT(route.genericstable), "\"\"",
-      .check = check_map, .later = SENDERS,
-      .help = "map from local senders, user@domain or user, to the addresses others shall see" },
+      .check = check_map,
+      .help = "map from local senders, user@domain or user, to the addresses others shall see, in "
+              "mail from here and from relay.from" },
     { "route", "generics_domains", CONFIG_TEXTS, LIVE | CONFIG_LOWER, AT(route.generics_domains),
-      "{}", .check = check_domain, .later = SENDERS,
+      "{}", .check = check_domain,
       .help = "domains besides the local ones whose senders genericstable is asked about" },
     { "route", "masquerade_as", CONFIG_TEXT, LIVE, AT(route.masquerade_as), "\"\"",
-      .check = check_host, .later = SENDERS,
+      .check = check_host,
       .help = "the domain that senders of this host and of masquerade_domains are shown under, in "
               "mail from here and from relay.from" },
     { "route", "masquerade_domains", CONFIG_TEXTS, LIVE | CONFIG_LOWER,
-      AT(route.masquerade_domains), "{}", .check = check_domain, .later = SENDERS,
+      AT(route.masquerade_domains), "{}", .check = check_domain,
       .help = "domains besides the local ones that masquerade_as stands for" },
     { "route", "masquerade_envelope", CONFIG_BOOL, LIVE, AT(route.masquerade_envelope), "off",
-      .later = SENDERS,
       .help = "genericstable and masquerade_as for the envelope sender too" },
     { "route", "masquerade_all", CONFIG_BOOL, LIVE, AT(route.masquerade_all), "off",
-      .later = SENDERS,
-      .help = "masquerade_as for the recipients in headers too" },
+      .help = "genericstable and masquerade_as for the recipients in headers too" },
     { "route", "exposed_users", CONFIG_TEXTS, LIVE, AT(route.exposed_users), "{}",
-      .check = check_printable, .later = SENDERS,
+      .check = check_printable,
       .help = "local users that masquerade_as is not for" },
     { "route", "local_users", CONFIG_TEXT, LIVE | CONFIG_NONEMPTY, AT(route.local_users),
       "\"passwd\"", .check = check_users,

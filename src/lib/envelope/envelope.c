@@ -1,7 +1,10 @@
 #include "envelope/envelope.h"
 
-/* Version 1 had neither the hold reason nor the recipients' flags and senders. */
-enum { VERSION_1 = 1, VERSION = 2, RCPT_HAS_SENDER = 0x80 };
+/* Version 1 had neither the hold reason nor the recipients' flags and senders. Version 3 has
+ * `shown` and `rewritten` and is written only where there is one: other mail stays readable for
+ * the release before it. */
+enum { VERSION_1 = 1, VERSION_2 = 2, VERSION_3 = 3, RCPT_HAS_SENDER = 0x80 };
+enum { TEXTS_1 = 8, TEXTS_2 = 9, TEXTS_3 = 11 };
 
 static void put_rcpt(struct buf *b, const struct envelope_rcpt *r)
 {
@@ -20,7 +23,7 @@ static void get_rcpt(struct wire *w, uint8_t version, struct envelope_rcpt *r)
     r->addr = wire_get_bytes(w, ENVELOPE_ADDR_MAX);
     r->orcpt = wire_get_bytes(w, ENVELOPE_TEXT_MAX);
     r->notify = wire_get_u8(w);
-    uint8_t flags = version >= VERSION ? wire_get_u8(w) : 0;
+    uint8_t flags = version >= VERSION_2 ? wire_get_u8(w) : 0;
     r->flags = flags & (uint8_t)~RCPT_HAS_SENDER;
     r->own_sender = flags & RCPT_HAS_SENDER;
     if (r->own_sender)
@@ -29,13 +32,15 @@ static void get_rcpt(struct wire *w, uint8_t version, struct envelope_rcpt *r)
 
 void envelope_put(struct buf *b, const struct envelope *e)
 {
-    wire_put_u8(b, VERSION);
+    bool rewritten = e->shown.n || e->rewritten.n;
+    wire_put_u8(b, rewritten ? VERSION_3 : VERSION_2);
     wire_put_u64(b, e->seq);
     wire_put_i64(b, e->received_ms);
     wire_put_u32(b, e->flags);
     const struct span texts[] = { e->sender, e->envid, e->client_ip, e->client_name, e->helo,
-                                  e->proto,  e->listener, e->auth,   e->hold };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+                                  e->proto,  e->listener, e->auth,   e->hold,
+                                  e->shown,  e->rewritten };
+    for (size_t i = 0; i < (rewritten ? TEXTS_3 : TEXTS_2); i++)
         wire_put_bytes(b, texts[i]);
     wire_put_u32(b, (uint32_t)e->rcpt_count);
     for (size_t i = 0; i < e->rcpt_count; i++)
@@ -47,15 +52,15 @@ bool envelope_get(struct wire *w, struct arena *a, struct envelope *e_r)
     enum { RCPT_BYTES_MIN = 9 };
     *e_r = (struct envelope){ 0 };
     uint8_t version = wire_get_u8(w);
-    if (version != VERSION_1 && version != VERSION)
+    if (version < VERSION_1 || version > VERSION_3)
         return false;
     e_r->seq = wire_get_u64(w);
     e_r->received_ms = wire_get_i64(w);
     e_r->flags = wire_get_u32(w);
     struct span *texts[] = { &e_r->sender, &e_r->envid,    &e_r->client_ip, &e_r->client_name,
                              &e_r->helo,   &e_r->proto,    &e_r->listener,  &e_r->auth,
-                             &e_r->hold };
-    size_t n_texts = sizeof texts / sizeof *texts - (version == VERSION_1);
+                             &e_r->hold,   &e_r->shown,    &e_r->rewritten };
+    size_t n_texts = version == VERSION_1 ? TEXTS_1 : version == VERSION_2 ? TEXTS_2 : TEXTS_3;
     for (size_t i = 0; i < n_texts; i++)
         *texts[i] = wire_get_bytes(w, ENVELOPE_TEXT_MAX);
     size_t n = wire_get_u32(w);

@@ -49,7 +49,7 @@ struct envelope_rcpt {
     struct span sender; /* owner-LIST; empty = the null sender */
 };
 
-/* Who gets the reports about r, and stands in MAIL. */
+/* Who gets the reports about r, and stands in MAIL (but for `shown`). */
 #define ENVELOPE_SENDER(env, r) ((r)->own_sender ? (r)->sender : (env)->sender)
 
 struct envelope {
@@ -65,6 +65,10 @@ struct envelope {
     struct span listener;  /* name of the listen section */
     struct span auth;      /* authenticated identity, or "" */
     struct span hold;      /* why it is held when it arrives; "" = it is not */
+    struct span shown;     /* stands in MAIL in the place of `sender`; "" = that one itself. Routes,
+                              reports and questions about mail know the sender only */
+    struct span rewritten; /* what became of addresses when it arrived, a line for each, for
+                              people: "From: a@host.example became a@example, because of ..." */
     struct envelope_rcpt *rcpts;
     size_t rcpt_count;
 };
@@ -75,7 +79,7 @@ static inline struct queueid envelope_id(const struct envelope *e)
 }
 
 /* The binary form (version byte first), used in commit records and IPC. Unknown flags are kept.
- * Put writes version 2; get reads version 1 as well. */
+ * Put writes version 2, or 3 where it is needed; get reads version 1 as well. */
 void envelope_put(struct buf *b, const struct envelope *e);
 
 /* Reads one from w. Spans point into w's bytes; the recipient array is taken from `a`.

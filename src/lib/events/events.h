@@ -56,6 +56,7 @@ enum event_severity { EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ALARM };
     X(received, EVENT_INFO, \
       F(id) F(from) F(size) F(stored) F(nrcpts) F(proto) F(listener) F(client) F(helo) F(tls) \
           F(ms) F(commit_ms)) \
+    X(rewritten, EVENT_INFO, F(id) F(text)) \
     X(discarded, EVENT_NOTICE, F(id) F(client) F(listener) F(from) F(size) F(nrcpts)) \
     X(not_received, EVENT_NOTICE, \
       F(id) F(from) F(size) F(nrcpts) F(client) F(listener) F(reply) F(reason)) \

@@ -47,6 +47,23 @@ static void put_targets(struct json *j, const struct route_accept *out)
     json_close_array(j);
 }
 
+/* The sender as others are to see it, in the header and in the envelope. */
+static void put_shown(struct answer *w, const struct route_client *client)
+{
+    struct span from = w->args->from;
+    if (!from.n || !route_rewrites(w->tables, client))
+        return;
+    struct trail *trail = trail_new(TRAIL_STEPS_MAX);
+    json_open(&w->j, "shown");
+    json_str(&w->j, "header", route_rewrite_sender(w->tables, ROUTE_HEADER_SENDER, from, w->arena,
+                                                   trail));
+    json_str(&w->j, "envelope", route_rewrite_sender(w->tables, ROUTE_ENVELOPE_SENDER, from,
+                                                     w->arena, NULL));
+    trail_json(&w->j, "trail", trail);
+    json_close(&w->j);
+    trail_free(&trail);
+}
+
 static bool say_accept(struct answer *w)
 {
     struct route_client client;
@@ -75,6 +92,8 @@ static bool say_accept(struct answer *w)
     if (out.quarantine.n)
         json_str(&w->j, "quarantine", out.quarantine);
     put_targets(&w->j, &out);
+    if (!out.refused)
+        put_shown(w, &client);
     return true;
 }
 

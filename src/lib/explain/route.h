@@ -2,7 +2,8 @@
  * and by the command line from the files alone.
  *
  * "accept": {"accepted","reply","code","text","discard","quarantine","targets":[{"address",
- *     "expanded","sender"}],"trail":[...]}: what the SMTP server would be told
+ *     "expanded","sender"}],"shown":{"header","envelope","trail":[...]},"trail":[...]}: what the
+ *     SMTP server would be told; shown: the sender, where genericstable and masquerading are for it
  * "route": {"dest":{...},"hops":"...","trail":[...]} as route/dest.h writes it, or
  *     {"need_canon":"example.net"}: the canonical name decides; ask again with canon=
  * "map": {"table","in_use","source","type","found":-1|0|1,"value","line"}

@@ -90,11 +90,13 @@ static void walk(struct span s, bool in_group, unsigned *unclosed, struct elemen
         e->route = span_of(s.p + from, at - from);
 }
 
-/* An address loses its comments and the blanks outside of quotes. Returns what is wrong with it:
- * words that do not hang together ("two words"), quotes without an end. */
-static const char *squeeze(struct buf *to, struct span s)
+/* An address loses its comments and the blanks outside of quotes; *at_r: from its first byte to
+ * its last. Returns what is wrong with it: words that do not hang together ("two words"), quotes
+ * without an end. */
+static const char *squeeze(struct buf *to, struct span s, struct span *at_r)
 {
     bool gap = false, torn = false, open = false;
+    *at_r = SPAN_NONE;
     for (size_t at = 0; at < s.n;) {
         char c = s.p[at];
         if (c == '(' || is_blank(c)) {
@@ -110,6 +112,8 @@ static const char *squeeze(struct buf *to, struct span s)
         torn = torn || (gap && last != '@' && last != '.' && c != '@' && c != '.');
         gap = false;
         buf_put(to, s.p + at, next - at);
+        at_r->p = at_r->p ? at_r->p : s.p + at;
+        at_r->n = (size_t)(s.p + next - at_r->p);
         at = next;
     }
     return open ? "Unbalanced quotes or comments" : torn ? "Syntax error in mailbox address" : NULL;
@@ -126,8 +130,11 @@ static int take(struct addrlist *l, const struct element *e, struct span *addr_r
 {
     buf_reset(&l->addr);
     l->typed = span_trim_lines(e->phrase);
-    const char *wrong = squeeze(&l->addr, e->angle ? e->route : e->phrase);
+    l->angle = e->angle;
+    const char *wrong = squeeze(&l->addr, e->angle ? e->route : e->phrase, &l->at);
     *addr_r = without_route(buf_span(&l->addr));
+    if (addr_r->n != l->addr.len)
+        l->at = SPAN_NONE;
     if (l->addr.failed)
         l->why = "Address too long";
     else if (e->open)

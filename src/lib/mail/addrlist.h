@@ -18,6 +18,9 @@ struct addrlist {
     unsigned unclosed; /* of these openers one had no end: the others are characters as any */
     struct buf addr;   /* of the last element */
     struct span typed; /* the last element as it stood there: for messages */
+    struct span at;    /* of its address, in the text, from the first byte to the last, comments
+                          between them included; empty of one with a route */
+    bool angle;        /* it stood in <> */
     const char *why;   /* after -1: what is wrong, in a few words */
 };
 

@@ -69,7 +69,8 @@ struct span route_rewrite_sender(const struct route_tables *t, enum route_place 
     bool bare = addr.kind == ROUTE_ADDR_LOCAL_PART;
     struct span host = t->masquerade_as.n ? t->masquerade_as : t->hostname;
     bool generic = place == ROUTE_HEADER_SENDER ||
-                   (place == ROUTE_ENVELOPE_SENDER && t->masquerade_envelope);
+                   (place == ROUTE_ENVELOPE_SENDER && t->masquerade_envelope) ||
+                   (place == ROUTE_HEADER_RCPT && t->masquerade_all);
     if (generic && t->map[ROUTE_GENERICSTABLE] &&
         (local || route_names_has(t->generics_domains, &addr, &entry)) &&
         in_generics(t, &addr, bare ? t->hostname : addr.domain, a, trail, &value)) {
