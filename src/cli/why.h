@@ -28,7 +28,8 @@ struct why {
     json_t *rule;   /* row; its mail is sent another way */
     json_t *rerouted; /* the log's event: who sent the message another way; or NULL */
     json_t *servers; /* array: {"server", "type", "name", "said"}; NULL: not asked */
-    json_t *rcpts, *reasons, *places, *attempts, *hosts, *domains; /* arrays of rows */
+    /* arrays of rows */
+    json_t *rcpts, *reasons, *places, *attempts, *deliveries, *hosts, *domains;
     struct why_route routes[WHY_ROUTES_MAX];
     size_t route_count;
     int64_t sent; /* messages in the queue from an address that nothing waits for */

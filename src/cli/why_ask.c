@@ -23,6 +23,7 @@ static json_t **slot_of(struct why *w, const json_t *row)
         { "frozen", &w->frozen },     { "recipient", &w->rcpts },   { "reason", &w->reasons },
         { "place", &w->places },      { "attempt", &w->attempts },  { "host", &w->hosts },
         { "domain", &w->domains },    { "rule", &w->rule },
+        { "delivery", &w->deliveries },
     };
     for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
         if (why_is(row, "kind", slots[i].kind))
@@ -203,14 +204,15 @@ static void ask_sent(struct ask *k, const char *target, struct why *w)
 static int ask_oldest(const struct cli_args *a, struct why *w)
 {
     const char *id = json_string_value(json_object_get(w->group, "oldest"));
-    json_t *places = w->places, *hosts = w->hosts; /* those of all, not of the oldest alone */
-    w->places = json_array();
-    w->hosts = json_array();
+    json_t **of_all[] = { &w->places, &w->hosts, &w->deliveries }; /* not of the oldest alone */
+    json_t *rows[] = { w->places, w->hosts, w->deliveries };
+    for (size_t i = 0; i < 3; i++)
+        *of_all[i] = json_array();
     int rc = id ? ask_queue(a, id, w) : EX_OK;
-    json_decref(w->places);
-    json_decref(w->hosts);
-    w->places = places;
-    w->hosts = hosts;
+    for (size_t i = 0; i < 3; i++) {
+        json_decref(*of_all[i]);
+        *of_all[i] = rows[i];
+    }
     why_keep_asked(w);
     return rc == EX_NOINPUT ? EX_OK : rc; /* gone meanwhile */
 }
@@ -239,7 +241,8 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
 {
     *w = (struct why){ .target = target, .rcpts = json_array(), .reasons = json_array(),
                        .places = json_array(), .attempts = json_array(),
-                       .hosts = json_array(), .domains = json_array() };
+                       .hosts = json_array(), .domains = json_array(),
+                       .deliveries = json_array() };
     w->exit = ask_queue(a, target, w);
     if (w->exit == EX_OK && w->group)
         w->exit = ask_oldest(a, w);
@@ -265,7 +268,7 @@ void why_free(struct why *w)
 {
     json_t *rows[] = { w->now,    w->message,  w->group, w->frozen, w->rcpts, w->reasons,
                        w->places, w->attempts, w->hosts, w->domains, w->rule,
-                       w->servers, w->rerouted };
+                       w->servers, w->rerouted, w->deliveries };
     for (size_t i = 0; i < w->route_count; i++)
         story_target_free(&w->routes[i].target);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -324,6 +327,7 @@ json_t *why_json(const struct why *w, const struct ask *k)
     put(row, "places", w->places);
     put(row, "hosts", w->hosts);
     put(row, "attempts", w->attempts);
+    put(row, "deliveries", w->deliveries);
     for (size_t i = 0; i < w->route_count; i++)
         json_array_append_new(routes, route_json(w, &w->routes[i]));
     json_object_set_new(row, "if_tried_now", routes);

@@ -246,19 +246,59 @@ static void put_others(struct why_show *s, size_t i)
     buf_putz(s->out, n ? "\n" : "");
 }
 
+static void put_head(struct why_show *s)
+{
+    buf_putz(s->out, s->w->group ? "\n  " WHY_HEAD "What happened to the oldest\n"
+                                 : "\n  " WHY_HEAD "What happened\n");
+}
+
+/* The part of a delivery that is under way: of what has not ended yet it is the newest. */
+static void put_so_far(struct why_show *s, const json_t *d, bool all)
+{
+    const json_t *so_far = json_object_get(d, "so_far");
+    buf_putz(s->out, "    The attempt");
+    put_whom(s, d);
+    buf_putz(s->out, " that is under way, begun ");
+    why_put_when(s, row_int(d, "begun_ms"));
+    buf_putz(s->out, ", goes to ");
+    why_put(s, row_text(d, "destination"));
+    buf_putc(s->out, '\n');
+    if (!why_is(d, "doing", "asking"))
+        put_dns(s, so_far);
+    put_dialogue(s, so_far, all);
+}
+
+/* Whether any was; of a group those of the oldest message only. */
+static bool put_under_way(struct why_show *s)
+{
+    bool any = false;
+    for (size_t i = 0; i < json_array_size(s->w->deliveries); i++) {
+        const json_t *d = json_array_get(s->w->deliveries, i);
+        bool meant = !s->w->group || span_eq(row_text(d, "id"), row_text(s->w->group, "oldest"));
+        if (!meant || !json_object_get(d, "so_far") || (any && !s->verbose))
+            continue;
+        if (!any)
+            put_head(s);
+        put_so_far(s, d, !any || s->verbose);
+        any = true;
+    }
+    return any;
+}
+
 void why_show_attempts(struct why_show *s)
 {
     size_t n = json_array_size(s->w->attempts);
+    bool any = put_under_way(s);
     if (!n)
         return;
     if (s->w->group && !s->verbose)
         n = 1;
-    buf_putz(s->out, s->w->group ? "\n  " WHY_HEAD "What happened to the oldest\n"
-                                : "\n  " WHY_HEAD "What happened\n");
+    if (!any)
+        put_head(s);
     for (size_t i = 0; i < n; i++) {
         if (!s->verbose && is_told(s->w->attempts, i))
             continue;
-        put_attempt(s, json_array_get(s->w->attempts, i), i == 0 || s->verbose);
+        put_attempt(s, json_array_get(s->w->attempts, i), (i == 0 && !any) || s->verbose);
         if (!s->verbose && !s->w->group)
             put_others(s, i);
     }

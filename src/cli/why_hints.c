@@ -68,6 +68,8 @@ static void hint_waiting(struct hints *h, struct span id, struct span whom)
     const struct why *w = h->w;
     if (any_state(w, "deferred") || any_state(w, "ready"))
         add(h, "postern retry --verbose", whom, "now, past any back-off, and look on");
+    else if (any_state(w, "active"))
+        add(h, "postern retry --verbose", whom, "looks on at its delivery");
     bool held = any_state(w, "held") || any_state(w, "quarantined");
     if (held && filter_of(w))
         add_filter(h, "postern queue release", "lets all that is held go");

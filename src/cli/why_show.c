@@ -318,6 +318,7 @@ static void put_message(struct why_show *s)
                          "alarm.\n");
     why_show_news(s);
     put_situations(s);
+    why_show_way(s);
     put_end(s);
 }
 
@@ -451,6 +452,7 @@ static void put_group(struct why_show *s)
     put_ways(s);
     why_show_news(s);
     put_reasons(s);
+    why_show_way(s);
     put_domains(s);
     why_show_places(s);
 }

@@ -60,6 +60,9 @@ bool why_parks_frozen(struct span destination);
 /* The name under which the place is frozen; empty: it is not. */
 struct span why_frozen(const json_t *place);
 
+/* why_way.c: what is under way: at which host, what it waits for, since when */
+void why_show_way(struct why_show *s);
+
 /* why_attempts.c */
 void why_show_attempts(struct why_show *s);
 enum why_dns {

@@ -75,6 +75,19 @@ static const struct smtp_client_ops watched_ops = {
     .record = record_line,
 };
 
+/* A line costs something: only who is looked on at tells it. */
+static const struct smtp_client_ops *ops_of(const struct conn *c)
+{
+    return c->talk.watch ? &watched_ops : &client_ops;
+}
+
+void conn_watch(struct conn *c, struct job *j)
+{
+    talk_take(c, j);
+    if (c->client)
+        smtp_client_set_ops(c->client, ops_of(c));
+}
+
 /* --- opening --- */
 
 const struct netaddr *conn_source(const struct job *j, const struct netaddr *to)
@@ -92,6 +105,7 @@ static struct conn *conn_new(struct deliver *d, struct job *j, int fd)
     c->fd = fd;
     c->job = j;
     c->messages_max = j->messages_max;
+    c->opened_ms = now_of(c);
     c->configured = d->configured;
     c->once = j->once || j->probe;
     c->probe = j->probe;
@@ -211,7 +225,7 @@ void conn_send(struct conn *c, struct job *j)
     c->state = CONN_TALKING;
     c->job = j;
     j->conn = c;
-    talk_take(c, j);
+    conn_watch(c, j);
     talk_say(c, TALK_CACHED, SPAN_NONE);
     loop_timer_stop(c->d->env->loop, &c->timer);
     c->busy = true;
@@ -510,7 +524,7 @@ static void talk(struct conn *c)
     if (c->job->by_local || c->job->plain_addr == c->job->next_addr)
         c->conf.tls = SMTP_TLS_OFF;
     c->client = smtp_client_new(&c->conf, span_str(c->host),
-                                c->talk.watch ? &watched_ops : &client_ops, c, now_of(c));
+                                ops_of(c), c, now_of(c));
     drive(c, act_begin);
 }
 

@@ -8,7 +8,8 @@
  *   upstream.c    the channels to qmgr and resolver
  *   say.c         log lines and events
  *   talk.c        the dialogue, for an administrator who looks on
- *   record.c      the dialogue of what is put off, for one who asks later */
+ *   record.c      the dialogue of what is put off, for one who asks later
+ *   where.c       what a delivery waits for, for one who asks now */
 #ifndef POSTERN_DELIVER_INSIDE_H
 #define POSTERN_DELIVER_INSIDE_H
 
@@ -131,7 +132,7 @@ struct conn {
     struct job *heir;    /* waits for its end */
     int64_t quit_ms;     /* when that began */
     unsigned messages, settled; /* begun and ended here; of them those the job has heard of */
-    int64_t connect_until_ms;
+    int64_t opened_ms, connect_until_ms;
     int64_t valid_until_ms; /* by the TTLs of its addresses */
     struct talk {
         uint64_t watch, job; /* watch 0: nobody is told */
@@ -190,6 +191,7 @@ void conn_send(struct conn *c, struct job *j);
 /* Closes it, or is at it; then the job goes on with one of its own. */
 void conn_replace(struct conn *c, struct job *j);
 void conn_run(struct conn *c);
+void conn_watch(struct conn *c, struct job *j); /* somebody looks on at the job it has */
 void conn_quit(struct conn *c);
 void conn_free(struct conn *c);
 bool conn_may_keep(const struct conn *c);
@@ -216,6 +218,7 @@ void probe_done(struct job *j);
 void probe_forget_all(struct deliver *d);
 
 /* upstream.c */
+struct job *upstream_job(struct deliver *d, uint64_t id); /* qmgr's; NULL: it is not here */
 void upstream_qmgr(struct deliver *d, int fd);
 void upstream_resolver(struct deliver *d, int fd);
 void upstream_ask(struct job *j);
@@ -237,8 +240,16 @@ void talk_line(void *conn, bool ours, struct span line); /* smtp_client_ops.trac
 void talk_say(struct conn *c, enum talk_kind kind, struct span text);
 void talk_closing(struct conn *c); /* once */
 void talk_asking(struct job *j); /* the DNS takes its time */
+void talk_put_asking(const struct job *j, struct buf *words);
+/* To whom the job is watched by, if there is one; watch and job are filled in. */
+void talk_replay(const struct job *j, struct msg_talk m);
 /* No connection to it could be begun. */
 void talk_unreached(struct job *j, const struct dns_plan_addr *a, struct span why);
+
+/* where.c */
+void where_asked(struct deliver *d, const struct msg_where *m);
+/* From now on it is told to this one: first what there is so far, and what it waits for. */
+void where_watch(struct job *j, uint64_t watch);
 
 /* record.c */
 void record_begin(struct job *j);
@@ -251,6 +262,7 @@ int64_t record_took_ms(const struct job *j); /* up to now, with the DNS before i
 void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why);
 void record_keep(struct job *j, struct conn *c); /* the connection is left or lost */
 void record_put(struct job *j, struct buf *b); /* the story; nothing when none is due */
+void record_so_far(struct job *j, struct buf *b); /* of one that has not ended */
 
 /* deliver.c */
 void deliver_check_finished(struct deliver *d);

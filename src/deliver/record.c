@@ -67,19 +67,19 @@ void record_no(struct conn *c, const struct smtp_outcome *o)
     talk_say(c, TALK_NOTE, o->text);
 }
 
-static void keep_host(struct job *j, bool was_open, uint32_t at_ms, struct span host,
+static void keep_host(struct attempt_log *to, bool was_open, uint32_t at_ms, struct span host,
                       const struct netaddr *addr)
 {
     struct buf b;
     buf_init(&b, ATTEMPT_TEXT_MAX);
     put_place(&b, host, addr);
-    attempt_log_add(&j->log, was_open ? ATTEMPT_KEPT : ATTEMPT_HOST, at_ms, 0, buf_span(&b));
+    attempt_log_add(to, was_open ? ATTEMPT_KEPT : ATTEMPT_HOST, at_ms, 0, buf_span(&b));
     buf_free(&b);
 }
 
 void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span why)
 {
-    keep_host(j, false, since(j), j->plan.hosts[a->host].name, &a->addr);
+    keep_host(&j->log, false, since(j), j->plan.hosts[a->host].name, &a->addr);
     attempt_log_add(&j->log, ATTEMPT_NOTE, since(j), 0, why);
     talk_unreached(j, a, why);
 }
@@ -87,7 +87,7 @@ void record_unreached(struct job *j, const struct dns_plan_addr *a, struct span 
 void record_keep(struct job *j, struct conn *c)
 {
     if (j->failing || !c->client) {
-        keep_host(j, c->was_open, c->begun_ms, span_str(c->host), &c->addr);
+        keep_host(&j->log, c->was_open, c->begun_ms, span_str(c->host), &c->addr);
         attempt_log_append(&j->log, &c->log);
     }
     if (j->failing && c->tls_text[0])
@@ -129,22 +129,47 @@ static void put_dns(const struct job *j, struct attempt *a)
     a->alias = j->plan.alias;
 }
 
+static struct attempt attempt_of(const struct job *j)
+{
+    struct attempt a = { .ms = (uint32_t)record_took_ms(j),
+                         .dns_ms = (uint32_t)(j->dns_ms + j->dns_before_ms),
+                         .dest = j->dest.queue,
+                         .matched = j->dest.matched };
+    a.at_ms = loop_wall_ms(j->d->env->loop) - a.ms;
+    put_dns(j, &a);
+    return a;
+}
+
 void record_put(struct job *j, struct buf *b)
 {
     const struct smtp_outcome *o = j->last_no;
     if (!o || !j->log.max_bytes)
         return;
-    struct attempt a = { .ms = (uint32_t)record_took_ms(j),
-                         .dns_ms = (uint32_t)(j->dns_ms + j->dns_before_ms),
-                         .dest = j->dest.queue,
-                         .matched = j->dest.matched,
-                         .stage = span_str(smtp_stage_name(o->stage, j->lmtp)),
-                         .code = (uint16_t)o->code,
-                         .said = o->reply.n ? o->reply : o->text,
-                         .tls = span_str(j->tls) };
+    struct attempt a = attempt_of(j);
+    a.stage = span_str(smtp_stage_name(o->stage, j->lmtp));
+    a.code = (uint16_t)o->code;
+    a.said = o->reply.n ? o->reply : o->text;
+    a.tls = span_str(j->tls);
     if (j->asked && (!j->have_plan || j->plan.verdict != DNS_PLAN_OK))
         a.stage = SPAN("DNS");
-    a.at_ms = loop_wall_ms(j->d->env->loop) - a.ms;
-    put_dns(j, &a);
     attempt_put(b, &a, &j->log, j->log.max_bytes);
+}
+
+void record_so_far(struct job *j, struct buf *b)
+{
+    const struct conn *c = j->conn;
+    struct attempt a = attempt_of(j);
+    struct attempt_log all;
+    if (j->question) /* it has not answered yet */
+        a.dns = ATTEMPT_DNS_NONE;
+    if (c)
+        a.tls = span_str(c->tls_text);
+    attempt_log_init(&all, j->log.max_bytes ? j->log.max_bytes : ATTEMPT_MIN_BYTES);
+    attempt_log_append(&all, &j->log);
+    if (c) {
+        keep_host(&all, c->was_open, c->begun_ms, span_str(c->host), &c->addr);
+        attempt_log_append(&all, &c->log);
+    }
+    attempt_put(b, &a, &all, all.max_bytes);
+    attempt_log_free(&all);
 }

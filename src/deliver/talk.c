@@ -34,7 +34,7 @@ void talk_say(struct conn *c, enum talk_kind kind, struct span text)
     tell(c, kind, text);
 }
 
-static void tell_of_job(const struct job *j, struct msg_talk m)
+void talk_replay(const struct job *j, struct msg_talk m)
 {
     m.watch = j->watch;
     m.job = j->id;
@@ -47,20 +47,25 @@ void talk_unreached(struct job *j, const struct dns_plan_addr *a, struct span wh
     struct msg_talk m = { .kind = TALK_CONNECTING,
                           .host = j->plan.hosts[a->host].name,
                           .relay = a->addr };
-    tell_of_job(j, m);
+    talk_replay(j, m);
     m.kind = TALK_NOTE;
     m.text = span_to(why, LINE_BYTES_MAX);
-    tell_of_job(j, m);
+    talk_replay(j, m);
+}
+
+void talk_put_asking(const struct job *j, struct buf *b)
+{
+    buf_printf(b, "asking the DNS for %s of %.*s",
+               j->dest.hops[0].bracketed ? "addresses" : "the MX",
+               SPAN_ARG(j->dest.hops[0].host));
 }
 
 void talk_asking(struct job *j)
 {
     struct buf b;
     buf_init(&b, LINE_BYTES_MAX);
-    buf_printf(&b, "asking the DNS for %s of %.*s",
-               j->dest.hops[0].bracketed ? "addresses" : "the MX",
-               SPAN_ARG(j->dest.hops[0].host));
-    tell_of_job(j, (struct msg_talk){ .kind = TALK_NOTE,
+    talk_put_asking(j, &b);
+    talk_replay(j, (struct msg_talk){ .kind = TALK_NOTE,
                                       .text = span_to(buf_span(&b), LINE_BYTES_MAX) });
     buf_free(&b);
 }

@@ -10,7 +10,7 @@ enum { HOPS_TEXT_MAX = DNS_HOPS_TEXT_MAX, PLAN_BYTES_MAX = 256 << 10, WORTH_A_WO
 
 /* --- qmgr --- */
 
-static struct job *job_of(struct deliver *d, uint64_t id)
+struct job *upstream_job(struct deliver *d, uint64_t id)
 {
     struct hash_node *n = hash_get(&d->jobs, span_of(&id, sizeof id));
     return n ? CONTAINER(n, struct job, node) : NULL;
@@ -19,14 +19,14 @@ static struct job *job_of(struct deliver *d, uint64_t id)
 static void on_job(struct deliver *d, struct channel *ch, const struct msg_job *m)
 {
     (void)ch;
-    if (!job_of(d, m->job))
+    if (!upstream_job(d, m->job))
         job_begin(d, m);
 }
 
 static void on_content(struct deliver *d, struct channel *ch, const struct msg_content *m)
 {
     (void)ch;
-    struct job *j = job_of(d, m->job);
+    struct job *j = upstream_job(d, m->job);
     if (j)
         job_content(j, m->offset, m->failed, m->data);
 }
@@ -123,12 +123,24 @@ static void on_let_go(struct deliver *d, struct channel *ch, const struct msg_le
 
 static void on_watch(struct deliver *d, struct channel *ch, const struct msg_watch *m)
 {
+    struct job *j = upstream_job(d, m->job);
     (void)ch;
+    if (j) {
+        where_watch(j, m->watch);
+        return;
+    }
     d->watched_job = m->job;
     d->watch = m->watch;
 }
 
+static void on_where(struct deliver *d, struct channel *ch, const struct msg_where *m)
+{
+    (void)ch;
+    where_asked(d, m);
+}
+
 PROTO_HANDLER(watch, struct deliver *, on_watch)
+PROTO_HANDLER(where, struct deliver *, on_where)
 PROTO_HANDLER(let_go, struct deliver *, on_let_go)
 PROTO_HANDLER(job, struct deliver *, on_job)
 PROTO_HANDLER(content, struct deliver *, on_content)
@@ -155,8 +167,9 @@ static void on_qmgr_gone(void *ctx, struct channel *ch, const char *why)
 void upstream_qmgr(struct deliver *d, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(job), PROTO_TYPE(content),
-                                                 PROTO_TYPE(let_go), PROTO_TYPE(watch) };
-    static const struct channel_ops ops = { types, 4, on_qmgr_gone, NULL };
+                                                 PROTO_TYPE(let_go), PROTO_TYPE(watch),
+                                                 PROTO_TYPE(where) };
+    static const struct channel_ops ops = { types, 5, on_qmgr_gone, NULL };
     if (d->qmgr)
         on_qmgr_gone(d, d->qmgr, "replaced");
     loop_timer_stop(d->env->loop, &d->alone);

@@ -38,12 +38,35 @@
 /* qmgr has no use for that kept connection: close it. */
 #define LET_GO_FIELDS(F) F(U64, keeper)
 
-/* An administrator looks on at the job that comes next: its dialogue is told as `talk`, and so is
- * what the connection still says after the job (until another job takes it). */
+/* An administrator looks on at the job that comes next, or at one that is under way: its dialogue
+ * is told as `talk` (so far as it is known of one that has begun, with what it waits for now), and
+ * so is what the connection still says after the job (until another job takes it). */
 #define WATCH_FIELDS(F) F(U64, watch) F(U64, job)
 /* kind: enum talk_kind. text: a line, cleaned, without credentials and content. */
 #define TALK_FIELDS(F) \
     F(U64, watch) F(U64, job) F(U8, kind) F(BYTES, host) F(ADDR, relay) F(BYTES, text)
+
+/* Where are these jobs, a list of u64, and those that have to do with the address at (family NONE:
+ * no others)? HERE_MAX at most. Asked when a person asks why: nothing is said without. Answered by
+ * `here` for each that is known, then `here_end`. */
+#define WHERE_FIELDS(F) F(U64, q) F(BYTES, jobs) F(ADDR, at)
+/* doing: enum here_doing. stage: of smtp/client.h, for HERE_TALKING. text: what it waits for, in
+ * words that follow the host, for ms. host, relay: where it is, or "". story: attempt/attempt.h,
+ * so far. */
+#define HERE_FIELDS(F) \
+    F(U64, q) F(U64, job) F(U8, doing) F(U8, stage) F(BYTES, host) F(ADDR, relay) F(I64, ms) \
+    F(BYTES, text) F(BYTES, story)
+#define HERE_END_FIELDS(F) F(U64, q)
+
+enum { HERE_MAX = 20 };
+
+enum here_doing {
+    HERE_ASKING,     /* the DNS, or who makes a process for a delivery here */
+    HERE_IN_LINE,    /* another connection is to end first */
+    HERE_CONNECTING, /* to host */
+    HERE_TALKING,    /* with host */
+    HERE_DOINGS
+};
 
 enum talk_kind {
     TALK_CONNECTING, /* to host, at relay */
@@ -73,7 +96,10 @@ enum {
     M(0x46, let_go, LET_GO_FIELDS) \
     M(0x47, watch, WATCH_FIELDS) \
     M(0x48, talk, TALK_FIELDS) \
-    M(0x4c, left, LEFT_FIELDS)
+    M(0x4c, left, LEFT_FIELDS) \
+    M(0x4d, where, WHERE_FIELDS) \
+    M(0x4e, here, HERE_FIELDS) \
+    M(0x4f, here_end, HERE_END_FIELDS)
 PROTO_DECLARE(QMGR_DELIVER)
 
 #endif

@@ -8,6 +8,7 @@
  *   {"kind":"group", ...}      and {"kind":"reason", ...} for each reason, with the number, and
  *   {"kind":"domain", ...}     for those whose mail goes through a host
  *   {"kind":"place", ...}      for each destination that was met, with its site
+ *   {"kind":"delivery", ...}   for each delivery of it that is under way (cause_way.c)
  *   {"kind":"host", ...}       for each host heard of there lately: its last word
  *   {"kind":"frozen", ...}     when nothing waits for it, and nothing would be started
  *   {"kind":"rule", ...}       of a name whose mail is sent another way */
@@ -30,7 +31,7 @@ enum {
 };
 
 /* One message, in slices: between two of them it may go. */
-enum phase { HEAD, LIVE, FINAL, PLACES, STORIES, ATTEMPTS, END };
+enum phase { HEAD, ASK, LIVE, FINAL, PLACES, STORIES, ATTEMPTS, UNDER_WAY, END };
 
 /* What another message met last at a site, where some recipients wait for that one's sake. */
 struct other {
@@ -56,6 +57,7 @@ struct look {
     struct other others[OTHERS_MAX];
     size_t other_count, other_at;
     bool told; /* some of them are */
+    struct way *way; /* of its jobs; NULL: there are none */
 };
 
 /* --- recipients --- */
@@ -412,6 +414,21 @@ static bool send_stories(struct admin_ask *a, struct look *l)
 
 /* --- one message --- */
 
+/* Its deliveries that are under way: while they are asked about, the rest is said. */
+static void ask_where(struct admin_ask *a, struct look *l)
+{
+    for (struct hash_node *n = hash_next(&a->q->jobs, NULL); n; n = hash_next(&a->q->jobs, n)) {
+        const struct job *j = CONTAINER(n, struct job, node);
+        if (j->seq != l->seq)
+            continue;
+        if (!l->way)
+            l->way = cause_way(a);
+        way_add(l->way, j);
+    }
+    if (l->way)
+        way_ask(l->way, NULL);
+}
+
 /* Those that wait first, as far as they are shown. */
 static bool send_rcpts(struct admin_ask *a, struct look *l, const struct sched_msg_info *m,
                        bool final)
@@ -439,6 +456,9 @@ static bool phase_done(struct admin_ask *a, struct look *l, const struct sched_m
         load_decided(a, m);
         send_message(a, m);
         return true;
+    case ASK:
+        ask_where(a, l);
+        return true;
     case LIVE: return send_rcpts(a, l, m, false);
     case FINAL: return send_rcpts(a, l, m, true);
     case PLACES:
@@ -451,6 +471,10 @@ static bool phase_done(struct admin_ask *a, struct look *l, const struct sched_m
             load_story_of_another(a, l, m);
         return true;
     case ATTEMPTS: return send_stories(a, l);
+    case UNDER_WAY:
+        if (l->way)
+            cause_send_way(a, l->way);
+        return true;
     case END: break;
     }
     return true;
@@ -466,6 +490,8 @@ static void look_slice(struct admin_ask *a)
         return;
     }
     while (there && l->phase != END) {
+        if (l->phase == UNDER_WAY && l->way && !way_done(l->way))
+            return; /* its end begins the next slice */
         if (!phase_done(a, l, &m)) {
             admin_next(a);
             return;
@@ -478,6 +504,7 @@ static void look_slice(struct admin_ask *a)
 static void look_gone(struct admin_ask *a)
 {
     struct look *l = a->own;
+    way_free(&l->way);
     cause_tallies_free(&l->places);
     arena_free(&l->decided_mem);
     arena_free(&l->mem);

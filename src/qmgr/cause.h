@@ -2,11 +2,13 @@
  *
  *   admin_why.c  the question; one message
  *   cause_group.c  all mail of an address, a domain, a site or a host
- *   cause_place.c  the gateway itself, destinations, sites, hosts */
+ *   cause_place.c  the gateway itself, destinations, sites, hosts
+ *   cause_way.c    deliveries that are under way */
 #ifndef POSTERN_QMGR_CAUSE_H
 #define POSTERN_QMGR_CAUSE_H
 
 #include "qmgr/admin.h"
+#include "qmgr/way.h"
 
 enum {
     CAUSE_PLACES_SHOWN = 20,
@@ -59,6 +61,11 @@ int64_t cause_latest_ms(const struct sched_place_info *site);
  * rate. */
 void cause_put_turn(struct json *j, const struct qmgr *q, const struct sched_rcpt_info *r,
                     struct sched_now now);
+
+/* A question to the delivers, whose end begins the next slice. */
+struct way *cause_way(struct admin_ask *a);
+/* The jobs that it was about: a row for each. */
+void cause_send_way(struct admin_ask *a, const struct way *w);
 
 /* All mail for a word that is no queue id: ends the question. */
 void cause_group(struct admin_ask *a, struct span target);

@@ -36,7 +36,7 @@ static const char *state_name(int state)
     return queue_state_name(state == WITH_SITE ? QUEUE_DEFERRED : (enum queue_state)state);
 }
 
-enum phase { CELLS, ROWS, GROUP, REASONS, DOMAINS, PLACES, END };
+enum phase { NAMES, CELLS, ROWS, GROUP, REASONS, DOMAINS, PLACES, ASK, UNDER_WAY, END };
 
 struct cause_scan {
     enum phase phase;
@@ -49,6 +49,7 @@ struct cause_scan {
     struct buf names;   /* of a host that is asked for by its address */
     struct span aliases[ALIASES_MAX];
     size_t alias_count;
+    struct way *way; /* a question to the delivers; NULL: there is none */
     struct queue_walk walk;
     bool walking;
     bool rows_needed; /* cells do not know it all */
@@ -71,6 +72,7 @@ static void scan_gone(struct admin_ask *a)
         queue_walk_end(&w->walk);
     if (w->queried)
         query_free(&w->y);
+    way_free(&w->way);
     cause_tallies_free(&w->reasons);
     cause_tallies_free(&w->places);
     cause_tallies_free(&w->domains);
@@ -488,61 +490,6 @@ static void send_nothing(struct admin_ask *a, struct cause_scan *w)
     buf_free(&key);
 }
 
-/* --- the question --- */
-
-static enum phase next_phase(struct admin_ask *a)
-{
-    struct cause_scan *w = a->own;
-    switch (w->phase) {
-    case CELLS:
-        if (w->rows_needed && !w->messages && rows_begin(a))
-            return ROWS;
-        /* fall through */
-    case ROWS: return GROUP;
-    case GROUP: return w->messages ? REASONS : PLACES;
-    case REASONS: return DOMAINS;
-    case DOMAINS: return PLACES;
-    default: return END;
-    }
-}
-
-static bool phase_done(struct admin_ask *a)
-{
-    struct cause_scan *w = a->own;
-    switch (w->phase) {
-    case CELLS: return feed_cells(a);
-    case ROWS: return feed_rows(a);
-    case GROUP:
-        cause_send_now(a);
-        send_rule(a, w);
-        if (w->messages)
-            return send_group(a, w);
-        send_nothing(a, w);
-        return true;
-    case REASONS: return send_reasons(a, w);
-    case DOMAINS: return send_domains(a, w);
-    default: cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->host); return true;
-    }
-}
-
-/* A phase that says something does so once, also when the slice is over after it; reasons may
- * take several slices. */
-static void scan_slice(struct admin_ask *a)
-{
-    struct cause_scan *w = a->own;
-    for (bool over = false; !over && w->phase != END;) {
-        over = !phase_done(a);
-        if (!over || (w->phase > ROWS && w->phase != REASONS))
-            w->phase = next_phase(a);
-    }
-    if (w->phase != END)
-        admin_next(a);
-    else if (w->messages)
-        admin_end(a, ADMIN_OK, "");
-    else
-        admin_end(a, EX_NOINPUT, "nothing in the queue is for it");
-}
-
 static void add_alias(struct cause_scan *w, struct span name)
 {
     struct span rest = buf_span(&w->names);
@@ -577,8 +524,23 @@ static void on_story(struct cause_scan *w, struct span story)
             add_alias(w, at.addrs[i].host);
 }
 
-static void find_aliases(struct admin_ask *a, struct cause_scan *w)
+/* What is under way may have to do with the address, which nobody else has heard of yet. */
+static void on_way(struct cause_scan *w)
 {
+    size_t n, of;
+    const struct way_job *jobs = way_jobs(w->way, &n, &of);
+    for (size_t i = 0; i < n; i++) {
+        on_story(w, jobs[i].story);
+        if (netaddr_same_ip(&w->ip, &jobs[i].relay))
+            add_alias(w, jobs[i].host);
+    }
+}
+
+static void find_names(struct admin_ask *a, struct cause_scan *w)
+{
+    if (w->way)
+        on_way(w);
+    way_free(&w->way);
     hosts_each(a->q, on_host, w);
     LIST_EACH(n, &a->q->told) {
         const struct dest *d = CONTAINER(n, struct dest, told);
@@ -589,6 +551,105 @@ static void find_aliases(struct admin_ask *a, struct cause_scan *w)
         w->aliases[i] = span_to(rest, w->aliases[i].n);
         rest = span_from(rest, w->aliases[i].n);
     }
+}
+
+/* --- what is under way --- */
+
+static bool any_asked(const struct qmgr *q, const struct cause_scan *w, const struct job *j)
+{
+    struct sched_rcpt_info r;
+    for (uint32_t i = 0; i < j->rcpt_count; i++)
+        if (sched_rcpt(q->sched, j->seq, j->rcpts[i], &r) && is_asked(w, &r))
+            return true;
+    return false;
+}
+
+/* Of very many the first ones that are met: one slice's work. */
+static void ask_where(struct admin_ask *a, struct cause_scan *w)
+{
+    size_t looked = 0;
+    for (struct hash_node *n = hash_next(&a->q->jobs, NULL);
+         n && looked < ADMIN_SLICE_UNITS / CELL_UNITS; n = hash_next(&a->q->jobs, n)) {
+        const struct job *j = CONTAINER(n, struct job, node);
+        if (!hash_get(&w->places, j->dest))
+            continue;
+        looked += j->rcpt_count;
+        if (!any_asked(a->q, w, j))
+            continue;
+        if (!w->way)
+            w->way = cause_way(a);
+        way_add(w->way, j);
+    }
+    if (w->way)
+        way_ask(w->way, NULL);
+}
+
+/* --- the question --- */
+
+static enum phase next_phase(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    switch (w->phase) {
+    case NAMES: return CELLS;
+    case CELLS:
+        if (w->rows_needed && !w->messages && rows_begin(a))
+            return ROWS;
+        /* fall through */
+    case ROWS: return GROUP;
+    case GROUP: return w->messages ? REASONS : PLACES;
+    case REASONS: return DOMAINS;
+    case DOMAINS: return PLACES;
+    case PLACES: return w->messages ? ASK : END;
+    case ASK: return UNDER_WAY;
+    default: return END;
+    }
+}
+
+static bool phase_done(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    switch (w->phase) {
+    case NAMES:
+        find_names(a, w);
+        return true;
+    case CELLS: return feed_cells(a);
+    case ROWS: return feed_rows(a);
+    case GROUP:
+        cause_send_now(a);
+        send_rule(a, w);
+        if (w->messages)
+            return send_group(a, w);
+        send_nothing(a, w);
+        return true;
+    case REASONS: return send_reasons(a, w);
+    case DOMAINS: return send_domains(a, w);
+    case PLACES: cause_send_places(a, &w->places, w->whole ? SPAN_NONE : w->host); return true;
+    case ASK: ask_where(a, w); return true;
+    default:
+        if (w->way)
+            cause_send_way(a, w->way);
+        return true;
+    }
+}
+
+/* A phase that says something does so once, also when the slice is over after it; reasons may
+ * take several slices. */
+static void scan_slice(struct admin_ask *a)
+{
+    struct cause_scan *w = a->own;
+    for (bool over = false; !over && w->phase != END;) {
+        if (w->way && !way_done(w->way))
+            return; /* its end begins the next slice */
+        over = !phase_done(a);
+        if (!over || (w->phase != CELLS && w->phase != ROWS && w->phase != REASONS))
+            w->phase = next_phase(a);
+    }
+    if (w->phase != END)
+        admin_next(a);
+    else if (w->messages)
+        admin_end(a, ADMIN_OK, "");
+    else
+        admin_end(a, EX_NOINPUT, "nothing in the queue is for it");
 }
 
 /* With its domain as it is compared. */
@@ -628,5 +689,8 @@ void cause_group(struct admin_ask *a, struct span target)
     cause_tallies_init(&w->reasons, seed);
     cause_tallies_init(&w->places, seed);
     cause_tallies_init(&w->domains, seed);
-    find_aliases(a, w);
+    if (w->ip.family == NETADDR_NONE || !a->q->jobs.n)
+        return;
+    w->way = cause_way(a);
+    way_ask(w->way, &w->ip);
 }

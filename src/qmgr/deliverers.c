@@ -1,5 +1,6 @@
 /* The channels to deliver: jobs out, content as it is asked for, results back. */
 #include "qmgr/reroute.h"
+#include "qmgr/way.h"
 
 #include "base/must.h"
 #include "config/rules.h"
@@ -497,6 +498,20 @@ static void on_left(struct deliver_peer *p, struct channel *ch, const struct msg
         hosts_left(p->q, j, m);
 }
 
+static void on_here(struct deliver_peer *p, struct channel *ch, const struct msg_here *m)
+{
+    (void)ch;
+    way_here(p, m);
+}
+
+static void on_here_end(struct deliver_peer *p, struct channel *ch, const struct msg_here_end *m)
+{
+    (void)ch;
+    way_here_end(p, m);
+}
+
+PROTO_HANDLER(here, struct deliver_peer *, on_here)
+PROTO_HANDLER(here_end, struct deliver_peer *, on_here_end)
 PROTO_HANDLER(left, struct deliver_peer *, on_left)
 PROTO_HANDLER(talk, struct deliver_peer *, on_talk)
 PROTO_HANDLER(want, struct deliver_peer *, on_want)
@@ -573,8 +588,9 @@ void deliverers_peer(struct qmgr *q, int index, int fd)
 {
     static const struct channel_type types[] = { PROTO_TYPE(want), PROTO_TYPE(result),
                                                  PROTO_TYPE(job_done), PROTO_TYPE(unkept),
-                                                 PROTO_TYPE(talk), PROTO_TYPE(left) };
-    static const struct channel_ops ops = { types, 6, on_gone, on_drained };
+                                                 PROTO_TYPE(talk), PROTO_TYPE(left),
+                                                 PROTO_TYPE(here), PROTO_TYPE(here_end) };
+    static const struct channel_ops ops = { types, 8, on_gone, on_drained };
     struct deliver_peer *p = &q->delivers[index];
     if (p->channel)
         on_gone(p, p->channel, "replaced");

@@ -138,6 +138,7 @@ struct job {
     int64_t begun_ms;
     uint32_t late;  /* how often it was seen to be late */
     uint64_t watch; /* of a run with somebody who looks on; 0: none */
+    bool joined;    /* ... who came when it was under way: it is not the run's own */
     struct span story; /* at its end: deliver's, of those that were put off; or empty */
 };
 
@@ -205,6 +206,8 @@ struct qmgr {
     struct ahead *ahead; /* ahead.c; NULL: not started */
     struct live *lives; /* runs that go on */
     uint64_t next_live;
+    struct list ways; /* struct way: questions to the delivers */
+    uint64_t next_way;
     struct hosts *hosts; /* NULL: none was tried yet */
     struct vitals *vitals; /* NULL: watch was not there yet */
     struct clock *clock;   /* clock.c; NULL: the spool is not open */

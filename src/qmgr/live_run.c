@@ -196,6 +196,41 @@ static bool go(struct live *l, struct live_run *r)
     return true;
 }
 
+static struct live *live_of(struct qmgr *q, uint64_t id)
+{
+    struct live *l = q->lives;
+    while (l && l->id != id)
+        l = l->next;
+    return l;
+}
+
+static bool is_followed(const struct live_run *r, const struct job *j)
+{
+    for (uint32_t i = 0; i < j->rcpt_count; i++)
+        if (is_at(r, j->rcpts[i], LIVE_OPEN) && r->rcpts[j->rcpts[i]] & LIVE_FOLLOWED)
+            return true;
+    return false;
+}
+
+/* Of a delivery that is under way, at which nobody looks on: what it has met so far, what it waits
+ * for, and from here on what is said in it. */
+static void join(struct live *l, struct live_run *r)
+{
+    struct hash *jobs = &l->q->jobs;
+    for (struct hash_node *n = hash_next(jobs, NULL); n; n = hash_next(jobs, n)) {
+        struct job *j = CONTAINER(n, struct job, node);
+        bool seen = j->watch && live_of(l->q, j->watch);
+        if (j->seq != r->seq || seen || !is_followed(r, j))
+            continue;
+        struct msg_watch m = { .watch = l->id, .job = j->id };
+        j->watch = l->id;
+        j->joined = true;
+        r->jobs++;
+        send_watch(j->at->channel, &m);
+        live_say_job(l, r, j);
+    }
+}
+
 /* True: it has come to an end by that, as it is being delivered already, or gone. */
 static bool found(struct live *l, struct live_run *r)
 {
@@ -207,6 +242,8 @@ static bool found(struct live *l, struct live_run *r)
     r->at = 0;
     if (known && r->open) {
         live_say_run(l, r, &m);
+        if (r->follows && !l->silent && l->ask)
+            join(l, r);
         return false;
     }
     l->busy = false;
@@ -428,14 +465,6 @@ static struct live *adopt(struct qmgr *q, const struct job *j, struct live_run *
     return l;
 }
 
-static struct live *live_of(struct qmgr *q, uint64_t id)
-{
-    struct live *l = q->lives;
-    while (l && l->id != id)
-        l = l->next;
-    return l;
-}
-
 static bool take_kept(struct live *l, uint64_t keeper)
 {
     for (unsigned i = 0; i < l->kept_count; i++) {
@@ -483,7 +512,7 @@ void live_result(struct qmgr *q, const struct job *j, const struct sched_result 
 {
     struct live *l = j->watch ? live_of(q, j->watch) : NULL;
     struct sched_place_info place;
-    if (!l)
+    if (!l || j->joined)
         return;
     if (res->news == SCHED_NEWS_DOWN || res->news == SCHED_NEWS_DEST_DOWN)
         l->unreached++;

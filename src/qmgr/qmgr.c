@@ -90,6 +90,7 @@ static void *qmgr_make(struct role_env *env, struct config *cfg, struct err *err
     list_init(&q->dest_order);
     q->dests_max = DESTS_MAX;
     list_init(&q->wants);
+    list_init(&q->ways);
     list_init(&q->reports_asking);
     list_init(&q->reports);
     list_init(&q->reports_out);

@@ -403,6 +403,42 @@ def first_mx_silent(where):
             assert silent in words["mx1.test"] and words["mx2.test"].startswith("451"), s["hosts"]
 
 
+def under_way(where):
+    """A delivery that hangs: at which host and address, in what, for how long; by its id, domain,
+    host and address. Who looks on hears that first, and then what is said."""
+    port = ports.free()
+    with Sink(host="127.0.0.17", port=port) as first, Sink(host="127.0.0.18", port=port), \
+            ZoneDns(TWO_MX) as dns, \
+            Desk(where, options={"dns": {"servers": [dns.address], "dnssec": Word("off")},
+                                 "deliver": {"port": port}}) as d:
+        first.at("rcpt", STALL, stall_s=600)
+        id = d.submit("x@dest.test")
+        d.wait(id, lambda s: any(way.get("stage") == "RCPT" for way in s["deliveries"]))
+        for name in (id, "dest.test", "x@dest.test", "mx1.test", "127.0.0.17", "127.0.0.18"):
+            (way,) = d.story(name)["deliveries"]
+            assert (way["answered"], way["doing"], way["stage"]) == (True, "talking", "RCPT"), way
+            assert (way["host"], way["address"]) == ("mx1.test", f"127.0.0.17:{port}"), way
+            assert way["id"] == id and way["recipients"] == [0] and way["for_ms"] >= 0, way
+            assert lines(way["so_far"], "ours")[-1] == "RCPT TO:<x@dest.test>", way
+            words = d.words(name)
+            for part in (f"1 connected to mx1.test 127.0.0.17:{port}, waits for the reply to RCPT",
+                         "-> RCPT TO:<x@dest.test>", "looks on at its delivery"):
+                assert part in words, (part, words)
+        looks = subprocess.Popen([str(binary()), "retry", "-v", "dest.test", "-C", str(d.g.conf)],
+                                 stdout=subprocess.PIPE)
+        said = [looks.stdout.readline().decode().strip() for _ in range(3)]
+        while not said[-1].startswith("- waits for"):
+            said.append(looks.stdout.readline().decode().strip())
+        assert "is being tried already" in said[1], said
+        assert said[2].startswith("- connecting to mx1."), said
+        assert "> RCPT TO:<x@dest.test>" in said, said
+        assert "- waits for the reply to RCPT" in said[-1], said
+        first.stop()                # it goes on with the other one
+        rest = looks.communicate(timeout=90)[0].decode()
+        assert "- connection to mx1.test lost" in rest and "x@dest.test: sent" in rest, rest
+        assert looks.returncode == 0, looks.returncode
+
+
 def route_moved(where):
     """The tables send it elsewhere now; and held, it says who holds it, since when and what came
     before."""
@@ -839,10 +875,9 @@ def nobody_there(where):
 
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
-         alias_without_mx, silent_dns,
-         tried_by_another, two_hosts, first_mx_silent, route_moved, parked, limits, rated,
-         retried_in_turn, rerouted, hosts_and_names,
-         rotated, not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
+         alias_without_mx, silent_dns, tried_by_another, two_hosts, first_mx_silent, under_way,
+         route_moved, parked, limits, rated, retried_in_turn, rerouted, hosts_and_names, rotated,
+         not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
 
 def main():

@@ -468,11 +468,27 @@ static struct channel *wire_up(struct rig *r, enum role_id role, const struct ch
     return channel_new(r->l, fds[1], "qmgr", ops, r);
 }
 
+static void on_where(struct rig *r, struct channel *ch, const struct msg_where *m)
+{
+    struct wire w = wire_reader(m->jobs);
+    struct msg_here_end end = { .q = m->q };
+    while (w.rest.n && !w.bad) {
+        struct msg_here here = { .q = m->q, .job = wire_get_u64(&w), .doing = HERE_TALKING,
+                                 .stage = SMTP_STAGE_RCPT, .host = SPAN("hub.example"),
+                                 .text = SPAN("waits for the reply to RCPT"), .ms = 1000 };
+        if (!r->silent)
+            send_here(ch, &here);
+    }
+    if (!r->silent)
+        send_here_end(ch, &end);
+}
+PROTO_HANDLER(where, struct rig *, on_where)
+
 void rig_new_deliver(struct rig *r)
 {
     static const struct channel_type types[] = { PROTO_TYPE(job), PROTO_TYPE(content),
-                                                 PROTO_TYPE(let_go) };
-    static const struct channel_ops ops = { types, 3, on_gone, NULL };
+                                                 PROTO_TYPE(let_go), PROTO_TYPE(where) };
+    static const struct channel_ops ops = { types, 4, on_gone, NULL };
     channel_free(&r->deliver);
     r->slow_count = 0;
     r->deliver = wire_up(r, ROLE_DELIVER, &ops);

@@ -64,6 +64,7 @@ struct rig {
     uint64_t extent_bytes, taken_bytes; /* sent by our smtpd; said by qmgr to be taken */
     char report[32768]; /* the last one that was delivered */
     bool mute;  /* router does not say who gets a report */
+    bool silent; /* deliver does not say where its jobs are */
     bool drips; /* router answers one question per 10 ms, the last first */
     struct { uint64_t q; struct span rcpt; } drops[RIG_SLOW_MAX];
     size_t drop_count;

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "attempt/attempt.h"
 #include "config/config.h"
 #include "loop/sim.h"
 #include "proto/deliver_resolver.h"
@@ -44,6 +45,9 @@ struct rig {
     struct msg_result result;
     unsigned jobs_done, unkept, left;
     char left_host[64], left_text[128]; /* the last */
+    struct msg_here here; /* the last, with its host and text */
+    char here_host[64], here_text[128];
+    unsigned heres, here_ends;
     struct buf talk; /* to who looks on: KIND TEXT lines */
 };
 
@@ -215,6 +219,25 @@ static void on_talk(struct rig *r, struct channel *ch, const struct msg_talk *m)
     buf_printf(&r->talk, "%c %.*s\n", kinds[m->kind],
                SPAN_ARG(m->text.n ? m->text : m->host));
 }
+
+static void on_here(struct rig *r, struct channel *ch, const struct msg_here *m)
+{
+    struct attempt a;
+    (void)ch;
+    MUST(attempt_get(m->story, &a));
+    r->here = *m;
+    r->heres++;
+    snprintf(r->here_host, sizeof r->here_host, "%.*s", SPAN_ARG(m->host));
+    snprintf(r->here_text, sizeof r->here_text, "%.*s", SPAN_ARG(m->text));
+}
+
+static void on_here_end(struct rig *r, struct channel *ch, const struct msg_here_end *m)
+{
+    (void)ch;
+    r->here_ends += m->q == 77;
+}
+PROTO_HANDLER(here, struct rig *, on_here)
+PROTO_HANDLER(here_end, struct rig *, on_here_end)
 PROTO_HANDLER(left, struct rig *, on_left)
 PROTO_HANDLER(talk, struct rig *, on_talk)
 PROTO_HANDLER(result, struct rig *, on_result)
@@ -267,9 +290,10 @@ static struct rig *begin(const char *config)
 {
     static const struct channel_type from_deliver[] = { PROTO_TYPE(result), PROTO_TYPE(job_done),
                                                         PROTO_TYPE(unkept), PROTO_TYPE(left),
-                                                        PROTO_TYPE(talk) };
+                                                        PROTO_TYPE(talk), PROTO_TYPE(here),
+                                                        PROTO_TYPE(here_end) };
     static const struct channel_type to_resolver[] = { PROTO_TYPE(lookup) };
-    static const struct channel_ops qmgr_ops = { from_deliver, 5, on_gone, NULL };
+    static const struct channel_ops qmgr_ops = { from_deliver, 7, on_gone, NULL };
     static const struct channel_ops resolver_ops = { to_resolver, 1, on_gone, NULL };
     struct events_config ec = { .tag = "rig", .role = "deliver", .hostname = "gw.example",
                                 .line_fd = -1, .event_fd = -1 };
@@ -514,6 +538,54 @@ static void left_for_the_next(void)
     end(r);
 }
 
+/* Asks where one job is, or all that have to do with an address; how many there were. */
+static unsigned where(struct rig *r, uint64_t job, const struct netaddr *at)
+{
+    struct msg_where m = { .q = 77 };
+    struct buf jobs;
+    unsigned before = r->heres, ends = r->here_ends;
+    buf_init(&jobs, 64);
+    if (job)
+        wire_put_u64(&jobs, job);
+    if (at)
+        m.at = *at;
+    m.jobs = buf_span(&jobs);
+    send_where(r->qmgr, &m);
+    run(r, 10);
+    buf_free(&jobs);
+    MUST(r->here_ends == ends + 1);
+    return r->heres - before;
+}
+
+/* A delivery that hangs says at which host, in what and for how long, when somebody asks; and tells
+ * who looks on from then what there was, and what is said after. */
+static void where_it_hangs(void)
+{
+    struct rig *r = begin("timeout { initial = 60s }\n");
+    struct netaddr b = address(B), c = address(7);
+    r->silent_at_a = true;
+    mail(r, 0, false);
+    run(r, 5 * SECOND_MS);
+    CHECK(where(r, 1, NULL) == 1 && r->here.doing == HERE_TALKING);
+    CHECK(r->here.stage == SMTP_STAGE_GREETING && r->here.job == 1);
+    CHECK(r->here.ms >= 4 * SECOND_MS && r->here.ms < 6 * SECOND_MS);
+    CHECK_SPAN(span_str(r->here_host), SPAN("a.example"));
+    CHECK_SPAN(span_str(r->here_text), SPAN("waits for its greeting"));
+    CHECK(where(r, 2, NULL) == 0 && where(r, 0, &c) == 0);
+    CHECK(where(r, 0, &b) == 1 && r->here.job == 1); /* it is the next one to be tried */
+    CHECK_INT(r->talk.len, 0);
+    struct msg_watch watch = { .watch = 5, .job = 1 };
+    send_watch(r->qmgr, &watch);
+    run(r, 10);
+    CHECK(was_said(r, "= a.example\n- waits for its greeting, for 5 s so far\n"));
+    run(r, 60 * SECOND_MS);
+    CHECK(r->result.result == SMTP_DELIVERED && r->taken[B] == 1);
+    CHECK(was_said(r, "during client greeting\n= b.example\n"));
+    CHECK(was_said(r, "< 220 here\n> EHLO gw.example\n"));
+    CHECK_INT(where(r, 1, NULL), 0);
+    end(r);
+}
+
 /* No more are kept than may be at work: descriptors end. */
 static void not_too_many(void)
 {
@@ -544,6 +616,6 @@ static const struct test tests[] = { TEST(used_again),  TEST(not_over_a_reload),
                                      TEST(ends_in_between),
                                      TEST(second_choice), TEST(second_choice_without_tls),
                                      TEST(refused_in_the_greeting), TEST(left_for_the_next),
-                                     TEST(not_too_many),
+                                     TEST(where_it_hangs), TEST(not_too_many),
                                      TEST(short_ttl) };
 TEST_MAIN(tests)

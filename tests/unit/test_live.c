@@ -543,6 +543,46 @@ static void followed(void)
     desk_end(&d);
 }
 
+/* A delivery that hangs: deliver is asked where it is; one that does not say so is waited for no
+ * longer than a second. And who asks may go meanwhile. */
+static void under_way(void)
+{
+    static const char *const words[][2] = { { "target=x.example" }, { "target=slow1@x.example" },
+                                            { "target=10.9.9.9" } };
+    struct desk d;
+    desk_begin(&d, 72);
+    MUST(rig_send(d.r, rig_mail(d.r, "s@src.example", "slow1@x.example")));
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.r->slow_count, 1);
+    for (size_t i = 0; i < 2; i++) {
+        ask(&d, "why", words[i]);
+        rig_run(d.r, 100);
+        CHECK_INT(d.end, ADMIN_OK);
+        CHECK_INT(count(&d, "\"kind\":\"delivery\""), i + 1);
+        CHECK_INT(count(&d, "\"stage\":\"RCPT\",\"host\":\"hub.example\""), i + 1);
+    }
+    d.r->silent = true;
+    ask(&d, "why", words[0]);
+    rig_run(d.r, 500);
+    CHECK_INT(d.end, -1);
+    rig_run(d.r, SECOND_MS);
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(count(&d, "\"answered\":false"), 1);
+    ask(&d, "why", words[2]);
+    rig_run(d.r, 4 * SECOND_MS); /* asked who has to do with it, and then where that is */
+    CHECK_INT(d.end, ADMIN_OK);
+    CHECK_INT(count(&d, "\"answered\":false"), 2);
+    ask(&d, "why", words[0]);
+    rig_run(d.r, 100);
+    struct msg_admin_gone gone = { .q = 7 };
+    send_admin_gone(d.control, &gone);
+    rig_run(d.r, 2 * SECOND_MS);
+    CHECK_INT(d.end, -1);
+    rig_answer_slow(d.r, SMTP_DELIVERED);
+    rig_run(d.r, SECOND_MS);
+    desk_end(&d);
+}
+
 /* What is frozen is said once and left alone, when it was before, and when it is meanwhile. */
 static void frozen(void)
 {
@@ -604,6 +644,6 @@ static const struct test tests[] = {
     TEST(choices), TEST(one_domain), TEST(tried_now), TEST(looked_away), TEST(meant_by_state),
     TEST(reads_nothing), TEST(held_again), TEST(come_since), TEST(held_beside_others),
     TEST(held_again_unseen),
-    TEST(followed), TEST(frozen), TEST(refused),
+    TEST(followed), TEST(under_way), TEST(frozen), TEST(refused),
 };
 TEST_MAIN(tests)

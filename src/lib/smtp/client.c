@@ -355,6 +355,17 @@ void smtp_client_abort(struct smtp_client *c, struct span why, int64_t now)
     client_leave(c);
 }
 
+enum smtp_stage smtp_client_waits(const struct smtp_client *c, int64_t *since_ms)
+{
+    *since_ms = c->since_ms;
+    return client_stage(c);
+}
+
+void smtp_client_set_ops(struct smtp_client *c, const struct smtp_client_ops *ops)
+{
+    c->ops = ops;
+}
+
 bool smtp_client_idle(const struct smtp_client *c)
 {
     return c->state == ST_IDLE && !c->tx.active;

@@ -181,7 +181,11 @@ void smtp_client_content_failed(struct smtp_client *c, struct span why, int64_t 
 /* QUIT; `closed` follows (the owner need not wait for it). MUST have no message in progress. */
 void smtp_client_quit(struct smtp_client *c, int64_t now);
 
-/* What the peer offered (less `disable`), for the owner's memory and its log. */
+/* What it waits for, and since when; as in an outcome's stage. */
+enum smtp_stage smtp_client_waits(const struct smtp_client *c, int64_t *since_ms_r);
+/* Other ops from now on. */
+void smtp_client_set_ops(struct smtp_client *c, const struct smtp_client_ops *ops);
+
 bool smtp_client_idle(const struct smtp_client *c); /* a message would start at once */
 /* "greeting", "EHLO", "MAIL", "DATA 354", "DATA status" ...: sendmail's words. */
 const char *smtp_stage_name(enum smtp_stage stage, bool lmtp);
