@@ -49,11 +49,25 @@ static int dispatch(const struct sendmail_flags *f, int argc, char **argv)
     return f->run_asked ? sendmail_queue_run(f) : sendmail_submit(f);
 }
 
+/* Of what only prints, that is all there was to do. Where mail was taken it is no failure. */
+static int printed(const struct sendmail_flags *f, int rc)
+{
+    static const enum sendmail_mode only[] = { SENDMAIL_QUEUE, SENDMAIL_QUEUE_COUNT,
+                                               SENDMAIL_HOSTS, SENDMAIL_VERIFY };
+    bool prints = false;
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++)
+        prints |= f->mode == only[i];
+    if (!prints || rc != EX_OK || (fflush(stdout) == 0 && !ferror(stdout)))
+        return rc;
+    fprintf(stderr, "%s: the output cannot be written\n", f->name);
+    return EX_IOERR;
+}
+
 int cli_sendmail(int argc, char **argv)
 {
     struct sendmail_flags f;
     const char *slash = strrchr(argv[0], '/');
     int rc = sendmail_flags_read(&f, slash ? slash + 1 : argv[0], argc, argv);
     signal(SIGPIPE, SIG_IGN); /* whoever does not listen is no reason to lose his mail */
-    return rc == EX_OK ? dispatch(&f, argc, argv) : rc;
+    return rc == EX_OK ? printed(&f, dispatch(&f, argc, argv)) : rc;
 }

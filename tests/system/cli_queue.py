@@ -282,6 +282,7 @@ def nobody_reads(where):
         id, other = d.submit(d.later), d.submit(d.later)
         link = where / "sendmail"
         link.symlink_to(binary().resolve())
+        (where / "mailq").symlink_to(binary().resolve())
 
         def call(shell, program, *args, data=b""):
             return subprocess.run(["sh", "-c", f'exec "$0" "$@" {shell}', str(program), "-C",
@@ -297,6 +298,8 @@ def nobody_reads(where):
                 (">/dev/full", binary(), ("queue", "release", id), 74),
                 (">/dev/full", binary(), ("config", "check"), 74),
                 (">/dev/full", binary(), ("retry", "-v", other), 74),
+                (">/dev/full", where / "mailq", (), 74),
+                (">/dev/full", link, ("-bv", "b@dest.example"), 74),
                 (">/dev/full", binary(), ("help", "queue"), 74)):
             r = call(shell, program, *args)
             assert r.returncode == code, (shell, args, r)
