@@ -345,7 +345,8 @@ static void put_reasons(struct why_show *s)
 {
     size_t n = json_array_size(s->w->reasons);
     int64_t others = row_int(s->w->group, "other_reasons");
-    buf_putz(s->out, n == 1 && !others ? "  All for one reason:\n" : "  The reasons:\n");
+    buf_putz(s->out, n == 1 && !others ? "  All for one reason:\n"
+                                      : "  The reasons, and how many recipients each has:\n");
     for (size_t i = 0; i < n; i++) {
         const json_t *r = json_array_get(s->w->reasons, i);
         buf_printf(s->out, "    %6lld  " WHY_HANG "%s", (long long)row_int(r, "recipients"),

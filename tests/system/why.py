@@ -554,6 +554,7 @@ def one_reason(where):
             d.wait_attempts(id, 1)
         s = d.story("dest.example")
         assert [r["recipients"] for r in s["reasons"]] == [4, 1], s["reasons"]
+        assert "The reasons, and how many recipients each has: 4 " in d.words("dest.example")
         r = d.g.cli("queue", "oldest", "--by", "reason", "--reason", "4.7.1", "--json")
         groups = [json.loads(line) for line in r.stdout.splitlines()]
         assert [g["recipients"] for g in groups if "recipients" in g and "oldest_id" in g] == [4], \
