@@ -79,6 +79,21 @@ static void put_log(struct why_show *s)
     put_files(s, "  Not read, or not all of it: ", true);
 }
 
+/* Its mail is not called by its name, and that it refuses mail is said elsewhere. */
+static void put_listener(struct why_show *s, struct span target)
+{
+    const struct config *cfg = ask_config(s->k);
+    for (size_t i = 0; i < cfg->n_listens; i++) {
+        if (!span_eq(cfg->listens[i].name, target))
+            continue;
+        buf_putz(s->out, "  It is a listener of this gateway: what came by it and waits is shown "
+                         "by postern queue --listener ");
+        term_put_shell(s->out, target);
+        buf_putz(s->out, cfg->listens[i].refuse_when.n
+                             ? ", whether it refuses mail now by postern alarms.\n" : ".\n");
+    }
+}
+
 /* What was typed may be a part of an id, or one with a letter wrong. */
 static bool looks_like_id(struct span word)
 {
@@ -120,6 +135,7 @@ void why_show_gone(struct why_show *s)
         buf_putz(s->out, "  " WHY_WARN "But ");
         term_put_unsited(s->out, unsited);
     }
+    put_listener(s, target);
     why_show_fate(s);
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "

@@ -181,16 +181,33 @@ void checks_judge(struct watch *w, bool quiet)
         judge_listener(w, &w->config->listens[i], quiet);
 }
 
+static bool refuses_by(const struct watch *w, const struct config_listen *l, const struct alarm *a)
+{
+    LIST_EACH(n, &w->checks) {
+        const struct check *c = CONTAINER(n, struct check, node);
+        if (is_of(c, a->kind, a->subject) && is_refused_by(l, c->name))
+            return true;
+    }
+    return false;
+}
+
 void check_put_refusing(const struct watch *w, const struct alarm *a, struct json *j)
 {
     json_open_array(j, "refusing");
-    LIST_EACH(n, &w->checks) {
-        const struct check *c = CONTAINER(n, struct check, node);
-        for (size_t i = 0; is_of(c, a->kind, a->subject) && i < w->config->n_listens; i++)
-            if (is_refused_by(&w->config->listens[i], c->name))
-                json_str(j, NULL, w->config->listens[i].name);
-    }
+    for (size_t i = 0; i < w->config->n_listens; i++)
+        if (refuses_by(w, &w->config->listens[i], a))
+            json_str(j, NULL, w->config->listens[i].name);
     json_close_array(j);
+}
+
+void check_put_refusing_names(const struct watch *w, const struct alarm *a, struct buf *b)
+{
+    for (size_t i = 0; i < w->config->n_listens; i++) {
+        if (!refuses_by(w, &w->config->listens[i], a))
+            continue;
+        buf_putz(b, b->len ? ", " : "");
+        buf_puts(b, w->config->listens[i].name);
+    }
 }
 
 static void looked(struct check *c)

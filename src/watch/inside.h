@@ -148,7 +148,9 @@ void checks_looked(struct watch *w, enum alarm_kind kind); /* for what has no lo
 void checks_judge(struct watch *w, bool quiet);
 bool checks_still(void *ctx, struct span subject); /* ctx: struct watch */
 struct json;
+/* The listeners that refuse mail because of an alarm that is present: as "refusing", as "a, b". */
 void check_put_refusing(const struct watch *w, const struct alarm *a, struct json *j);
+void check_put_refusing_names(const struct watch *w, const struct alarm *a, struct buf *b);
 
 /* disk.c */
 void disk_look(struct watch *w);

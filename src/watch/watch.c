@@ -18,6 +18,7 @@ enum {
     TELL_MS = 5000, /* after a look, so that one letter has all it found */
     ROW_MAX = 16 << 10,
     NOTE_MAX = 4 << 20,
+    NAMES_MAX = 4096, /* of listeners, for people */
 };
 
 struct alarm_now watch_now(const struct watch *w)
@@ -76,7 +77,8 @@ static void begin_note(struct watch *w, struct json *j)
     json_open_array(j, "news");
 }
 
-static void put_news(struct json *j, enum alarm_news news, const struct alarm *a)
+static void put_news(const struct watch *w, struct json *j, enum alarm_news news,
+                     const struct alarm *a)
 {
     static const char *const words[] = { [ALARM_RAISED] = "raised", [ALARM_REPEATED] = "lasts",
                                          [ALARM_CLEARED] = "over" };
@@ -87,7 +89,21 @@ static void put_news(struct json *j, enum alarm_news news, const struct alarm *a
     json_str(j, "subject", a->subject);
     json_str(j, "text", a->text);
     json_int(j, "since_ms", a->since_wall_ms);
+    if (news != ALARM_CLEARED)
+        check_put_refusing(w, a, j);
     json_close(j);
+}
+
+/* For the letter; empty when it is over. */
+static void add_news(const struct watch *w, struct alarm_letter *l, enum alarm_news news,
+                     const struct alarm *a)
+{
+    struct buf names;
+    buf_init(&names, NAMES_MAX);
+    if (news != ALARM_CLEARED)
+        check_put_refusing_names(w, a, &names);
+    alarm_letter_add(l, news, a, buf_span(&names));
+    buf_free(&names);
 }
 
 /* text: one line, which is all that chat programs look at. */
@@ -138,8 +154,8 @@ static void on_tell(void *ctx)
     alarm_letter_begin(&l, &body);
     while ((news = alarms_news(w->alarms, watch_now(w), &a)) != ALARM_NONE) {
         say(w, news, &a);
-        alarm_letter_add(&l, news, &a);
-        put_news(&j, news, &a);
+        add_news(w, &l, news, &a);
+        put_news(w, &j, news, &a);
         keep_changed(w);
     }
     end_note(w, &j, &l);

@@ -291,6 +291,10 @@ def checks(where):
         assert "greets with 220" in said["db"]["text"], said
         assert said["filter"]["refusing"] == ["mx"] and said["db"]["refusing"] == [], said
         until(lambda: greeting(g.port) == "421")
+        until(lambda: [m for m in letters(relay, "ALARM", "check") if
+                       "mail is refused with 421 by listener mx" in m.get_content()])
+        said = b" ".join(g.cli("why", "mx").stdout.split())
+        assert b"postern queue --listener mx, whether it refuses mail now by" in said, said
         mute.close()
         with Sink(port=port):
             until(lambda: greeting(g.port) == "220", why=g.log()[-1500:])

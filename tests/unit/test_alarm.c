@@ -364,19 +364,21 @@ static void test_letter(void)
                           .subject = SPAN("mx:a.example\r\nBcc: x@y.example"),
                           .text = SPAN("550 \x1b[2J\r\n.\r\nMAIL FROM:<> \xff"),
                           .since_ms = 100000 };
-    alarm_letter_add(&l, ALARM_RAISED, &evil);
+    alarm_letter_add(&l, ALARM_RAISED, &evil, SPAN("mx, in\r\nside"));
     char wide[ALARM_TEXT_MAX];
     memset(wide, 0xfe, sizeof wide);
     struct alarm wide_one = { .kind = ALARM_DISK, .subject = span_of(wide, ALARM_SUBJECT_MAX),
                               .text = span_of(wide, sizeof wide) };
     for (int i = 0; i < ALARM_LETTER_NEWS + 5; i++)
-        alarm_letter_add(&l, ALARM_REPEATED, &wide_one);
+        alarm_letter_add(&l, ALARM_REPEATED, &wide_one, i ? SPAN_NONE : wide_one.text);
     CHECK(alarm_letter_end(&l, 2, &out));
     struct span s = buf_span(&out);
     CHECK(longest_line(s) <= 999);
     const char *text = buf_cstr(&out);
     CHECK(strstr(text, "Subject: [ALARM] old mail: mx:a.example\\x0d\\x0aBcc: x@y") != NULL);
     CHECK(!strstr(text, "\r\nBcc") && !strstr(text, "\r\n.\r\n") && !strstr(text, "\x1b"));
+    CHECK(strstr(text, "; mail is refused by mx, in\\x0d\\x0aside") != NULL);
+    CHECK(strstr(text, "because of it mail is refused with 421 by listener mx, in\\x0d") != NULL);
     CHECK(strstr(text, "2h00m") && strstr(text, "... and 6 more"));
     for (size_t i = 0; i < s.n; i++) {
         CHECK((unsigned char)s.p[i] < 0x7f && (s.p[i] >= ' ' || strchr("\r\n\t", s.p[i])));

@@ -38,7 +38,8 @@ void alarm_letter_begin(struct alarm_letter *l, struct buf *body)
 }
 
 /* A line of ours is never longer than one of mail may be: the texts have limits. */
-void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct alarm *a)
+void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct alarm *a,
+                      struct span refusing)
 {
     static const char *const heads[] = { [ALARM_NONE] = "", [ALARM_RAISED] = "ALARM",
                                          [ALARM_REPEATED] = "STILL", [ALARM_CLEARED] = "OVER" };
@@ -53,6 +54,10 @@ void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct
             buf_putz(&l->subject_words, ": ");
             alarm_put_text(&l->subject_words, span_to(a->subject, 30));
         }
+        if (refusing.n) {
+            buf_putz(&l->subject_words, "; mail is refused by ");
+            alarm_put_text(&l->subject_words, span_to(refusing, 30));
+        }
     }
     buf_printf(l->body, "%s  %s", heads[news], alarm_kind_title(a->kind));
     if (a->subject.n) {
@@ -65,6 +70,10 @@ void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct
     mail_date_put(l->body, a->since_wall_ms, 0);
     buf_putz(l->body, news == ALARM_CLEARED ? "; it lasted " : "; for ");
     alarm_put_age(l->body, l->now_mono_ms - a->since_ms);
+    if (refusing.n) {
+        buf_putz(l->body, "\r\n       because of it mail is refused with 421 by listener ");
+        alarm_put_text(l->body, span_to(refusing, 200));
+    }
     buf_printf(l->body, "\r\n       name: %s\r\n\r\n", alarm_kind_name(a->kind));
 }
 

@@ -17,7 +17,9 @@ struct alarm_letter {
 
 /* One letter for all the news of a round: begin, add each, end. `body` is the caller's. */
 void alarm_letter_begin(struct alarm_letter *l, struct buf *body);
-void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct alarm *a);
+/* refusing: the listeners that refuse mail because of it, as people read them; empty: none. */
+void alarm_letter_add(struct alarm_letter *l, enum alarm_news news, const struct alarm *a,
+                      struct span refusing);
 /* Appends the whole message to out, US-ASCII with CRLF line ends; `still` are those present now.
  * False: there was no news, or out is too small. Frees what begin has made. */
 bool alarm_letter_end(struct alarm_letter *l, size_t still, struct buf *out);
