@@ -289,6 +289,34 @@ static void found_out_ahead(void)
     sched_free(&s);
 }
 
+/* What waits for a queue run is let go by that in its order all the same. */
+static void found_out_before_a_run(void)
+{
+    enum { N = 4 };
+    struct sched *s = new_sched(3, 3);
+    struct sched_ahead pass = { 0 };
+    struct sched_ask asks[N];
+    struct sched_rcpt_info r;
+    for (unsigned i = 0; i < N; i++) {
+        struct sched_entry_rcpt rcpt = { .addr = SPAN("u@d.example") };
+        struct sched_entry e = { .seq = 1 + i, .received_ms = WALL_MS, .rcpts = &rcpt,
+                                 .flags = ENVELOPE_QUEUE_ONLY, .sender = SPAN("s@b.example"),
+                                 .rcpt_count = 1 };
+        MUST(sched_add(s, &e, at(0)));
+    }
+    CHECK_INT(sched_next_ahead(s, at(0), &pass, asks, N), N);
+    for (int i = 0; i < N; i++)
+        CHECK(sched_routed_ahead(s, &asks[i * 3 % N], SPAN("mx:d"), at(0)));
+    CHECK(sched_rcpt(s, 2, 0, &r) && r.state == SCHED_WAITING);
+    CHECK_SPAN(r.dest, SPAN("mx:d"));
+    CHECK_INT(sched_next_to_route(s, at(0), asks, N), 0);
+    sched_run_queue(s);
+    CHECK_INT(sched_next_to_route(s, at(0), asks, N), N);
+    for (int i = 0; i < N; i++)
+        CHECK_INT(asks[i].seq, 1 + i);
+    sched_free(&s);
+}
+
 /* No answer to the question for the site; mail that is due; what has gone meanwhile. */
 static void found_out_later(void)
 {
@@ -622,8 +650,8 @@ static void many_and_no_answer(void)
 static const struct test tests[] = {
     TEST(nothing_before), TEST(asked_again), TEST(moved), TEST(one_question_for_a_probe),
     TEST(dns_back), TEST(rule_of_the_place), TEST(one_limit), TEST(after_a_restart),
-    TEST(found_out_ahead), TEST(found_out_later), TEST(its_end_is_known_ahead),
-    TEST(known_after_a_restart),
+    TEST(found_out_ahead), TEST(found_out_before_a_run), TEST(found_out_later),
+    TEST(its_end_is_known_ahead), TEST(known_after_a_restart),
     TEST(rule_by_mx), TEST(rate_by_mx), TEST(one_question), TEST(moves),
     TEST(another_each_time), TEST(no_answer), TEST(away_or_none), TEST(many_and_no_answer),
 };

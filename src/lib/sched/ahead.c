@@ -10,7 +10,7 @@ enum {
 
 static bool waits_for_later(const struct sched_rcpt *r)
 {
-    return r->state == SCHED_DEFERRED || r->state == SCHED_HELD;
+    return r->state == SCHED_DEFERRED || r->state == SCHED_HELD || r->state == SCHED_WAITING;
 }
 
 static void wish(struct sched *s, struct sched_dest *d)
@@ -64,6 +64,7 @@ bool sched_routed_ahead(struct sched *s, const struct sched_ask *ask, struct spa
         return false;
     enum sched_state state = r->state;
     int64_t due_ms = sched_rcpt_next_try(r);
+    struct list *behind = state == SCHED_WAITING ? r->at.link.next : NULL;
     sched_rcpt_leave(s, r);
     sched_rcpt_to_key(s, r, key);
     sched_rcpt_enter(s, r, state);
@@ -71,6 +72,8 @@ bool sched_routed_ahead(struct sched *s, const struct sched_ask *ask, struct spa
         heap_add(&s->deferred, &r->at.due, due_ms);
         sched_index_due(r);
     }
+    if (behind) /* a run lets them go in this order */
+        list_append(behind, &r->at.link);
     sched_timer_hurry(s, r, now);
     wish(s, r->dest);
     return true;

@@ -283,9 +283,9 @@ void sched_placed(struct sched *s, struct span dest_key, int64_t until_ms, bool 
 bool sched_place(struct sched *s, struct span dest_key, struct span site_key, uint32_t rule);
 /* --- before it is due ---
  * Routes are not on disk: after a start nothing is known of where mail goes that waits for its
- * time, or is held, and so nothing of its site, of who has frozen that, or which rule holds there.
- * It is found out in a pass over the queue, in slices, without an attempt of anything: states and
- * times stay as they are. */
+ * time, or a queue run, or is held, and so nothing of its site, of who has frozen that, or which
+ * rule holds there. It is found out in a pass over the queue, in slices, without an attempt of
+ * anything: states and times stay as they are. */
 struct sched_ahead { /* a pass; all zero to begin with one */
     uint64_t seq; /* looked at next, */
     uint32_t rcpt;
