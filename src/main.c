@@ -86,17 +86,27 @@ static int unknown_verb(const char *name)
     return EX_USAGE;
 }
 
+/* `help VERB WORD` is `VERB WORD --help`. */
 static int do_help(int argc, char **argv)
 {
-    if (argc < 2 || argv[1][0] == '-') {
+    bool dash = argc > 1 && argv[1][0] == '-';
+    if (dash && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) {
+        fprintf(stderr, "usage: postern help [VERB], not: %s\n", argv[1]);
+        return EX_USAGE;
+    }
+    const struct applet *ap = argc > 1 && !dash ? applet_find(argv[1]) : NULL;
+    if (argc > 1 && !dash && !ap)
+        return unknown_verb(argv[1]);
+    if (!ap || ap->fn == do_help) {
         put_usage(stdout);
         return EX_OK;
     }
-    const struct applet *ap = applet_find(argv[1]);
-    if (!ap)
-        return unknown_verb(argv[1]);
-    char *args[] = { argv[1], (char *)"--help", NULL };
-    return ap->fn == do_help ? do_help(1, args) : ap->fn(2, args);
+    char **args = must_calloc((size_t)argc + 1, sizeof *args);
+    memcpy(args, argv + 1, (size_t)(argc - 1) * sizeof *args);
+    args[argc - 1] = (char *)"--help";
+    int rc = ap->fn(argc, args);
+    free(args);
+    return rc;
 }
 
 static int do_version(int argc, char **argv)

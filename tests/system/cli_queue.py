@@ -300,7 +300,8 @@ def nobody_reads(where):
                 (">/dev/full", binary(), ("retry", "-v", other), 74),
                 (">/dev/full", where / "mailq", (), 74),
                 (">/dev/full", link, ("-bv", "b@dest.example"), 74),
-                (">/dev/full", binary(), ("help", "queue"), 74)):
+                (">/dev/full", binary(), ("help", "queue"), 74),
+                ("", binary(), ("help", "--queue"), 64), ("", binary(), ("help", "qeue"), 64)):
             r = call(shell, program, *args)
             assert r.returncode == code, (shell, args, r)
             assert r.stdout == b"" and b"full" not in r.stderr, (shell, args, r)
