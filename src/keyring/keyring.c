@@ -5,6 +5,7 @@
 #include "proto/smtpd_keyring.h"
 #include "role/role.h"
 #include "tls/keyserver.h"
+#include "tls/tls.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -214,7 +215,7 @@ static void on_replaced_old(void *ctx)
 static void *keyring_make(struct role_env *env, struct config *cfg, struct err *err)
 {
     struct keyring *k = NEW(struct keyring);
-    (void)err;
+    tls_warm_up(err); /* before the process is closed in; a failure shows at the first use */
     k->env = env;
     k->config = cfg;
     k->server = keyserver_new(TICKET_ROTATE_MS);
