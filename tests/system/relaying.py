@@ -36,11 +36,11 @@ def ask(port, rcpt, host="127.0.0.1", source=None, sender="a@client.example"):
         return reply
 
 
-def gateway(where, sink, relay=None, address=None, **options):
+def gateway(where, sink, relay=None, address=None, port=None, **options):
     options = {"relay": relay or {"from": None}, **options}
     if address:
         options['listen "mx"'] = {"address": address}
-    return Gateway(where, smart_host=("127.0.0.1", sink.port), options=options)
+    return Gateway(where, smart_host=("127.0.0.1", sink.port), port=port, options=options)
 
 
 def default(where):
@@ -157,6 +157,12 @@ def literals(where):
             reply = ask(g.port, bad)
             assert reply.code // 100 == 5, (bad, reply)
         assert not smart.sessions
+    port, own = ports.free("0.0.0.0"), other_address()
+    with Sink() as smart, gateway(where / "any", smart, {"from": ["127.0.0.0/8"]}, port=port,
+                                  address=[f"0.0.0.0:{port}"]):
+        for mine in ("127.0.0.1", own) if own else ("127.0.0.1",):
+            reply = ask(port, f"u@[{mine}]")    # a wildcard listener stands there, too
+            assert reply.code // 100 == 5, (mine, reply)
     for host, literal in (("127.0.0.9", "[127.0.0.9]"), ("::1", "[IPv6:::1]")):
         try:
             ports.free(host)

@@ -78,6 +78,7 @@ enum {
     DOES_WRITE = 8,
     DOES_PAIR = 16,
     DOES_LOOK = 32,
+    DOES_ADDRESS = 64,
 };
 
 struct expectation {
@@ -86,7 +87,7 @@ struct expectation {
 };
 
 static const struct expectation expected[] = {
-    { "smtpd", DOES_ACCEPT },  { "router", DOES_READ },
+    { "smtpd", DOES_ACCEPT },  { "router", DOES_READ | DOES_ADDRESS },
     { "resolver", DOES_CONNECT | DOES_READ }, { "qmgr", DOES_READ | DOES_WRITE },
     { "deliver", DOES_CONNECT }, { "keyring", 0 }, { "control", DOES_ACCEPT },
     { "pickup", DOES_ACCEPT | DOES_PAIR | DOES_READ | DOES_WRITE },
@@ -139,6 +140,14 @@ static int as_expected(unsigned does)
     fd = socket(AF_INET, SOCK_STREAM, 0);
     if (does & DOES_CONNECT ? fd < 0 : !denied(fd))
         return 24;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(1),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (does & (DOES_ADDRESS | DOES_CONNECT)
+            ? fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) != 0 : !denied(fd))
+        return 28;
+    if (!denied(socket(AF_UNIX, SOCK_DGRAM, 0)))
+        return 29;
     int pair[2]; /* libraries of those who connect make pairs, too */
     rc = socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     if (does & (DOES_PAIR | DOES_CONNECT) ? rc != 0 : !denied(rc))

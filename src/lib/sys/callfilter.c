@@ -20,13 +20,14 @@ enum {
     SET_WRITE = 1 << 5,   /* open, write, flush, rename and remove files */
     SET_PAIR = 1 << 7,    /* make connected pairs of sockets */
     SET_LOOK = 1 << 8,    /* whether a process is there (signal 0) */
+    SET_ADDRESS = 1 << 9, /* whether an address is this host's own: UDP sockets, connected */
     SET_MASTER = 1 << 6,  /* all but what nobody needs: children and local deliveries inherit it */
 };
 
 /* The table. What a role is handed (descriptors) needs no right here. */
 static const struct callfilter_role roles[] = {
     { "smtpd", SET_BASE | SET_CHANNEL | SET_ACCEPT, false, false, false },
-    { "router", SET_BASE | SET_CHANNEL | SET_READ, true, false, false },
+    { "router", SET_BASE | SET_CHANNEL | SET_READ | SET_ADDRESS, true, false, false },
     { "resolver", SET_BASE | SET_CHANNEL | SET_CONNECT | SET_READ, true, true, false },
     { "qmgr", SET_BASE | SET_CHANNEL | SET_READ | SET_WRITE, true, false, false },
     { "deliver", SET_BASE | SET_CHANNEL | SET_CONNECT, false, true, false },
@@ -69,6 +70,8 @@ static const char *const accept_calls[] = { "accept", "accept4", NULL };
 
 /* socket itself is guarded: internet families only. socketpair is libunbound's and libevent's. */
 static const char *const connect_calls[] = { "connect", "bind", "socketpair", NULL };
+
+static const char *const address_calls[] = { "connect", NULL };
 
 static const char *const pair_calls[] = { "socketpair", NULL };
 
@@ -126,6 +129,14 @@ static int add_one(scmp_filter_ctx ctx, const char *name, struct scmp_arg_cmp cm
     return rc == -EDOM ? 0 : rc;
 }
 
+static int add_udp(scmp_filter_ctx ctx, int family)
+{
+    enum { TYPE_MASK = 0xf }; /* the rest are flags */
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family),
+                            SCMP_A1(SCMP_CMP_MASKED_EQ, TYPE_MASK, SOCK_DGRAM));
+}
+
 /* For every role: memory is written or run, never newly made runnable; a signal (abort) goes to
  * this process; prctl renames it; limits are read; newfstatat is how the C library calls fstat. */
 static int add_guarded(scmp_filter_ctx ctx, unsigned sets)
@@ -146,6 +157,10 @@ static int add_guarded(scmp_filter_ctx ctx, unsigned sets)
         rc = rc ? rc : add_one(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET));
         rc = rc ? rc : add_one(ctx, "socket", SCMP_A0(SCMP_CMP_EQ, AF_INET6));
     }
+    if (sets & SET_ADDRESS) {
+        rc = rc ? rc : add_udp(ctx, AF_INET);
+        rc = rc ? rc : add_udp(ctx, AF_INET6);
+    }
     if ((sets & SET_READ) && !(sets & SET_WRITE)) {
         scmp_datum_t writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND;
         rc = rc ? rc : add_one(ctx, "open", SCMP_A1(SCMP_CMP_MASKED_EQ, writing, 0));
@@ -163,7 +178,7 @@ static int add_sets(scmp_filter_ctx ctx, unsigned sets)
         { SET_BASE, base_calls },     { SET_CHANNEL, channel_calls },
         { SET_ACCEPT, accept_calls }, { SET_CONNECT, connect_calls },
         { SET_READ, read_calls },     { SET_WRITE, write_calls },
-        { SET_PAIR, pair_calls },
+        { SET_PAIR, pair_calls },     { SET_ADDRESS, address_calls },
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof table / sizeof *table; i++)
