@@ -374,7 +374,8 @@ static void masquerading(void)
 {
     CHECK(lines_of("MASQUERADE_AS(`drj.com')MASQUERADE_DOMAIN(`corp.test')EXPOSED_USER(`root')"
                    "FEATURE(`masquerade_entire_domain')FEATURE(`masquerade_envelope')"
-                   "FEATURE(`allmasquerade')"));
+                   "FEATURE(`allmasquerade')FEATURE(`limited_masquerade')"));
+    CHECK(!cfg->route.masquerade_local);
     CHECK_SPAN(cfg->route.masquerade_as, SPAN("drj.com"));
     CHECK_SPAN(item(&cfg->route.masquerade_domains, 1), SPAN(".corp.test"));
     CHECK_SPAN(item(&cfg->route.exposed_users, 0), SPAN("root"));

@@ -14,8 +14,11 @@ static const struct span generics[] = { SPAN("far.test") };
 static const struct span exposed[] = { SPAN("daemon") };
 static const struct span from[] = { SPAN("10.0.0.0/8") };
 
-static struct route_tables *make(bool all, const char *generics_text, struct map **m)
+enum which { PLAIN = 0, ALL = 1, LIMITED = 2 };
+
+static struct route_tables *make(enum which which, const char *generics_text, struct map **m)
 {
+    bool all = which == ALL;
     struct map_report r;
     struct route_params p = {
         .local = local, .local_count = N(local), .hostname = SPAN("drjemgw2.drj.com"),
@@ -23,6 +26,7 @@ static struct route_tables *make(bool all, const char *generics_text, struct map
         .masquerade_domains_count = N(masqueraded), .exposed_users = exposed,
         .exposed_users_count = N(exposed), .masquerade_envelope = all, .masquerade_all = all,
         .generics_domains = generics, .generics_domains_count = N(generics),
+        .masquerade_limited = which == LIMITED,
         .relay_from = from, .relay_from_count = N(from),
     };
     map_report_init(&r);
@@ -76,11 +80,27 @@ static void masquerading(void)
         SAME("user@gmail.com"), SAME("user@notcorp.test"),
     };
     struct map *m;
-    struct route_tables *t = make(false, NULL, &m);
+    struct route_tables *t = make(PLAIN, NULL, &m);
     check(t, plain, N(plain));
     route_tables_free(&t);
-    t = make(true, NULL, &m);
+    t = make(ALL, NULL, &m);
     check(t, all, N(all));
+    route_tables_free(&t);
+}
+
+/* limited_masquerade: names of our own stay, unless they are listed. */
+static void limited(void)
+{
+    static const struct row rows[] = {
+        { "root", { "root@drj.com", "root@drjemgw2.drj.com", "root@drjemgw2.drj.com",
+                    "root@drjemgw2.drj.com" } },
+        { "user@host.corp.test", { "user@drj.com", "user@host.corp.test", "user@host.corp.test",
+                                   "user@host.corp.test" } },
+        SAME("root@drjemgw2.drj.com"), SAME("root@localhost"), SAME("user@gmail.com"),
+    };
+    struct map *m;
+    struct route_tables *t = make(LIMITED, NULL, &m);
+    check(t, rows, N(rows));
     route_tables_free(&t);
 }
 
@@ -103,11 +123,11 @@ static void generic_senders(void)
     static const char text[] = "inline:root Root.Full@drj.com;ann@drj.com Ann@example.net;"
                                "ann other;bob bobby@drj.com";
     struct map *m;
-    struct route_tables *t = make(false, text, &m);
+    struct route_tables *t = make(PLAIN, text, &m);
     check(t, plain, N(plain));
     route_tables_free(&t);
     map_free(&m);
-    t = make(true, text, &m);
+    t = make(ALL, text, &m);
     check(t, all, N(all));
     route_tables_free(&t);
     map_free(&m);
@@ -116,7 +136,7 @@ static void generic_senders(void)
 static void whose(void)
 {
     struct map *m;
-    struct route_tables *t = make(false, NULL, &m);
+    struct route_tables *t = make(PLAIN, NULL, &m);
     struct route_client c = { .ip = { 0 } };
     CHECK(route_rewrites(t, &c)); /* submitted here */
     CHECK(netaddr_parse_ip(SPAN("10.1.1.1"), &c.ip) && route_rewrites(t, &c));
@@ -133,7 +153,8 @@ static void whose(void)
     map_report_free(&r);
 }
 
-static const struct test tests[] = { TEST(masquerading), TEST(generic_senders), TEST(whose) };
+static const struct test tests[] = { TEST(masquerading), TEST(limited), TEST(generic_senders),
+                                    TEST(whose) };
 
 int main(int argc, char **argv)
 {

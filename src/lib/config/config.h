@@ -121,7 +121,7 @@ struct config_route { /* map specifications are texts "text:/path", "" = none */
     uint64_t alias_depth, alias_targets;
     struct config_texts generics_domains, masquerade_domains, exposed_users;
     struct span masquerade_as; /* "" = none */
-    bool masquerade_envelope, masquerade_all;
+    bool masquerade_local, masquerade_envelope, masquerade_all;
     struct span smart_host; /* "[host]:port" and the like; "" = none */
     struct span local_delivery; /* mail/delivery.h */
 };

@@ -205,6 +205,9 @@ static const struct config_option options[] = {
     { "route", "masquerade_domains", CONFIG_TEXTS, LIVE | CONFIG_LOWER,
       AT(route.masquerade_domains), "{}", .check = check_domain,
       .help = "domains besides the local ones that masquerade_as stands for" },
+    { "route", "masquerade_local", CONFIG_BOOL, LIVE, AT(route.masquerade_local), "on",
+      .help = "masquerade_as stands for the local domains; off: only for masquerade_domains and "
+              "senders without a domain" },
     { "route", "masquerade_envelope", CONFIG_BOOL, LIVE, AT(route.masquerade_envelope), "off",
       .help = "genericstable and masquerade_as for the envelope sender too" },
     { "route", "masquerade_all", CONFIG_BOOL, LIVE, AT(route.masquerade_all), "off",

@@ -86,6 +86,11 @@ static void nocanonify(struct mc *m, const struct mc_call *c)
     mc_set(m, "route.canonical", SPAN("off"), c->place, "FEATURE(nocanonify)");
 }
 
+static void limited_masquerade(struct mc *m, const struct mc_call *c)
+{
+    mc_set(m, "route.masquerade_local", SPAN("off"), c->place, "FEATURE(limited_masquerade)");
+}
+
 static void promiscuous_relay(struct mc *m, const struct mc_call *c)
 {
     mc_add(m, "relay.from", SPAN("0.0.0.0/0"), c->place, "FEATURE(promiscuous_relay)");
@@ -133,8 +138,7 @@ static const struct feature features[] = {
     { "genericstable", MAP, "route.genericstable", NULL, NULL },
     { "greet_pause", CALL, "server.greeting_pause", NULL, greet_pause },
     { "ldap_routing", NOT, NULL, NO_LDAP, NULL },
-    { "limited_masquerade", NOT, NULL, "masquerade_as is for the local domains and those of "
-                                       "MASQUERADE_DOMAIN", NULL },
+    { "limited_masquerade", CALL, "route.masquerade_local", NULL, limited_masquerade },
     { "local_lmtp", NOT, NULL, NO_LOCAL_PROGRAM, NULL },
     { "local_no_masquerade", NOT, NULL, "senders are rewritten when mail comes in, wherever it "
                                         "goes", NULL },

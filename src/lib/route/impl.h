@@ -24,7 +24,7 @@ struct route_tables {
     struct span *exposed_users;
     size_t exposed_users_count;
     struct span masquerade_as;
-    bool masquerade_envelope, masquerade_all;
+    bool masquerade_limited, masquerade_envelope, masquerade_all;
     struct route_names *virtuals;  /* the domains of virtusertable's keys */
     bool verify, no_canonical, delay_checks, blocklist_recipients;
     uint64_t alias_depth, alias_targets;

@@ -54,8 +54,9 @@ static bool is_masqueraded(const struct route_tables *t, enum route_place place,
     bool here = place == ROUTE_HEADER_SENDER ||
                 (place == ROUTE_ENVELOPE_SENDER && t->masquerade_envelope) ||
                 (place == ROUTE_HEADER_RCPT && t->masquerade_all);
+    bool ours = local && (!t->masquerade_limited || addr->kind == ROUTE_ADDR_LOCAL_PART);
     return here && t->masquerade_as.n && !is_exposed(t, addr->local) &&
-           (local || route_names_has(t->masquerade_domains, addr, &entry));
+           (ours || route_names_has(t->masquerade_domains, addr, &entry));
 }
 
 struct span route_rewrite_sender(const struct route_tables *t, enum route_place place,

@@ -187,6 +187,7 @@ struct route_params {
     const struct span *generics_domains, *masquerade_domains, *exposed_users;
     size_t generics_domains_count, masquerade_domains_count, exposed_users_count;
     struct span masquerade_as;     /* empty = none */
+    bool masquerade_limited;       /* local domains are not, but for those that are listed */
     bool masquerade_envelope, masquerade_all;
     const struct config *config;   /* for its listeners; may be NULL; borrowed */
     struct route_world world;

@@ -68,6 +68,7 @@ static void take_plain(struct route_tables *t, const struct route_params *p)
     t->no_canonical = p->no_canonical;
     t->delay_checks = p->delay_checks;
     t->blocklist_recipients = p->blocklist_recipients;
+    t->masquerade_limited = p->masquerade_limited;
     t->masquerade_envelope = p->masquerade_envelope;
     t->masquerade_all = p->masquerade_all;
     t->alias_depth = p->alias_depth ? p->alias_depth : ROUTE_DEPTH_MAX;
