@@ -32,6 +32,7 @@ struct why {
     json_t *rcpts, *reasons, *places, *attempts, *deliveries, *hosts, *domains;
     struct why_route routes[WHY_ROUTES_MAX];
     size_t route_count;
+    json_t *stands_for; /* array of {"address","messages"}: of an alias; NULL: not asked */
     int64_t sent; /* messages in the queue from an address that nothing waits for */
     bool resolver_away, gateway_silent; /* seen while asking */
     bool log_read;

@@ -200,6 +200,32 @@ static void ask_sent(struct ask *k, const char *target, struct why *w)
     json_decref(row);
 }
 
+/* The address that people complain about is the one they wrote to: what it stands for has mail. */
+static json_t *ask_stands_for(struct ask *k, const char *target)
+{
+    enum { SHOWN = 20 };
+    struct ask_args args = { .n = 0 };
+    if (why_log_kind(span_str(target)) != WHY_LOG_ADDRESS)
+        return NULL;
+    ask_arg(&args, "rcpt", span_str(target));
+    ask_arg(&args, "from", SPAN_NONE);
+    json_t *accept = ask_row(k, "accept", &args), *all = json_array();
+    const json_t *targets = json_object_get(accept, "targets");
+    for (size_t i = 0; i < json_array_size(targets) && json_array_size(all) < SHOWN; i++) {
+        struct span address = row_text(json_array_get(targets, i), "address");
+        args.n = 0;
+        if (span_find(address, '@') == address.n || span_ieq(address, span_str(target)))
+            continue;
+        ask_arg(&args, "to", address);
+        json_t *row = ask_row(k, "count", &args);
+        json_array_append_new(all, json_pack("{s:s%, s:I}", "address", address.p, address.n,
+                                             "messages", (json_int_t)row_int(row, "messages")));
+        json_decref(row);
+    }
+    json_decref(accept);
+    return all;
+}
+
 /* Of many messages the oldest stands for all where one has to be asked about. */
 static int ask_oldest(const struct cli_args *a, struct why *w)
 {
@@ -258,6 +284,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
         w->servers = why_ask_servers(w, ask_config(k));
     } else if (w->exit == EX_NOINPUT) {
         ask_sent(k, target, w);
+        w->stands_for = ask_stands_for(k, target);
         why_log_read(ask_config(k), target, &w->log);
         w->log_read = true;
     }
@@ -268,7 +295,7 @@ void why_free(struct why *w)
 {
     json_t *rows[] = { w->now,    w->message,  w->group, w->frozen, w->rcpts, w->reasons,
                        w->places, w->attempts, w->hosts, w->domains, w->rule,
-                       w->servers, w->rerouted, w->deliveries };
+                       w->servers, w->rerouted, w->deliveries, w->stands_for };
     for (size_t i = 0; i < w->route_count; i++)
         story_target_free(&w->routes[i].target);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -321,6 +348,7 @@ json_t *why_json(const struct why *w, const struct ask *k)
     put(row, "rule", w->rule);
     put(row, "rerouted", w->rerouted);
     put(row, "name_servers", w->servers);
+    put(row, "stands_for", w->stands_for);
     put(row, "recipients", w->rcpts);
     put(row, "reasons", w->reasons);
     put(row, "domains", w->domains);

@@ -121,6 +121,25 @@ static bool is_troubled(const json_t *place)
     return any;
 }
 
+static void put_stands_for(struct why_show *s)
+{
+    for (size_t i = 0; i < json_array_size(s->w->stands_for); i++) {
+        const json_t *at = json_array_get(s->w->stands_for, i);
+        int64_t n = row_int(at, "messages");
+        buf_putz(s->out, i ? "  and for " : "  It stands for ");
+        why_put_addr(s, row_text(at, "address"));
+        buf_putz(s->out, ", for whom ");
+        if (n) {
+            why_put_number(s, n, "message waits", "messages wait");
+            buf_putz(s->out, ": postern why ");
+            term_put_shell(s->out, row_text(at, "address"));
+        } else {
+            buf_putz(s->out, "nothing waits");
+        }
+        buf_putc(s->out, '\n');
+    }
+}
+
 void why_show_gone(struct why_show *s)
 {
     const struct why *w = s->w;
@@ -136,6 +155,7 @@ void why_show_gone(struct why_show *s)
         term_put_unsited(s->out, unsited);
     }
     put_listener(s, target);
+    put_stands_for(s);
     why_show_fate(s);
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "

@@ -312,6 +312,23 @@ def alias_without_mx(where):
             d.why("other.test", code=66)
 
 
+def an_alias_asked_for(where):
+    """The address that somebody wrote to is found, too: nothing waits for it, but for what it
+    stands for."""
+    where.mkdir(exist_ok=True)
+    (where / "aliases").write_text("team: one@dest.example, two@dest.example, three\n")
+    with Desk(where, next_hop=("127.0.0.1", ports.free()), options={"route": {
+            "aliases": f"text:{where}/aliases", "local": ["ours.example"],
+            "local_users": Word('"any"')}}) as d:
+        d.submit("team@ours.example", "one@dest.example")
+        text = d.words("team@ours.example", code=66)
+        assert "It stands for <one@dest.example>, for whom 1 message waits" in text, text
+        assert "postern why one@dest.example" in text and "<two@dest.example>" in text, text
+        s = json.loads(d.why("--json", "team@ours.example", code=66))
+        assert [t["address"] for t in s["stands_for"]] == [
+            "one@dest.example", "two@dest.example", "three@gateway.example"], s["stands_for"]
+
+
 def tried_by_another(where):
     """The DNS failed for one; since then its site has been tried by another: that is what it waits
     for now, and the DNS is no news. Nor is what the DNS said of one domain told of another."""
@@ -876,7 +893,8 @@ def nobody_there(where):
 
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
-         alias_without_mx, silent_dns, tried_by_another, two_hosts, first_mx_silent, under_way,
+         alias_without_mx, an_alias_asked_for, silent_dns, tried_by_another, two_hosts,
+         first_mx_silent, under_way,
          route_moved, parked, limits, rated, retried_in_turn, rerouted, hosts_and_names, rotated,
          not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
 
