@@ -288,8 +288,10 @@ def delay_and_expiry(where):
                              rf"last, at \S+ \S+: 450 4.2.1 busy; {told}", text), text
         h.send("busy4@far.example", sender="d@from.example")
         g.wait_log("to=<busy4@far.example>.*busy")
-        assert g.cli("queue", "bounce", "--yes", "--to", "busy4@far.example").returncode == 0
-        r = h.report(count=4)
+        wait_for("it is bounced, in no attempt", lambda: g.cli(
+            "queue", "bounce", "--yes", "--to", "busy4@far.example").returncode == 0)
+        r = wait_for("the end, which a warning may precede", lambda: [
+            r for r in map(Parsed, h.back.messages[3:]) if r.rcpts[0]["Action"] == "failed"])[0]
         assert r.rcpts[0]["Status"] == "5.7.1" and not r.rcpts[0]["Remote-MTA"], r.raw
         assert "administrator" in r.words() and "not take" not in r.words(), r.words()
 

@@ -332,36 +332,42 @@ def an_alias_asked_for(where):
 def tried_by_another(where):
     """The DNS failed for one; since then its site has been tried by another: that is what it waits
     for now, and the DNS is no news. Nor is what the DNS said of one domain told of another."""
-    with ZoneDns("mx1.test A 127.0.0.11\na.test SERVFAIL\nb.test SERVFAIL") as dns:
+    with ZoneDns("mx1.test A 127.0.0.11\n" + "".join(
+            f"a{n}.test SERVFAIL\nb{n}.test SERVFAIL\n" for n in range(9))) as dns:
         with Desk(where, options={"dns": {"servers": [dns.address], "timeout": Word("4s"),
                                           "dnssec": Word("off")},
                                   "deliver": {"port": ports.free()}}) as d:
-            first, both = d.submit("x@a.test"), d.submit("x@b.test", "y@a.test")
-            d.wait_attempts(first, 1)
-            d.wait_attempts(both, 2)
-            s = d.story("a.test")
+            for n in range(9):
+                a, b = f"a{n}.test", f"b{n}.test"
+                first, both = d.submit(f"x@{a}"), d.submit(f"x@{b}", f"y@{a}")
+                d.wait_attempts(first, 1)
+                d.wait_attempts(both, 2)
+                text = d.words(both)
+                if "after seconds" not in text.split("If it were tried now")[0]:
+                    break           # or, on a busy machine, what is said of the two differs
+                assert d.g.cli("queue", "delete", first, both).returncode == 0
+            s = d.story(a)
             assert s["group"]["messages"] == 2 and "messages_at_most" not in s["group"], s["group"]
-            assert all("Name server: a.test:" in r["reason"] for r in s["reasons"]), s["reasons"]
-            text = d.words(both)
-            assert re.search(r"<[xy]@[ab].test> and 1 other: each waits with its site", text), text
+            assert all(f"Name server: {a}:" in r["reason"] for r in s["reasons"]), s["reasons"]
+            assert re.search(r"<[xy]@[ab]\d.test> and 1 other: each waits with its site", text), text
             assert text.count("is left alone as a whole") == 1, text
-            assert re.search(r"the same then (for <[xy]@[ab].test>|of another)", text), text
+            assert re.search(r"the same then (for <[xy]@[ab]\d.test>|of another)", text), text
             assert "the last word: Name server: (various): " in text, text
             r = d.g.cli("queue", "oldest", "--by", "reason", "--json")
             (row,) = [x for x in map(json.loads, r.stdout.splitlines()) if "oldest_id" in x]
             assert row["reason"].startswith("Name server: (various): "), row
-            r = d.g.cli("queue", "count", "--domain", "a.test", "--json")
+            r = d.g.cli("queue", "count", "--domain", a, "--json")
             assert b"at_most" not in r.stdout and b'"messages":2' in r.stdout, r.stdout
-            dns.remove("a.test")
-            dns.add("a.test 1 MX 5 mx1.test")
+            dns.remove(a)
+            dns.add(f"{a} 1 MX 5 mx1.test")
             d.wait(first, lambda s: s["if_tried_now"][0].get("dns_is") == "back")
-            second = d.submit("z@a.test")
+            second = d.submit(f"z@{a}")
             d.retry(second)
             s = d.wait(first, lambda s: s["attempts"][0].get("of") == second)
             assert s["attempts"][0]["stage"] == "connect" and "of" not in s["attempts"][1], s
             text = d.words(first)
             assert "DNS ANSWERS" not in text and f"of another message there, {second}" in text, text
-            text = d.words("a.test")
+            text = d.words(a)
             assert "DNS ANSWERS" not in text and "refused" in text, text
 
 
