@@ -172,6 +172,20 @@ static void handshake_done(struct run *r)
     smtp_client_tls_done(r->client, loop_mono_ms(r->loop));
 }
 
+static void read_tls(struct run *r, struct span in);
+
+/* What it said before it hung up still counts: a refusal in the middle of the content, say. */
+static void write_failed(struct run *r, int error)
+{
+    char bytes[16384];
+    ssize_t n = r->handshake ? 0 : loop_read(r->loop, r->fd, bytes, sizeof bytes);
+    if (n > 0 && r->tls)
+        read_tls(r, span_of(bytes, (size_t)n));
+    else if (n > 0)
+        smtp_client_input(r->client, span_of(bytes, (size_t)n), loop_mono_ms(r->loop));
+    lost(r, error);
+}
+
 /* False when the connection is gone. */
 static bool write_some(struct run *r, struct span s, size_t *n_r)
 {
@@ -179,7 +193,7 @@ static bool write_some(struct run *r, struct span s, size_t *n_r)
     *n_r = n > 0 ? (size_t)n : 0;
     if (n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK)
         return true;
-    lost(r, errno);
+    write_failed(r, errno);
     return false;
 }
 

@@ -405,6 +405,19 @@ static void on_readable(struct conn *c)
     smtp_client_eof(c->client, why, now_of(c));
 }
 
+/* What it said before it hung up still counts: a refusal in the middle of the content, say. */
+static void write_failed(struct conn *c, int error)
+{
+    struct buf *b = &c->d->read_buf;
+    buf_reset(b);
+    char *to = buf_space(b, READ_BYTES);
+    ssize_t got = loop_read(c->d->env->loop, c->fd, to, READ_BYTES);
+    if (got > 0)
+        take_input(c, span_of(to, (size_t)got));
+    if (!c->closed)
+        smtp_client_eof(c->client, span_str(strerror(error)), now_of(c));
+}
+
 /* --- turning --- */
 
 static void set_timer(struct conn *c)
@@ -456,7 +469,7 @@ static void drive(struct conn *c, void (*act)(struct conn *c))
         act(c);
     bool written = write_out(c); /* of a client that has closed: its QUIT (RFC 5321 3.1) */
     if (!c->closed && !written)
-        smtp_client_eof(c->client, span_str(strerror(errno)), now_of(c));
+        write_failed(c, errno);
     if (c->closed && written)
         end_tls(c);
     if (!c->closed && c->tls_pending && !out_waits(c)) {

@@ -15,6 +15,7 @@ from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report, Skip                 # noqa: E402
 from lib.sink import Sink                           # noqa: E402
+from lib.waiting import until                       # noqa: E402
 
 DISK = 24                                           # MB
 OPTIONS = {"limits": {"message_size": Word("40M")},
@@ -142,11 +143,10 @@ def below_free_min(where, kind):
             g.configure()
             r = g.cli("reload")
             assert r.returncode == 0, r
-            sink.wait(10)
+            until(lambda: numbers(sink)[:10] == list(range(10)), why=lambda: numbers(sink))
             disk.relieve()
             wait_250(g.port, content(5000, 2000))
-            sink.wait(11)
-            assert numbers(sink)[:10] == list(range(10)), numbers(sink)
+            until(lambda: 5000 in numbers(sink), why=lambda: numbers(sink))
 
 
 def really_full(where, kind):

@@ -157,6 +157,40 @@ def tls_that_ends_alone(directory):
         assert proc.cpu_s(pid) - before < 0.5, "deliver is busy with nothing"
 
 
+class RefusesInTheMiddle(Hop):
+    """Says so in the middle of the content, and hangs up with what it has not read."""
+
+    def one(self, c):
+        c.sendall(b"220 x\r\n")
+        said, seen = b"", 0
+        while seen < 200000:
+            got = c.recv(65536)
+            if not got:
+                return
+            if said.endswith(b"DATA\r\n"):
+                seen += len(got)
+                if got.endswith(b"\r\n.\r\n"):             # a report
+                    c.sendall(b"250 ok\r\n")
+                    break
+                continue
+            said += got
+            for line in got.splitlines():
+                c.sendall(b"354 go on\r\n" if line == b"DATA" else b"250 ok\r\n")
+        else:
+            c.sendall(b"550 5.3.4 too large\r\n")
+        c.close()
+
+
+def refused_in_the_middle(directory):
+    """It is heard although writing fails before: nothing is tried again."""
+    with RefusesInTheMiddle() as hop, Gateway(directory, smart_host=("127.0.0.1", hop.port)) as g:
+        for n in range(8):
+            send(g, f"large{n}@dest.example", 3000000)
+        for n in range(8):
+            stat = g.wait_log(rf"to=<large{n}@dest\.example>.*stat=(.*)").group()
+            assert "reply=550 5.3.4 too large" in stat, stat
+
+
 def a_resolver_that_hangs(directory):
     with ZoneDns("dest.example MX 10 mx.dest.example\n") as dns, Gateway(directory, options={
             "dns": {"servers": [dns.address], "dnssec": Word("off")},
@@ -173,7 +207,8 @@ def a_resolver_that_hangs(directory):
 def main():
     return Report().cases("hostile_hops", (
         too_large_for_a_kept_connection, reset_behind_the_last_reply,
-        no_time_left_is_not_delivered, tls_that_ends_alone, a_resolver_that_hangs), at_once=5)
+        no_time_left_is_not_delivered, tls_that_ends_alone, a_resolver_that_hangs,
+        refused_in_the_middle), at_once=5)
 
 
 if __name__ == "__main__":

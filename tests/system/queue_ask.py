@@ -230,7 +230,8 @@ def frozen(where):
         d.wait(lambda: d.count("--reason", "mailbox busy") == 4)
         d.queue("freeze", "busy.example")
         busy = d.ids("--domain", "busy.example")
-        assert d.ids("--reason", "mailbox busy") == d.ids("--state", "frozen") == busy
+        found = d.ids("--reason", "mailbox busy"), d.ids("--state", "frozen")
+        assert found == (busy, busy), (found, busy, d.queue("list"))
         row = d.rows("list", "--id", busy[0])[0]["recipients"][0]
         assert row["frozen_as"] == "busy.example" and row["frozen_by"], row
         assert d.count("--reason", f"{row['reason']}; before that: {row['before']}") >= 1

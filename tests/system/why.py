@@ -343,15 +343,16 @@ def tried_by_another(where):
                 d.wait_attempts(first, 1)
                 d.wait_attempts(both, 2)
                 text = d.words(both)
-                if "after seconds" not in text.split("If it were tried now")[0]:
-                    break           # or, on a busy machine, what is said of the two differs
+                before = text.split("If it were tried now")[0]
+                if "after seconds" not in before and "the same then" in before:
+                    break           # on a busy machine the two may differ
                 assert d.g.cli("queue", "delete", first, both).returncode == 0
             s = d.story(a)
             assert s["group"]["messages"] == 2 and "messages_at_most" not in s["group"], s["group"]
             assert all(f"Name server: {a}:" in r["reason"] for r in s["reasons"]), s["reasons"]
-            assert re.search(r"<[xy]@[ab]\d.test> and 1 other: each waits with its site", text), text
+            assert re.search(r"<[xy]@..\.test> and 1 other: each waits with its site", text), text
             assert text.count("is left alone as a whole") == 1, text
-            assert re.search(r"the same then (for <[xy]@[ab]\d.test>|of another)", text), text
+            assert re.search(r"the same then (for <[xy]@..\.test>|of another)", text), text
             assert "the last word: Name server: (various): " in text, text
             r = d.g.cli("queue", "oldest", "--by", "reason", "--json")
             (row,) = [x for x in map(json.loads, r.stdout.splitlines()) if "oldest_id" in x]
