@@ -155,8 +155,7 @@ static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_st
     }
     if (n) {
         say_facts(q, seq, facts, n);
-        for (size_t at = 0; at < n; at += DSN_AT_ONCE)
-            facts_settle(q, seq, facts + at, n - at < DSN_AT_ONCE ? n - at : DSN_AT_ONCE);
+        facts_settle(q, seq, facts, n);
     }
     arena_free(&a);
     free(facts);

@@ -6,7 +6,7 @@
 #include "qmgr/admin.h"
 #include "sched/walk.h"
 
-enum { DEED_RCPTS_MAX = 256 }; /* of one message, in one record */
+enum { DEED_RCPTS_MAX = DSN_AT_ONCE }; /* of one message, in one record and one report */
 
 /* Of the message at hand, and for all of them. The one who walks owns what is in it. */
 struct doing {

@@ -285,7 +285,7 @@ void verdict_events(struct qmgr *q)
         settle_events(q, &ev, facts, n);
         n = 0;
         arena_reset(a);
-    } while (++i < AT_ONCE && sched_next_event(q->sched, now, &ev));
+    } while ((++i < AT_ONCE || n) && sched_next_event(q->sched, now, &ev));
     if (n)
         settle_events(q, &ev, facts, n);
     last_free(&last);

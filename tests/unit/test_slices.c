@@ -279,6 +279,22 @@ static void an_id_with_many_recipients(void)
     desk_close(&d);
 }
 
+/* Its sender is told in reports that are full, however many slices that takes. */
+static void one_who_is_told_of_many(void)
+{
+    enum { RCPTS = 5 * DSN_AT_ONCE };
+    static struct desk d;
+    desk_open(&d, 0);
+    channel_free(&d.r->deliver);
+    post_held(d.r, RCPTS);
+    uint64_t others = sched_totals(d.r->q->sched).messages - 1;
+    CHECK(ASK(&d, "act", "action=expire", "state=held"));
+    CHECK(strstr(d.last, "\"recipients\":1000"));
+    rig_run(d.r, 20000);
+    CHECK_INT(sched_totals(d.r->q->sched).messages - others, RCPTS / DSN_AT_ONCE);
+    desk_close(&d);
+}
+
 /* Every destination, and no row for its site, which nobody knows; more of them come meanwhile. */
 static void every_site(void)
 {
@@ -494,6 +510,7 @@ int main(int argc, char **argv)
         { "slices/each_question", each_question },
         { "slices/many_recipients", many_recipients },
         { "slices/an_id_with_many_recipients", an_id_with_many_recipients },
+        { "slices/one_who_is_told_of_many", one_who_is_told_of_many },
         { "slices/every_site", every_site },
         { "slices/while_it_changes", while_it_changes },
         { "slices/several", several },
