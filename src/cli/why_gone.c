@@ -82,8 +82,8 @@ static void put_log(struct why_show *s)
 /* Its mail is not called by its name, and that it refuses mail is said elsewhere. */
 static void put_listener(struct why_show *s, struct span target)
 {
-    const struct config *cfg = ask_config(s->k);
-    for (size_t i = 0; i < cfg->n_listens; i++) {
+    const struct config *cfg = s->k ? ask_config(s->k) : NULL;
+    for (size_t i = 0; cfg && i < cfg->n_listens; i++) {
         if (!span_eq(cfg->listens[i].name, target))
             continue;
         buf_putz(s->out, "  It is a listener of this gateway: what came by it and waits is shown "
