@@ -297,7 +297,8 @@ void job_rcpt_done(struct job *j, size_t i, const struct smtp_outcome *o)
     MUST(i < j->now_count);
     size_t r = j->now_index[i];
     struct rcpt_state *s = &j->states[r];
-    if (o->stage > SMTP_STAGE_STARTTLS || o->result == SMTP_DELIVERED)
+    bool by_user = j->once && o->code; /* this is what is wrong with the user, not with a server */
+    if (o->stage > SMTP_STAGE_STARTTLS || o->result == SMTP_DELIVERED || by_user)
         j->reached = true;
     remember(j, r, o);
     if (o->result != SMTP_DELIVERED)

@@ -354,6 +354,7 @@ def nobody_there(where):
     with gateway(where, f"mbox:{box}/%u") as g:
         send(g, "nosuchuser9", sender="")
         event(g, "failed", "nosuchuser9", dsn="5.1.1")
+        assert not [e for e in g.events() if e["event"] == "site_backed_off"]
         if ROOT:
             send(g, "root", sender="")
             said = event(g, "deferred", "root", dsn="4.3.5")
