@@ -183,7 +183,9 @@ static void router_reload(void *role, struct config *next)
     if (build(r, next, &e))
         say_new_tables(r);
     else
-        log_line(r->env->events, EVENT_WARNING, "the old tables stay in force");
+        log_line(r->env->events, EVENT_WARNING, "the old tables stay in force%s",
+                 next->sandbox.landlock ? "; one in a directory that had none needs a restart, "
+                                          "outside /etc (sandbox.landlock)" : "");
     config_free(&r->config);
     r->config = next;
     canons_forget(r->canons);

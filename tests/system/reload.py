@@ -179,6 +179,27 @@ def bad_table(where):
         sink.wait(1)
 
 
+def elsewhere(where):
+    """A table in a directory that had none: what a reload cannot open is said, with what to do."""
+    other = where / "other"
+    other.mkdir()
+    (other / "access").write_text("To:bad@dest.example REJECT\n")
+    with Gateway(where / "gw", smart_host=("127.0.0.1", 9), options={
+            "processes": {"restart_first": Word("50ms")}}) as g:
+        change(g, route={"access": f"text:{other}/access"})
+        reload(g)
+        if not rejects(g):                      # else the kernel has no Landlock
+            g.wait_log("the old tables stay in force; .* needs a restart")
+            g.crash("router")
+            wait_for("the new table", lambda: rejects(g))
+
+
+def rejects(g):
+    with smtpclient.Client(g.port) as c:
+        c.ehlo()
+        return c.envelope("a@client.example", "bad@dest.example").code == 550
+
+
 def refused(where):
     """All mistakes of a file are said, options that cannot change are named, and an address that
     somebody else has as well; each time the old configuration stays."""
@@ -263,8 +284,8 @@ def rotation(where):
 
 def main():
     return Report().cases("reload", (
-        under_load, open_session, listeners, mailertable, bad_table, refused, certificate,
-        rotation))
+        under_load, open_session, listeners, mailertable, bad_table, elsewhere, refused,
+        certificate, rotation))
 
 
 if __name__ == "__main__":

@@ -549,7 +549,8 @@ static const struct config_option options[] = {
     { "sandbox", "seccomp", CONFIG_BOOL, 0, AT(sandbox.seccomp), "on",
       .help = "filter the system calls of each process" },
     { "sandbox", "landlock", CONFIG_BOOL, 0, AT(sandbox.landlock), "on",
-      .help = "restrict the files of each process, where the kernel can" },
+      .help = "restrict the files of each process, where the kernel can; a reload that names a "
+              "table in a directory that had none, outside /etc, then needs a restart" },
 };
 
 const struct config_option *config_options(size_t *n_r)
