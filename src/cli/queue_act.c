@@ -404,6 +404,13 @@ static void say_done(const struct doing *d, const json_t *o)
                                          : " (nothing was left to change)");
         buf_free(&b);
     }
+    if (row_int(o, "untold"))
+        say_number(row_int(o, "untold"), " of them: nobody is told, as its sender asked",
+                   " of them: nobody is told, as their senders asked");
+    if (row_int(o, "to_postmaster"))
+        say_number(row_int(o, "to_postmaster"),
+                   " of them: the postmaster is told, as it has no sender",
+                   " of them: the postmaster is told, as they have no sender");
     if (frozen)
         say_frozen(o);
     if (row_int(o, "in_session"))

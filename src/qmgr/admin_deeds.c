@@ -130,6 +130,14 @@ static int do_retry(struct doing *d, const struct sched_msg_info *m)
     return (int)d->n;
 }
 
+static void count_told(struct doing *d, uint64_t seq, uint32_t rcpt)
+{
+    const struct envelope *env = store_envelope(d->a->q, seq);
+    enum dsn_due due = env ? facts_due(d->a->q, env, rcpt, DSN_OUT_FAILED) : DSN_TO_SENDER;
+    d->untold += due == DSN_NONE;
+    d->to_postmaster += due == DSN_TO_POSTMASTER;
+}
+
 /* Final, with a report, as an expiry is. */
 static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_state state)
 {
@@ -152,6 +160,7 @@ static int finish(struct doing *d, const struct sched_msg_info *m, enum sched_st
             continue;
         verdict_ended(&f, expired, buf_span(&d->a->who), a);
         facts[n++] = f;
+        count_told(d, seq, d->rcpts[i]);
     }
     if (n) {
         say_facts(q, seq, facts, n);

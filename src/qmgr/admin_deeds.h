@@ -16,6 +16,7 @@ struct doing {
     uint32_t *rcpts;        /* those that are meant, at most DEED_RCPTS_MAX */
     size_t n;
     struct last last;       /* of the message at hand: its records are read once */
+    uint64_t untold, to_postmaster; /* count those whose end its sender is not told */
     uint64_t after_attempt; /* counts those that are in a session: it is done at its end */
 };
 

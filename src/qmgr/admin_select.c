@@ -243,6 +243,10 @@ static void put_done(struct acting *d, struct json *j)
     json_str(j, "action", span_str(d->deed->past));
     json_uint(j, "messages", d->messages);
     json_uint(j, "recipients", d->recipients);
+    if (d->with.untold)
+        json_uint(j, "untold", d->with.untold);
+    if (d->with.to_postmaster)
+        json_uint(j, "to_postmaster", d->with.to_postmaster);
     if (d->in_session)
         json_uint(j, "in_session", d->in_session);
     if (d->frozen)

@@ -306,8 +306,12 @@ def ended(where):
         h.send(("never@far.example", "NOTIFY=NEVER"), sender="b@from.example")
         h.send("no@far.example", sender="")
         h.send("left@far.example", sender="c@from.example")
-        for to in ("tried", "never", "no"):
-            assert g.cli("queue", "expire", "--yes", "--to", f"{to}@far.example").returncode == 0
+        for to, told in (("tried", b""),
+                         ("never", b"1 of them: nobody is told, as its sender asked"),
+                         ("no", b"1 of them: the postmaster is told, as it has no sender")):
+            done = g.cli("queue", "expire", "--yes", "--to", f"{to}@far.example")
+            assert done.returncode == 0 and told in done.stdout, done
+            assert told or b"told" not in done.stdout, done
         r = h.report()
         words = " ".join(r.words().split())
         assert r.rcpts[0]["Status"] == "4.4.7", r.raw
