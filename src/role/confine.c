@@ -50,13 +50,28 @@ static void allow(struct paths *p, struct span path, unsigned may)
         p->rules[p->n++] = (struct landlock_rule){ must_strndup(path.p, path.n), may };
 }
 
-/* The directory of a map: its file is replaced by renaming, so the rule is not on the file. */
-static void allow_map(struct paths *p, struct span spec)
+static void allow_directory(struct paths *p, struct span path)
 {
-    struct span path = span_from(spec, span_find(spec, '/')); /* "text:/x", "hash -o /x" */
     size_t slash = span_rfind(path, '/');
     if (slash < path.n)
         allow(p, span_to(path, slash ? slash : 1), MAY_READ);
+}
+
+/* The directory of a file, and of the one it is a link to: files are replaced by renaming, so the
+ * rule is not on the file. */
+static void allow_file(struct paths *p, struct span path)
+{
+    char *name = must_strndup(path.p, path.n), *real = realpath(name, NULL);
+    allow_directory(p, path);
+    if (real && !span_eq(span_str(real), path))
+        allow_directory(p, span_str(real));
+    free(real);
+    free(name);
+}
+
+static void allow_map(struct paths *p, struct span spec)
+{
+    allow_file(p, span_from(spec, span_find(spec, '/'))); /* "text:/x", "hash -o /x" */
 }
 
 /* A glob's fixed front: "/var/spool/postern/q*" gives "/var/spool/postern". */
@@ -108,8 +123,8 @@ static void paths_of(struct paths *p, enum role_id role, const struct config *cf
     if (role == ROLE_ROUTER)
         allow_maps(p, cfg);
     if (role == ROLE_RESOLVER) {
-        allow(p, cfg->dns.resolv_conf, MAY_READ);
-        allow(p, cfg->dns.trust_anchor, MAY_READ);
+        allow_file(p, cfg->dns.resolv_conf);
+        allow_file(p, cfg->dns.trust_anchor);
     }
 }
 

@@ -194,6 +194,22 @@ def elsewhere(where):
             wait_for("the new table", lambda: rejects(g))
 
 
+def name_servers(where):
+    """The system's list of name servers is replaced by renaming, and may be a link."""
+    (where / "run").mkdir()
+    stub, link = where / "run" / "stub.conf", where / "resolv.conf"
+    stub.write_text("nameserver 127.0.0.1\n")
+    link.symlink_to(stub)
+    with Gateway(where / "gw", smart_host=("127.0.0.1", 9), options={
+            "dns": {"servers": None, "resolv_conf": str(link)}}) as g:
+        for path in (stub, link):
+            new = where / "run" / "new.conf"
+            new.write_text("nameserver 127.0.0.2\n")
+            new.rename(path)
+            reload(g)
+        assert "resolv.conf" not in g.log(), g.log()[-500:]
+
+
 def rejects(g):
     with smtpclient.Client(g.port) as c:
         c.ehlo()
@@ -284,8 +300,8 @@ def rotation(where):
 
 def main():
     return Report().cases("reload", (
-        under_load, open_session, listeners, mailertable, bad_table, elsewhere, refused,
-        certificate, rotation))
+        under_load, open_session, listeners, mailertable, bad_table, elsewhere, name_servers,
+        refused, certificate, rotation))
 
 
 if __name__ == "__main__":
