@@ -222,6 +222,13 @@ static int no_id(const struct request *rq, const char *word)
                     rq->verb->may & ACTS ? " id" : "ne", option, word);
 }
 
+/* Also with a colon behind it, as it stands in a log. */
+static bool may_be_id(const char *word)
+{
+    const char *colon = strchr(word, ':');
+    return !strpbrk(word, "@.") && (!colon || (colon > word && !colon[1]));
+}
+
 static int check_args(struct request *rq)
 {
     rq->verb = rq->verb ? rq->verb : &verbs[0];
@@ -241,7 +248,7 @@ static int check_args(struct request *rq)
     if (may & ACTS && rq->all && (rq->n > own || rq->words.filters))
         return cli_usage_error(&rq->a, "every message, or those of a filter or id", "--all");
     for (size_t i = own; may & ACTS && !is(rq, "retry") && !rule_verb(rq) && i < rq->n; i++)
-        if (strpbrk(rq->ids[i], "@.:"))
+        if (!may_be_id(rq->ids[i]))
             return no_id(rq, rq->ids[i]);
     if (is(rq, "retry") && rq->n > 1)
         return cli_usage_error(&rq->a, "one word too many", rq->ids[1]);
@@ -413,8 +420,12 @@ static int run(struct request *rq)
     bool plain = rq->verb->may & PLAIN_IDS && !by_filter && !rq->bounce && !rq->dry;
     if (rq->verb->may & ACTS && !plain)
         return act(rq);
+    bool fits = true;
     for (size_t i = 0; i < rq->n; i++)
-        queue_words_plain(&rq->words, rq->ids[i]);
+        fits = fits && (plain ? queue_words_id(&rq->words, rq->ids[i])
+                              : queue_words_plain(&rq->words, rq->ids[i]));
+    if (!fits)
+        return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);
     rq->asked = rq->words.n;
     if (!put_options(rq))
         return cli_usage_error(&rq->a, "more arguments than it takes at once", NULL);

@@ -49,6 +49,16 @@ bool queue_words_add(struct queue_words *w, const char *name, const char *value)
     return add_parts(w, (const char *const[]){ name, "=", value }, 3);
 }
 
+bool queue_words_id(struct queue_words *w, const char *id)
+{
+    size_t begun = w->used, n = strlen(id);
+    bool colon = n > 1 && id[n - 1] == ':';
+    if (!add_parts(w, &id, 1))
+        return false;
+    w->text[begun + n - colon] = '\0';
+    return true;
+}
+
 /* Several with commas, where a comma is no part of such a value: as several options. Of a state
  * qmgr reads them itself. */
 static bool has_several(const char *field, const char *value)

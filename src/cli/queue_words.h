@@ -29,6 +29,8 @@ int queue_words_option(struct queue_words *w, const char *option, const char *va
     "  --age '>2h' or '<30m'  --size '>1M' or '<10K'; without a sign: more than\n"
 /* "name=value". False: no room. */
 bool queue_words_add(struct queue_words *w, const char *name, const char *value);
+/* The id alone, also as it stands in a log: with a colon behind it. False: no room. */
+bool queue_words_id(struct queue_words *w, const char *id);
 /* Whether there is a condition FIELD=VALUE among them, or !FIELD=VALUE. */
 bool queue_words_about(const struct queue_words *w, const char *field);
 /* Whether they ask for sites, or for hosts in them. */

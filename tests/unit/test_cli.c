@@ -400,6 +400,16 @@ static void asks_and_shows(void)
                        "postern queue: not all of them\n");
 }
 
+static void ids_of_a_log(void)
+{
+    fake("{\"id\":\"6AKKFC00000001\",\"action\":\"held\",\"recipients\":1}\n{\"end\":\"ok\"}\n");
+    QUEUE("hold", "6AKKFC00000001:", "6AKKFC00000002", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"hold\",\"args\":[\"6AKKFC00000001\",\"6AKKFC00000002\"]}\n");
+    CHECK_INT(QUEUE("hold", "mx:a", "--socket", fake_path)->status, EX_USAGE);
+    CHECK_INT(QUEUE("hold", ":", "--socket", fake_path)->status, EX_USAGE);
+}
+
 static void frozen_are_shown(void)
 {
     fake("{\"id\":\"a.example\",\"action\":\"frozen\",\"who\":\"ann\",\"since_ms\":86400000}\n"
@@ -667,7 +677,7 @@ static const struct test tests[] = {
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(options_without_effect), TEST(errors_are_harmless),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
-    TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
+    TEST(ids_of_a_log),     TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
     TEST(two_exports_at_once),
     TEST(rules_of_rerouting), TEST(retries),
     TEST(json_is_passed_on),
