@@ -79,11 +79,12 @@ def modes(where):
             queue(g, "run")
             arrived = [m.recipients[0] for m in sink.wait(2)]
             assert sorted(arrived) == ["defer@dest.example", "queue_only@dest.example"], arrived
-            assert dns.asked("dest.example", "MX") == 1
+            asked = dns.asked("dest.example", "MX")     # one that is answered late is repeated
             time.sleep(0.3)
             assert len(sink.messages) == 2
             queue(g, "release", ids["hold"])
             assert sink.wait(3)[2].recipients == ["hold@dest.example"]
+            assert dns.asked("dest.example", "MX") == asked >= 1
             wait_for("an empty queue", lambda: not rows(g))
 
 

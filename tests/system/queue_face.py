@@ -325,7 +325,7 @@ def retry(where):
         sink.at("rcpt", "451 4.7.1 greylisted", match=b"u7@")
         sink.at("rcpt", "550 5.1.1 nobody", match=b"u8@")
         said = d.run("postern", "retry", "BULK.example", "--verbose", code=69)
-        numbers = re.findall(r"^\[(\d+)/(\d+)\] ", said, re.M)
+        numbers = re.findall(r"^\[(\d+)/(\d+)\] (?!.*  more of it$)", said, re.M)
         assert numbers == [(str(i + 1), str(MANY)) for i in range(MANY)], numbers[:20]
         sent = [m for m in sink.messages if m.sender]   # and the report to its sender
         assert len(sent) == MANY - 2 and "n@other" not in said, len(sent)
@@ -336,9 +336,11 @@ def retry(where):
                       "     1  deferred: 451 4.7.1 greylisted\n",
                       "     1  failed: 550 5.1.1 nobody"):
             assert words in said, (words, said[:600], said[-600:])
-        # One dialogue after the other, though several run at once.
-        for m in re.findall(r"^\[\d+/\d+\] (.*?)(?=^\[|\Z)", said, re.M | re.S):
-            assert m.count("RCPT TO") == 1, m
+        # One dialogue after the other, though several run at once; one that is slow in two parts.
+        tried = dict.fromkeys((n for n, _ in numbers), 0)
+        for n, m in re.findall(r"^\[(\d+)/\d+\] (.*?)(?=^\[|\Z)", said, re.M | re.S):
+            tried[n] += m.count("RCPT TO")
+        assert set(tried.values()) == {1}, tried
         sink.clear()
         sink.at("bdat", "452-4.2.2 full\r\n452 4.2.2 of mail", times=1)
         said = d.run("postern", "retry", "n@other.example", "-v", code=75)

@@ -16,7 +16,7 @@ from lib.gateway import Gateway, Word               # noqa: E402
 from lib.load import Load                           # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import Sink                           # noqa: E402
-from lib.waiting import wait_for                       # noqa: E402
+from lib.waiting import until, wait_for                # noqa: E402
 
 MESSAGE = b"Subject: one\r\n\r\nhello\r\n"
 LONG = os.environ.get("POSTERN_LONG") == "1"
@@ -286,15 +286,20 @@ def rotation(where):
                                               for f in ("stat.log", "events.jsonl")))
             moved.append(n)
         load.wait_arrived()
-        time.sleep(0.3)
-        sizes = [(g.dir / f"stat.log.{n}").stat().st_size for n in moved]
-        assert smtpclient.deliver(g.port, MESSAGE, rcpts=["c@late.example"]).code == 250
-        wait_for("its lines", lambda: re.search("to=<c@late.example>", g.logfile.read_text()))
-        assert sizes == [(g.dir / f"stat.log.{n}").stat().st_size for n in moved]
-        text = "".join(p.read_text() for p in g.dir.glob("stat.log*"))
+
+        def lines(words):
+            return sum(len(re.findall(words, p.read_text())) for p in g.dir.glob("stat.log*"))
         for words in (r": from=<a@load\.example>", r": to=<b@dest\.example>.*stat=Sent"):
-            found = len(re.findall(words, text))
-            assert found == count, f"{words}: {found} of {count}"
+            until(lambda w=words: lines(w) >= count, why=lambda w=words: f"{w}: {lines(w)}")
+            assert lines(words) == count, f"{words}: {lines(words)} of {count}"
+
+        def nobody_writes():            # each process has let go of it in its own time
+            sizes = [(g.dir / f"stat.log.{n}").stat().st_size for n in moved]
+            told = lines("to=<c@late.example>")
+            assert smtpclient.deliver(g.port, MESSAGE, rcpts=["c@late.example"]).code == 250
+            wait_for("its line", lambda: lines("to=<c@late.example>") > told)
+            return sizes == [(g.dir / f"stat.log.{n}").stat().st_size for n in moved]
+        wait_for("the old files to be left alone", nobody_writes)
         assert len(load.finish().accepted) == count
 
 

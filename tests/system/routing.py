@@ -380,7 +380,7 @@ def edited(where):
         d.taken("v@moved.example")
         assert new.wait(2)[1].recipients == ["v@moved.example"]
         time.sleep(2.5)
-        refused = [e for e in d.g.events() if e["event"] == "map_refused"]
+        refused = d.g.wait_events("map_refused")
         assert len(refused) == 1 and "\n" in refused[0]["text"], refused
         d.write("mailertable", "")
         end = time.monotonic() + 90

@@ -875,6 +875,7 @@ def after_a_crash(where):
         id = d.submit()
         before = d.wait_attempts(id, 1)["attempts"]
         time.sleep(3)                   # what is not flushed within a second may be lost
+        d.submit(port=d.hold)           # and now it is, however busy qmgr was
         d.g.crash()
         assert d.story(id)["attempts"] == before
         d.retry(id)
