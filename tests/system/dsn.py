@@ -284,7 +284,7 @@ def delay_and_expiry(where):
                            ("busy3", "nobody was told, as its sender had asked")):
             text = " ".join(g.cli("why", f"{rcpt}@far.example").stdout.decode().split())
             assert re.search(rf"<{rcpt}@far.example> was given up .+, as its time was over after "
-                             r"1\ds \(expire_after = 10s of delivery_rule \"far\"\); what was said "
+                             r"1\ds \(expire_after = 12s of delivery_rule \"far\"\); what was said "
                              rf"last, at \S+ \S+: 450 4.2.1 busy; {told}", text), text
         h.send("busy4@far.example", sender="d@from.example")
         g.wait_log("to=<busy4@far.example>.*busy")
