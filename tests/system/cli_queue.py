@@ -310,6 +310,8 @@ def nobody_reads(where):
                  data=b"Subject: y\n\nhello\n")
         assert r.returncode == 0, r
         assert sink.wait(3)[2].recipients == ["c@dest.example"]
+        r = call("<&-", link, "-f", "a@client.example", "d@dest.example")
+        assert r.returncode == 74 and b"cannot be read" in r.stdout, r  # no empty message either
 
 
 CASES = (shows_why, held_and_released, deleted, deleted_while_active, run_and_retry, many,

@@ -144,6 +144,10 @@ def not_into_others_files(where):
         with open(part, "r+b"):
             assert run(where, "makemap", "hash", "n", stdin=b"a 1\n").returncode == 0
         assert (where / "n.cdb").stat().st_uid == 0
+    (where / "n.cdb").write_text("as it was")
+    r = subprocess.run(["sh", "-c", f"exec {where}/bin/makemap hash n <&-"], cwd=where,
+                       capture_output=True, timeout=60)
+    assert r.returncode == 74 and (where / "n.cdb").read_text() == "as it was", r
     part.symlink_to(other)
     assert run(where, "makemap", "hash", "n", stdin=b"a 1\n").returncode == 73
     assert run(where, "makemap", "hash", "no/n", stdin=b"a 1\n").returncode == 73

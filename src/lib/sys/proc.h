@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 /* Opens /dev/null for those of 0, 1 and 2 that are closed, or the next file or socket that is
- * opened would be one of them, and what is printed would go there. False: it cannot be. */
+ * opened would be one of them, and what is printed would go there. To read from a standard input
+ * that was closed stays an error: nothing is no empty message. False: it cannot be. */
 bool proc_standard_descriptors(void);
 
 /* Closes every descriptor from `lowest` up. */
