@@ -50,7 +50,7 @@ static void say_lost(struct qmgr *q, const struct err *lost, bool damaged, size_
     err_set(&text, "%s; %s", lost->text,
             dirs == 1 ? "nothing is frozen or rerouted any more, and alarms are told anew"
                       : "what was decided while no other directory could be written is not known "
-                        "any more: postern queue freeze, queue reroute --rule show what is");
+                        "any more: postern queue freeze and reroute --list show what is");
     say(q, damaged ? EVENT_spool_damage : EVENT_spool_notice, text.text);
 }
 
@@ -72,6 +72,8 @@ void keep_open(struct qmgr *q, const struct spool_dirs *dirs)
     q->keeper->ran_ms = decision_get(q, RUN, SPAN_NONE, &unused, &run) ? run.at_ms : -1;
     q->keeper->ran_upto = spool_ids_upto(q->spool);
     sched_run_before(q->sched, q->keeper->ran_ms);
+    if (err.text[0])
+        keep_flush(q); /* where a copy is missing the next loss would be of them all */
 }
 
 void keep_free(struct qmgr *q)

@@ -125,6 +125,25 @@ def survives(where):
             assert len(raised(g)) == 1
 
 
+def one_of_two(where):
+    """One directory of the spool is enough; that the other lacks what was decided is said."""
+    both = [where / "g" / "spool" / name for name in ("q0", "q1")]
+    both[1].mkdir(parents=True)
+    with Gateway(where / "g", options={"spool": {"directories": [str(d) for d in both]}}) as g:
+        queue(g, "freeze", "good.example")
+        g.stop()
+        assert "not known any more" not in g.log(), g.log()
+        (both[0] / "notes").unlink()
+        g.start()
+        g.wait_log(r"q0/notes: not there, .*while no other directory could be written is not known")
+        assert "good.example" in queue(g, "freeze")
+        g.stop()
+        (both[1] / "notes").write_bytes(b"PSTNNOT1 and nonsense behind it")
+        g.start()
+        g.wait_log(r"q1/notes: damaged; .*while no other directory could be written is not known")
+        assert "good.example" in queue(g, "freeze")
+
+
 def control(g, verb, *args):
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(str(g.dir / "control"))
@@ -310,6 +329,7 @@ def main():
         return report.code()
     with temp.Dir("keep") as where:
         report.run("keep/survives", survives, where / "survives")
+        report.run("keep/one_of_two", one_of_two, where / "one_of_two")
         report.run("keep/words", words, where / "words")
         report.run("keep/whereabouts", whereabouts, where / "whereabouts")
     return report.code()
