@@ -291,7 +291,7 @@ def own_address(where):
         with g:
             submit(g.port, ["u@self.example"], sender="a@from.example")
             assert sink.wait(1)[0].recipients == ["u@self.example"]
-            assert len([e for e in g.events() if e["event"] == "received"]) == 1
+            assert len(g.wait_events("received")) == 1
 
 
 def main():
