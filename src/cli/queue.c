@@ -116,6 +116,7 @@ struct output {
     struct queue_show *show;
     struct buf out, err;
     bool at_once; /* few rows, each worth telling as it comes */
+    bool any;     /* there was one */
     bool failed;
 };
 
@@ -291,6 +292,7 @@ static void flush(struct output *o)
 static void on_row(void *ctx, struct span json)
 {
     struct output *o = ctx;
+    o->any = true;
     if (o->json) {
         buf_puts(&o->out, json);
         buf_putc(&o->out, '\n');
@@ -346,6 +348,8 @@ static int ask(struct request *rq)
             flush(&o);
             find_totals(rq, &o);
             queue_show_end(o.show, &o.out);
+            if (!o.any && !rq->n && is(rq, "freeze"))
+                buf_putz(&o.out, "nothing is frozen\n");
         }
         flush(&o);
         if (rc == EX_OK && o.failed)

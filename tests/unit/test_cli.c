@@ -417,6 +417,14 @@ static void frozen_are_shown(void)
     struct run *r = QUEUE("freeze", "--socket", fake_path);
     fake_over();
     CHECK(strstr(r->out, "a.example: frozen since 1970-01-") && strstr(r->out, " by ann\n"));
+    fake("{\"end\":\"ok\"}\n");
+    r = QUEUE("freeze", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(r->out, "nothing is frozen\n");
+    fake("{\"end\":\"ok\"}\n");
+    r = QUEUE("freeze", "--json", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(r->out, "");
 }
 
 static void meant_options(void)
