@@ -47,7 +47,7 @@ static void freeze_again(void *ctx, struct span name, const struct decision *d)
 static void say_lost(struct qmgr *q, const struct err *lost, bool damaged, size_t dirs)
 {
     struct err text;
-    err_set(&text, "%s; %s", lost->text,
+    err_set(&text, "%s%s; %s", lost->text, damaged ? "" : " (it is new, or was lost)",
             dirs == 1 ? "nothing is frozen or rerouted any more, and alarms are told anew"
                       : "what was decided while no other directory could be written is not known "
                         "any more: postern queue freeze and reroute --list show what is");
