@@ -43,17 +43,20 @@ static void on_row(struct why *w, struct span text)
     json_decref(row);
 }
 
-/* EX_OK, EX_NOINPUT (nothing there: not said), or a status with everything said. */
-static int ask_queue(const struct cli_args *a, const char *target, struct why *w)
+/* asked: of the message's recipients, an address or a domain; NULL: all of them.
+ * EX_OK, EX_NOINPUT (nothing there: not said), or a status with everything said. */
+static int ask_queue(const struct cli_args *a, const char *target, const char *asked,
+                     struct why *w)
 {
     struct ctl c;
-    char arg[1100];
-    const char *args[] = { arg };
+    char arg[1100], more[1100];
+    const char *args[] = { arg, more };
     struct span line;
     int rc = ctl_open(&c, a);
     snprintf(arg, sizeof arg, "target=%s", target);
+    snprintf(more, sizeof more, "asked=%s", asked ? asked : "");
     if (rc == EX_OK) {
-        enum ctl_got got = ctl_ask(&c, "why", args, 1) ? CTL_ROW : CTL_ERROR;
+        enum ctl_got got = ctl_ask(&c, "why", args, asked ? 2 : 1) ? CTL_ROW : CTL_ERROR;
         while (got == CTL_ROW && (got = ctl_next(&c, &line)) == CTL_ROW)
             if (line.n)
                 on_row(w, line);
@@ -230,12 +233,15 @@ static json_t *ask_stands_for(struct ask *k, const char *target)
 static int ask_oldest(const struct cli_args *a, struct why *w)
 {
     const char *id = json_string_value(json_object_get(w->group, "oldest"));
-    json_t **of_all[] = { &w->places, &w->hosts, &w->deliveries }; /* not of the oldest alone */
-    json_t *rows[] = { w->places, w->hosts, w->deliveries };
-    for (size_t i = 0; i < 3; i++)
+    const char *target = json_string_value(json_object_get(w->group, "target"));
+    /* not of the oldest alone */
+    json_t **of_all[] = { &w->reasons, &w->places, &w->hosts, &w->deliveries };
+    json_t *rows[] = { w->reasons, w->places, w->hosts, w->deliveries };
+    for (size_t i = 0; i < 4; i++)
         *of_all[i] = json_array();
-    int rc = id ? ask_queue(a, id, w) : EX_OK;
-    for (size_t i = 0; i < 3; i++) {
+    bool host = why_is(w->group, "is", "host");
+    int rc = id ? ask_queue(a, id, host ? NULL : target, w) : EX_OK;
+    for (size_t i = 0; i < 4; i++) {
         json_decref(*of_all[i]);
         *of_all[i] = rows[i];
     }
@@ -269,7 +275,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
                        .places = json_array(), .attempts = json_array(),
                        .hosts = json_array(), .domains = json_array(),
                        .deliveries = json_array() };
-    w->exit = ask_queue(a, target, w);
+    w->exit = ask_queue(a, target, NULL, w);
     if (w->exit == EX_OK && w->group)
         w->exit = ask_oldest(a, w);
     w->now_ms = row_int(w->now, "now_ms");

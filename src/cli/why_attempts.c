@@ -180,8 +180,10 @@ static void put_whom(struct why_show *s, const json_t *a)
         one = r;
         n++;
     }
+    if (!s->w->group && row_int(a, "recipient_count"))
+        n = row_int(a, "recipient_count"); /* not all of them have a row */
     buf_putz(s->out, " for ");
-    if (n == 1)
+    if (n == 1 && one)
         why_put_addr(s, row_text(one, "to"));
     else
         why_put_number(s, n, "recipient", "recipients");
@@ -212,16 +214,34 @@ static void put_attempt(struct why_show *s, const json_t *a, bool all)
     }
 }
 
-/* At the same time, to the same end, and no host was there to say anything of its own. */
+/* The same words at the same host: of several deliveries of one message. */
+static bool same_dialogue(const json_t *a, const json_t *b)
+{
+    const json_t *x = json_object_get(a, "dialogue"), *y = json_object_get(b, "dialogue");
+    if (!span_eq(row_text(a, "destination"), row_text(b, "destination")) ||
+        json_array_size(x) != json_array_size(y))
+        return false;
+    for (size_t i = 0; i < json_array_size(x); i++) {
+        const char *sign, *other;
+        struct span text = line_of(json_array_get(x, i), &sign);
+        if (!span_eq(text, line_of(json_array_get(y, i), &other)) || strcmp(sign, other) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* At the same time, to the same end, and what was said is the same, or no host was there to say
+ * anything of its own. */
 static bool tells_same(const json_t *a, const json_t *b)
 {
     enum { AT_ONCE_MS = 2000 };
     char room[QUEUE_CLASS_MAX], other[QUEUE_CLASS_MAX];
     int64_t apart = row_int(a, "at_ms") - row_int(b, "at_ms");
     size_t n = queue_reason_class(row_text(a, "said"), room);
+    bool none = !json_array_size(json_object_get(a, "dialogue")) &&
+                !json_array_size(json_object_get(b, "dialogue"));
     return span_eq(row_text(a, "stage"), row_text(b, "stage")) && apart <= AT_ONCE_MS &&
-           apart >= -AT_ONCE_MS && !json_array_size(json_object_get(a, "dialogue")) &&
-           !json_array_size(json_object_get(b, "dialogue")) &&
+           apart >= -AT_ONCE_MS && (none || same_dialogue(a, b)) &&
            n == queue_reason_class(row_text(b, "said"), other) && memcmp(room, other, n) == 0;
 }
 
@@ -236,14 +256,29 @@ static bool is_told(const json_t *attempts, size_t i)
 static void put_others(struct why_show *s, size_t i)
 {
     const json_t *attempts = s->w->attempts;
-    size_t n = 0;
+    const json_t *last = NULL;
+    int64_t n = 0, rcpts = 0;
     for (size_t k = i + 1; k < json_array_size(attempts); k++) {
-        if (!tells_same(json_array_get(attempts, i), json_array_get(attempts, k)))
+        const json_t *a = json_array_get(attempts, k);
+        if (!tells_same(json_array_get(attempts, i), a))
             continue;
-        buf_putz(s->out, n++ ? "," : "      the same then");
-        put_whom(s, json_array_get(attempts, k));
+        last = a;
+        n++;
+        rcpts += row_int(a, "recipient_count");
     }
-    buf_putz(s->out, n ? "\n" : "");
+    if (!n)
+        return;
+    buf_putz(s->out, "      the same then");
+    if (n == 1) {
+        put_whom(s, last);
+    } else {
+        buf_printf(s->out, " in %lld others", (long long)n);
+        if (rcpts) {
+            buf_putz(s->out, ", for ");
+            why_put_number(s, rcpts, "recipient", "recipients");
+        }
+    }
+    buf_putc(s->out, '\n');
 }
 
 static void put_head(struct why_show *s)

@@ -48,6 +48,12 @@ static bool is_first(const struct why *w, size_t i)
     return true;
 }
 
+/* More than there are rows for: the first row of each situation says how many are in it. */
+static bool is_cut(const struct why *w)
+{
+    return row_int(json_array_get(w->rcpts, 0), "alike") > 0;
+}
+
 /* elsewhere_r: one of them that goes to another destination; NULL: none does. */
 static size_t count_same(const struct why *w, size_t from, const json_t **elsewhere_r)
 {
@@ -58,11 +64,12 @@ static size_t count_same(const struct why *w, size_t from, const json_t **elsewh
         const json_t *r = json_array_get(w->rcpts, i);
         if (!same(w, first, r))
             continue;
-        n++;
+        int64_t alike = row_int(r, "alike"); /* itself, and others that are not all rows */
+        n += alike > 0 ? (size_t)alike : !is_cut(w);
         if (!span_eq(row_text(first, "destination"), row_text(r, "destination")))
             *elsewhere_r = r;
     }
-    return n;
+    return n ? n : 1;
 }
 
 /* --- where it is --- */
@@ -228,14 +235,19 @@ static void put_situation(struct why_show *s, size_t i)
 
 static void put_situations(struct why_show *s)
 {
-    const json_t *message = s->w->message;
-    size_t shown = json_array_size(s->w->rcpts);
-    for (size_t i = 0; i < shown; i++)
-        if (is_first(s->w, i))
-            put_situation(s, i);
-    if (row_int(message, "rcpts") > (int64_t)shown)
-        buf_printf(s->out, "  (%lld more recipients are not shown)\n",
-                   (long long)row_int(message, "rcpts") - (long long)shown);
+    int64_t left = row_int(s->w->message, "rcpts");
+    for (size_t i = 0; i < json_array_size(s->w->rcpts); i++) {
+        const json_t *elsewhere;
+        if (!is_first(s->w, i))
+            continue;
+        put_situation(s, i);
+        left -= (int64_t)count_same(s->w, i, &elsewhere);
+    }
+    if (left > 0) {
+        buf_putz(s->out, "  (");
+        why_put_number(s, left, "more recipient is not shown)\n",
+                       "more recipients are not shown)\n");
+    }
 }
 
 static const char *end_of(const struct why *w)
@@ -286,8 +298,50 @@ static void put_rewritten(struct why_show *s)
     }
 }
 
+/* --- reasons, with how many have them --- */
+
+static const char *group_words(const json_t *reason)
+{
+    static const struct {
+        const char *state, *words;
+    } table[] = {
+        { "active", "on the way" },           { "ready", "waits for its turn at its site" },
+        { "deferred", "put off" },            { "waiting", "waits for a queue run" },
+        { "held", "held" },                   { "quarantined", "held by the tables" },
+    };
+    if (row_true(reason, "with_site"))
+        return "waits with its site";
+    if (row_true(reason, "final"))
+        return json_string_value(json_object_get(reason, "state"));
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (why_is(reason, "state", table[i].state))
+            return table[i].words;
+    return "";
+}
+
+static void put_list(struct why_show *s)
+{
+    for (size_t i = 0; i < json_array_size(s->w->reasons); i++) {
+        const json_t *r = json_array_get(s->w->reasons, i);
+        buf_printf(s->out, "    %6lld  " WHY_HANG "%s", (long long)row_int(r, "recipients"),
+                   group_words(r));
+        buf_putz(s->out, row_text(r, "reason").n && group_words(r)[0] ? ": " : "");
+        why_put(s, row_text(r, "reason"));
+        why_put_frozen(s, r);
+        if (row_text(r, "id").n) {
+            buf_putz(s->out, "  [");
+            why_put(s, row_text(r, "id"));
+            buf_putz(s->out, "]");
+        }
+        buf_putc(s->out, '\n');
+    }
+}
+
+/* --- one message --- */
+
 static void put_message(struct why_show *s)
 {
+    enum { FEW = 10 }; /* recipients: what is said of each says it all */
     const json_t *m = s->w->message, *first = json_array_get(s->w->rcpts, 0);
     int64_t rcpts = row_int(m, "rcpts");
     buf_putz(s->out, WHY_HEAD);
@@ -311,6 +365,10 @@ static void put_message(struct why_show *s)
     if (rcpts > 1) {
         buf_putz(s->out, "  Of these ");
         why_put_number(s, row_int(m, "waiting"), "waits.\n", "wait.\n");
+        if (rcpts > FEW && json_array_size(s->w->reasons) > 1) {
+            buf_putz(s->out, "  All of them, by state and reason:\n");
+            put_list(s);
+        }
     }
     put_rewritten(s);
     if (!row_true(m, "readable"))
@@ -324,43 +382,13 @@ static void put_message(struct why_show *s)
 
 /* --- what many have in common --- */
 
-static const char *group_words(const json_t *reason)
-{
-    static const struct {
-        const char *state, *words;
-    } table[] = {
-        { "active", "on the way" },           { "ready", "waits for its turn at its site" },
-        { "deferred", "put off" },            { "waiting", "waits for a queue run" },
-        { "held", "held" },                   { "quarantined", "held by the tables" },
-    };
-    if (row_true(reason, "with_site"))
-        return "waits with its site";
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (why_is(reason, "state", table[i].state))
-            return table[i].words;
-    return "";
-}
-
 static void put_reasons(struct why_show *s)
 {
     size_t n = json_array_size(s->w->reasons);
     int64_t others = row_int(s->w->group, "other_reasons");
     buf_putz(s->out, n == 1 && !others ? "  All for one reason:\n"
                                       : "  The reasons, and how many recipients each has:\n");
-    for (size_t i = 0; i < n; i++) {
-        const json_t *r = json_array_get(s->w->reasons, i);
-        buf_printf(s->out, "    %6lld  " WHY_HANG "%s", (long long)row_int(r, "recipients"),
-                   group_words(r));
-        buf_putz(s->out, row_text(r, "reason").n && group_words(r)[0] ? ": " : "");
-        why_put(s, row_text(r, "reason"));
-        why_put_frozen(s, r);
-        if (row_text(r, "id").n) {
-            buf_putz(s->out, "  [");
-            why_put(s, row_text(r, "id"));
-            buf_putz(s->out, "]");
-        }
-        buf_putc(s->out, '\n');
-    }
+    put_list(s);
     if (others)
         buf_printf(s->out, "    %6lld  for other reasons\n", (long long)others);
 }

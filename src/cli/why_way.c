@@ -59,7 +59,7 @@ void why_show_way(struct why_show *s)
     const json_t *list = s->w->deliveries;
     int64_t of = row_int(json_array_get(list, 0), "deliveries");
     size_t shown = json_array_size(list);
-    buf_putz(s->out, shown ? "  Under way:\n" : "");
+    buf_putz(s->out, shown ? "  Under way, with how many recipients each:\n" : "");
     for (size_t i = 0; i < shown; i++) {
         const json_t *d = json_array_get(list, i);
         struct alike n = count(list, i);

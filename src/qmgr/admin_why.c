@@ -18,12 +18,16 @@
 #include "base/must.h"
 #include "proto/lists.h"
 #include "qmgr/reroute.h"
+#include "queue/reason.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
 
 enum {
     RCPTS_SHOWN = 200, /* of a message */
+    LOOKED_MAX = 10000, /* of a message's recipients, for the attempts of others */
+    REASONS_SHOWN = 40,
+    CLASS_UNITS = 4,   /* of a slice's work, for a reason's class */
     ATTEMPTS_SHOWN = 20,
     STORIES_BYTES_MAX = 64 << 20,
     DECIDED_RCPTS_MAX = 1000, /* of a message: of more, the records would take too long to read */
@@ -31,7 +35,10 @@ enum {
 };
 
 /* One message, in slices: between two of them it may go. */
-enum phase { HEAD, ASK, LIVE, FINAL, PLACES, STORIES, ATTEMPTS, UNDER_WAY, END };
+enum phase {
+    HEAD, ASK, COUNT, REASONS, FIRSTS, ENDED_FIRSTS, LIVE, FINAL, PLACES, STORIES, ATTEMPTS,
+    UNDER_WAY, END
+};
 
 /* What another message met last at a site, where some recipients wait for that one's sake. */
 struct other {
@@ -46,6 +53,9 @@ struct look {
     uint64_t seq;
     enum phase phase;
     uint32_t at, shown; /* recipients */
+    struct span asked;  /* an address or domain (in a->word): others are not meant; or empty */
+    uint64_t meant;     /* recipients, of which those in `alike` are told apart */
+    struct hash reasons, alike; /* struct cause_tally; oldest: the first of them, by its number */
     struct hash places;
     struct arena *decided_mem;
     struct spool_outcome *decided; /* the last record of each recipient that has one */
@@ -154,12 +164,14 @@ static void put_told(struct json *j, struct qmgr *q, uint64_t seq, uint32_t rcpt
 }
 
 static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint32_t rcpt,
-                      const struct sched_rcpt_info *r)
+                      const struct sched_rcpt_info *r, uint64_t alike)
 {
     struct sched_now now = qmgr_now(a->q);
     struct buf b;
     struct json j = cause_row(&b, "recipient");
     json_uint(&j, "rcpt", rcpt);
+    if (alike)
+        json_uint(&j, "alike", alike);
     admin_put_addr(&j, "to", r->addr);
     json_str(&j, "state", cause_state(r));
     cause_put_then(&j, r);
@@ -247,6 +259,7 @@ static void send_attempt(struct admin_ask *a, const struct spool_story *t, struc
     struct json j = cause_row(&b, "attempt");
     if (of.n)
         json_str(&j, "of", of);
+    json_uint(&j, "recipient_count", t->n);
     json_open_array(&j, "recipients");
     for (size_t i = 0; i < t->n && i < RCPTS_SHOWN; i++)
         json_uint(&j, NULL, t->rcpts[i]);
@@ -358,11 +371,28 @@ static struct other *other_at(struct admin_ask *a, struct look *l, const struct 
     return take_told(l, o, d) ? o : NULL;
 }
 
+static bool is_meant(const struct look *l, const struct sched_rcpt_info *r)
+{
+    return !l->asked.n || (r->addr.domain.n && span_ieq(r->addr.domain, l->asked)) ||
+           cause_is_address(l->asked, r->addr);
+}
+
+/* From *at on; false: there is none, or not among the first many. */
+static bool next_meant(const struct look *l, const struct sched_msg_info *m, uint32_t *at,
+                       struct sched_rcpt_info *r)
+{
+    for (; *at < LOOKED_MAX && sched_msg_rcpt(m->here, *at, r); ++*at)
+        if (is_meant(l, r))
+            return true;
+    return false;
+}
+
 /* Of a site that has failed for others since it was tried itself: the last attempt there. */
 static void find_others(struct admin_ask *a, struct look *l, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && i < RCPTS_SHOWN; i++) {
+    size_t looked = 0;
+    for (uint32_t i = 0; next_meant(l, m, &i, &r) && looked++ < RCPTS_SHOWN; i++) {
         struct other *o = r.state < SCHED_LIVE ? own_at(a, l, i, &r) : NULL;
         if (!o && waits_for_others(a->q, &r))
             o = other_at(a, l, &r);
@@ -376,7 +406,8 @@ static void load_story_of_another(struct admin_ask *a, struct look *l,
                                   const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
-    for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r) && i < RCPTS_SHOWN; i++) {
+    size_t looked = 0;
+    for (uint32_t i = 0; next_meant(l, m, &i, &r) && looked++ < RCPTS_SHOWN; i++) {
         const struct dest *d = r.state < SCHED_LIVE && r.dest.n ? dest_find(a->q, r.dest) : NULL;
         if (!d || !d->failed_seq || d->failed_seq == l->seq)
             continue;
@@ -429,17 +460,96 @@ static void ask_where(struct admin_ask *a, struct look *l)
         way_ask(l->way, NULL);
 }
 
-/* Those that wait first, as far as they are shown. */
-static bool send_rcpts(struct admin_ask *a, struct look *l, const struct sched_msg_info *m,
-                       bool final)
+/* Its state and the class of its reason; behind that, its destination. */
+struct alike_key {
+    char text[1 + QUEUE_CLASS_MAX + ROUTE_KEY_MAX];
+    size_t reason_n, n;
+};
+
+static void alike_key(struct alike_key *k, const struct sched_rcpt_info *r)
+{
+    bool with_site = r->state == SCHED_READY && r->next_try_ms && !r->frozen;
+    bool ended = r->state >= SCHED_LIVE;
+    int state = ended ? (int)r->state + QUEUE_STATES : (int)sched_queue_state(r);
+    struct span dest = span_to(r->dest, ROUTE_KEY_MAX - 1);
+    k->text[0] = (char)(2 * state + with_site);
+    k->reason_n = 1 + queue_reason_class(ended ? SPAN_NONE : r->reason, k->text + 1);
+    k->n = k->reason_n;
+    k->text[k->n++] = '\0';
+    if (dest.n)
+        memcpy(k->text + k->n, dest.p, dest.n);
+    k->n += dest.n;
+}
+
+/* NULL: there are too many to be told apart. */
+static struct cause_tally *alike(const struct look *l, const struct sched_rcpt_info *r)
+{
+    struct alike_key k;
+    alike_key(&k, r);
+    struct hash_node *n = hash_get(&l->alike, span_of(k.text, k.n));
+    return n ? CONTAINER(n, struct cause_tally, node) : NULL;
+}
+
+/* All of them, whatever is shown. */
+static bool count(struct admin_ask *a, struct look *l, const struct sched_msg_info *m)
 {
     struct sched_rcpt_info r;
-    for (; l->shown < RCPTS_SHOWN && sched_msg_rcpt(m->here, l->at, &r); l->at++) {
-        if (admin_spent(a, 1))
+    for (; sched_msg_rcpt(m->here, l->at, &r); l->at++) {
+        struct alike_key k;
+        if (admin_spent(a, CLASS_UNITS))
             return false;
-        if ((r.state >= SCHED_LIVE) != final)
+        if (!is_meant(l, &r))
             continue;
-        send_rcpt(a, m, l->at, &r);
+        alike_key(&k, &r);
+        cause_tally_add(&l->reasons, span_of(k.text, k.reason_n), 1, l->at);
+        cause_tally_add(&l->alike, span_of(k.text, k.n), 1, l->at);
+        l->meant++;
+    }
+    l->at = 0;
+    return true;
+}
+
+static void send_reasons(struct admin_ask *a, struct look *l, const struct sched_msg_info *m)
+{
+    struct cause_tally *best[REASONS_SHOWN];
+    size_t n = m->rcpt_count > 1 ? cause_tally_best(&l->reasons, best, REASONS_SHOWN) : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sched_rcpt_info r;
+        struct buf b;
+        if (!sched_msg_rcpt(m->here, (uint32_t)best[i]->oldest, &r))
+            continue;
+        struct json j = cause_row(&b, "reason");
+        json_str(&j, "state", cause_state(&r));
+        json_bool(&j, "final", r.state >= SCHED_LIVE);
+        if (r.state == SCHED_READY && r.next_try_ms && !r.frozen)
+            json_bool(&j, "with_site", true);
+        json_uint(&j, "recipients", best[i]->recipients);
+        json_str(&j, "reason", r.state < SCHED_LIVE ? r.reason : SPAN_NONE);
+        if (r.frozen)
+            cause_put_frozen(&j, a->q, &r);
+        cause_row_end(a, &j, &b);
+    }
+}
+
+/* Those that wait first, as far as they are shown; firsts: one of each situation. Where not all are
+ * shown, the first one of its situation that is says how many are in it. */
+static bool send_rcpts(struct admin_ask *a, struct look *l, const struct sched_msg_info *m,
+                       bool final, bool firsts)
+{
+    bool cut = l->meant > RCPTS_SHOWN;
+    struct sched_rcpt_info r;
+    for (; l->shown < RCPTS_SHOWN && sched_msg_rcpt(m->here, l->at, &r); l->at++) {
+        if (admin_spent(a, cut ? CLASS_UNITS : 1))
+            return false;
+        if ((r.state >= SCHED_LIVE) != final || !is_meant(l, &r))
+            continue;
+        struct cause_tally *t = cut ? alike(l, &r) : NULL;
+        bool first = t && t->what == 0;
+        if ((firsts && !first) || (!firsts && t && t->what && t->oldest == l->at))
+            continue;
+        send_rcpt(a, m, l->at, &r, first ? t->recipients : 0);
+        if (t)
+            t->what = 1;
         l->shown++;
         if (!final && r.dest.n)
             cause_tally_add(&l->places, r.dest, 1, m->age);
@@ -459,8 +569,14 @@ static bool phase_done(struct admin_ask *a, struct look *l, const struct sched_m
     case ASK:
         ask_where(a, l);
         return true;
-    case LIVE: return send_rcpts(a, l, m, false);
-    case FINAL: return send_rcpts(a, l, m, true);
+    case COUNT: return count(a, l, m);
+    case REASONS:
+        send_reasons(a, l, m);
+        return true;
+    case FIRSTS: return l->meant <= RCPTS_SHOWN || send_rcpts(a, l, m, false, true);
+    case ENDED_FIRSTS: return l->meant <= RCPTS_SHOWN || send_rcpts(a, l, m, true, true);
+    case LIVE: return send_rcpts(a, l, m, false, false);
+    case FINAL: return send_rcpts(a, l, m, true, false);
     case PLACES:
         cause_send_places(a, &l->places, SPAN_NONE);
         return true;
@@ -505,33 +621,45 @@ static void look_gone(struct admin_ask *a)
 {
     struct look *l = a->own;
     way_free(&l->way);
+    cause_tallies_free(&l->reasons);
+    cause_tallies_free(&l->alike);
     cause_tallies_free(&l->places);
     arena_free(&l->decided_mem);
     arena_free(&l->mem);
     free(l);
 }
 
-static void why_message(struct admin_ask *a, uint64_t seq)
+static void why_message(struct admin_ask *a, uint64_t seq, struct span asked)
 {
+    uint64_t seed = loop_random_u64(a->q->env->loop);
     struct look *l = a->own = NEW(struct look);
     l->seq = seq;
-    cause_tallies_init(&l->places, loop_random_u64(a->q->env->loop));
+    buf_puts(&a->word, span_to(asked, ENVELOPE_TEXT_MAX - 1));
+    l->asked = buf_span(&a->word);
+    cause_tallies_init(&l->reasons, seed);
+    cause_tallies_init(&l->alike, seed);
+    cause_tallies_init(&l->places, seed);
     a->own_gone = look_gone;
     a->slice = look_slice;
 }
 
-/* target=ID, ADDRESS, DOMAIN, DESTINATION, SITE or HOST */
+/* target=ID, ADDRESS, DOMAIN, DESTINATION, SITE or HOST; of an ID also asked=ADDRESS or DOMAIN (as
+ * it is compared): only these recipients of it */
 void admin_why(struct admin_ask *a, struct wire *args)
 {
-    struct span arg = SPAN_NONE;
+    struct span arg = SPAN_NONE, asked = SPAN_NONE;
     uint64_t seq;
     if (!list_next_text(args, &arg) || !span_starts(arg, SPAN("target=")) || arg.n == 7) {
         admin_end(a, EX_USAGE, "this verb takes target=ID, ADDRESS, DOMAIN or HOST");
         return;
     }
     arg = span_from(arg, 7);
+    if (list_next_text(args, &asked) && !span_starts(asked, SPAN("asked="))) {
+        admin_end(a, EX_USAGE, "beside the target this verb takes asked=ADDRESS or DOMAIN");
+        return;
+    }
     if (queueid_seq(arg, &seq))
-        why_message(a, seq);
+        why_message(a, seq, span_from(asked, 6));
     else
         cause_group(a, arg);
 }

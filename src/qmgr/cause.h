@@ -67,6 +67,9 @@ struct way *cause_way(struct admin_ask *a);
 /* The jobs that it was about: a row for each. */
 void cause_send_way(struct admin_ask *a, const struct way *w);
 
+/* target: with its domain as it is compared. */
+bool cause_is_address(struct span target, struct sched_addr addr);
+
 /* All mail for a word that is no queue id: ends the question. */
 void cause_group(struct admin_ask *a, struct span target);
 

@@ -116,15 +116,15 @@ static bool is_through(const struct cause_scan *w, struct span dest, struct span
     return false;
 }
 
-static bool is_address(const struct cause_scan *w, struct sched_addr addr)
+bool cause_is_address(struct span target, struct sched_addr addr)
 {
     size_t at = addr.local.n;
     if (!addr.domain.n)
-        return span_ieq(addr.local, w->target);
+        return span_ieq(addr.local, target);
     at = addr.whole ? span_rfind(addr.local, '@') : at;
-    return at + 1 + addr.domain.n == w->target.n && w->target.p[at] == '@' &&
-           span_ieq(span_to(addr.local, at), span_to(w->target, at)) &&
-           span_ieq(addr.domain, span_from(w->target, at + 1));
+    return at + 1 + addr.domain.n == target.n && target.p[at] == '@' &&
+           span_ieq(span_to(addr.local, at), span_to(target, at)) &&
+           span_ieq(addr.domain, span_from(target, at + 1));
 }
 
 /* --- what was found --- */
@@ -257,7 +257,7 @@ static void see_message(struct admin_ask *a, const struct sched_msg_info *m)
     struct sched_rcpt_info r;
     bool any = false;
     for (uint32_t i = 0; sched_msg_rcpt(m->here, i, &r); i++) {
-        if (r.state >= SCHED_LIVE || !is_address(w, r.addr))
+        if (r.state >= SCHED_LIVE || !cause_is_address(w->target, r.addr))
             continue;
         enum queue_state state = sched_queue_state(&r);
         struct found f = { .state = state_of(r.state, state),
@@ -312,7 +312,7 @@ static bool feed_rows(struct admin_ask *a)
 static bool is_asked(const struct cause_scan *w, const struct sched_rcpt_info *r)
 {
     if (w->whole || w->local)
-        return is_address(w, r->addr);
+        return cause_is_address(w->target, r->addr);
     return (r->addr.domain.n && span_ieq(r->addr.domain, w->target)) ||
            is_through(w, r->dest, r->site);
 }

@@ -534,6 +534,39 @@ def who_is_told(where):
         assert "returns it to its sender" not in d.words(ids["<>"])
 
 
+def long_list(where):
+    """A message with more recipients than are told one by one: the numbers are of all of them, none
+    of its situations is hidden behind the others, and one of the last is found."""
+    port, many = ports.free(), 300
+    with Sink(host="127.0.0.18", port=port) as sink, ZoneDns("""
+            many.test MX 10 slow.test
+            slow.test MX 10 slow.test
+            slow.test A 127.0.0.18""") as dns, \
+            Desk(where, options={"dns": {"servers": [dns.address], "dnssec": Word("off")},
+                                 "deliver": {"port": port}}) as d:
+        sink.at("rcpt", STALL, stall_s=600)
+        assert d.g.cli("queue", "freeze", "many.test").returncode == 0
+        id = d.submit(*[f"u{i}@many.test" for i in range(many)], "x@slow.test", "y@slow.test")
+        s = d.wait(id, lambda s: any(way.get("stage") == "RCPT" for way in s["deliveries"]) and
+                   {r["state"]: r["recipients"] for r in s["reasons"]} ==
+                   {"frozen": many, "active": 2})
+        shown = s["recipients"]
+        assert len({r["rcpt"] for r in shown}) == len(shown) == 200, len(shown)
+        assert sum(r.get("alike", 0) for r in shown) == many + 2, shown[:2]
+        assert [r["to"] for r in shown[:2]] == ["u0@many.test", "x@slow.test"], shown[:2]
+        (way,) = s["deliveries"]
+        assert way["recipient_count"] == 2 and way["host"] == "slow.test", way
+        words = d.words(id)
+        for part in (f"<u0@many.test> and {many - 1} others: each is frozen", "2 on the way",
+                     "<x@slow.test> and 1 other: each is being delivered", f"{many} frozen by",
+                     "The attempt for 2 recipients that is under way"):
+            assert part in words, (part, words)
+        assert "for 0 recipients" not in words and "not shown" not in words, words
+        last = f"u{many - 1}@many.test"
+        s = d.story(last)
+        assert [r["to"] for r in s["recipients"]] == [last] and s["oldest"]["id"] == id, s
+
+
 def many_at_one_site(where):
     """One dead site: its failure is said once, with the number; a message that was never tried
     itself shows the attempt that speaks for all."""
@@ -904,7 +937,8 @@ CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_m
          alias_without_mx, an_alias_asked_for, silent_dns, tried_by_another, two_hosts,
          first_mx_silent, under_way,
          route_moved, parked, limits, rated, retried_in_turn, rerouted, hosts_and_names, rotated,
-         not_there, who_is_told, many_at_one_site, one_reason, after_a_crash, nobody_there)
+         not_there, who_is_told, long_list, many_at_one_site, one_reason, after_a_crash,
+         nobody_there)
 
 
 def main():

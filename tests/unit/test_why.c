@@ -287,6 +287,15 @@ static json_t *rows(const char *text)
     return list;
 }
 
+static unsigned times(struct span s, const char *what)
+{
+    struct span want = span_str(what);
+    unsigned n = 0;
+    for (; s.n >= want.n; s = span_from(s, 1))
+        n += span_starts(s, want);
+    return n;
+}
+
 /* A recipient is the one that was asked for in whichever spelling its domain came. */
 static void spellings_of_a_domain(void)
 {
@@ -318,6 +327,38 @@ static void spellings_of_a_domain(void)
         json_decref(w.attempts);
         json_decref(w.group);
     }
+}
+
+/* One failure of a long message, which several deliveries met, is told once, with whom it was
+ * about; recipients that are no rows count, too. */
+static void one_failure(void)
+{
+    static const char attempt[] =
+        "{\"recipient_count\":100,\"recipients\":[%d],\"at_ms\":%d,\"ms\":1,\"stage\":\"%s\","
+        "\"said\":\"Connection refused by a.\",\"destination\":\"mx:x.test\",\"dialogue\":["
+        "{\"ms\":0,\"host\":\"a 192.0.2.1:25\"},"
+        "{\"ms\":%d,\"note\":\"Connection refused by a.\"}]}";
+    struct buf b, out;
+    buf_init(&b, 8192);
+    buf_init(&out, 8192);
+    buf_putc(&b, '[');
+    for (int i = 0; i < 3; i++) {
+        buf_printf(&b, attempt, 500 + i, 1000 + i, "connect", i);
+        buf_putc(&b, ',');
+    }
+    buf_printf(&b, attempt, 1, 1000, "greeting", 0);
+    buf_putc(&b, ']');
+    struct why w = { .rcpts = rows("[{\"rcpt\":0},{\"rcpt\":1,\"to\":\"u@x.test\"}]"),
+                     .attempts = rows(buf_cstr(&b)), .now_ms = 2000 };
+    struct why_show s = { .out = &out, .w = &w };
+    why_show_attempts(&s);
+    CHECK_INT(times(buf_span(&out), "The attempt for 100 recipients "), 2);
+    CHECK_INT(times(buf_span(&out), "      the same then in 2 others, for 200 recipients\n"), 1);
+    CHECK_INT(times(buf_span(&out), " ended after "), 2);
+    json_decref(w.rcpts);
+    json_decref(w.attempts);
+    buf_free(&b);
+    buf_free(&out);
 }
 
 /* What a name is called elsewhere in the log: the other spelling of its domain, the hosts of a
@@ -447,7 +488,7 @@ static const struct test tests[] = {
     TEST(begin),          TEST(lines_are_broken), TEST(events_of_rotated_logs),
     TEST(without_events), TEST(damaged),          TEST(no_file),
     TEST(zeros),          TEST(long_log),         TEST(who_deleted_it),
-    TEST(spellings_of_a_domain), TEST(names_of_a_log), TEST(many_reports),
+    TEST(spellings_of_a_domain), TEST(one_failure), TEST(names_of_a_log), TEST(many_reports),
     TEST(how_it_would_end), TEST(end),
 };
 TEST_MAIN(tests)
