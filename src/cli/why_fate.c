@@ -79,9 +79,13 @@ static struct span words_of(const json_t *e)
 
 static void put_said(struct why_show *s, const json_t *e)
 {
-    if (words_of(e).n) {
+    struct span said = words_of(e);
+    bool ours = said.n && !row_text(e, "reply").n;
+    if (ours && said.p[said.n - 1] == '.') /* the sentence goes on */
+        said = span_to(said, said.n - 1);
+    if (said.n) {
         buf_putz(s->out, ": ");
-        why_put(s, words_of(e));
+        why_put(s, said);
     }
 }
 
