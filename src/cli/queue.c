@@ -27,12 +27,12 @@ static const char usage[] =
     "       postern queue sites [--limit N]\n"
     "       postern queue run\n"
     "       postern queue hold | release | delete [--bounce] | bounce | expire  ID... | FILTER...\n"
-    "       postern queue retry ID | ADDRESS | DOMAIN | DESTINATION | SITE | FILTER...\n"
+    "       postern queue retry ID | ADDRESS | DOMAIN | DESTINATION | SITE... | FILTER...\n"
     "       postern queue reroute --to NEXTHOP | --back  ID... | FILTER...\n"
     "       postern queue reroute --to NEXTHOP --rule DOMAIN | DESTINATION | SITE...\n"
     "       postern queue reroute --list | --remove DOMAIN | DESTINATION | SITE...\n"
-    "       postern queue freeze [DOMAIN | DESTINATION | SITE]\n"
-    "       postern queue thaw DOMAIN | DESTINATION | SITE\n"
+    "       postern queue freeze [DOMAIN | DESTINATION | SITE...]\n"
+    "       postern queue thaw DOMAIN | DESTINATION | SITE...\n"
     "       postern queue export DIRECTORY ID... | FILTER...\n"
     "       postern queue clock [believe]\n"
     "\n"
@@ -66,9 +66,9 @@ static const char usage[] =
     "  --dry-run      shows and counts what an action means, and changes nothing\n"
     "  --json         JSON objects, one a line\n"
     "\n"
-    "exit status: 0 done, 64 usage, 66 no such message (some of them), 68 the next hop does not\n"
-    "exist, 69 no gateway answers, 73 or 74 a file cannot be written, 75 try later, 77 not\n"
-    "allowed, 130 interrupted\n";
+    "exit status: 0 done, also where a filter means nothing, 64 usage, 66 what was named is not\n"
+    "there (some of it), 68 the next hop does not exist, 69 no gateway answers, 73 or 74 a file\n"
+    "cannot be written, 75 try later, 77 not allowed, 130 interrupted\n";
 
 enum { FLUSH_BYTES = 64 << 10, OUT_MAX_BYTES = 64 << 20 };
 
@@ -93,8 +93,8 @@ static const struct verb {
     { "bounce", "bounce", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
     { "expire", "expire", QUEUE_ACTIONS, FILTERS | ACTS, 0, 0 },
     { "reroute", "reroute", QUEUE_ACTIONS, FILTERS | ACTS | TO_HOP, 0, 0 },
-    { "freeze", "freeze", QUEUE_ACTIONS, 0, 0, 1 },
-    { "thaw", "thaw", QUEUE_ACTIONS, 0, 1, 1 },
+    { "freeze", "freeze", QUEUE_ACTIONS, 0, 0, QUEUE_WORDS_MAX },
+    { "thaw", "thaw", QUEUE_ACTIONS, 0, 1, QUEUE_WORDS_MAX },
     { "export", "export", QUEUE_ACTIONS, FILTERS | ACTS, 1, 1 },
     { "clock", "clock", QUEUE_ACTIONS, 0, 0, 1 },
 };
@@ -105,6 +105,8 @@ struct request {
     const struct verb *verb;
     const char *limit, *sort, *by, *hop;
     bool yes, dry, bounce, rule, remove, list, back, all;
+    bool hops; /* --to was given again */
+    bool reached; /* the gateway was */
     const char *ids[QUEUE_WORDS_MAX]; /* and other words */
     size_t n;
     struct queue_words words;
@@ -113,6 +115,7 @@ struct request {
 
 struct output {
     bool json;
+    enum queue_what what;
     struct queue_show *show;
     struct buf out, err;
     bool at_once; /* few rows, each worth telling as it comes */
@@ -169,6 +172,7 @@ static int take_option(struct request *rq, const char *option, const char *value
         if (strcmp(option, values[k].option) == 0)
             place = values[k].to;
     if (place) {
+        rq->hops |= place == &rq->hop && rq->hop;
         *place = value;
         *i += 1;
         return value ? 1 : -1;
@@ -208,6 +212,9 @@ static int check_options(const struct request *rq)
         rq->rule + rq->remove + rq->list + rq->back > 1 ||
         (rq->hop && (rule > QUEUE_RULE_SET || rq->back)))
         return cli_usage_error(&rq->a, "takes no such option", v);
+    if (rq->hops)
+        return cli_fail(&rq->a, EX_USAGE, "%s takes one next hop, and --to says it: of recipients "
+                        "say --rcpt", v);
     if (may & TO_HOP && !rq->hop && rule <= QUEUE_RULE_SET && !rq->back)
         return cli_usage_error(&rq->a, "where to? --to NEXTHOP is missing", v);
     return EX_OK;
@@ -251,8 +258,6 @@ static int check_args(struct request *rq)
     for (size_t i = own; may & ACTS && !is(rq, "retry") && !rule_verb(rq) && i < rq->n; i++)
         if (!may_be_id(rq->ids[i]))
             return no_id(rq, rq->ids[i]);
-    if (is(rq, "retry") && rq->n > 1)
-        return cli_usage_error(&rq->a, "one word too many", rq->ids[1]);
     if (!(may & ACTS) && rq->n > rq->verb->words_max)
         return may & FILTERS ? no_id(rq, rq->ids[rq->verb->words_max])
                              : cli_usage_error(&rq->a, "one word too many",
@@ -289,11 +294,22 @@ static void flush(struct output *o)
     buf_reset(&o->err);
 }
 
+/* Without what only this program is told: how far it has counted. */
+static void put_count(struct buf *out, struct span json)
+{
+    json_t *row = ctl_json(json, OUT_MAX_BYTES);
+    json_object_del(row, "upto");
+    ctl_put_json(out, row);
+    json_decref(row);
+}
+
 static void on_row(void *ctx, struct span json)
 {
     struct output *o = ctx;
     o->any = true;
-    if (o->json) {
+    if (o->json && o->what == QUEUE_COUNT) {
+        put_count(&o->out, json);
+    } else if (o->json) {
         buf_puts(&o->out, json);
         buf_putc(&o->out, '\n');
     } else {
@@ -336,8 +352,9 @@ static int ask(struct request *rq)
 {
     struct ctl c;
     enum queue_what what = rq->verb->what;
-    struct output o = { .json = rq->a.json, .at_once = what == QUEUE_ACTIONS };
+    struct output o = { .json = rq->a.json, .what = what, .at_once = what == QUEUE_ACTIONS };
     int rc = ctl_open(&c, &rq->a);
+    rq->reached = rc == EX_OK;
     buf_init(&o.out, OUT_MAX_BYTES);
     buf_init(&o.err, 1 << 20);
     o.show = queue_show_new(what, term_width(STDOUT_FILENO),
@@ -407,7 +424,7 @@ static int act(struct request *rq)
     if (rq->dry)
         return queue_act_dry_run(&rq->a, w, rq->back ? "reroute --back" : verb);
     if (is(rq, "export"))
-        return queue_export(&rq->a, w, rq->ids[0]);
+        return queue_export(&rq->a, w, rq->ids[0], !by_filter);
     if (by_filter)
         rc = queue_act_confirm(&rq->a, w, rq->back ? "reroute --back" : verb, rq->yes,
                                &nothing);
@@ -418,12 +435,29 @@ static int act(struct request *rq)
     return queue_act_run(&rq->a, w, !by_filter);
 }
 
+/* Names one by one; the worst status is that of all. */
+static int ask_each(struct request *rq)
+{
+    int worst = EX_OK;
+    for (size_t i = 0; i < rq->n; i++) {
+        rq->words.n = 0;
+        queue_words_plain(&rq->words, rq->ids[i]);
+        int rc = ask(rq);
+        worst = rc > worst ? rc : worst;
+        if (!rq->reached)
+            break;
+    }
+    return worst;
+}
+
 static int run(struct request *rq)
 {
     bool by_filter = rq->words.filters || rq->all;
     bool plain = rq->verb->may & PLAIN_IDS && !by_filter && !rq->bounce && !rq->dry;
     if (rq->verb->may & ACTS && !plain)
         return act(rq);
+    if (rq->n && (is(rq, "freeze") || is(rq, "thaw")))
+        return ask_each(rq);
     bool fits = true;
     for (size_t i = 0; i < rq->n; i++)
         fits = fits && (plain ? queue_words_id(&rq->words, rq->ids[i])

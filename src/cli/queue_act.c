@@ -29,8 +29,8 @@ static long long recipients_of(const json_t *o)
     const json_t *n;
     json_t *states = json_object_get(o, "recipients");
     long long sum = 0;
-    if (json_object_get(o, "matching"))
-        return (long long)row_int(o, "matching");
+    if (json_is_integer(states))
+        return (long long)json_integer_value(states);
     json_object_foreach(states, state, n)
         sum += (long long)json_integer_value(n);
     return states ? sum : -1;
@@ -67,11 +67,11 @@ static void copy_words(struct queue_words *to, const struct queue_words *from)
         queue_words_plain(to, from->v[i]);
 }
 
-static int preview(const struct cli_args *a, const struct queue_words *words)
+static int preview(const struct cli_args *a, const struct queue_words *words, FILE *to)
 {
     struct queue_words first;
-    struct preview p = { .show = queue_show_new(QUEUE_LIST, term_width(STDERR_FILENO),
-                                                term_colour(STDERR_FILENO),
+    struct preview p = { .show = queue_show_new(QUEUE_LIST, term_width(fileno(to)),
+                                                term_colour(fileno(to)),
                                                 (int64_t)time(NULL) * 1000) };
     copy_words(&first, words);
     buf_init(&p.out, OUT_MAX_BYTES);
@@ -80,7 +80,7 @@ static int preview(const struct cli_args *a, const struct queue_words *words)
     int rc = ctl_once(a, "list", first.v, first.n, on_preview, &p);
     queue_show_rest(p.show, &p.out);
     if (rc == EX_OK)
-        fputs(buf_cstr(&p.out), stderr);
+        fputs(buf_cstr(&p.out), to);
     queue_show_free(&p.show);
     buf_free(&p.out);
     buf_free(&p.err);
@@ -134,11 +134,12 @@ static int count(const struct cli_args *a, const struct queue_words *words, stru
     return rc;
 }
 
-static int show(const struct cli_args *a, const struct queue_words *words, const struct counted *c)
+static int show(const struct cli_args *a, const struct queue_words *words, const struct counted *c,
+                FILE *to)
 {
-    int rc = preview(a, words);
+    int rc = preview(a, words, to);
     if (rc == EX_OK && c->messages > PREVIEW_ROWS)
-        fputs("...\n", stderr);
+        fputs("...\n", to);
     return rc;
 }
 
@@ -155,7 +156,7 @@ int queue_act_dry_run(const struct cli_args *a, const struct queue_words *words,
     struct counted c = { 0 };
     int rc = count(a, words, &c);
     if (rc == EX_OK && c.messages && !a->json)
-        rc = show(a, words, &c);
+        rc = show(a, words, &c, stdout);
     if (rc != EX_OK || (!c.messages && !a->json))
         return rc;
     if (a->json) {
@@ -198,11 +199,12 @@ int queue_act_confirm(const struct cli_args *a, struct queue_words *words, const
         return rc;
     if (!isatty(STDIN_FILENO))
         return refuse(a, &c, verb);
-    rc = show(a, words, &c);
+    rc = show(a, words, &c, stderr);
     if (rc != EX_OK)
         return rc;
     say_count(&c, stderr);
-    fprintf(stderr, ": %s? [y/N] ", verb);
+    fprintf(stderr, ": %s%s? [y/N] ", verb, strcmp(verb, "reroute") == 0
+                                               ? " (what that next hop refuses is returned)" : "");
     if (answered_yes())
         return put_moment(words, &c) ? EX_OK : cli_fail(a, EX_USAGE, "too many arguments");
     *nothing_r = true;

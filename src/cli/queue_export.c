@@ -120,7 +120,8 @@ static void say_exported(const struct export *x, const char *directory)
     buf_free(&b);
 }
 
-int queue_export(const struct cli_args *a, const struct queue_words *words, const char *directory)
+int queue_export(const struct cli_args *a, const struct queue_words *words, const char *directory,
+                 bool some)
 {
     struct export x = { .a = a, .file = -1 };
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
@@ -138,5 +139,7 @@ int queue_export(const struct cli_args *a, const struct queue_words *words, cons
                x.failed);
     else
         say_exported(&x, directory);
+    if (rc == EX_OK && some && !x.files && !x.kept && !x.failed)
+        return cli_fail(a, EX_NOINPUT, "there is no such message in the queue");
     return rc == EX_OK && x.failed ? EX_IOERR : rc;
 }

@@ -361,8 +361,8 @@ static void count_some(const json_t *c, struct buf *out)
         buf_putz(out, "at most ");
     term_put_counted(out, (uint64_t)row_int(c, "messages"), "message");
     buf_putz(out, ", ");
-    if (json_object_get(c, "matching")) {
-        term_put_counted(out, (uint64_t)row_int(c, "matching"), "recipient");
+    if (json_object_get(c, "recipients")) {
+        term_put_counted(out, (uint64_t)row_int(c, "recipients"), "recipient");
         buf_putz(out, ", ");
     }
     num_put_size(out, (uint64_t)row_int(c, "bytes"));
@@ -386,7 +386,7 @@ static void count_row(const json_t *c, struct buf *out)
 {
     const char *key;
     json_t *n;
-    if (!json_object_get(c, "recipients")) {
+    if (!json_is_object(json_object_get(c, "recipients"))) { /* by their states */
         count_some(c, out);
         return;
     }

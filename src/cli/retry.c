@@ -17,7 +17,7 @@
 
 static const char usage[] =
     "usage: postern retry [-v] [--each] [--json] [--all] [FILTER...] [DOMAIN | ADDRESS | ID |\n"
-    "                     DESTINATION | SITE]\n"
+    "                     DESTINATION | SITE...]\n"
     "\n"
     "Tries now what waits for it, past any back-off, and shows what happens. What it is to know\n"
     "ends with Ctrl-C; the deliveries go on.\n"
@@ -46,7 +46,8 @@ struct reason {
 };
 
 struct retry {
-    const char *what; /* NULL: filters say it */
+    const char *what; /* NULL: filters say it, or several names */
+    size_t names;
     struct queue_words words;
     bool verbose, each, all;
     uint64_t total;
@@ -353,14 +354,28 @@ static int look_on(const struct cli_args *a, struct retry *r)
     return rc;
 }
 
+/* Why nothing was tried. */
+static int say_nothing(const struct cli_args *a, const struct retry *r,
+                       const struct queue_words *chosen)
+{
+    if (!queue_act_held(a, chosen)) {
+        if (r->what)
+            cli_fail(a, EX_NOINPUT, "nothing waits for %s; what is known of it: postern why '%s'",
+                     r->what, r->what);
+        else
+            cli_fail(a, EX_NOINPUT, "nothing waits for that");
+    }
+    queue_act_unsited(a, chosen);
+    return EX_NOINPUT;
+}
+
 static int run(const struct cli_args *a, struct retry *r)
 {
     struct queue_words *w = &r->words, chosen;
     char window[32];
     snprintf(window, sizeof window, "window=%d", AT_ONCE);
-    bool fits = !r->what || queue_words_add(w, "target", r->what);
     chosen = *w;
-    fits = fits && queue_words_plain(w, "always") && queue_words_plain(w, "follow") &&
+    bool fits = queue_words_plain(w, "always") && queue_words_plain(w, "follow") &&
            queue_words_plain(w, window) &&
            (!r->each || queue_words_plain(w, "patient")) &&
            (r->verbose || queue_words_plain(w, "silent"));
@@ -368,14 +383,7 @@ static int run(const struct cli_args *a, struct retry *r)
         return cli_usage_error(a, "more arguments than it takes at once", NULL);
     int rc = look_on(a, r);
     if (rc == EX_OK && !r->total)
-        rc = queue_act_held(a, &chosen)
-                 ? EX_NOINPUT
-             : r->what ? cli_fail(a, EX_NOINPUT,
-                                  "nothing waits for %s; what is known of it: postern why '%s'",
-                                  r->what, r->what)
-                       : cli_fail(a, EX_NOINPUT, "nothing waits for that");
-    if (rc == EX_NOINPUT)
-        queue_act_unsited(a, &chosen);
+        rc = say_nothing(a, r, &chosen);
     if (rc == EX_OK && ferror(stdout)) /* the mail is on its way all the same */
         rc = cli_fail(a, EX_IOERR, "the output cannot be written");
     return rc != EX_OK                         ? rc
@@ -405,10 +413,12 @@ static int take_arg(struct cli_args *a, struct retry *r, int argc, char **argv, 
                        : cli_usage_error(a, got ? "a value is missing, or too long"
                                                 : "unknown option", arg);
     }
-    if (r->what)
-        return cli_usage_error(a, "one word too many", arg);
-    r->what = arg;
-    return EX_OK;
+    if (!arg[0])
+        return cli_usage_error(a, "a domain, an address or an id is missing", NULL);
+    r->what = r->names++ ? NULL : arg;
+    return queue_words_add(&r->words, "target", arg)
+               ? EX_OK
+               : cli_usage_error(a, "more arguments than it takes at once", NULL);
 }
 
 int cli_retry(int argc, char **argv)
@@ -423,9 +433,9 @@ int cli_retry(int argc, char **argv)
         fputs(usage, stdout);
         return EX_OK;
     }
-    if (rc == EX_OK && (r.what ? !r.what[0] : !r.words.filters && !r.all))
+    if (rc == EX_OK && !r.names && !r.words.filters && !r.all)
         rc = cli_usage_error(&a, "a domain, an address or an id is missing", NULL);
-    if (rc == EX_OK && r.all && (r.what || r.words.filters))
+    if (rc == EX_OK && r.all && (r.names || r.words.filters))
         rc = cli_usage_error(&a, "every message, or those of a filter or name", "--all");
     return rc == EX_OK ? run(&a, &r) : rc;
 }

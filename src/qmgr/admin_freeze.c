@@ -216,6 +216,16 @@ static void freeze(struct admin_ask *a, struct span name)
     a->slice = count_slice;
 }
 
+/* Of several names each is asked about by itself: the answer says which one it is about. */
+static void end_without(struct admin_ask *a, struct span name, const char *why)
+{
+    struct buf b;
+    buf_init(&b, 2 * NOTES_KEY_MAX);
+    buf_printf(&b, "%.*s %s", SPAN_ARG(span_to(name, NOTES_KEY_MAX)), why);
+    admin_end(a, EX_NOINPUT, buf_cstr(&b));
+    buf_free(&b);
+}
+
 static void freeze_given(struct admin_ask *a, struct span given)
 {
     struct buf name;
@@ -223,7 +233,7 @@ static void freeze_given(struct admin_ask *a, struct span given)
     if (!admin_put_name(a->q, given, &name))
         admin_end(a, EX_USAGE, ADMIN_NO_NAME);
     else if (!sched_freeze(a->q->sched, buf_span(&name)))
-        admin_end(a, EX_NOINPUT, "it is frozen already, or too much is");
+        end_without(a, buf_span(&name), "is frozen already, or too much is");
     else
         freeze(a, buf_span(&name));
     buf_free(&name);
@@ -248,7 +258,7 @@ void admin_freeze(struct admin_ask *a, struct wire *args)
 static void thaw(struct admin_ask *a, struct span name)
 {
     if (!sched_thaw(a->q->sched, name)) {
-        admin_end(a, EX_NOINPUT, "it is not frozen");
+        end_without(a, name, "is not frozen");
         return;
     }
     decision_drop(a->q, KEEP_FROZEN, name);

@@ -414,7 +414,7 @@ static void say_sum(struct admin_ask *a, const struct counting *c)
         json_bool(&j, "messages_at_most", true);
     json_uint(&j, "bytes", sum->bytes);
     if (!y->planned || y->kind == QUEUE_RCPTS || !y->exact)
-        json_uint(&j, "matching", sum->recipients);
+        json_uint(&j, "recipients", sum->recipients);
     if (y->fields & (QUERY_FIELD(QUEUE_SITE) | QUERY_FIELD(QUEUE_TARGET)))
         put_unsited(&j, a->q);
     json_uint(&j, "upto", c->upto);

@@ -56,6 +56,12 @@ class Desk:
         assert r.returncode == code, f"queue {args}: {r.returncode}: {out}"
         return out
 
+    def parts(self, *args):
+        """Standard output and standard error apart."""
+        r = self.g.cli("queue", *args)
+        assert r.returncode == 0, (args, r)
+        return r.stdout.decode(), r.stderr.decode()
+
     def rows(self, *args):
         return [json.loads(line) for line in self.queue("--json", *args).splitlines()]
 
@@ -157,6 +163,8 @@ def actions(where):
         assert "--yes" in out and "4 messages, 4 recipients" in out, out
         out = d.queue("release", "--state", "held", "--dry-run")
         assert held[3] in out and "4 messages, 4 recipients" in out, out
+        assert d.parts("release", "--state", "held", "--dry-run") == (out, ""), "what was asked for"
+        assert d.rows("count", "--state", "held")[0].keys() == {"messages", "bytes", "recipients"}
         assert d.rows("delete", "--dry-run", held[0])[0]["messages"] == 1
         for pattern, n in ("mailbox", 4), ("*mailbox*", 4), ("4*busy, id*", 4), ("mailbox*", 0):
             assert d.count("--reason", pattern) == n, pattern
@@ -226,6 +234,12 @@ def frozen(where):
         d.queue("thaw", "good.example")
         d.wait(lambda: len(d.good.messages) == 3 and d.count("--all") == 0)
         d.queue("thaw", "good.example", code=66)
+        d.queue("freeze", "one.example", "good.example", "two.example")
+        assert d.queue("freeze").count("frozen since") == 3
+        d.queue("thaw", "one.example", "good.example")
+        out = d.queue("thaw", "one.example", "two.example", code=66)
+        assert "one.example is not frozen" in out and "two.example: thawed" in out, out
+        assert d.parts("freeze") == ("nothing is frozen\n", "")
         fill(d)  # what was said before is told, and found
         d.wait(lambda: d.count("--reason", "mailbox busy") == 4)
         d.queue("freeze", "busy.example")
@@ -250,6 +264,7 @@ def export(where):
         assert "Subject: x" in text and "x" * 60010 in text, text[:80]
         assert text.startswith("Received:"), text[:80]
         again = d.queue("export", str(out), "--all")
+        d.queue("export", str(out), "6" + "0" * 13, code=66)
         assert "4 messages" in again and len(list(out.iterdir())) == 8, again
 
 

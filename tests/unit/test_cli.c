@@ -285,7 +285,8 @@ static void usage_errors(void)
     CHECK_INT(QUEUE("count", "--limit", "3")->status, EX_USAGE);
     CHECK_INT(QUEUE("list", "--limit", "many")->status, EX_USAGE);
     CHECK_INT(QUEUE("list", "more")->status, EX_USAGE);
-    CHECK_INT(QUEUE("retry", "a", "b")->status, EX_USAGE);
+    CHECK_INT(QUEUE("run", "a")->status, EX_USAGE);
+    CHECK(strstr(QUEUE("reroute", "--to", "[192.0.2.1]", "--to", "a@b")->err, "say --rcpt"));
     CHECK_INT(QUEUE("list", "--domain")->status, EX_USAGE);
     CHECK_INT(QUEUE("sites", "--domain", "a")->status, EX_USAGE);
     CHECK_INT(QUEUE("bounce")->status, EX_USAGE);
@@ -427,6 +428,21 @@ static void frozen_are_shown(void)
     CHECK_TEXT(r->out, "");
 }
 
+/* In JSON a count is one of recipients too, without what only this program is told. */
+static void counted(void)
+{
+    static const char row[] = "{\"messages\":2,\"bytes\":5,\"recipients\":3,\"upto\":77}\n"
+                              "{\"end\":\"ok\"}\n";
+    fake(row);
+    struct run *r = QUEUE("count", "--state", "held", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(r->out, "2 messages, 3 recipients, 5\n");
+    fake(row);
+    r = QUEUE("count", "--state", "held", "--json", "--socket", fake_path);
+    fake_over();
+    CHECK_TEXT(r->out, "{\"messages\":2,\"bytes\":5,\"recipients\":3}\n");
+}
+
 static void meant_options(void)
 {
     struct run *r = QUEUE("count", "--form", "x");
@@ -560,8 +576,10 @@ static void retries(void)
     CHECK_TEXT(asked, "{\"verb\":\"act\",\"args\":[\"target=b.example\",\"action=retry\"]}\n");
     CHECK_INT(r->status, 0);
     fake("{\"action\":\"retried\",\"messages\":0,\"recipients\":0}\n{\"end\":\"ok\"}\n");
-    CHECK_INT(QUEUE("retry", "b.example", "--socket", fake_path)->status, EX_NOINPUT);
+    CHECK_INT(QUEUE("retry", "b.example", "c.example", "--socket", fake_path)->status, EX_NOINPUT);
     fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"act\",\"args\":[\"target=b.example\",\"target=c.example\","
+                      "\"action=retry\"]}\n");
     fake("{\"action\":\"bounced\",\"messages\":0,\"recipients\":0}\n{\"end\":\"ok\"}\n");
     r = QUEUE("bounce", "6AKKFC99999999", "--socket", fake_path);
     fake_over();
@@ -610,10 +628,23 @@ static void retries(void)
                        "     2  deferred: one\n"
                        "     1  deferred: two\n"
                        "     1  frozen: by root\n");
-    r = run(cli_retry, (const char *const[]){ "retry", NULL });
+}
+
+static void retries_by_names(void)
+{
+    struct run *r = run(cli_retry, (const char *const[]){ "retry", NULL });
     CHECK_INT(r->status, EX_USAGE);
-    r = run(cli_retry, (const char *const[]){ "retry", "a", "b", NULL });
+    r = run(cli_retry, (const char *const[]){ "retry", "a", "", NULL });
     CHECK_INT(r->status, EX_USAGE);
+    fake("{\"total\":0}\n{\"end\":\"ok\"}\n");
+    r = run(cli_retry, (const char *const[]){ "retry", "a@x", "b@x", "--socket", fake_path, NULL });
+    fake_over();
+    CHECK_TEXT(asked, "{\"verb\":\"live\",\"args\":[\"target=a@x\",\"target=b@x\",\"always\","
+                      "\"follow\",\"window=8\",\"silent\"]}\n");
+    CHECK(r->status == EX_NOINPUT && strstr(r->err, "nothing waits for that\n"));
+    r = run(cli_retry, (const char *const[]){ "retry", "a.x", "-C", "/nonexistent.conf", NULL });
+    char *first = strstr(r->err, "/nonexistent.conf"); /* said once */
+    CHECK(r->status == EX_NOINPUT && first && !strstr(first + 1, "/nonexistent.conf"));
 }
 
 static void json_is_passed_on(void)
@@ -685,9 +716,10 @@ static const struct test tests[] = {
     TEST(listed),           TEST(broken_row),        TEST(usage_errors),
     TEST(options_without_effect), TEST(errors_are_harmless),
     TEST(helps),            TEST(nobody_answers),    TEST(asks_and_shows),
-    TEST(ids_of_a_log),     TEST(frozen_are_shown), TEST(meant_options), TEST(filters_are_words),
+    TEST(ids_of_a_log),     TEST(frozen_are_shown), TEST(counted),
+    TEST(meant_options), TEST(filters_are_words),
     TEST(two_exports_at_once),
-    TEST(rules_of_rerouting), TEST(retries),
+    TEST(rules_of_rerouting), TEST(retries), TEST(retries_by_names),
     TEST(json_is_passed_on),
     TEST(cut_off),          TEST(reload_refused),
     TEST(stop_without_waiting), TEST(stop_that_lasts),
