@@ -119,7 +119,7 @@ static int read_args(struct request *rq, int argc, char **argv)
     int rc = EX_OK;
     for (int i = 1; i < argc && rc == EX_OK; i++) {
         const char *arg = argv[i];
-        rq->config_named |= strcmp(arg, "-C") == 0;
+        rq->config_named |= strncmp(arg, "-C", 2) == 0;
         if (cli_common(&rq->a, argc, argv, &i, &rc) || strcmp(arg, "-bi") == 0 ||
             strcmp(arg, "-v") == 0)
             continue;

@@ -185,6 +185,8 @@ def newaliases(where):
         r = run(where, "newaliases", *file, "-v")
         assert r.returncode == 0 and b": 3 aliases," in r.stdout, r
     assert run(where, "newaliases", "--json", good).returncode == 64
+    for file in (("-C", "no.conf"), ("-Cno.conf",)):
+        assert run(where, "newaliases", *file, good).returncode == 66
     bad.write_text("a@b: c\n")
     assert run(where, "newaliases", "-C", conf, f"-oA{bad}").returncode == 0
     conf.write_text('hostname = "gw.example"\n')
