@@ -43,6 +43,13 @@ def alarms(g, silent=False):
     return [a for a in found if silent or a["alarm"] != SILENT]
 
 
+def watch(g, **what):
+    """From now on: at the start there is no smtpd yet that takes what is told by the queue."""
+    g.options["alarm"] = {**QUICK, **what}
+    g.configure()
+    assert g.cli("reload").returncode == 0
+
+
 def news(letter):
     return re.findall(r"^(ALARM|STILL|OVER)  .*?^       name: (\w+)", letter.get_content(),
                       re.M | re.S)
@@ -108,9 +115,8 @@ def space(where):
     """Less space and fewer inodes than is wanted; no relay is given: through the queue. A reload
     that wants less of it: over."""
     with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port), options={
-            "postmaster": "boss@elsewhere.example",
-            "alarm": {**QUICK, "disk_free": Word("900000G"),
-                      "inodes_free": 1000000000}}) as g:
+            "postmaster": "boss@elsewhere.example", "alarm": QUICK}) as g:
+        watch(g, disk_free=Word("900000G"), inodes_free=1000000000)
         until(lambda: len(alarms(g)) == 2, why=g.log()[-1500:])
         assert {a["alarm"] for a in alarms(g)} == {"disk_space", "disk_inodes"}, alarms(g)
         assert all(a["subject"].endswith("/q0") for a in alarms(g)), alarms(g)
@@ -119,9 +125,7 @@ def space(where):
         assert "and 1 more" in (subject(m) or "and 1 more"), m.as_string()
         assert sink.messages[0].recipients == ["boss@elsewhere.example"], sink.messages[0]
         assert sink.messages[0].sender == ""
-        g.options["alarm"] = {**QUICK, "disk_free": Word("1K"), "inodes_free": 1}
-        g.configure()
-        assert g.cli("reload").returncode == 0
+        watch(g, disk_free=Word("1K"), inodes_free=1)
         until(lambda: len(events(g, "alarm_cleared")) == 2)
         until(lambda: letters(sink, "OVER", "disk_space"))
 
@@ -136,9 +140,8 @@ def relay_away(where):
     """alarm.relay refuses: the queue takes it."""
     with refusing() as relay, Sink() as sink, Gateway(
             where, smart_host=("127.0.0.1", sink.port), options={
-                "postmaster": "boss@elsewhere.example",
-                "alarm": {**QUICK, "disk_free": Word("900000G"),
-                          "relay": f"[127.0.0.1]:{relay.port}"}}) as g:
+                "postmaster": "boss@elsewhere.example", "alarm": QUICK}) as g:
+        watch(g, disk_free=Word("900000G"), relay=f"[127.0.0.1]:{relay.port}")
         until(lambda: letters(sink, "ALARM", "disk_space"), why=g.log()[-1500:])
         assert "not you" in until(lambda: events(g, "alarm_not_mailed"))[0]["text"]
         mailed = until(lambda: events(g, "alarm_mailed"))
@@ -148,13 +151,11 @@ def relay_away(where):
 
 def relay_takes_one(where):
     """alarm.relay refuses one of two: that one is told through the queue, and only that one."""
+    both = ["one@elsewhere.example", "two@elsewhere.example"]
     with refusing(match=b"two@") as relay, Sink() as sink, Gateway(
-            where, smart_host=("127.0.0.1", sink.port), options={
-                "alarm": {**QUICK, "disk_free": Word("900000G"),
-                          "to": ["one@elsewhere.example", "two@elsewhere.example"],
-                          "relay": f"[127.0.0.1]:{relay.port}"}}) as g:
+            where, smart_host=("127.0.0.1", sink.port), options={"alarm": QUICK}) as g:
+        watch(g, disk_free=Word("900000G"), to=both, relay=f"[127.0.0.1]:{relay.port}")
         until(lambda: letters(sink, "ALARM", "disk_space"), why=g.log()[-1500:])
-        both = ["one@elsewhere.example", "two@elsewhere.example"]
         until(lambda: {e["to"] for e in events(g, "alarm_mailed")} == set(both))
         for there, to in zip((relay, sink), both):
             assert {tuple(m.recipients) for m in there.messages} == {(to,)}, there.messages

@@ -144,8 +144,14 @@ def router_answers_too_late(directory):
             "processes": {"smtpd": 1}, "server": {"question": Word("200ms")},
             "route": {"access": f"text:{access}"}}) as g:
         router = g.roles()["router"][0]
-        late = smtpclient.Client(g.port)
-        late.ehlo()
+
+        def session():                  # whose first question was answered in time
+            c = smtpclient.Client(g.port)
+            c.ehlo()
+            if c.cmd("MAIL FROM:<a@sender.example>").code == 250 and c.cmd("RSET").code == 250:
+                return c
+            return c.sock.close()
+        late = until(session)
         os.kill(router, signal.SIGSTOP)
         try:
             for _ in range(5):
