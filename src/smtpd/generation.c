@@ -15,6 +15,13 @@ static uint32_t delivery_flags(enum config_delivery delivery)
     return 0;
 }
 
+/* The greeting may wait for both at once, whatever a question is given. */
+static int64_t greeting_waits_ms(const struct config *cfg)
+{
+    int64_t name_ms = cfg->server.reverse_names ? cfg->server.reverse_timeout_ms : 0;
+    return name_ms > cfg->server.greeting_pause_ms ? name_ms : cfg->server.greeting_pause_ms;
+}
+
 static void fill_server(struct smtp_server_config *c, const struct config *cfg,
                         const struct config_listen *l, struct span instance, bool have_tls)
 {
@@ -44,6 +51,7 @@ static void fill_server(struct smtp_server_config *c, const struct config *cfg,
     c->command_ms = cfg->server.command_ms;
     c->transaction_ms = cfg->server.transaction_ms;
     c->answer_ms = cfg->server.question_ms;
+    c->connect_ms = greeting_waits_ms(cfg);
     c->commit_ms = cfg->server.commit_ms;
 }
 

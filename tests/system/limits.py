@@ -264,11 +264,20 @@ def greeting_pause(where):
         d.sink.wait(1)
 
 
+def pause_longer_than_a_question(where):
+    """The pause is no policy question that nobody answers."""
+    with Desk(where, server={"greeting_pause": Word("1500ms"), "question": Word("1s")}) as d:
+        def taken():                    # not in one session: router may be slow here
+            with d.client() as c:
+                return c.envelope("a@x.example", "b@y.example").code == 250
+        wait_for("a session that is let in", taken)
+
+
 def main():
     return Report().cases("limits", (
         recipients, many_recipients, bytes_of_a_message, lines, connections, errors, times,
-        greeting_pause),
-        at_once=4)
+        greeting_pause, pause_longer_than_a_question),
+        at_once=5)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ struct smtp_server_config {
     int64_t command_ms;      /* waiting for the client: the next command, or more of the content */
     int64_t transaction_ms;  /* one message, MAIL to the end of data */
     int64_t answer_ms;       /* waiting for the answer to a question */
+    int64_t connect_ms;      /* so much longer at CONNECT: a pause before the greeting, a name */
     int64_t commit_ms;       /* waiting for committed or refused */
     int zone_min;            /* of dates, minutes east of UTC */
 };

@@ -27,8 +27,10 @@ void server_ask(struct smtp_server *s, struct smtp_server_question *q)
         hooks[q->hook].verdict(s, NULL);
         return;
     }
+    int64_t more_ms = q->hook == SMTP_HOOK_CONNECT ? s->config->connect_ms : 0;
     s->question = (struct question){ .id = ++s->last_question, .hook = q->hook,
-                                     .deadline_ms = s->now.mono_ms + s->config->answer_ms };
+                                     .deadline_ms = s->now.mono_ms + s->config->answer_ms +
+                                                    more_ms };
     q->id = s->question.id;
     q->client_ip = span_str(s->ip);
     q->client_name = span_str(s->name);
