@@ -17,6 +17,7 @@ from lib.sink import DROP, STALL, Sink                      # noqa: E402
 from lib.program import Program                             # noqa: E402
 from lib.smtpclient import Client, Closed, deliver          # noqa: E402
 from lib.totals import Totals                               # noqa: E402
+from lib.waiting import until                              # noqa: E402
 
 MESSAGE = b"Subject: x\r\n\r\n.\r\n..\r\nend  \r\n"
 
@@ -135,11 +136,9 @@ def proc_counts():
     p = subprocess.Popen(["sh", "-c", "sh -c 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done'; "
                           "exec sleep 300"])
     try:
-        end = time.monotonic() + 90
-        while time.monotonic() < end and proc.cpu_s(p.pid) < 0.05:
-            time.sleep(0.05)
-        while time.monotonic() < end and len(proc.tree(p.pid)) > 1:
-            time.sleep(0.05)
+        # It is counted once it was waited for, which the program behind it shows.
+        until(lambda: proc.command(p.pid)[:1] == ["sleep"])
+        assert len(proc.tree(p.pid)) == 1
         assert proc.cpu_s(p.pid) >= 0.05, "the time of a child that ended is missing"
         assert proc.pss_bytes([p.pid]) > 10000
     finally:
