@@ -180,7 +180,7 @@ static void put_whom(struct why_show *s, const json_t *a)
         one = r;
         n++;
     }
-    if (!s->w->group && row_int(a, "recipient_count"))
+    if ((!s->w->group || !n) && row_int(a, "recipient_count"))
         n = row_int(a, "recipient_count"); /* not all of them have a row */
     buf_putz(s->out, " for ");
     if (n == 1 && one)

@@ -319,9 +319,15 @@ static const char *group_words(const json_t *reason)
     return "";
 }
 
-static void put_list(struct why_show *s)
+/* Those with the most recipients; of very many, the others as a number. others: those of which
+ * there is no row. */
+static void put_list(struct why_show *s, int64_t others)
 {
-    for (size_t i = 0; i < json_array_size(s->w->reasons); i++) {
+    enum { SHOWN = 12, MANY = 16 };
+    size_t n = json_array_size(s->w->reasons), shown = n < MANY || s->verbose ? n : SHOWN;
+    for (size_t i = shown; i < n; i++)
+        others += row_int(json_array_get(s->w->reasons, i), "recipients");
+    for (size_t i = 0; i < shown; i++) {
         const json_t *r = json_array_get(s->w->reasons, i);
         buf_printf(s->out, "    %6lld  " WHY_HANG "%s", (long long)row_int(r, "recipients"),
                    group_words(r));
@@ -335,6 +341,9 @@ static void put_list(struct why_show *s)
         }
         buf_putc(s->out, '\n');
     }
+    if (others)
+        buf_printf(s->out, "    %6lld  for other reasons%s\n", (long long)others,
+                   shown < n ? " (--verbose has them)" : "");
 }
 
 /* --- one message --- */
@@ -367,7 +376,7 @@ static void put_message(struct why_show *s)
         why_put_number(s, row_int(m, "waiting"), "waits.\n", "wait.\n");
         if (rcpts > FEW && json_array_size(s->w->reasons) > 1) {
             buf_putz(s->out, "  All of them, by state and reason:\n");
-            put_list(s);
+            put_list(s, 0);
         }
     }
     put_rewritten(s);
@@ -388,9 +397,7 @@ static void put_reasons(struct why_show *s)
     int64_t others = row_int(s->w->group, "other_reasons");
     buf_putz(s->out, n == 1 && !others ? "  All for one reason:\n"
                                       : "  The reasons, and how many recipients each has:\n");
-    put_list(s);
-    if (others)
-        buf_printf(s->out, "    %6lld  for other reasons\n", (long long)others);
+    put_list(s, others);
 }
 
 static void put_domains(struct why_show *s)

@@ -261,7 +261,7 @@ static void send_attempt(struct admin_ask *a, const struct spool_story *t, struc
         json_str(&j, "of", of);
     json_uint(&j, "recipient_count", t->n);
     json_open_array(&j, "recipients");
-    for (size_t i = 0; i < t->n && i < RCPTS_SHOWN; i++)
+    for (size_t i = 0; i < t->n && i < JOB_RCPTS_MAX; i++)
         json_uint(&j, NULL, t->rcpts[i]);
     json_close_array(&j);
     attempt_json(&j, &at);

@@ -5,8 +5,6 @@
 #include "attempt/attempt.h"
 #include "smtp/client.h"
 
-enum { RCPTS_SHOWN = 100 };
-
 static void on_done(void *ctx) { admin_again(ctx); }
 
 struct way *cause_way(struct admin_ask *a) { return way_new(a->q, on_done, a); }
@@ -55,7 +53,7 @@ static void send_one(struct admin_ask *a, const struct way_job *at, const struct
     json_uint(&j, "deliveries", of);
     json_uint(&j, "recipient_count", job->rcpt_count);
     json_open_array(&j, "recipients");
-    for (uint32_t i = 0; i < job->rcpt_count && i < RCPTS_SHOWN; i++)
+    for (uint32_t i = 0; i < job->rcpt_count && i < JOB_RCPTS_MAX; i++)
         json_uint(&j, NULL, job->rcpts[i]);
     json_close_array(&j);
     json_bool(&j, "answered", at->told);

@@ -598,6 +598,23 @@ def many_at_one_site(where):
         assert f"of another message there, {a['of']}" in d.why(last)
 
 
+def many_reasons(where):
+    """Twenty recipients with a refusal each: the first dozen and a number; all with --verbose."""
+    words = [c * 4 for c in "abcdefghijklmnopqrst"]
+    with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
+        for word in words:
+            sink.at("rcpt", f"450 4.2.0 {word} is not here", match=f"<{word}@".encode())
+        id = d.submit(*[f"{word}@dest.example" for word in words])
+        d.wait(id, lambda s: {r["state"] for r in s["reasons"]} == {"deferred"})
+        for name in (id, "dest.example"):
+            text = d.words(name)
+            assert text.count(" 1 put off: 450 4.2.0 ") == 12, text
+            assert "8 for other reasons (--verbose has them)" in text, text
+            text = d.words("--verbose", name)
+            assert text.count(" 1 put off: 450 4.2.0 ") == 20, text
+            assert "for other reasons" not in text, text
+
+
 def one_reason(where):
     """Refusals that differ in addresses and numbers alone are one reason."""
     with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
@@ -935,10 +952,9 @@ def nobody_there(where):
 
 CASES = (refused, stalled, greylisted, dropped, dns_then_and_now, retried_with_mended_dns,
          alias_without_mx, an_alias_asked_for, silent_dns, tried_by_another, two_hosts,
-         first_mx_silent, under_way,
-         route_moved, parked, limits, rated, retried_in_turn, rerouted, hosts_and_names, rotated,
-         not_there, who_is_told, long_list, many_at_one_site, one_reason, after_a_crash,
-         nobody_there)
+         first_mx_silent, under_way, route_moved, parked, limits, rated, retried_in_turn, rerouted,
+         hosts_and_names, rotated, not_there, who_is_told, long_list, many_at_one_site,
+         many_reasons, one_reason, after_a_crash, nobody_there)
 
 
 def main():
