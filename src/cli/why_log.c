@@ -153,7 +153,7 @@ static void add_spellings(struct reader *r, struct span word)
         return;
     add_name(r, word);
     memcpy(other, word.p, at);
-    size_t n = domain_to_ascii(domain, other + at, sizeof other - at);
+    size_t n = domain_rewritten(domain, other + at, sizeof other - at);
     n = n ? n : domain_to_utf8(domain, other + at, sizeof other - at);
     if (n)
         add_name(r, span_of(other, at + n));

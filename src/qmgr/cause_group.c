@@ -658,7 +658,7 @@ static void put_folded(struct buf *to, struct span target)
     size_t at = span_rfind(target, '@');
     struct span domain = at < target.n ? span_from(target, at + 1) : target;
     char text[ENVELOPE_TEXT_MAX];
-    size_t n = domain_to_ascii(domain, text, sizeof text);
+    size_t n = domain_rewritten(domain, text, sizeof text);
     buf_puts(to, span_to(target, target.n - domain.n));
     buf_puts(to, n ? span_of(text, n) : domain);
 }

@@ -901,7 +901,8 @@ def not_there(where):
         assert "these have 14 characters" in d.words(id[:-1], code=66)
         assert "nothing in the queue is for it" in d.words("nobody@dest.example", code=66)
         for rcpt, words in (('"a b"@hold.example', ('"a b"@hold.example', "hold.example")),
-                            ("x@[IPv6:::1]", ("x@[IPv6:::1]", "[IPv6:::1]"))):
+                            ("x@[IPv6:::1]", ("x@[IPv6:::1]", "[IPv6:::1]", "x@[ipv6:0:0::1]",
+                                              "[IPv6:0:0:0:0:0:0:0:1]"))):
             d.submit(rcpt, port=d.hold, sender="")
             for word in words:
                 assert d.story(word)["found"], word

@@ -66,11 +66,16 @@ static size_t fold_literal(struct span name, char *out, size_t cap)
     return n;
 }
 
+size_t domain_rewritten(struct span name, char *out, size_t cap)
+{
+    size_t n = domain_to_ascii(name, out, cap);
+    return n ? n : fold_literal(name, out, cap);
+}
+
 size_t domain_fold(struct span name, char *out, size_t cap)
 {
     MUST(name.n <= cap);
-    size_t n = domain_to_ascii(name, out, cap);
-    n = n ? n : fold_literal(name, out, cap);
+    size_t n = domain_rewritten(name, out, cap);
     for (size_t i = 0; i < name.n && !n; i++)
         out[i] = ascii_lower(name.p[i]);
     return n ? n : name.n;

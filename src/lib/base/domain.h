@@ -9,6 +9,10 @@
  * too long. */
 size_t domain_to_ascii(struct span utf8, char *out, size_t cap);
 
+/* What is not compared as it is written, in lower case: A-labels for a name in UTF-8, the one form
+ * of an address literal. The bytes put, or 0: it is neither, or has no room. */
+size_t domain_rewritten(struct span name, char *out, size_t cap);
+
 /* In the form in which names are compared: A-labels, in lower case; an address literal in its one
  * form. What is neither, or has no room then, stays as it is but for ASCII letters; it must have
  * room so. The bytes put. */

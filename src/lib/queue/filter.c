@@ -86,9 +86,7 @@ static void fold_domain(struct term *t)
     if (!(have >> t->field & 1) || t->is_id)
         return;
     begins += span_starts(span_from(v, begins), SPAN("."));
-    struct span domain = span_from(v, begins);
-    size_t n = domain.n && domain.p[0] == '[' ? domain_fold(domain, text, sizeof text - begins)
-                                              : domain_to_ascii(domain, text, sizeof text - begins);
+    size_t n = domain_rewritten(span_from(v, begins), text, sizeof text - begins);
     if (!n) /* compared without regard to case */
         return;
     memcpy(t->value + begins, text, n);
