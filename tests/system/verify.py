@@ -50,7 +50,7 @@ class Desk(Gateway):
                 assert c.cmd(f"MAIL FROM:<{sender}>").code == 250
             c.send("".join([f"MAIL FROM:<{sender}>\r\n"] * (not alone) +
                            [f"RCPT TO:<{r}>\r\n" for r in rcpts]))
-            assert alone or c.reply().code == 250
+            assert alone or (first := c.reply()).code == 250, first
             replies = [c.reply() for _ in rcpts]
             c.cmd("QUIT")
         return replies
