@@ -18,7 +18,7 @@
 #include <sysexits.h>
 
 enum {
-    REASONS_SHOWN = 40,
+    REASONS_SHOWN = 20,
     DOMAINS_SHOWN = 20,
     ALIASES_MAX = 8, /* names of one address */
     CELL_UNITS = 4,  /* of a slice's work, for a cell */

@@ -116,6 +116,9 @@ static void classes(void)
         { "451 4.3.0 deferred. See e.g. mx.example, 450-4.7.1",
           "451 4.3.0 deferred. See e.g. *, *" },
         { "421 Too  many\tconnections from 192.0.2.1", "421 Too many connections from *" },
+        { "450 4.2.1 mailbox u1 of host12 busy, id=Q0000001 try in 5m",
+          "450 4.2.1 mailbox * of * busy, id=* try in 5m" },
+        { "421 4.7.0 [TSS04] no ipv6 here, tlsv1.2", "421 4.7.0 [TSS04] no ipv6 here, *" },
         { "552 5.2.2 mailbox full (1732104000)", "552 5.2.2 mailbox full (*)" },
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -37,6 +37,16 @@ static bool is_host(struct span w)
     return labels >= 2 && longest >= 2 && letter;
 }
 
+/* "u1", "host12"; codes have capitals ("TSS04"), and "5m" begins with its digit. */
+static bool is_numbered(struct span w)
+{
+    size_t n = 0;
+    while (n < w.n && w.p[n] >= 'a' && w.p[n] <= 'z')
+        n++;
+    return n && n < w.n && digits_of(w) == w.n - n && !span_eq(w, SPAN("ipv4")) &&
+           !span_eq(w, SPAN("ipv6"));
+}
+
 static bool is_own(struct span w, bool first)
 {
     if (span_find(w, '@') < w.n)
@@ -44,14 +54,14 @@ static bool is_own(struct span w, bool first)
     size_t digits = digits_of(w);
     if (is_status(w) || (first && w.n == 3))
         return false;
-    if (is_host(w))
+    if (is_host(w) || is_numbered(w))
         return true;
     if (digits == 0)
         return false;
     size_t letters = 0;
     for (size_t i = 0; i < w.n; i++)
         letters += ascii_isalpha(w.p[i]);
-    /* "450-4.7.1", "5m", "greylist2" stay apart from "9BC0A1xyz", "1732104000" and "300" */
+    /* "450-4.7.1", "5m", "TSS04" stay apart from "9BC0A1xyz", "1732104000" and "300" */
     return digits >= 3 || (digits == w.n && !first) || (digits >= 2 && letters >= 4) ||
            (digits >= 2 && w.n >= 12);
 }

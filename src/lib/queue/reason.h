@@ -9,8 +9,8 @@ enum { QUEUE_CLASS_MAX = 160 };
 
 /* Writes the class into out (QUEUE_CLASS_MAX bytes); returns its length. "" has the class "".
  * What becomes "*": words with an "@", names of hosts and domains (two labels or more), what stands
- * after "Name server: ", and words with three or more digits but for a reply code at the start and
- * an enhanced status code. */
+ * after "Name server: ", small letters with a number behind them ("host12"), and words with three
+ * or more digits but for a reply code at the start and an enhanced status code. */
 size_t queue_reason_class(struct span reason, char *out);
 
 /* Two of one class as one: the words of a, "(various)" for those that are others in b. */
