@@ -211,13 +211,16 @@ static const char ellipsis[] = "\xe2\x80\xa6";
 static void put_address(struct buf *out, struct span s, size_t at, unsigned room)
 {
     struct span domain = span_from(s, at);
-    unsigned wide = term_columns(domain), left = room ? room - 1 : 0;
-    if (wide <= left) {
+    unsigned wide = term_columns(domain), left = room ? room - 1 : 0, off = 0;
+    if (wide <= left)
         buf_puts(out, term_cut(s, left - wide));
-        wide = left;
-    }
+    else
+        off = wide - left;
+    struct span end = span_from(domain, term_cut(domain, off).n);
+    if (term_columns(end) > left) /* off is in the middle of a wide character */
+        end = span_from(domain, term_cut(domain, off + 1).n);
     buf_putz(out, ellipsis);
-    buf_puts(out, span_from(domain, term_cut(domain, wide - left).n));
+    buf_puts(out, end);
 }
 
 static void put_text(struct buf *out, struct span s, unsigned room, bool address)
@@ -245,16 +248,18 @@ static void put_cell(const struct cli_table *t, struct buf *out, size_t i, const
         blanks(out, room > wide ? room - wide : 0);
     if (coloured)
         buf_printf(out, "\033[%sm", codes[c->colour]);
+    size_t at = out->len;
     if (bar)
         put_bar(out, c, room);
     else
         put_text(out, s, t->width ? room : wide, t->columns[i].address && c);
+    unsigned shown = bar ? wide : term_columns(span_from(buf_span(out), at));
     if (coloured)
         buf_putz(out, "\033[0m");
     if (last)
         return;
     if (!t->columns[i].right)
-        blanks(out, room > wide ? room - wide : 0);
+        blanks(out, room > shown ? room - shown : 0);
     blanks(out, GAP);
 }
 

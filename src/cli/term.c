@@ -2,11 +2,14 @@
 
 #include "base/json.h"
 
+#include <limits.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
 
 bool term_colour(int fd)
 {
@@ -51,25 +54,63 @@ void term_put_text(struct buf *b, struct span s)
     }
 }
 
-static bool begins_character(char c) { return ((unsigned char)c & 0xc0) != 0x80; }
+/* The columns of its first character, whose bytes are *n_r. Only a locale knows how wide characters
+ * are (wcwidth(3)): it stands for the whole text. */
+static unsigned first_columns(struct span s, size_t *n_r)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    size_t n = utf8_length(s);
+    *n_r = n ? n : 1;
+    if (n < 2)
+        return p[0] >= 0x20;
+    wchar_t c = n == 2 ? p[0] & 0x1f : n == 3 ? p[0] & 0x0f : p[0] & 0x07;
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | (p[i] & 0x3f);
+    int wide = wcwidth(c);
+    return wide < 0 ? 1 : (unsigned)wide;
+}
+
+static bool is_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* As many bytes as fit into so many columns; *columns_r: of them. */
+static size_t measure(struct span s, unsigned most, unsigned *columns_r)
+{
+    locale_t wide = is_ascii(s) ? (locale_t)0 : newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = wide ? uselocale(wide) : (locale_t)0;
+    size_t at = 0;
+    *columns_r = 0;
+    while (at < s.n) {
+        size_t n;
+        unsigned columns = first_columns(span_from(s, at), &n);
+        if (columns > most - *columns_r)
+            break;
+        *columns_r += columns;
+        at += n;
+    }
+    if (wide) {
+        uselocale(before);
+        freelocale(wide);
+    }
+    return at;
+}
 
 unsigned term_columns(struct span s)
 {
-    unsigned n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += begins_character(s.p[i]);
-    return n;
+    unsigned columns;
+    measure(s, UINT_MAX, &columns);
+    return columns;
 }
 
 struct span term_cut(struct span s, unsigned columns)
 {
-    unsigned n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        n += begins_character(s.p[i]);
-        if (n > columns)
-            return span_to(s, i);
-    }
-    return s;
+    unsigned taken;
+    return span_to(s, measure(s, columns, &taken));
 }
 
 void term_put_count(struct buf *b, uint64_t n)

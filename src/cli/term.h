@@ -16,7 +16,8 @@ unsigned term_width(int fd);
 void term_put_text(struct buf *b, struct span s);
 /* A word for a shell, quoted where it must be. */
 void term_put_shell(struct buf *b, struct span word);
-/* Columns a text made by term_put_text takes, each character counted as one. */
+/* Columns a text made by term_put_text takes: two of a wide character, none of one that combines
+ * with the one before it, or of a control character. */
 unsigned term_columns(struct span s);
 /* As much of s as fits into so many columns; never cuts a character. */
 struct span term_cut(struct span s, unsigned columns);

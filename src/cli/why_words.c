@@ -121,25 +121,21 @@ static void paint(struct layout *l, char sign)
 /* A word, with the signs before and within it. */
 static void put_word(struct layout *l, struct span word)
 {
-    for (size_t i = 0; i < word.n; i++) {
+    for (size_t i = 0, n; i < word.n; i += n) {
         char c = word.p[i];
-        if (c == WHY_HANG[0])
+        n = 1;
+        if (c == WHY_HANG[0]) {
             l->hang = l->at;
-        else if (c == WHY_HEAD[0] || c == WHY_WARN[0])
+        } else if (c == WHY_HEAD[0] || c == WHY_WARN[0]) {
             paint(l, c);
-        else
-            buf_putc(l->out, c);
-        bool shown = (unsigned char)c >= ' ' && ((unsigned char)c & 0xc0) != 0x80;
-        l->at += shown;
+        } else {
+            while (i + n < word.n && (unsigned char)word.p[i + n] >= ' ')
+                n++;
+            struct span text = span_from(span_to(word, i + n), i);
+            buf_puts(l->out, text);
+            l->at += term_columns(text);
+        }
     }
-}
-
-static unsigned columns_of(struct span word)
-{
-    unsigned n = 0;
-    for (size_t i = 0; i < word.n; i++)
-        n += (unsigned char)word.p[i] >= ' ' && ((unsigned char)word.p[i] & 0xc0) != 0x80;
-    return n;
 }
 
 static void put_blanks(struct layout *l, unsigned n)
@@ -159,7 +155,7 @@ static void put_line(struct layout *l, struct span line)
         line = span_from(line, word.n);
         if (first) {
             l->hang = blanks + 2;
-        } else if (l->at + blanks + columns_of(word) > l->width && l->at > l->hang) {
+        } else if (l->at + blanks + term_columns(word) > l->width && l->at > l->hang) {
             buf_putc(l->out, '\n');
             l->at = 0;
             blanks = l->hang;

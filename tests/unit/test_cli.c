@@ -44,6 +44,49 @@ static void columns_and_cuts(void)
     CHECK_SPAN(term_cut(SPAN("abc"), 5), SPAN("abc"));
 }
 
+static void put_row_of_two(struct cli_table *t, const char *a, const char *b)
+{
+    cli_table_cell(t, span_str(a));
+    cli_table_cell(t, span_str(b));
+    cli_table_end_row(t);
+}
+
+/* A wide character takes two columns, a combining one none. */
+static void wide_characters(void)
+{
+    static const struct table_column to[] = { { .title = "TO", .most = 40, .least = 4 },
+                                              { .title = "N" } };
+    CHECK_INT(term_columns(SPAN("\xe6\x97\xa5\xe6\x9c\xac@x")), 6);
+    CHECK_INT(term_columns(SPAN("a\xcc\x88" "b")), 2);
+    CHECK_SPAN(term_cut(SPAN("\xe6\x97\xa5\xe6\x9c\xac@x"), 3), SPAN("\xe6\x97\xa5"));
+    CHECK_SPAN(term_cut(SPAN("a\xcc\x88" "b"), 1), SPAN("a\xcc\x88"));
+    struct buf out;
+    struct cli_table *t = cli_table_new(to, 2, 0, false);
+    buf_init(&out, 4096);
+    put_row_of_two(t, "\xe6\x97\xa5\xe6\x9c\xac@x", "1");
+    put_row_of_two(t, "abcdef@x", "2");
+    cli_table_put(t, &out);
+    CHECK_TEXT(buf_cstr(&out), "TO        N\n"
+                               "\xe6\x97\xa5\xe6\x9c\xac@x    1\n"
+                               "abcdef@x  2\n");
+    cli_table_free(&t);
+    buf_reset(&out);
+    t = cli_table_new(to, 2, 8, false); /* five for the address: a half is no character */
+    put_row_of_two(t, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe8\xaa\x9e", "1");
+    cli_table_put(t, &out);
+    CHECK_TEXT(buf_cstr(&out), "TO     N\n"
+                               "\xe6\x97\xa5\xe6\x9c\xac\xe2\x80\xa6  1\n");
+    cli_table_free(&t);
+    buf_reset(&out);
+    t = cli_table_new(to, 2, 9, false);
+    put_row_of_two(t, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe8\xaa\x9e", "1");
+    cli_table_put(t, &out);
+    CHECK_TEXT(buf_cstr(&out), "TO      N\n"
+                               "\xe6\x97\xa5\xe6\x9c\xac\xe2\x80\xa6   1\n");
+    cli_table_free(&t);
+    buf_free(&out);
+}
+
 static void ages(void)
 {
     static const struct {
@@ -709,7 +752,7 @@ static void stop_that_lasts(void)
 }
 
 static const struct test tests[] = {
-    TEST(harmless_text),    TEST(columns_and_cuts),  TEST(ages),
+    TEST(harmless_text),    TEST(columns_and_cuts), TEST(wide_characters),  TEST(ages),
     TEST(aligned),          TEST(cut_to_the_terminal), TEST(addresses),
     TEST(shared_out),       TEST(bars),
     TEST(readable_rows), TEST(rows_for_programs), TEST(words_that_are_no_text),
