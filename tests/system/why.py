@@ -86,6 +86,19 @@ class Desk:
         assert self.g.cli("queue", "retry", target).returncode == 0
 
 
+def in_time(look, name, timeout_s=90):
+    """Where a delivery is is said when its process answers within a second, and a second MX is to
+    greet within one: else once more."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return look(name)
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.1)
+
+
 def lines(attempt, kind):
     return [line[kind] for line in attempt["dialogue"] if kind in line]
 
@@ -417,14 +430,17 @@ def first_mx_silent(where):
         second.at("rcpt", "451 4.7.1 come again")
         id = d.submit("x@dest.test")
         d.wait_attempts(id, 1)
-        said = d.g.cli("retry", "--verbose", "dest.test").stdout.decode()
-        assert f"    - {silent}\n    - connecting to mx2.test" in said, said
-        assert silent in lines(d.story(id)["attempts"][0], "note")
-        for name in ("mx1.test", "127.0.0.17", "mx2.test", "127.0.0.18"):
-            s = d.story(name)
-            words = {h["host"]: h["said"] for h in s["hosts"]}
-            assert s["group"]["messages"] == 1 and s["oldest"]["id"] == id, s
-            assert silent in words["mx1.test"] and words["mx2.test"].startswith("451"), s["hosts"]
+        def look(domain):
+            said = d.g.cli("retry", "--verbose", domain).stdout.decode()
+            assert f"    - {silent}\n    - connecting to mx2.test" in said, said
+            assert silent in lines(d.story(id)["attempts"][0], "note")
+            for name in ("mx1.test", "127.0.0.17", "mx2.test", "127.0.0.18"):
+                s = d.story(name)
+                words = {h["host"]: h["said"] for h in s["hosts"]}
+                assert s["group"]["messages"] == 1 and s["oldest"]["id"] == id, s
+                assert silent in words["mx1.test"], words
+                assert words["mx2.test"].startswith("451"), words
+        in_time(look, "dest.test")
 
 
 def under_way(where):
@@ -438,9 +454,11 @@ def under_way(where):
         first.at("rcpt", STALL, stall_s=600)
         id = d.submit("x@dest.test")
         d.wait(id, lambda s: any(way.get("stage") == "RCPT" for way in s["deliveries"]))
-        for name in (id, "dest.test", "x@dest.test", "mx1.test", "127.0.0.17", "127.0.0.18"):
-            (way,) = d.story(name)["deliveries"]
-            assert (way["answered"], way["doing"], way["stage"]) == (True, "talking", "RCPT"), way
+        def look(name):
+            ways = d.story(name)["deliveries"]
+            assert len(ways) == 1 and ways[0]["answered"], ways
+            way = ways[0]
+            assert (way["doing"], way["stage"]) == ("talking", "RCPT"), way
             assert (way["host"], way["address"]) == ("mx1.test", f"127.0.0.17:{port}"), way
             assert way["id"] == id and way["recipients"] == [0] and way["for_ms"] >= 0, way
             assert lines(way["so_far"], "ours")[-1] == "RCPT TO:<x@dest.test>", way
@@ -448,15 +466,16 @@ def under_way(where):
             for part in (f"1 connected to mx1.test 127.0.0.17:{port}, waits for the reply to RCPT",
                          "-> RCPT TO:<x@dest.test>", "looks on at its delivery"):
                 assert part in words, (part, words)
+        for name in (id, "dest.test", "x@dest.test", "mx1.test", "127.0.0.17", "127.0.0.18"):
+            in_time(look, name)
         looks = subprocess.Popen([str(binary()), "retry", "-v", "dest.test", "-C", str(d.g.conf)],
                                  stdout=subprocess.PIPE)
-        said = [looks.stdout.readline().decode().strip() for _ in range(3)]
-        while not said[-1].startswith("- waits for"):
+        said = [""]
+        while not said[-1].startswith("- waits for") and looks.poll() is None:
             said.append(looks.stdout.readline().decode().strip())
-        assert "is being tried already" in said[1], said
-        assert said[2].startswith("- connecting to mx1."), said
-        assert "> RCPT TO:<x@dest.test>" in said, said
-        assert "- waits for the reply to RCPT" in said[-1], said
+        text = " ".join(said)
+        assert re.search("is being tried already .*- connecting to mx1.*> RCPT TO:<x@dest.test>.*"
+                         "- waits for the reply to RCPT", text), text
         first.stop()                # it goes on with the other one
         rest = looks.communicate(timeout=90)[0].decode()
         assert "- connection to mx1.test lost" in rest and "x@dest.test: sent" in rest, rest
@@ -546,25 +565,28 @@ def long_list(where):
                                  "deliver": {"port": port}}) as d:
         sink.at("rcpt", STALL, stall_s=600)
         assert d.g.cli("queue", "freeze", "many.test").returncode == 0
-        id = d.submit(*[f"u{i}@many.test" for i in range(many)], "x@slow.test", "y@slow.test")
+        id = d.submit(*[f"u{i}@many.test" for i in range(many)], "x@slow.test")
         s = d.wait(id, lambda s: any(way.get("stage") == "RCPT" for way in s["deliveries"]) and
                    {r["state"]: r["recipients"] for r in s["reasons"]} ==
-                   {"frozen": many, "active": 2})
+                   {"frozen": many, "active": 1})
         shown = s["recipients"]
         assert len({r["rcpt"] for r in shown}) == len(shown) == 200, len(shown)
-        assert sum(r.get("alike", 0) for r in shown) == many + 2, shown[:2]
+        assert sum(r.get("alike", 0) for r in shown) == many + 1, shown[:2]
         assert [r["to"] for r in shown[:2]] == ["u0@many.test", "x@slow.test"], shown[:2]
         (way,) = s["deliveries"]
-        assert way["recipient_count"] == 2 and way["host"] == "slow.test", way
-        words = d.words(id)
-        for part in (f"<u0@many.test> and {many - 1} others: each is frozen", "2 on the way",
-                     "<x@slow.test> and 1 other: each is being delivered", f"{many} frozen by",
-                     "The attempt for 2 recipients that is under way"):
-            assert part in words, (part, words)
-        assert "for 0 recipients" not in words and "not shown" not in words, words
+        assert way["recipient_count"] == 1 and way["host"] == "slow.test", way
+        def look(id):
+            words = d.words(id)
+            for part in (f"<u0@many.test> and {many - 1} others: each is frozen", "1 on the way",
+                         "<x@slow.test> is being delivered", f"{many} frozen by",
+                         "The attempt for <x@slow.test> that is under way"):
+                assert part in words, (part, words)
+            assert "for 0 recipients" not in words and "not shown" not in words, words
+        in_time(look, id)
         last = f"u{many - 1}@many.test"
         s = d.story(last)
         assert [r["to"] for r in s["recipients"]] == [last] and s["oldest"]["id"] == id, s
+        sink.stop()                 # or the gateway waits for the delivery
 
 
 def many_at_one_site(where):
