@@ -5,10 +5,12 @@
 #include "submit/where.h"
 #include "sys/sandbox.h"
 
+#include <glob.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
-enum { PATHS_MAX = 64, FILES_PER_SESSION = 2, FILES_SPARE = 512 };
+enum { PATHS_MAX = 256, FILES_PER_SESSION = 2, FILES_SPARE = 512 };
 
 static struct span user_name(enum role_id role, const struct config_privilege *p)
 {
@@ -77,11 +79,35 @@ static void allow_map(struct paths *p, struct span spec)
 /* A glob's fixed front: "/var/spool/postern/q*" gives "/var/spool/postern". */
 static struct span fixed_part(struct span path)
 {
-    size_t star = span_find(path, '*');
-    if (star == path.n)
+    size_t star = span_find(path, '*'), mark = span_find(path, '?');
+    if (star == path.n && mark == path.n)
         return path;
-    struct span front = span_to(path, star);
+    struct span front = span_to(path, star < mark ? star : mark);
     return span_to(front, span_rfind(front, '/'));
+}
+
+/* A directory may be a link, to another disk: a rule on what the link stands in is none on it. */
+static void allow_links(struct paths *p, struct span pattern, unsigned may)
+{
+    char *text = must_strndup(pattern.p, pattern.n);
+    struct stat st;
+    glob_t found;
+    if (glob(text, GLOB_ONLYDIR, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            if (lstat(found.gl_pathv[i], &st) == 0 && S_ISLNK(st.st_mode))
+                allow(p, span_str(found.gl_pathv[i]), may);
+        globfree(&found);
+    }
+    free(text);
+}
+
+static void allow_spool(struct paths *p, const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->spool.directories.n; i++) {
+        struct span pattern = cfg->spool.directories.v[i];
+        allow(p, fixed_part(pattern), MAY_READ | MAY_WRITE);
+        allow_links(p, pattern, MAY_READ | MAY_WRITE);
+    }
 }
 
 static void allow_maps(struct paths *p, const struct config *cfg)
@@ -102,8 +128,7 @@ static void allow_maps(struct paths *p, const struct config *cfg)
 static void paths_of(struct paths *p, enum role_id role, const struct config *cfg)
 {
     if (role == ROLE_QMGR)
-        for (size_t i = 0; i < cfg->spool.directories.n; i++)
-            allow(p, fixed_part(cfg->spool.directories.v[i]), MAY_READ | MAY_WRITE);
+        allow_spool(p, cfg);
     if (role == ROLE_PICKUP) {
         struct buf path;
         buf_init(&path, CONFIG_TEXT_MAX + 16);

@@ -271,6 +271,27 @@ def no_descriptors(where):
         assert {e["role"] for e in g.events() if e["event"] == "child_died"} == {"smtpd"}
 
 
+def linked_spool(where):
+    """A directory of the spool may be a link to another disk, and is found again."""
+    disk, spool = where / "disk" / "q1", where / "spool"
+    disk.mkdir(parents=True)
+    spool.mkdir()
+    (spool / "q1").symlink_to(disk)
+    dead = ports.free()
+    with Sink() as sink, Gateway(where / "gw", smart_host=("127.0.0.1", dead), options={
+            "spool": {"directories": [f"{spool}/q*"]},
+            "retry": {"first": Word("1s"), "max": Word("1s")},
+            **FAST}) as g:
+        wait_for("a message", lambda: smtpclient.deliver(g.port, MESSAGE).code == 250)
+        g.wait_log("stat=Deferred")
+        assert list(disk.glob("*.seg"))
+        g.stop()
+        g.smart_host = ("127.0.0.1", sink.port)
+        g.configure()
+        g.start()
+        sink.wait(1)
+
+
 def is_whole(port):
     try:
         with smtpclient.Client(port) as c:
@@ -284,7 +305,7 @@ def main():
     report = Report()
     report.cases("kill9", (each_role,))
     return report.cases("kill9", (qmgr_away, router_away, master_dies, restart_everything, backoff,
-                                  twice, no_descriptors), at_once=7)
+                                  twice, no_descriptors, linked_spool), at_once=8)
 
 
 if __name__ == "__main__":
