@@ -2,6 +2,7 @@
 
 #include "base/domain.h"
 #include "base/must.h"
+#include "base/netaddr.h"
 #include "cli/ctl.h"
 #include "cli/term.h"
 
@@ -58,12 +59,16 @@ static int read_args(struct request *rq, int argc, char **argv)
     return rc;
 }
 
-/* The caller frees. "@dom" is the domain. */
+/* The caller frees. "@dom" is the domain; an IP address with a port, as a log has it, is without. */
 static char *bare(const char *word)
 {
     struct span s = domain_bare(span_str(word));
+    struct netaddr at;
     s = span_from(s, s.n > 1 && s.p[0] == '@');
-    return must_strndup(s.p, s.n);
+    bool bracketed = span_starts(s, SPAN("[")); /* is a next hop as smart_host has it */
+    if (bracketed || !netaddr_parse(s, 0, &at, NULL) || !at.port)
+        return must_strndup(s.p, s.n);
+    return must_strndup(s.p, span_find(s, ':'));
 }
 
 /* It can be the name of something: no control characters, and no blanks but within quotes (RFC 5321

@@ -34,6 +34,7 @@ struct why {
     size_t route_count;
     json_t *stands_for; /* array of {"address","messages"}: of an alias; NULL: not asked */
     int64_t sent; /* messages in the queue from an address that nothing waits for */
+    int64_t from_client; /* ... from a client's IP address */
     bool resolver_away, gateway_silent; /* seen while asking */
     bool log_read;
     struct why_log log; /* what it says of what is not in the queue */

@@ -3,6 +3,7 @@
 
 #include "base/domain.h"
 #include "base/must.h"
+#include "base/netaddr.h"
 #include "cli/ctl.h"
 
 #include <stdio.h>
@@ -203,6 +204,19 @@ static void ask_sent(struct ask *k, const char *target, struct why *w)
     json_decref(row);
 }
 
+/* Mail of a client. */
+static void ask_client(struct ask *k, const char *target, struct why *w)
+{
+    struct ask_args args = { .n = 0 };
+    struct netaddr ip;
+    if (!netaddr_parse_ip(span_str(target), &ip))
+        return;
+    ask_arg(&args, "client", span_str(target));
+    json_t *row = ask_row(k, "count", &args);
+    w->from_client = row_int(row, "messages");
+    json_decref(row);
+}
+
 /* The address that people complain about is the one they wrote to: what it stands for has mail. */
 static json_t *ask_stands_for(struct ask *k, const char *target)
 {
@@ -290,6 +304,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
         w->servers = why_ask_servers(w, ask_config(k));
     } else if (w->exit == EX_NOINPUT) {
         ask_sent(k, target, w);
+        ask_client(k, target, w);
         w->stands_for = ask_stands_for(k, target);
         why_log_read(ask_config(k), target, &w->log);
         w->log_read = true;

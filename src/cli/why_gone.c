@@ -140,6 +140,18 @@ static void put_stands_for(struct why_show *s)
     }
 }
 
+/* Mail from it, not for it. */
+static void put_from(struct why_show *s, int64_t n, const char *option)
+{
+    if (!n)
+        return;
+    buf_putz(s->out, "  ");
+    why_put_number(s, n, "message from it waits", "messages from it wait");
+    buf_printf(s->out, ": postern queue %s ", option);
+    term_put_shell(s->out, span_str(s->w->target));
+    buf_putc(s->out, '\n');
+}
+
 void why_show_gone(struct why_show *s)
 {
     const struct why *w = s->w;
@@ -160,13 +172,8 @@ void why_show_gone(struct why_show *s)
     if (looks_like_id(target) && !id)
         buf_putz(s->out, "  If it is to be a queue id: these have 14 characters, 0-9, A-Z and a to "
                          "x.\n");
-    if (w->sent) {
-        buf_putz(s->out, "  ");
-        why_put_number(s, w->sent, "message from it waits", "messages from it wait");
-        buf_putz(s->out, ": postern queue --from ");
-        term_put_shell(s->out, target);
-        buf_putz(s->out, "\n");
-    }
+    put_from(s, w->sent, "--from");
+    put_from(s, w->from_client, "--client");
     if (w->frozen) {
         buf_putz(s->out, "  " WHY_WARN "It is frozen");
         why_put_who(s, row_text(w->frozen, "who"), row_int(w->frozen, "since_ms"));

@@ -929,6 +929,15 @@ def not_there(where):
             for word in words:
                 assert d.story(word)["found"], word
         assert "2 messages from it wait: postern queue --from '<>'" in d.words("<>", code=66)
+        with smtpclient.Client(d.hold, source="127.0.0.77") as c:
+            c.ehlo()
+            c.cmd("MAIL FROM:<>")
+            c.cmd("RCPT TO:<q@hold.example>")
+            assert c.data("Subject: x\r\n\r\nhello\r\n").code == 250
+        for word in ("127.0.0.77", "127.0.0.77:40000"):
+            assert "1 message from it waits: postern queue --client 127.0.0.77" in \
+                d.words(word, code=66), word
+        assert "--from" not in d.words("127.0.0.77", code=66)
         with smtpclient.Client(d.g.port) as c:
             c.ehlo()
             c.cmd("MAIL FROM:<a@client.example> SMTPUTF8")
