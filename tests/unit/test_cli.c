@@ -640,6 +640,8 @@ static void retries(void)
         lines += out.p[i] == '\n';
     CHECK_INT(lines, 4);
     CHECK(strstr(r->out, "\"summary\"") && !strstr(r->out, "alive") && !strstr(r->out, "ran"));
+    CHECK(strstr(r->out, "{\"total\":2}\n"));
+    CHECK(strstr(r->out, "{\"id\":\"A\",\"to\":\"b@y\",\"result\":\"deferred\"}\n"));
     fake(rows);
     r = run(cli_retry, (const char *const[]){ "retry", "--state", "held", "--socket", fake_path,
                                               NULL });
