@@ -59,7 +59,7 @@ static int read_args(struct request *rq, int argc, char **argv)
     return rc;
 }
 
-/* The caller frees. "@dom" is the domain; an IP address with a port, as a log has it, is without. */
+/* The caller frees. "@dom" is the domain; of an IP address with a port, as a log has it, that. */
 static char *bare(const char *word)
 {
     struct span s = domain_bare(span_str(word));
