@@ -27,6 +27,7 @@ struct why {
     json_t *frozen; /* row; when nothing waits for it */
     json_t *rule;   /* row; its mail is sent another way */
     json_t *rerouted; /* the log's event: who sent the message another way; or NULL */
+    json_t *to_hold, *to_delete; /* ... who wants that when its attempt has ended */
     json_t *servers; /* array: {"server", "type", "name", "said"}; NULL: not asked */
     /* arrays of rows */
     json_t *rcpts, *reasons, *places, *attempts, *deliveries, *hosts, *domains;

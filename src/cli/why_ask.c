@@ -263,22 +263,33 @@ static int ask_oldest(const struct cli_args *a, struct why *w)
     return rc == EX_NOINPUT ? EX_OK : rc; /* gone meanwhile */
 }
 
-/* Who sent the message another way: qmgr keeps where to, the log who it was. */
-static void ask_rerouted(struct ask *k, struct why *w)
+static json_t *last_event(const struct why_log *log, const char *name)
+{
+    for (size_t i = json_array_size(log->events); i > 0; i--)
+        if (why_is(json_array_get(log->events, i - 1), "event", name))
+            return json_incref(json_array_get(log->events, i - 1));
+    return NULL;
+}
+
+/* Who sent the message another way, or wants it held or deleted when its attempt ends: qmgr keeps
+ * what is to be, the log who it was. */
+static void ask_who(struct ask *k, struct why *w)
 {
     const char *id = json_string_value(json_object_get(w->message, "id"));
     struct why_log log;
-    bool any = false;
+    bool rerouted = false, held = false, deleted = false;
     for (size_t i = 0; i < json_array_size(w->rcpts); i++) {
         const json_t *r = json_array_get(w->rcpts, i);
-        any |= row_text(r, "rerouted").n && !row_text(r, "reroute_rule").n;
+        rerouted |= row_text(r, "rerouted").n && !row_text(r, "reroute_rule").n;
+        held |= why_is(r, "then", "held");
+        deleted |= why_is(r, "then", "deleted");
     }
-    if (!any || !id)
+    if ((!rerouted && !held && !deleted) || !id)
         return;
     why_log_read(ask_config(k), id, &log);
-    for (size_t i = json_array_size(log.events); i > 0 && !w->rerouted; i--)
-        if (why_is(json_array_get(log.events, i - 1), "event", "admin_rerouted"))
-            w->rerouted = json_incref(json_array_get(log.events, i - 1));
+    w->rerouted = rerouted ? last_event(&log, "admin_rerouted") : NULL;
+    w->to_hold = held ? last_event(&log, "admin_held") : NULL;
+    w->to_delete = deleted ? last_event(&log, "admin_deleted") : NULL;
     why_log_free(&log);
 }
 
@@ -299,7 +310,7 @@ bool why_ask(struct ask *k, const struct cli_args *a, const char *target, struct
         w->now_ms = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
     }
     if (w->exit == EX_OK) {
-        ask_rerouted(k, w);
+        ask_who(k, w);
         ask_routes(k, w, slow, ctx);
         w->servers = why_ask_servers(w, ask_config(k));
     } else if (w->exit == EX_NOINPUT) {
@@ -316,7 +327,8 @@ void why_free(struct why *w)
 {
     json_t *rows[] = { w->now,    w->message,  w->group, w->frozen, w->rcpts, w->reasons,
                        w->places, w->attempts, w->hosts, w->domains, w->rule,
-                       w->servers, w->rerouted, w->deliveries, w->stands_for };
+                       w->servers, w->rerouted, w->deliveries, w->stands_for,
+                       w->to_hold, w->to_delete };
     for (size_t i = 0; i < w->route_count; i++)
         story_target_free(&w->routes[i].target);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -368,6 +380,8 @@ json_t *why_json(const struct why *w, const struct ask *k)
     put(row, "frozen", w->frozen);
     put(row, "rule", w->rule);
     put(row, "rerouted", w->rerouted);
+    put(row, "to_hold", w->to_hold);
+    put(row, "to_delete", w->to_delete);
     put(row, "name_servers", w->servers);
     put(row, "stands_for", w->stands_for);
     put(row, "recipients", w->rcpts);

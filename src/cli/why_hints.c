@@ -14,6 +14,15 @@ static bool any_state(const struct why *w, const char *state)
     return false;
 }
 
+/* What is to be when the attempt of one of them has ended. */
+static bool any_then(const struct why *w, const char *what)
+{
+    for (size_t i = 0; i < json_array_size(w->rcpts); i++)
+        if (why_is(json_array_get(w->rcpts, i), "then", what))
+            return true;
+    return false;
+}
+
 struct hints {
     const struct why *w;
     const struct ask *k;
@@ -75,8 +84,10 @@ static void hint_waiting(struct hints *h, struct span id, struct span whom)
         add_filter(h, "postern queue release", "lets all that is held go");
     else if (held)
         add(h, "postern queue release", w->group ? held_one(w) : id, "lets it go");
-    else if (!w->group)
+    else if (!w->group && !any_then(w, "held"))
         add(h, "postern queue hold", id, "keeps it from being sent");
+    if (!w->group && !held && (any_then(w, "held") || any_then(w, "deleted")))
+        add(h, "postern queue release", id, "takes back what is to be when this attempt ends");
     if (any_state(w, "waiting"))
         add(h, "postern queue run", SPAN_NONE, "sends what waits for a queue run");
 }

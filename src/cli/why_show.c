@@ -193,6 +193,21 @@ static void put_next(struct why_show *s, const json_t *r)
     buf_putc(s->out, '\n');
 }
 
+static void put_then(struct why_show *s, const json_t *r)
+{
+    const json_t *wish = why_is(r, "then", "held") ? s->w->to_hold : s->w->to_delete;
+    buf_putz(s->out, "    unless this attempt has a final outcome, it is ");
+    why_put(s, row_text(r, "then"));
+    buf_putz(s->out, " then: ");
+    why_put(s, wish ? row_text(wish, "text") : SPAN("somebody"));
+    buf_putz(s->out, " asked for that");
+    if (wish) {
+        buf_putc(s->out, ' ');
+        why_put_when(s, log_event_ms(row_text(wish, "time")));
+    }
+    buf_putc(s->out, '\n');
+}
+
 static void put_situation(struct why_show *s, size_t i)
 {
     const json_t *r = json_array_get(s->w->rcpts, i);
@@ -216,11 +231,8 @@ static void put_situation(struct why_show *s, size_t i)
     buf_putz(s->out, ".\n");
     if (final)
         return;
-    if (row_text(r, "then").n) {
-        buf_putz(s->out, "    unless this attempt has a final outcome, it is ");
-        why_put(s, row_text(r, "then"));
-        buf_putz(s->out, " then: somebody asked for that\n");
-    }
+    if (row_text(r, "then").n)
+        put_then(s, r);
     put_reason(s, r, elsewhere);
     put_next(s, r);
     bool parked = is_held(r) || why_is(r, "state", "waiting") ||

@@ -140,13 +140,22 @@ def deleted_while_active(where):
     """What is in a delivery is deleted at its end; a crash in between leaves it held, and not
     delivered against the will of who deleted it."""
     with Sink() as sink, Desk(where, ("127.0.0.1", sink.port)) as d:
-        sink.at("mail", STALL, stall_s=60)
+        sink.at("mail", STALL, stall_s=300)
         id = d.submit()
         d.wait_states(id, "active")
         assert "that attempt ends" in d.queue("delete", id)
         assert "is deleted when this attempt ends" in d.queue(), d.queue()
-        story = d.g.cli("why", id).stdout.decode()
-        assert "it is deleted then: somebody asked" in story and "given up" not in story, story
+        d.g.wait_log(rf"{id}: deleted by ")
+        d.g.wait_events("admin_deleted", id=id)
+        story = " ".join(d.g.cli("why", id).stdout.decode().split())
+        who = re.search(r"deleted by (\S+)", d.g.log()).group(1)
+        assert f"it is deleted then: {who} " in story and "given up" not in story, story
+        assert f"queue release {id}" in story and f"queue hold {id}" in story, story
+        d.queue("hold", id)
+        d.g.wait_events("admin_held", id=id)
+        story = " ".join(d.g.cli("why", id).stdout.decode().split())
+        assert f"it is held then: {who} " in story and f"queue hold {id}" not in story, story
+        d.queue("delete", id)
         d.g.crash()
         assert d.states(id) == ["held"]
         sink.clear()
