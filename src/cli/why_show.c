@@ -355,7 +355,7 @@ static void put_list(struct why_show *s, int64_t others)
     }
     if (others)
         buf_printf(s->out, "    %6lld  for other reasons%s\n", (long long)others,
-                   shown < n ? " (--verbose has them)" : "");
+                   shown < n ? " (--verbose has more)" : "");
 }
 
 /* --- one message --- */

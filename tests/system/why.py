@@ -631,7 +631,7 @@ def many_reasons(where):
         for name in (id, "dest.example"):
             text = d.words(name)
             assert text.count(" 1 put off: 450 4.2.0 ") == 12, text
-            assert "8 for other reasons (--verbose has them)" in text, text
+            assert "8 for other reasons (--verbose has more)" in text, text
             text = d.words("--verbose", name)
             assert text.count(" 1 put off: 450 4.2.0 ") == 20, text
             assert "for other reasons" not in text, text
