@@ -38,7 +38,7 @@ static const struct by {
 } bys[BY_COUNT] = {
     [BY_DOMAIN] = { "domain", QUEUE_RCPTS, STATE | SCHED_WALK_NUMBER },
     [BY_SITE] = { "site", QUEUE_RCPTS, STATE | SCHED_WALK_PLACE },
-    [BY_REASON] = { "reason", QUEUE_RCPTS, STATE | SCHED_WALK_PLACE | SCHED_WALK_NUMBER },
+    [BY_REASON] = { "reason", QUEUE_RCPTS, STATE | SCHED_WALK_PLACE },
     [BY_STATE] = { "state", QUEUE_RCPTS, STATE },
     [BY_SENDER] = { "sender", QUEUE_MESSAGES, STATE | SCHED_WALK_SENDER },
     [BY_SENDER_DOMAIN] = { "sender-domain", QUEUE_MESSAGES, STATE },

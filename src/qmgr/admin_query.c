@@ -330,7 +330,7 @@ static unsigned memory_of(const struct query *y)
     if (f & (ADDRESS_FIELDS | BIT(QUEUE_TARGET)))
         what |= SCHED_WALK_DOMAIN;
     if (f & RCPT_FIELDS & ~ADDRESS_FIELDS)
-        what |= SCHED_WALK_PLACE | SCHED_WALK_STATE;
+        what |= SCHED_WALK_PLACE;
     if (f & BIT(QUEUE_LISTENER))
         what |= SCHED_WALK_SENDER;
     return what;

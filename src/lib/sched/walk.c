@@ -27,7 +27,7 @@ void sched_walk_soon(const struct sched_msg *m, unsigned what)
 static unsigned needed(const struct sched_msg *m, unsigned what)
 {
     bool placed = what & SCHED_WALK_STATE && m->rcpt_count && m->rcpts[0].state <= SCHED_DEFERRED;
-    return placed ? what | SCHED_WALK_PLACE | SCHED_WALK_NUMBER : what;
+    return placed ? what | SCHED_WALK_PLACE : what;
 }
 
 void sched_walk_next(const struct sched_msg *m, unsigned what)
@@ -37,7 +37,7 @@ void sched_walk_next(const struct sched_msg *m, unsigned what)
     what = needed(m, what);
     if (what & SCHED_WALK_SENDER)
         __builtin_prefetch(&m->cell->key);
-    if (what & (SCHED_WALK_DOMAIN | SCHED_WALK_NUMBER) && domain)
+    if (what & (SCHED_WALK_DOMAIN | SCHED_WALK_PLACE | SCHED_WALK_NUMBER) && domain)
         __builtin_prefetch(domain);
     if (what & SCHED_WALK_DOMAIN && domain)
         __builtin_prefetch(domain->text);

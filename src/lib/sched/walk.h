@@ -17,7 +17,7 @@ enum {
     SCHED_WALK_RCPTS = 1,
     SCHED_WALK_TEXT = 2,    /* addresses, and the client's */
     SCHED_WALK_DOMAIN = 4,  /* the text of a recipient's */
-    SCHED_WALK_PLACE = 8,   /* destination, site */
+    SCHED_WALK_PLACE = 8,   /* destination, site, and all else that sched_msg_rcpt shows */
     SCHED_WALK_SENDER = 16, /* sched_msg_sender, or the listener */
     SCHED_WALK_STATE = 32,  /* what makes its state */
     SCHED_WALK_NUMBER = 64, /* the hash of its domain */
