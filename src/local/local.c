@@ -178,6 +178,12 @@ static void choose_group(struct local *l)
 
 /* --- becoming it --- */
 
+static bool is_link(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 /* What programs do is theirs: only the user changes for them. Others reach the directory of
  * their mailbox and nothing else. */
 static bool enclose(struct local *l)
@@ -185,14 +191,17 @@ static bool enclose(struct local *l)
     const struct config_sandbox *s = &l->config->sandbox;
     size_t slash = l->path.n ? span_rfind(l->path, '/') : 0;
     char *dir = must_strndup(l->path.n ? l->path.p : "/", slash ? slash : 1);
-    struct landlock_rule near = { dir, MAY_READ | MAY_WRITE };
+    char *box = must_strndup(l->path.p, l->path.n);
+    /* A Maildir may be a link to another place. */
+    struct landlock_rule near[] = { { dir, MAY_READ | MAY_WRITE }, { box, MAY_READ | MAY_WRITE } };
+    bool linked = l->how.kind == DELIVERY_MAILDIR && is_link(box);
     /* Landlock's first version lets nobody link from one directory into another. */
     bool no_links = l->how.kind == DELIVERY_MAILDIR && landlock_abi() == 1;
     struct sandbox_report report;
     struct err e = { "" };
     struct sandbox_params p = { .user = &l->user,
-                                .paths = &near,
-                                .path_count = l->path.n > 0,
+                                .paths = near,
+                                .path_count = !l->path.n ? 0 : linked ? 2 : 1,
                                 .no_seccomp = !s->seccomp,
                                 .no_landlock = !s->landlock,
                                 .off = l->how.kind == DELIVERY_PROGRAM ||
@@ -202,6 +211,7 @@ static bool enclose(struct local *l)
     bool ok = sandbox_apply("local", &p, &report, &e);
     sandbox_report_free(&report);
     free(dir);
+    free(box);
     if (!ok)
         local_refuse(l, 451, "4.3.0", "%s", e.text);
     return ok;

@@ -123,6 +123,17 @@ def maildir(where):
         assert g.roles().get("local") is None or until(lambda: not g.roles().get("local"))
 
 
+def linked_maildir(where):
+    """A Maildir may be a link, to another disk maybe."""
+    own_dir(where / "home" / ANN, ANN, 0o755)
+    own_dir(where / "disk" / ANN, ANN, 0o755)
+    (where / "home" / ANN / "Maildir").symlink_to(where / "disk" / ANN)
+    with gateway(where, f"maildir:{where}/home/%u/Maildir/") as g:
+        send(g, ANN)
+        event(g, "delivered", ANN)
+        assert len(list((where / "disk" / ANN / "new").iterdir())) == 1
+
+
 def spool_dir(where):
     """As /var/mail: root's, and the group may make files."""
     box = where / "mail"
@@ -448,8 +459,8 @@ def killed_mbox(where):
                             flags=re.M))
 
 
-CASES = [maildir, mbox, many_at_once, programs, program_times_out, alias_targets, lmtp,
-         success_report, loop_found, nobody_there, passwd_users, killed_maildir, killed_mbox]
+CASES = [maildir, linked_maildir, mbox, many_at_once, programs, program_times_out, alias_targets,
+         lmtp, success_report, loop_found, nobody_there, passwd_users, killed_maildir, killed_mbox]
 
 
 def as_ordinary_user():
