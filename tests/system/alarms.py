@@ -115,7 +115,7 @@ def space(where):
     """Less space and fewer inodes than is wanted; no relay is given: through the queue. A reload
     that wants less of it: over."""
     with Sink() as sink, Gateway(where, smart_host=("127.0.0.1", sink.port), options={
-            "postmaster": "boss@elsewhere.example", "alarm": QUICK}) as g:
+            "postmaster": "boss@elsewhere.example"}) as g:
         watch(g, disk_free=Word("900000G"), inodes_free=1000000000)
         until(lambda: len(alarms(g)) == 2, why=g.log()[-1500:])
         assert {a["alarm"] for a in alarms(g)} == {"disk_space", "disk_inodes"}, alarms(g)
@@ -140,7 +140,7 @@ def relay_away(where):
     """alarm.relay refuses: the queue takes it."""
     with refusing() as relay, Sink() as sink, Gateway(
             where, smart_host=("127.0.0.1", sink.port), options={
-                "postmaster": "boss@elsewhere.example", "alarm": QUICK}) as g:
+                "postmaster": "boss@elsewhere.example"}) as g:
         watch(g, disk_free=Word("900000G"), relay=f"[127.0.0.1]:{relay.port}")
         until(lambda: letters(sink, "ALARM", "disk_space"), why=g.log()[-1500:])
         assert "not you" in until(lambda: events(g, "alarm_not_mailed"))[0]["text"]
@@ -153,10 +153,10 @@ def relay_takes_one(where):
     """alarm.relay refuses one of two: that one is told through the queue, and only that one."""
     both = ["one@elsewhere.example", "two@elsewhere.example"]
     with refusing(match=b"two@") as relay, Sink() as sink, Gateway(
-            where, smart_host=("127.0.0.1", sink.port), options={"alarm": QUICK}) as g:
+            where, smart_host=("127.0.0.1", sink.port)) as g:
         watch(g, disk_free=Word("900000G"), to=both, relay=f"[127.0.0.1]:{relay.port}")
         until(lambda: letters(sink, "ALARM", "disk_space"), why=g.log()[-1500:])
-        until(lambda: {e["to"] for e in events(g, "alarm_mailed")} == set(both))
+        until(lambda: {e["to"] for e in events(g, "alarm_mailed")} >= set(both))
         for there, to in zip((relay, sink), both):
             assert {tuple(m.recipients) for m in there.messages} == {(to,)}, there.messages
             assert SILENT in g.log() or len(there.messages) == 1, there.messages

@@ -161,6 +161,7 @@ def deleted_while_active(where):
         sink.clear()
         d.queue("delete", id)
         assert d.queue() == "the queue is empty\n"
+        d.g.wait_taking()
         again = d.submit()
         sink.wait(1)
         d.g.wait_log(rf"{again}: to=.*stat=Sent")

@@ -18,6 +18,7 @@ from lib import certs, ports, smtpclient                   # noqa: E402
 from lib.gateway import Gateway, Word, binary       # noqa: E402
 from lib.report import Report                       # noqa: E402
 from lib.sink import DROP, STALL, Sink              # noqa: E402
+from lib.waiting import wait_for                    # noqa: E402
 from lib.zonedns import ZoneDns                     # noqa: E402
 
 MANY = 500
@@ -83,7 +84,8 @@ class Desk:
                          all(r["state"] != "active" for r in s["recipients"]))
 
     def retry(self, target):
-        assert self.g.cli("queue", "retry", target).returncode == 0
+        """Once it is not being tried already."""
+        wait_for("a retry", lambda: self.g.cli("queue", "retry", target).returncode == 0)
 
 
 def in_time(look, name, timeout_s=90):
