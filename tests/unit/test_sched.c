@@ -1037,6 +1037,27 @@ static void a_try_asked_for_is_no_step(void)
     sched_free(&s);
 }
 
+/* Nor does he put off all other mail of a site that is down. */
+static void a_try_asked_for_at_a_dead_site(void)
+{
+    struct sched *s = make();
+    struct sched_job job;
+    int64_t now = 0;
+    add(s, 1, "u@x.example");
+    next_job(s, &now, &job);
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now);
+    for (int i = 0; i < 6; i++) {
+        CHECK_INT(sched_retry(s, 1, SCHED_ALL, at(now)), 1);
+        next_job(s, &now, &job);
+        end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now);
+        CHECK(verdicts[0].next_try_ms - now < 90 * 1000);
+    }
+    next_job(s, &now, &job);
+    end_job(s, &job, SCHED_OUT_SITE, SCHED_NEWS_DOWN, now); /* by itself: twice as long */
+    CHECK(verdicts[0].next_try_ms - now > 90 * 1000);
+    sched_free(&s);
+}
+
 /* One connection that hung all the while says less than what was taken meanwhile. */
 static void one_bad_host_of_many(void)
 {
@@ -1487,6 +1508,7 @@ static const struct test tests[] = {
     TEST(edited_routes_reach_waiting_mail),
     TEST(retry_passes_the_back_off),
     TEST(a_try_asked_for_is_no_step),
+    TEST(a_try_asked_for_at_a_dead_site),
     TEST(one_bad_host_of_many),
     TEST(one_destination_with_dns_trouble),
     TEST(frozen_shares),         TEST(frozen_at_once),

@@ -11,10 +11,13 @@ static void set_why(struct sched *s, struct sched_name **why, struct span text)
     *why = name;
 }
 
-static void shut(struct sched *s, struct sched_gate *g, struct sched_now now)
+/* A try that somebody asked for makes no back-off longer: he may ask again and again. */
+static void shut(struct sched *s, struct sched_gate *g, bool asked, struct sched_now now)
 {
     if (sched_gate_closed(g))
         return; /* by another job */
+    if (asked && g->level)
+        g->level--;
     int64_t delay_ms = sched_gate_backoff_ms(g, s->cfg.site_first_ms, s->cfg.site_max_ms);
     heap_add(&s->gates, &g->wake, now.mono_ms + sched_jitter(s, delay_ms));
 }
@@ -113,12 +116,23 @@ static bool answered_since(const struct sched_site *t, int64_t begun_ms)
     return t->trust.ok_ms > begun_ms;
 }
 
+static bool was_asked(const struct sched_job_slot *j)
+{
+    for (uint32_t k = 0; k < j->rcpt_count; k++)
+        if (j->msg->rcpts[j->rcpts[k]].flags & RCPT_FRONT)
+            return true;
+    return false;
+}
+
 /* After the job left its gates. Trouble at a site that still works for others only narrows it:
  * each failure halves the limit, so that those who wait with the site try again a few times and
  * then wait for the others to end. */
-static void learn(struct sched *s, struct sched_dest *d, const struct sched_result *res,
-                  uint32_t rcpts, int64_t begun_ms, struct sched_now now)
+static void learn(struct sched *s, const struct sched_job_slot *j, const struct sched_result *res,
+                  struct sched_now now)
 {
+    struct sched_dest *d = j->dest;
+    uint32_t rcpts = j->rcpt_count;
+    int64_t begun_ms = j->begun_ms;
     struct sched_site *t = d->site;
     switch (res->news) {
     case SCHED_NEWS_NONE:
@@ -141,11 +155,11 @@ static void learn(struct sched *s, struct sched_dest *d, const struct sched_resu
             return;
         if (t->gate.active == 0 && !answered_since(t, begun_ms) &&
             (res->news == SCHED_NEWS_DOWN || has(res, rcpts, SCHED_OUT_SITE)))
-            shut(s, &t->gate, now);
+            shut(s, &t->gate, was_asked(j), now);
         return;
     case SCHED_NEWS_DEST_DOWN:
         set_why(s, &d->why, res->why);
-        shut(s, &d->gate, now);
+        shut(s, &d->gate, was_asked(j), now);
         return;
     }
     MUST(!"a job's news");
@@ -210,7 +224,8 @@ static void settle(struct sched *s, struct sched_rcpt *r, const struct sched_out
     r->stale = 0;
     r->lost = 0;
     r->attempts += r->attempts < UINT16_MAX;
-    r->strikes += kind != SCHED_OUT_SITE && !sched_rcpt_asked(r) && r->strikes < UINT8_MAX;
+    bool asked = sched_rcpt_asked(r);
+    r->strikes += kind != SCHED_OUT_SITE && !asked && r->strikes < UINT8_MAX;
     said(s, r, o->reason);
     int64_t due_ms = now.mono_ms + delay_of(s, r);
     switch (kind) {
@@ -274,7 +289,7 @@ bool sched_job_result(struct sched *s, uint64_t job_id, const struct sched_resul
     leave_gates(s, j);
     if (res->news == SCHED_NEWS_CROWDED && !is_there(j->dest->site, now))
         res->news = SCHED_NEWS_DOWN;
-    learn(s, j->dest, res, j->rcpt_count, j->begun_ms, now);
+    learn(s, j, res, now);
     sched_share_learn(s, j->dest->site, res->news, j->begun_ms, now.mono_ms);
     s->change = changed(s, j->dest->site, now.mono_ms);
     keep(j->dest->site, res->keeper, res->under);
