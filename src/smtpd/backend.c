@@ -72,11 +72,12 @@ static bool on_content(void *ctx, uint64_t txn, struct span bytes)
         return true;
     if (targets_discard_all(s))
         return true;
+    bool held = rewrite_holds(s); /* before this: it may end the header, with more behind it */
     /* Where much comes at once more will follow: room for all that can stay inline, once. */
     if (!s->content.len && bytes.n >= LARGE_BYTES)
         buf_space(&s->content, s->gen->config->spool.inline_max_bytes + READ_BYTES);
     buf_puts(&s->content, bytes);
-    if (rewrite_holds(s))
+    if (held)
         return true;
     /* What stays inline waits for nobody: it is bounded, and small mail is not to stand in a
      * line with the large that fills the channel. */
@@ -253,7 +254,7 @@ static void resume_waiting(struct smtpd *d)
             return;
         list_remove(n);
         s->no_credit = false;
-        if (!s->lost && !send_extents(s)) {
+        if (!s->lost && !rewrite_holds(s) && !send_extents(s)) {
             wait_for_credit(s);
             return;
         }

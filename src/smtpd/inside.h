@@ -212,7 +212,8 @@ void targets_free(struct session *s);
 /* rewrite.c */
 bool rewrite_wanted(const struct config *cfg); /* there may be something to rewrite */
 void rewrite_begin(struct session *s);         /* in this transaction */
-/* Its content is to be kept here: its header has not come. */
+/* Its content is to be kept here: its header has not come, or router has not answered. What comes
+ * is kept too where this held before. */
 bool rewrite_holds(const struct session *s);
 /* The header has come: asks router. 0: there is nothing to be asked. */
 uint64_t rewrite_ask(struct session *s, const struct smtp_server_question *q);

@@ -63,7 +63,7 @@ void rewrite_free(struct session *s)
 bool rewrite_holds(const struct session *s)
 {
     const struct rewriting *r = s->rewriting;
-    return r && !r->over && s->content.len <= HEADER_HELD_MAX;
+    return r && !r->over && (r->q || s->content.len <= HEADER_HELD_MAX);
 }
 
 /* --- the question --- */
@@ -101,7 +101,7 @@ uint64_t rewrite_ask(struct session *s, const struct smtp_server_question *q)
     buf_init(&b, CHANNEL_FRAME_MAX - 1024);
     list_put_place(&b, ROUTE_ENVELOPE_SENDER, q->envelope->sender);
     size_t header = q->header->header_bytes;
-    if (!s->streamed_bytes && header <= s->content.len)
+    if (!s->streamed_bytes && header <= s->content.len && header <= HEADER_HELD_MAX)
         put_header(s, &b, span_to(buf_span(&s->content), header));
     else
         buf_printf(&r->note, "header: longer than %dK, nothing is changed in it\n",

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -266,8 +267,39 @@ def sizes(where):
         assert "header: longer than 128K, nothing is changed in it" in told, told
 
 
+def in_two(h, first, rest):
+    """What the sink has of a message whose first bytes come by themselves."""
+    before = len(h.sink.messages)
+    with smtpclient.Client(h.gateway.port) as c:
+        c.ehlo()
+        same(c.envelope("x@foreign.example", "b@dest.example").code, 250)
+        same(c.cmd("DATA").code, 354)
+        c.send(first)
+        time.sleep(0.2)
+        c.send(rest + b".\r\n")
+        reply = c.reply()
+        assert reply.code == 250, reply
+    return h.last(before)[1]
+
+
+def longest(where):
+    """128K of header and no more, however it is cut on its way and whatever comes with its end."""
+    came, goes = b"From: ann@gateway.example\r\n", b"From: Ann@people.example\r\n"
+    body = b"\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 2000
+    with House(where) as h:
+        for more in (0, 1):
+            front = (b"X-Filler: " + b"x" * 116 + b"\r\n") * 1023
+            left = (128 << 10) + more - len(front + came + b"\r\n")
+            front += b"X-Filler: ".ljust(left - 2, b"x") + b"\r\n"
+            same(len(front + came + b"\r\n"), (128 << 10) + more)
+            got = in_two(h, front[:1000], front[1000:] + came + body)
+            want = front + (came if more else goes) + body
+            assert got == want, (more, len(got), len(want), got[-len(body) - 60:-len(body)])
+
+
 def main():
-    return Report().cases("masquerade", [header, envelope, router_gone, strangers, sizes], 3)
+    return Report().cases("masquerade", [header, envelope, router_gone, strangers, sizes, longest],
+                          3)
 
 
 if __name__ == "__main__":
