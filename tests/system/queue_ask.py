@@ -79,6 +79,10 @@ def stored(d):
     return {e["id"]: e["stored"] for e in d.g.events() if e["event"] == "received"}
 
 
+def without_ages(text):
+    return re.sub(r" +\d+s\b", " AGE", text)
+
+
 def fill(d):
     """Eight messages: four held, four put off by the busy one."""
     held = [d.submit(f"u{i}@good.example", port=d.hold, size=100 + i) for i in range(4)]
@@ -163,7 +167,8 @@ def actions(where):
         assert "--yes" in out and "4 messages, 4 recipients" in out, out
         out = d.queue("release", "--state", "held", "--dry-run")
         assert held[3] in out and "4 messages, 4 recipients" in out, out
-        assert d.parts("release", "--state", "held", "--dry-run") == (out, ""), "what was asked for"
+        again, words = d.parts("release", "--state", "held", "--dry-run")
+        assert (without_ages(again), words) == (without_ages(out), ""), (out, again, words)
         assert d.rows("count", "--state", "held")[0].keys() == {"messages", "bytes", "recipients"}
         assert d.rows("delete", "--dry-run", held[0])[0]["messages"] == 1
         for pattern, n in ("mailbox", 4), ("*mailbox*", 4), ("4*busy, id*", 4), ("mailbox*", 0):
