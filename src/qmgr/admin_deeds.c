@@ -69,7 +69,7 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
     int rc = spool_outcome(q->spool, list, d->n);
     arena_free(&texts);
     free(list);
-    store_flush_soon(q);
+    store_flush_soon(q, d->n);
     return rc;
 }
 

@@ -194,6 +194,7 @@ struct qmgr {
     size_t report_count;     /* in reports */
     uint64_t next_expand, report_serial; /* serial: of the one begun last */
     bool started, finishing, full, stuck;
+    size_t late_outcomes; /* recorded, and not written yet */
     int64_t checked_ms; /* when it was last looked whether a deliver is stuck */
     int64_t dirty_since_ms, dirty_seen_ms; /* of outcomes: wall, as the spool says; monotonic */
     int next_deliver;
@@ -236,7 +237,7 @@ void store_configure(struct qmgr *q); /* after a reload */
 /* A message's envelope, valid until the next call; NULL: it cannot be read. */
 const struct envelope *store_envelope(struct qmgr *q, uint64_t seq);
 void store_flush(struct qmgr *q);
-void store_flush_soon(struct qmgr *q);
+void store_flush_soon(struct qmgr *q, size_t outcomes); /* so many more wait for it */
 void store_upkeep(void *ctx);
 /* What becomes of mail cannot be written for a while: nothing more is to be begun, since a crash
  * would repeat it all, and what waits to be written is kept in memory. */

@@ -41,7 +41,7 @@ static void record_run(struct live *l, uint64_t seq, uint32_t rcpt,
                                .at_ms = loop_wall_ms(l->q->env->loop),
                                .diag = info->reason };
     spool_outcome(l->q->spool, &o, 1);
-    store_flush_soon(l->q);
+    store_flush_soon(l->q, 1);
 }
 
 /* Sets one recipient going. False: it is not going to be tried now. */
@@ -330,7 +330,7 @@ static void hold_again(struct live *l, struct live_run *r, uint32_t rcpt)
                                .diag = r->held };
     sched_hold_again(q->sched, r->seq, rcpt, r->held, released);
     spool_outcome(q->spool, &o, 1);
-    store_flush_soon(q);
+    store_flush_soon(q, 1);
 }
 
 bool live_run_look(struct live *l, struct live_run *r)

@@ -81,7 +81,7 @@ static void record(struct qmgr *q, uint64_t seq, const struct fact *f, size_t n)
         free(list);
         free(remotes);
     }
-    store_flush_soon(q);
+    store_flush_soon(q, n);
 }
 
 void fact_record(struct qmgr *q, uint64_t seq, const struct fact *f)

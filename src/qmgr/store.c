@@ -15,6 +15,7 @@ enum {
     UPKEEP_MS = 1000,
     UPKEEP_BUSY_MS = 20,
     FLUSH_AGAIN_MS = 1000,
+    LATE_MAX = 200,         /* outcomes that a crash would have repeated */
     STUCK_MS = 10000,       /* outcomes that cannot be written for so long */
     REPORTS_WAIT_MAX = 200, /* reports that cannot */
 };
@@ -171,9 +172,12 @@ bool store_open(struct qmgr *q, struct err *err)
     return ok;
 }
 
-void store_flush_soon(struct qmgr *q)
+void store_flush_soon(struct qmgr *q, size_t outcomes)
 {
-    if (!loop_timer_set(&q->late))
+    q->late_outcomes += outcomes;
+    if (q->late_outcomes >= LATE_MAX)
+        loop_hook_ask(q->env->loop, &q->flush);
+    else if (!loop_timer_set(&q->late))
         loop_timer_in(q->env->loop, &q->late, q->config->spool.flush_late_ms);
 }
 
@@ -182,6 +186,7 @@ void store_flush_soon(struct qmgr *q)
 void store_flush(struct qmgr *q)
 {
     spool_flush(q->spool, loop_wall_ms(q->env->loop));
+    q->late_outcomes = 0;
     loop_timer_stop(q->env->loop, &q->late);
     if (spool_dirty_since(q->spool) >= 0)
         loop_timer_in(q->env->loop, &q->late, FLUSH_AGAIN_MS);

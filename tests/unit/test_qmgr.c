@@ -277,6 +277,28 @@ static void router_dies_between_answers(void)
     rig_free(&r); /* in the middle */
 }
 
+/* --- many outcomes are not left to a timer --- */
+
+static void a_crash_repeats_few(void)
+{
+    enum { MAILS = 250, UNWRITTEN_MAX = 200 };
+    struct rig *r = rig_new(18);
+    char rcpts[MAILS][32];
+    for (int i = 0; i < MAILS; i++) {
+        snprintf(rcpts[i], sizeof rcpts[i], "slow.%d@d%d.mx", i, i);
+        rig_send(r, rig_mail(r, "s@src.example", rcpts[i]));
+    }
+    rig_run(r, MINUTE_MS);
+    CHECK_INT(r->slow_count, MAILS);
+    rig_answer_slow(r, SMTP_DELIVERED);
+    rig_run(r, 10);
+    rig_kill(r);
+    rig_start(r);
+    rig_run(r, MINUTE_MS);
+    CHECK(r->slow_count < UNWRITTEN_MAX);
+    rig_free(&r);
+}
+
 /* --- when things cross --- */
 
 static void warning_after_delivery(void)
@@ -686,7 +708,7 @@ static const struct test tests[] = {
     TEST(stuck_deliver), TEST(half_told_by_a_dead_deliver), TEST(nobody_to_tell),
     TEST(sender_does_not_read), TEST(report_cannot_be_made),
     TEST(many_destinations), TEST(one_copy_for_a_site),
-    TEST(router_dies_between_answers), TEST(received_by_a_wrong_clock),
+    TEST(router_dies_between_answers), TEST(a_crash_repeats_few), TEST(received_by_a_wrong_clock),
     TEST(compaction_under_load), TEST(credit), TEST(mad_smtpd), TEST(smtpd_that_reads_nothing),
 };
 TEST_MAIN(tests)

@@ -105,8 +105,9 @@ static const struct config_option options[] = {
     { "spool", "reserve", CONFIG_SIZE, LIVE, AT(spool.reserve_bytes), "16M", 64 * K, 4 * G,
       .help = "space kept aside so that outcomes can be written when the disk is full" },
     { "spool", "flush_late", CONFIG_DURATION, LIVE, AT(spool.flush_late_ms), "1s", 0, MINUTE,
-      .help = "what became of a recipient is flushed this much later at most; a crash before that "
-              "repeats the attempt; a failure and its report are flushed at once" },
+      .help = "what became of a recipient is flushed this much later at most, or once it is known "
+              "of 200; a crash before that repeats the attempt; a failure and its report are "
+              "flushed at once" },
 
     { "listen", "address", CONFIG_ADDRS, LIVE | CONFIG_REQUIRED | CONFIG_NONEMPTY,
       IN_LISTEN(address), "{}", .port = 25,

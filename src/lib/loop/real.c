@@ -55,9 +55,15 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     (void)ctx;
 }
 
+/* The kernel's wait stands still while the machine sleeps, our clock does not: who wakes up looks at
+ * it again within a minute. */
+enum { WAIT_MAX_MS = 60000 };
+
 static void real_wait(struct loop *l, int64_t wait_ms)
 {
     struct real *r = l->impl;
+    if (wait_ms > WAIT_MAX_MS)
+        wait_ms = WAIT_MAX_MS;
     if (wait_ms > 0) {
         struct timeval tv = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
         event_add(r->wake, &tv);
