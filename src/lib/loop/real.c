@@ -55,8 +55,8 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     (void)ctx;
 }
 
-/* The kernel's wait stands still while the machine sleeps, our clock does not: who wakes up looks at
- * it again within a minute. */
+/* The kernel's wait stands still while the machine sleeps, our clock does not: it is looked at
+ * again within a minute. */
 enum { WAIT_MAX_MS = 60000 };
 
 static void real_wait(struct loop *l, int64_t wait_ms)
