@@ -41,6 +41,17 @@ static struct span diag_of(struct arena *texts, uint8_t kind, const struct sched
     return span_of(text, why.n + 1 + before.n);
 }
 
+/* Read by nobody but a process that comes after a crash. */
+static struct span unknown_end(struct arena *texts, struct span why)
+{
+    struct buf b;
+    buf_init(&b, SPOOL_DIAG_MAX);
+    buf_printf(&b, "to be %.*s, when an attempt ended whose end is not known", SPAN_ARG(why));
+    struct span text = b.failed ? why : arena_dup(texts, buf_span(&b));
+    buf_free(&b);
+    return text.p ? text : why;
+}
+
 /* One record for all of a message that are meant. Recipients in a job are not final yet, whatever a
  * person wants: they are noted as held (a crash then leaves them held, not delivered against the
  * person's will), and the job's end settles it. */
@@ -62,9 +73,11 @@ static int record(struct doing *d, const struct sched_msg_info *m, uint8_t kind)
                                           .duplicate = r.duplicate && !(removed && !active),
                                           .attempts = r.attempts,
                                           .at_ms = loop_wall_ms(q->env->loop),
-                                          .diag = diag_of(texts, kind, m, d->rcpts[i],
-                                                          buf_span(&d->why)) };
-        d->after_attempt += active;
+                                          .diag = removed && active
+                                                      ? unknown_end(texts, buf_span(&d->why))
+                                                      : diag_of(texts, kind, m, d->rcpts[i],
+                                                                buf_span(&d->why)) };
+        d->after_attempt += active && kind != SPOOL_RELEASED; /* that goes on as it was */
     }
     int rc = spool_outcome(q->spool, list, d->n);
     arena_free(&texts);

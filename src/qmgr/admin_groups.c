@@ -636,10 +636,12 @@ static void say_total(struct grouping *g)
     json_str(&j, "by", span_str(bys[g->by].name));
     json_uint(&j, "groups", g->group_count);
     json_uint(&j, "shown", shown_of(g)->n);
-    json_uint(&j, "messages", g->all.messages);
-    if (g->all.shared)
+    struct sched_totals t = sched_totals(g->y.a->q->sched);
+    bool every = queue_filter_empty(g->y.filter);
+    json_uint(&j, "messages", every ? t.messages : g->all.messages);
+    if (g->all.shared && !every)
         json_bool(&j, "messages_at_most", true);
-    json_uint(&j, "bytes", g->all.bytes);
+    json_uint(&j, "bytes", every ? t.bytes : g->all.bytes);
     json_close(&j);
     admin_row(g->y.a, &b);
     buf_free(&b);
