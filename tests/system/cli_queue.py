@@ -158,6 +158,7 @@ def deleted_while_active(where):
         d.queue("delete", id)
         d.g.crash()
         assert d.states(id) == ["held"]
+        assert "to be deleted by" in d.queue() and "end is not known" in d.queue(), d.queue()
         sink.clear()
         d.queue("delete", id)
         assert d.queue() == "the queue is empty\n"
