@@ -183,7 +183,8 @@ static void answer_own(struct qmgr *q, const struct sched_ask *ask, struct route
 
 /* Recipients of one message that were asked about in one go: what router says of the first is kept
  * until the last has its answer, so that those of one site go in one transaction (one copy of the
- * message) however the answers come in. */
+ * message) however the answers come in. A canonical name that the DNS does not tell keeps all of
+ * them, by route.canonical_timeout at most. */
 struct asked {
     struct list answers; /* struct answer, as they came */
     size_t left;         /* those that are not answered */
