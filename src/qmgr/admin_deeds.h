@@ -29,6 +29,7 @@ struct deed {
     int (*apply)(struct doing *d, const struct sched_msg_info *m);
     bool own_session; /* recipients in a session are left alone, and counted */
     bool thawed;      /* the same for what is frozen */
+    bool reports;     /* each end is told its sender, and waits for the report */
     bool hop;         /* it needs a next hop; others take none */
     bool reason;      /* whoever asks may give one */
     bool opens;       /* it changes states: of its message, and of others at the site */

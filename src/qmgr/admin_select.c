@@ -279,6 +279,12 @@ static void say_row(struct acting *d, bool done)
     buf_free(&b);
 }
 
+/* Those that are begun meanwhile for other mail are no concern of a hold. */
+static bool reports_due(const struct acting *d)
+{
+    return d->deed->reports && reports_wait(d->y.a->q, d->reports_from, d->reports_upto);
+}
+
 /* A final failure is one commit with its report, for which the router is asked who gets it: until
  * then a crash undoes what was done. False: they are there, or have been waited for long enough. */
 static bool await_reports(struct admin_ask *a, struct acting *d)
@@ -288,7 +294,7 @@ static bool await_reports(struct admin_ask *a, struct acting *d)
         d->reports_ms = now_ms + REPORTS_MS;
         d->reports_upto = a->q->report_serial;
     }
-    if (now_ms >= d->reports_ms || !reports_wait(a->q, d->reports_from, d->reports_upto))
+    if (now_ms >= d->reports_ms || !reports_due(d))
         return false;
     loop_timer_in(a->q->env->loop, &d->again, REPORTS_LOOK_MS);
     return true;
@@ -300,7 +306,7 @@ static void act_end(struct admin_ask *a, struct acting *d, bool kept)
 {
     if (!kept)
         admin_end(a, EX_IOERR, "done, but not on disk: it cannot be written at the moment");
-    else if (reports_wait(a->q, d->reports_from, d->reports_upto))
+    else if (reports_due(d))
         admin_end(a, EX_IOERR, "done, but not all reports are on disk, nor what they are about: a "
                                "restart may undo it");
     else if (a->failed && d->by_ids)

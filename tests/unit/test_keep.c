@@ -739,6 +739,23 @@ static void ended_and_reported(void)
     desk_free(d);
 }
 
+/* Other mail that ends meanwhile has reports of its own. */
+static void held_while_others_end(void)
+{
+    struct desk *d = desk_new(37);
+    post(d, "tmp99@a.example");
+    for (int i = 0; i < 8; i++) {
+        post(d, "slow@b.example");
+        d->r->mute = true;
+        rig_answer_slow(d->r, SMTP_FAILED);
+        CHECK_INT(ask(d, "act", "to=tmp99@a.example",
+                      i % 2 ? "action=release" : "action=hold", NULL), ADMIN_OK);
+        d->r->mute = false;
+        rig_run(d->r, 20 * SECOND);
+    }
+    desk_free(d);
+}
+
 /* After a start with a silent resolver nobody knows the site, and every answer says so; that it may
  * have arrived already is not forgotten. */
 static void whereabouts_unknown(void)
@@ -917,7 +934,7 @@ static const struct test tests[] = {
     TEST(held_and_released_in_a_session), TEST(held_in_a_session_for_a_reason),
     TEST(told_of_a_delay_once), TEST(whereabouts_unknown),
     TEST(may_have_arrived), TEST(many_end_together), TEST(ended_and_reported),
-    TEST(a_clock_that_is_wrong), TEST(a_clock_that_is_wrong_again),
+    TEST(held_while_others_end), TEST(a_clock_that_is_wrong), TEST(a_clock_that_is_wrong_again),
     TEST(crash_everywhere),
 };
 TEST_MAIN(tests)
