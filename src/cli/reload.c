@@ -25,7 +25,8 @@ static const char reload_usage[] =
     "  --socket PATH  the gateway's admin socket\n"
     "  --json         one JSON object on standard output\n"
     "\n"
-    "exit status: 0 taken, 78 refused, 69 no gateway answers, 77 not allowed, 64 usage\n";
+    "exit status: 0 taken, 78 refused, or not taken by all (said by whom), 69 no gateway answers,\n"
+    "77 not allowed, 64 usage\n";
 
 static const char stop_usage[] =
     "usage: postern stop [-C FILE | --socket PATH] [--wait TIME] [--json]\n"

@@ -64,6 +64,8 @@ static void on_child_ready(struct child_slot *c, struct channel *ch,
     (void)ch;
     c->ready = true;
     c->generation = msg->generation;
+    if (msg->untaken.n)
+        reload_untaken(m, c->role, msg);
     reload_settle(m);
     if (m->starting && children_all_ready(m)) {
         m->starting = false;

@@ -52,6 +52,7 @@ struct reload_wait {
     uint64_t generation, q;
     bool by_control; /* waits for the answer to q */
     char who[128];
+    struct err untaken; /* by one of the children, in its words */
 };
 
 struct master {
@@ -122,6 +123,8 @@ bool submission_prepare(struct master *m, struct err *err);
  * said (to q of control, too) once every child has it. */
 bool master_reload(struct master *m, struct span who, const uint64_t *q, struct buf *text);
 void reload_settle(struct master *m); /* a child is ready, or gone */
+/* Before that: what one of them could not take. */
+void reload_untaken(struct master *m, enum role_id role, const struct msg_child_ready *msg);
 void master_stop(struct master *m, struct span who);
 void master_override(struct master *m, struct config *cfg);
 

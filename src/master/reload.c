@@ -83,10 +83,19 @@ static void say_reloaded(struct master *m, const struct reload_wait *w)
     event_end(m->events);
     log_line(m->events, EVENT_INFO, "configuration %s reloaded, asked by %s", m->config_path,
              w->who);
-    struct msg_master_said said = { .q = w->q, .ok = 1 };
+    bool all = !w->untaken.text[0];
+    struct msg_master_said said = { .q = w->q, .ok = all, .text = span_str(w->untaken.text) };
     for (size_t i = 0; w->by_control && i < m->child_count; i++)
         if (m->children[i].role == ROLE_CONTROL && m->children[i].pid)
             send_master_said(m->children[i].channel, &said);
+}
+
+void reload_untaken(struct master *m, enum role_id role, const struct msg_child_ready *msg)
+{
+    for (size_t i = 0; i < m->reload_count; i++)
+        if (m->reloads[i].generation == msg->generation)
+            err_set(&m->reloads[i].untaken, "the new configuration holds, but not all of it: %s: "
+                    "%.*s", role_name(role), SPAN_ARG(msg->untaken));
 }
 
 /* Whoever asked for it may rely on it from now on: said in the order in which it was asked. */

@@ -24,7 +24,7 @@ enum { LISTEN_NAME_MAX = 64 }; /* config's check_label */
 #define CONFIG_DONE_FIELDS(F) F(U64, generation)
 
 /* Started, or a reload taken over: it works with this configuration. */
-#define CHILD_READY_FIELDS(F) F(U64, generation)
+#define CHILD_READY_FIELDS(F) F(U64, generation) F(BYTES, untaken)
 /* control asks for what only master can do. */
 #define RELOAD_ASK_FIELDS(F) F(U64, q) F(BYTES, who)
 #define STOP_ASK_FIELDS(F) F(U64, q) F(BYTES, who)

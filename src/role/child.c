@@ -99,8 +99,10 @@ static void on_config_done(struct child *c, struct channel *ch, const struct msg
     c->next = NULL;
     c->config = next;
     logs_follow(c->env.events, next);
+    c->env.untaken.text[0] = '\0';
     c->ops->reload(c->role, next);
-    struct msg_child_ready ready = { .generation = m->generation };
+    struct msg_child_ready ready = { .generation = m->generation,
+                                     .untaken = span_str(c->env.untaken.text) };
     send_child_ready(ch, &ready);
 }
 

@@ -28,6 +28,9 @@ struct role_env {
     /* deliver only: asks master for a `local`; the answer comes through role_ops.local_said. NULL
      * where there is no master. */
     void (*ask_local)(struct role_env *env, const struct msg_local_ask *m);
+    /* What a reload could not take, and what holds instead: written by the role's reload; empty
+     * before it. */
+    struct err untaken;
     void *host; /* of whoever runs the role */
 };
 

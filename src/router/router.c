@@ -180,12 +180,15 @@ static void router_reload(void *role, struct config *next)
 {
     struct router *r = role;
     struct err e = { "" };
-    if (build(r, next, &e))
+    const char *hint = next->sandbox.landlock ? "; one in a directory that had none needs a restart, "
+                                                "outside /etc (sandbox.landlock)" : "";
+    if (build(r, next, &e)) {
         say_new_tables(r);
-    else
-        log_line(r->env->events, EVENT_WARNING, "the old tables stay in force%s",
-                 next->sandbox.landlock ? "; one in a directory that had none needs a restart, "
-                                          "outside /etc (sandbox.landlock)" : "");
+    } else {
+        log_line(r->env->events, EVENT_WARNING, "the old tables stay in force%s", hint);
+        err_set(&r->env->untaken, "%.*s: all of route and its tables stays as it was%s",
+                SPAN_ARG(span_trim_lines(span_str(e.text))), hint);
+    }
     config_free(&r->config);
     r->config = next;
     canons_forget(r->canons);

@@ -175,6 +175,8 @@ def bad_table(where):
         g.write_mailertable({"dest.example": "nosuchmailer:x"})
         g.process.send_signal(signal.SIGHUP)
         g.wait_log(r"mailertable.*nosuchmailer|nosuchmailer.*mailertable")
+        said = g.cli("reload")
+        assert said.returncode == 78 and b"nosuchmailer" in said.stderr, said
         assert smtpclient.deliver(g.port, MESSAGE).code == 250
         sink.wait(1)
 
@@ -187,9 +189,12 @@ def elsewhere(where):
     with Gateway(where / "gw", smart_host=("127.0.0.1", 9), options={
             "processes": {"restart_first": Word("50ms")}}) as g:
         change(g, route={"access": f"text:{other}/access"})
-        reload(g)
+        said = g.cli("reload")
         if not rejects(g):                      # else the kernel has no Landlock
             g.wait_log("the old tables stay in force; .* needs a restart")
+            assert said.returncode == 78 and b"router: " in said.stderr, said
+            assert b"stays as it was; " in said.stderr and str(other).encode() in said.stderr, said
+            assert g.cli("reload").returncode == 78
             g.crash("router")
             wait_for("the new table", lambda: rejects(g))
 
