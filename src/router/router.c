@@ -180,8 +180,9 @@ static void router_reload(void *role, struct config *next)
 {
     struct router *r = role;
     struct err e = { "" };
-    const char *hint = next->sandbox.landlock ? "; one in a directory that had none needs a restart, "
-                                                "outside /etc (sandbox.landlock)" : "";
+    const char *hint = next->sandbox.landlock
+                           ? "; one in a directory that had none needs a restart, outside /etc "
+                             "(sandbox.landlock)" : "";
     if (build(r, next, &e)) {
         say_new_tables(r);
     } else {
