@@ -82,7 +82,8 @@ struct grouping {
     struct queue_walk walk;
     bool walking;
     struct sched_now now; /* when it was asked: columns do not move */
-    struct query_sum all;
+    struct query_sum all, looked; /* the groups' sum; of messages that were looked at, each once */
+    uint64_t looked_age;
 };
 
 static void walk_end(struct grouping *g)
@@ -416,6 +417,11 @@ static void feed_message(struct grouping *g, const struct sched_msg_info *m)
             next_ms = next;
     }
     query_rest(&g->y, i < m->rcpt_count ? i : 0);
+    if (n && g->looked_age != m->age) { /* they come in order of age */
+        g->looked_age = m->age;
+        g->looked.messages++;
+        g->looked.bytes += m->size_bytes;
+    }
     if (!of_rcpts && n)
         feed_one(g, m, message_group(g, m), n, next_ms);
 }
@@ -637,11 +643,13 @@ static void say_total(struct grouping *g)
     json_uint(&j, "groups", g->group_count);
     json_uint(&j, "shown", shown_of(g)->n);
     struct sched_totals t = sched_totals(g->y.a->q->sched);
-    bool every = queue_filter_empty(g->y.filter);
-    json_uint(&j, "messages", every ? t.messages : g->all.messages);
-    if (g->all.shared && !every)
+    struct query_sum sum = g->looked.messages ? g->looked : g->all;
+    if (queue_filter_empty(g->y.filter))
+        sum = (struct query_sum){ .messages = t.messages, .bytes = t.bytes };
+    json_uint(&j, "messages", sum.messages);
+    if (sum.shared)
         json_bool(&j, "messages_at_most", true);
-    json_uint(&j, "bytes", every ? t.bytes : g->all.bytes);
+    json_uint(&j, "bytes", sum.bytes);
     json_close(&j);
     admin_row(g->y.a, &b);
     buf_free(&b);
