@@ -243,13 +243,26 @@ static bool has_relay(const json_t *row, const struct reader *r)
     return false;
 }
 
+/* "From: ann@gw.example became Ann@people.example, because of ..." (smtpd/rewrite.c) */
+static bool is_rewritten(const json_t *row, const struct reader *r)
+{
+    const char *event = json_string_value(json_object_get(row, "event"));
+    struct span rest = span_str(json_string_value(json_object_get(row, "text"))), word;
+    if (r->kind != WHY_LOG_ADDRESS || !event || strcmp(event, "rewritten") != 0)
+        return false;
+    while ((word = span_word(&rest)).n)
+        if (is_word(domain_bare(word), r))
+            return true;
+    return false;
+}
+
 static bool is_meant(const json_t *row, const struct reader *r)
 {
     if (r->kind == WHY_LOG_ID) {
         const char *id = json_string_value(json_object_get(row, "id"));
         return id && strcmp(id, r->word) == 0;
     }
-    return has_member(row, "to", r) || has_member(row, "from", r) ||
+    return has_member(row, "to", r) || has_member(row, "from", r) || is_rewritten(row, r) ||
            (r->kind == WHY_LOG_NAME && has_relay(row, r));
 }
 

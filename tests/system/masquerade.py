@@ -185,6 +185,9 @@ def envelope(where):
         for line in lines:
             assert f"When it came, {line}." in told, (line, told)
         same([e["text"] for e in h.gateway.wait_events("rewritten", 3, id=queue_id)], lines)
+        # The address that the world sees is asked for, too: the log knows whose it was.
+        shown = h.gateway.cli("why", "bob@drj.com")
+        assert shown.returncode == 66 and queue_id.encode() in shown.stdout, shown
         h.gateway.crash("qmgr")
         h.gateway.cli("queue", "thaw", "dest.example", "--yes")
         m = until(lambda: next((m for m in h.sink.messages
