@@ -32,7 +32,7 @@ static void say(struct qmgr *q, enum event_name name, const char *text)
     event_str(q->env->events, FIELD_path, SPAN("notes"));
     event_str(q->env->events, FIELD_text, span_str(text));
     event_end(q->env->events);
-    log_line(q->env->events, name == EVENT_spool_notice ? EVENT_NOTICE : EVENT_ALARM,
+    log_line(q->env->events, name == EVENT_spool_notice ? EVENT_WARNING : EVENT_ALARM,
              "spool notes: %s", text);
 }
 
@@ -47,7 +47,11 @@ static void freeze_again(void *ctx, struct span name, const struct decision *d)
 static void say_lost(struct qmgr *q, const struct err *lost, bool damaged, size_t dirs)
 {
     struct err text;
-    err_set(&text, "%s%s; %s", lost->text, damaged ? "" : " (it is new, or was lost)",
+    const char *how = damaged     ? ""
+                      : dirs == 1 ? " (it is new, or was lost)"
+                                  : " (it is new, was lost, or is a disk that is not mounted: mail "
+                                    "that lies on that waits unseen until a start with it)";
+    err_set(&text, "%s%s; %s", lost->text, how,
             dirs == 1 ? "nothing is frozen or rerouted any more, and alarms are told anew"
                       : "what was decided while no other directory could be written is not known "
                         "any more: postern queue freeze and reroute --list show what is");
