@@ -146,7 +146,8 @@ def one_of_two(where):
         assert "not known any more" not in g.log(), g.log()
         (both[0] / "notes").unlink()
         g.start()
-        g.wait_log(r"q0/notes: not there, .*disk that is not mounted.*while no other directory could be written is not known")
+        g.wait_log(r"q0/notes: not there, .*disk that is not mounted.*"
+                   "while no other directory could be written is not known")
         assert "good.example" in queue(g, "freeze")
         g.stop()
         (both[1] / "notes").write_bytes(b"PSTNNOT1 and nonsense behind it")
