@@ -163,6 +163,12 @@ static void put_told(struct json *j, struct qmgr *q, uint64_t seq, uint32_t rcpt
     json_str(j, "tells", span_str(whom[facts_due(q, env, rcpt, DSN_OUT_FAILED)]));
 }
 
+/* Behind its site's back-off. */
+static bool waits_with_site(const struct sched_rcpt_info *r)
+{
+    return r->state == SCHED_READY && r->next_try_ms && !r->frozen;
+}
+
 static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint32_t rcpt,
                       const struct sched_rcpt_info *r, uint64_t alike)
 {
@@ -177,7 +183,7 @@ static void send_rcpt(struct admin_ask *a, const struct sched_msg_info *m, uint3
     cause_put_then(&j, r);
     if (r->state < SCHED_READY)
         json_bool(&j, "routing", true);
-    if (r->state == SCHED_READY && r->next_try_ms && !r->frozen)
+    if (waits_with_site(r))
         json_bool(&j, "with_site", true);
     json_bool(&j, "final", r->state >= SCHED_LIVE);
     json_uint(&j, "attempts", r->attempts);
@@ -452,9 +458,7 @@ static void ask_where(struct admin_ask *a, struct look *l)
         const struct job *j = CONTAINER(n, struct job, node);
         if (j->seq != l->seq)
             continue;
-        if (!l->way)
-            l->way = cause_way(a);
-        way_add(l->way, j);
+        cause_way_add(a, &l->way, j);
     }
     if (l->way)
         way_ask(l->way, NULL);
@@ -468,11 +472,10 @@ struct alike_key {
 
 static void alike_key(struct alike_key *k, const struct sched_rcpt_info *r)
 {
-    bool with_site = r->state == SCHED_READY && r->next_try_ms && !r->frozen;
     bool ended = r->state >= SCHED_LIVE;
     int state = ended ? (int)r->state + QUEUE_STATES : (int)sched_queue_state(r);
     struct span dest = span_to(r->dest, ROUTE_KEY_MAX - 1);
-    k->text[0] = (char)(2 * state + with_site);
+    k->text[0] = (char)(2 * state + waits_with_site(r));
     k->reason_n = 1 + queue_reason_class(ended ? SPAN_NONE : r->reason, k->text + 1);
     k->n = k->reason_n;
     k->text[k->n++] = '\0';
@@ -521,7 +524,7 @@ static void send_reasons(struct admin_ask *a, struct look *l, const struct sched
         struct json j = cause_row(&b, "reason");
         json_str(&j, "state", cause_state(&r));
         json_bool(&j, "final", r.state >= SCHED_LIVE);
-        if (r.state == SCHED_READY && r.next_try_ms && !r.frozen)
+        if (waits_with_site(&r))
             json_bool(&j, "with_site", true);
         json_uint(&j, "recipients", best[i]->recipients);
         json_str(&j, "reason", r.state < SCHED_LIVE ? r.reason : SPAN_NONE);

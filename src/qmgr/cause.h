@@ -64,6 +64,8 @@ void cause_put_turn(struct json *j, const struct qmgr *q, const struct sched_rcp
 
 /* A question to the delivers, whose end begins the next slice. */
 struct way *cause_way(struct admin_ask *a);
+/* One more job that *w is to ask about; NULL: a question is made. */
+void cause_way_add(struct admin_ask *a, struct way **w, const struct job *j);
 /* The jobs that it was about: a row for each. */
 void cause_send_way(struct admin_ask *a, const struct way *w);
 

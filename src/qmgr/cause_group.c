@@ -576,9 +576,7 @@ static void ask_where(struct admin_ask *a, struct cause_scan *w)
         looked += j->rcpt_count;
         if (!any_asked(a->q, w, j))
             continue;
-        if (!w->way)
-            w->way = cause_way(a);
-        way_add(w->way, j);
+        cause_way_add(a, &w->way, j);
     }
     if (w->way)
         way_ask(w->way, NULL);

@@ -9,6 +9,13 @@ static void on_done(void *ctx) { admin_again(ctx); }
 
 struct way *cause_way(struct admin_ask *a) { return way_new(a->q, on_done, a); }
 
+void cause_way_add(struct admin_ask *a, struct way **w, const struct job *j)
+{
+    if (!*w)
+        *w = cause_way(a);
+    way_add(*w, j);
+}
+
 static void put_story(struct json *j, struct span story)
 {
     struct attempt at;
