@@ -97,21 +97,13 @@ static int make_crlf(struct span in, struct buf *out)
     return EX_OK;
 }
 
-static bool eightbit(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return true;
-    return false;
-}
-
 static int get_content(struct send_options *o, const char *path, struct buf *raw, struct buf *crlf)
 {
     int rc = read_message(path, raw);
     if (rc == EX_OK && !o->raw)
         rc = make_crlf(buf_span(raw), crlf);
     o->content = buf_span(o->raw ? raw : crlf);
-    if (eightbit(o->content))
+    if (!span_is_ascii(o->content))
         o->flags |= ENVELOPE_8BITMIME;
     return rc;
 }

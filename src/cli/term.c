@@ -70,18 +70,11 @@ static unsigned first_columns(struct span s, size_t *n_r)
     return wide < 0 ? 1 : (unsigned)wide;
 }
 
-static bool is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return false;
-    return true;
-}
-
 /* As many bytes as fit into so many columns; *columns_r: of them. */
 static size_t measure(struct span s, unsigned most, unsigned *columns_r)
 {
-    locale_t wide = is_ascii(s) ? (locale_t)0 : newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t none = (locale_t)0;
+    locale_t wide = span_is_ascii(s) ? none : newlocale(LC_CTYPE_MASK, "C.UTF-8", none);
     locale_t before = wide ? uselocale(wide) : (locale_t)0;
     size_t at = 0;
     *columns_r = 0;

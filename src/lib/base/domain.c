@@ -7,18 +7,10 @@
 
 enum { UTF8_MAX = 1024 };
 
-static bool is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return false;
-    return true;
-}
-
 size_t domain_to_ascii(struct span utf8, char *out, size_t cap)
 {
     char text[UTF8_MAX], *ascii = NULL;
-    if (is_ascii(utf8) || utf8.n >= sizeof text || memchr(utf8.p, 0, utf8.n))
+    if (span_is_ascii(utf8) || utf8.n >= sizeof text || memchr(utf8.p, 0, utf8.n))
         return 0;
     memcpy(text, utf8.p, utf8.n);
     text[utf8.n] = '\0';
@@ -36,14 +28,14 @@ size_t domain_to_ascii(struct span utf8, char *out, size_t cap)
 size_t domain_to_utf8(struct span name, char *out, size_t cap)
 {
     char text[UTF8_MAX], *utf8 = NULL;
-    if (!is_ascii(name) || name.n >= sizeof text || memchr(name.p, 0, name.n))
+    if (!span_is_ascii(name) || name.n >= sizeof text || memchr(name.p, 0, name.n))
         return 0;
     memcpy(text, name.p, name.n);
     text[name.n] = '\0';
     if (idn2_to_unicode_8z8z(text, &utf8, 0) != IDN2_OK)
         return 0;
     struct span s = span_str(utf8);
-    size_t n = s.n <= cap && !is_ascii(s) ? s.n : 0;
+    size_t n = s.n <= cap && !span_is_ascii(s) ? s.n : 0;
     memcpy(out, s.p, n);
     idn2_free(utf8);
     return n;
@@ -99,7 +91,7 @@ bool domain_same(struct span a, struct span b)
     if (span_ieq(a, b))
         return true;
     bool literals = span_starts(a, SPAN("[")) && span_starts(b, SPAN("["));
-    if ((is_ascii(a) && is_ascii(b) && !literals) || a.n > sizeof x || b.n > sizeof y)
+    if ((span_is_ascii(a) && span_is_ascii(b) && !literals) || a.n > sizeof x || b.n > sizeof y)
         return false;
     return span_eq(span_of(x, domain_fold(a, x, sizeof x)),
                    span_of(y, domain_fold(b, y, sizeof y)));

@@ -30,6 +30,14 @@ bool span_iends(struct span s, struct span suffix)
     return s.n >= suffix.n && span_ieq(span_of(s.p + s.n - suffix.n, suffix.n), suffix);
 }
 
+bool span_is_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0x80)
+            return false;
+    return true;
+}
+
 size_t span_find(struct span s, char c)
 {
     const char *hit = s.n ? memchr(s.p, c, s.n) : NULL;

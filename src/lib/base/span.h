@@ -39,6 +39,7 @@ bool span_starts(struct span s, struct span prefix);
 bool span_istarts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
 bool span_iends(struct span s, struct span suffix);
+bool span_is_ascii(struct span s);
 
 /* Offset of the first `c`, or s.n when there is none. */
 size_t span_find(struct span s, char c);

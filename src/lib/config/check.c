@@ -31,9 +31,8 @@ bool check_host(struct span s, struct err *e)
         return bad(e, "is not a domain name: its length is not 1 to 253");
     if (netaddr_parse_ip(s, &a))
         return bad(e, "is an address: a domain name is needed");
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return bad(e, "is not ASCII: write the domain in its xn-- form");
+    if (!span_is_ascii(s))
+        return bad(e, "is not ASCII: write the domain in its xn-- form");
     while (s.n) {
         size_t dot = span_find(s, '.');
         if (!good_label(span_to(s, dot)) || dot + 1 == s.n)

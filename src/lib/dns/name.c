@@ -48,10 +48,7 @@ enum dns_name_error dns_name_from(struct span s, struct dns_name *name_r)
         s.n--;
     if (!s.n)
         return DNS_NAME_EMPTY;
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return from_utf8(s, name_r);
-    return check_ascii(s, name_r);
+    return span_is_ascii(s) ? check_ascii(s, name_r) : from_utf8(s, name_r);
 }
 
 const char *dns_name_error_text(enum dns_name_error e)

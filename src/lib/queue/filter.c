@@ -440,11 +440,6 @@ static enum queue_match client_holds(const struct term *t, const struct netaddr 
     return holds(yes);
 }
 
-static bool ends_with(struct span s, struct span end)
-{
-    return s.n >= end.n && span_ieq(span_from(s, s.n - end.n), end);
-}
-
 /* A text as lists show it: the reason, what stands between, what was said before. */
 static bool both_hold(const struct term *t, struct span reason, struct span before)
 {
@@ -455,7 +450,7 @@ static bool both_hold(const struct term *t, struct span reason, struct span befo
     if (at == value.n)
         return false;
     struct span first = span_to(value, at), second = span_from(value, at + between.n);
-    return t->part ? ends_with(reason, first) && span_istarts(before, second)
+    return t->part ? span_iends(reason, first) && span_istarts(before, second)
                    : queue_wild(first, reason) && queue_wild(second, before);
 }
 
